@@ -1,0 +1,78 @@
+"""What a recogniser says, and the formats in which people read it."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Format = Literal["text", "srt", "vtt", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word with its times in seconds from the start of the recording."""
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech with its text; `words` is empty where they were not asked for."""
+
+    start_s: float
+    end_s: float
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole recording: its segments in order, its language and its length in seconds."""
+
+    segments: tuple[Segment, ...]
+    language: str
+    duration_s: float
+
+    @property
+    def text(self) -> str:
+        """All segments on one line."""
+        return " ".join(s.text for s in self.segments if s.text)
+
+    def render(self, form: Format) -> str:
+        """The transcript as `text` (a line per segment), `srt`, `vtt` or `json`."""
+        return {"text": to_text, "srt": to_srt, "vtt": to_vtt, "json": to_json}[form](self)
+
+
+def to_text(transcript: Transcript) -> str:
+    """One line per segment."""
+    return "\n".join(s.text for s in transcript.segments)
+
+
+def to_srt(transcript: Transcript) -> str:
+    """SubRip: numbered cues, times as HH:MM:SS,mmm."""
+    cues = (
+        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{s.text}\n"
+        for i, s in enumerate(transcript.segments, start=1)
+    )
+    return "\n".join(cues)
+
+
+def to_vtt(transcript: Transcript) -> str:
+    """WebVTT: a header, then cues with times as HH:MM:SS.mmm."""
+    cues = (f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{s.text}\n" for s in transcript.segments)
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def to_json(transcript: Transcript) -> str:
+    """The transcript as one JSON object, keys as the fields of `Transcript`."""
+    return json.dumps({"text": transcript.text, **asdict(transcript)}, ensure_ascii=False, indent=1)
+
+
+def clock(seconds: float, point: str) -> str:
+    """HH:MM:SS and milliseconds after `point`, as subtitle formats write times."""
+    total_ms = round(seconds * 1000)
+    minutes, ms = divmod(total_ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{ms // 1000:02d}{point}{ms % 1000:03d}"
