@@ -28,7 +28,8 @@ TIMESTAMP_STEP_S = 0.02
 
 CONTAINERS = "wav,w64,aiff,flac,mp3,aac,ogg,matroska,webm,mov,mp4"
 EXTENSIONS = frozenset(
-    ".wav .w64 .aif .aiff .flac .mp3 .aac .ogg .oga .opus .mka .mkv .webm .m4a .mp4 .mov".split()
+    {".wav", ".w64", ".aif", ".aiff", ".flac", ".mp3", ".aac", ".ogg", ".oga", ".opus"}
+    | {".mka", ".mkv", ".webm", ".m4a", ".mp4", ".mov"}
 )
 MAX_DECODED_S = 4 * 3600.0
 

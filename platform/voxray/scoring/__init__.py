@@ -1,0 +1,1 @@
+"""Scores of a model over a corpus, and the report that shows them."""

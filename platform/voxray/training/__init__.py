@@ -1,0 +1,1 @@
+"""Training: losses, batches, augmentation, one loop, and Ray Train around it."""

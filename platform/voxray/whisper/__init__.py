@@ -1,0 +1,1 @@
+"""The Whisper architecture: tokens, features, students, checkpoints, engines and exports."""

@@ -1,0 +1,187 @@
+"""The engine that serves: raw CTranslate2 Whisper, batched over clips, on windows cut to the speech."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from faster_whisper.feature_extractor import FeatureExtractor
+
+from voxray.audio import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
+from voxray.errors import AudioError, ModelError
+from voxray.text import compression_ratio
+from voxray.transcript import Word
+from voxray.whisper.engines import DecodingOptions, Hypothesis, split_segments
+from voxray.whisper.tokens import Tokens
+
+WINDOWS_S = (2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
+"""Window lengths that batches are padded to, in training and in serving alike."""
+
+
+def window_s(seconds: float, smallest_s: float = WINDOWS_S[0]) -> float:
+    """The smallest window that holds `seconds` of audio and that the model can be given."""
+    fitting = (w for w in WINDOWS_S if w >= seconds - 1e-6 and w >= smallest_s)
+    return next(fitting, WINDOWS_S[-1])
+
+
+def min_window_s(folder: Path) -> float:
+    """The smallest window that the model in `folder` passed (voxray.json); 30 where nothing says so."""
+    file = folder / "voxray.json"
+    return float(json.loads(file.read_text()).get("min_window_s", WINDOW_S)) if file.is_file() else WINDOW_S
+
+
+class CTranslate2Engine:
+    """A CTranslate2 Whisper folder, loaded.
+
+    `device`: `cpu`, `cuda` or `auto`; `compute_type` as CTranslate2 names them (`default`: int8 on CPU,
+    float16 on CUDA); `threads` per decode, 0 for CTranslate2's choice.
+    """
+
+    def __init__(
+        self, folder: Path, *, device: str = "auto", compute_type: str = "default", threads: int = 0
+    ) -> None:
+        if not (folder / "model.bin").is_file():
+            raise ModelError(f"{folder}: expected a CTranslate2 model (model.bin), and there is none.")
+        self.folder = folder
+        self.tokens = Tokens.load(folder)
+        self.min_window_s = min_window_s(folder)
+        device = ("cuda" if ctranslate2.get_cuda_device_count() else "cpu") if device == "auto" else device
+        if compute_type == "default":
+            compute_type = "float16" if device == "cuda" else "int8"
+        self.model = ctranslate2.models.Whisper(
+            str(folder), device=device, compute_type=compute_type, intra_threads=threads
+        )
+        self.features = FeatureExtractor(feature_size=self.model.n_mels)
+
+    def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
+    ) -> list[Hypothesis]:
+        """As `Engine.transcribe`: clips of like length share a batch and a window."""
+        found: dict[int, Hypothesis] = {}
+        for indices, window in self._batches(clips, options.batch_s):
+            batch = [clips[i] for i in indices]
+            encoded = self.encode(batch, window)
+            own = [languages[i] if languages else None for i in indices]
+            found.update(zip(indices, self.decode(encoded, batch, options, own), strict=True))
+        return [found[i] for i in range(len(clips))]
+
+    def _batches(self, clips: Sequence[Pcm], batch_s: float) -> Iterator[tuple[list[int], float]]:
+        windows = [window_s(duration_s(c), self.min_window_s) for c in clips]
+        for i, clip in enumerate(clips):
+            if duration_s(clip) > WINDOW_S:
+                raise AudioError(
+                    f"clip {i}: expected at most {WINDOW_S:g} s, and it lasts {duration_s(clip):.2f} s."
+                )
+        for window in sorted(set(windows)):
+            indices = [i for i, w in enumerate(windows) if w == window]
+            step = max(1, int(batch_s / window))
+            for at in range(0, len(indices), step):
+                yield indices[at : at + step], window
+
+    def log_mel(self, clips: Sequence[Pcm], window: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Log-mel of `clips` padded to `window` seconds, shape (clips, n_mels, 100 * window)."""
+        padded = np.zeros((len(clips), int(window * SAMPLE_RATE)), dtype=np.float32)
+        for row, clip in zip(padded, clips, strict=True):
+            row[: len(clip)] = to_float(clip)
+        return np.stack([self.features(row, padding=0) for row in padded]).astype(np.float32)
+
+    def encode(self, clips: Sequence[Pcm], window: float) -> Any:
+        """Encoder states of `clips` padded to `window` seconds, as a CTranslate2 StorageView."""
+        return self.model.encode(ctranslate2.StorageView.from_array(self.log_mel(clips, window)))
+
+    def decode(
+        self, encoded: Any, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None]
+    ) -> list[Hypothesis]:
+        """Hypotheses of one encoded batch."""
+        spoken = self._languages(encoded, options.language, languages)
+        prompts = [self.tokens.prompt(lang, options.task, options.timestamps) for lang in spoken]
+        results = self.model.generate(
+            encoded,
+            prompts,
+            beam_size=options.beams,
+            max_length=len(prompts[0]) + options.max_new_tokens,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        ids = [[t for t in r.sequences_ids[0] if t != self.tokens.end] for r in results]
+        words = self._align(encoded, clips, spoken, ids, options) if options.words else [()] * len(clips)
+        return [
+            self._hypothesis(clip, lang, tokens, result, spans)
+            for clip, lang, tokens, result, spans in zip(clips, spoken, ids, results, words, strict=True)
+        ]
+
+    def _hypothesis(
+        self, clip: Pcm, language: str, ids: list[int], result: Any, words: tuple[Word, ...]
+    ) -> Hypothesis:
+        text = self.tokens.decode(ids).strip()
+        return Hypothesis(
+            text=text,
+            language=language,
+            tokens=tuple(ids),
+            segments=split_segments(self.tokens, ids, duration_s(clip)),
+            words=words,
+            avg_logprob=float(result.scores[0]) * len(ids) / (len(ids) + 1)
+            if ids
+            else float(result.scores[0]),
+            no_speech_prob=float(result.no_speech_prob),
+            compression_ratio=compression_ratio(text),
+        )
+
+    def _languages(self, encoded: Any, forced: str | None, own: Sequence[str | None]) -> list[str]:
+        if not self.tokens.multilingual:
+            return ["en"] * len(own)
+        wanted = [forced or lang for lang in own]
+        if all(wanted):
+            return [lang for lang in wanted if lang]
+        detected = self.model.detect_language(encoded)
+        return [lang or best[0][0][2:-2] for lang, best in zip(wanted, detected, strict=True)]
+
+    def _align(
+        self,
+        encoded: Any,
+        clips: Sequence[Pcm],
+        languages: Sequence[str],
+        ids: Sequence[Sequence[int]],
+        options: DecodingOptions,
+    ) -> list[tuple[Word, ...]]:
+        """Word times from the cross-attention of the alignment heads (openai/whisper, timing.py)."""
+        texts = [[t for t in row if t < self.tokens.end] for row in ids]
+        spans: list[tuple[Word, ...]] = [()] * len(clips)
+        rows = [i for i, text in enumerate(texts) if text]
+        for language in sorted({languages[i] for i in rows}):
+            chosen = [i for i in rows if languages[i] == language]
+            found = self.model.align(
+                _rows(encoded, chosen, len(clips)),
+                self.tokens.prompt(language, options.task, timestamps=False),
+                [texts[i] for i in chosen],
+                [max(1, len(clips[i]) // 160) for i in chosen],
+            )
+            for i, alignment in zip(chosen, found, strict=True):
+                spans[i] = word_times(self.tokens, texts[i], alignment)
+        return spans
+
+
+def _rows(encoded: Any, rows: Sequence[int], total: int) -> Any:
+    if len(rows) == total:
+        return encoded
+    array = (
+        np.array(encoded.to_device(ctranslate2.Device.cpu)) if encoded.device != "cpu" else np.array(encoded)
+    )
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(array[list(rows)]))
+
+
+def word_times(tokens: Tokens, ids: Sequence[int], alignment: Any) -> tuple[Word, ...]:
+    """Words with times from one CTranslate2 alignment; probability is the mean over a word's tokens."""
+    pairs = np.array([(token, frame) for token, frame in alignment.alignments])
+    first = np.array([pairs[pairs[:, 0] == k, 1].min(initial=10**6) for k in range(len(ids) + 1)])
+    last_frame = int(pairs[:, 1].max()) + 1
+    first = np.minimum.accumulate(np.minimum(first, last_frame)[::-1])[::-1] / POSITIONS_PER_SECOND
+    words, at = [], 0
+    for group in tokens.word_groups(ids):
+        end = at + len(group)
+        probability = float(np.mean(alignment.text_token_probs[at:end]))
+        words.append(Word(tokens.decode(group).strip(), float(first[at]), float(first[end]), probability))
+        at = end
+    return tuple(w for w in words if w.text)

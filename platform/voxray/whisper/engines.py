@@ -1,0 +1,74 @@
+"""Engines: clips in, hypotheses out. What every engine shares; `ctranslate.py` and `oracle.py` have them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from voxray.audio import Pcm
+from voxray.config import Config
+from voxray.transcript import Segment, Word
+from voxray.whisper.tokens import Tokens
+
+Task = Literal["transcribe", "translate"]
+
+
+class DecodingOptions(Config):
+    """How an engine decodes. The defaults are batched greedy decoding without timestamps."""
+
+    language: str | None = None  # None: the clip's own, else detected
+    task: Task = "transcribe"
+    timestamps: bool = False
+    words: bool = False  # word times, by alignment
+    beams: int = 1
+    batch_s: float = 120.0  # seconds of audio, padding included, in one batch
+    max_new_tokens: int = 224
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What an engine heard in one clip; times in seconds from the clip's start.
+
+    `avg_logprob` is the mean log-probability per token, `no_speech_prob` that of `<|nospeech|>` right after
+    the start token (None where the engine does not give it).
+    """
+
+    text: str
+    language: str
+    tokens: tuple[int, ...]
+    segments: tuple[Segment, ...]
+    words: tuple[Word, ...]
+    avg_logprob: float
+    no_speech_prob: float | None
+    compression_ratio: float
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    tokens: Tokens
+
+    def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
+    ) -> list[Hypothesis]:
+        """One hypothesis per clip, in order; clips are at most 30 s.
+
+        `languages` are the clips' own, used where `options.language` is None.
+        """
+        ...
+
+
+def split_segments(tokens: Tokens, ids: Sequence[int], duration_s: float) -> tuple[Segment, ...]:
+    """Segments from decoded ids with timestamp tokens; without any, one segment over the whole clip."""
+    segments: list[Segment] = []
+    start_s, text = 0.0, list[int]()
+    for token in ids:
+        if not tokens.is_timestamp(token):
+            text.append(token)
+            continue
+        if text:
+            segments.append(Segment(start_s, tokens.seconds(token), tokens.decode(text).strip()))
+            text = []
+        start_s = tokens.seconds(token)
+    if text:
+        segments.append(Segment(start_s, round(duration_s, 2), tokens.decode(text).strip()))
+    return tuple(s for s in segments if s.text)

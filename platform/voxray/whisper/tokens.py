@@ -1,0 +1,125 @@
+"""Whisper's vocabulary, with every special token looked up by its name, never by its number.
+
+Numbers differ between releases of Whisper and in models with a vocabulary of their own; names do not.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from voxray.audio import TIMESTAMP_STEP_S, WINDOW_S
+from voxray.errors import ModelError
+
+MAX_LABEL_TOKENS = 448  # Whisper's decoder positions
+TASKS = ("transcribe", "translate")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A fast tokenizer and the ids of Whisper's special tokens in it."""
+
+    tokenizer: Tokenizer = field(repr=False)
+    end: int
+    start: int
+    previous: int
+    no_speech: int
+    no_timestamps: int
+    first_timestamp: int
+    tasks: dict[str, int]
+    languages: dict[str, int]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokens":
+        """From `folder/tokenizer.json`; ModelError if it is missing or is not Whisper's."""
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json), and there is none.")
+        return cls.of(Tokenizer.from_file(str(file)), str(folder))
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, where: str = "tokenizer") -> "Tokens":
+        """From a tokenizer in memory."""
+
+        def named(*names: str) -> int:
+            ids = [i for i in map(tokenizer.token_to_id, names) if i is not None]
+            if not ids:
+                raise ModelError(
+                    f"{where}: expected Whisper's token {names[0]}, and the vocabulary lacks it."
+                )
+            return int(ids[0])
+
+        tasks = {t: i for t in TASKS if (i := tokenizer.token_to_id(f"<|{t}|>")) is not None}
+        return cls(
+            tokenizer=tokenizer,
+            end=named("<|endoftext|>"),
+            start=named("<|startoftranscript|>"),
+            previous=named("<|startofprev|>"),
+            no_speech=named("<|nospeech|>", "<|nocaptions|>"),
+            no_timestamps=named("<|notimestamps|>"),
+            first_timestamp=tokenizer.token_to_id("<|0.00|>") or named("<|notimestamps|>") + 1,
+            tasks=tasks,
+            languages=_languages(tokenizer),
+        )
+
+    @property
+    def multilingual(self) -> bool:
+        """English-only models have no language tokens in their prompts."""
+        return bool(self.languages) and bool(self.tasks)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text, with no special token added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of `ids`, special tokens and timestamps left out."""
+        return str(self.tokenizer.decode([i for i in ids if i < self.end], skip_special_tokens=True))
+
+    def timestamp(self, seconds: float) -> int:
+        """The id of `<|seconds|>`, rounded to Whisper's 0.02 s and held inside its 30 s."""
+        steps = round(min(max(seconds, 0.0), WINDOW_S) / TIMESTAMP_STEP_S)
+        return self.first_timestamp + steps
+
+    def is_timestamp(self, token: int) -> bool:
+        """Whether `token` is one of `<|0.00|>` .. `<|30.00|>`."""
+        return token >= self.first_timestamp
+
+    def seconds(self, token: int) -> float:
+        """The time that a timestamp token stands for."""
+        return round((token - self.first_timestamp) * TIMESTAMP_STEP_S, 2)
+
+    def prompt(
+        self, language: str | None = "en", task: str = "transcribe", timestamps: bool = False
+    ) -> list[int]:
+        """`<|startoftranscript|> [<|language|> <|task|>] [<|notimestamps|>]`."""
+        ids = [self.start]
+        if self.multilingual:
+            ids += [self.language(language or "en"), self.tasks[task]]
+        return ids if timestamps else [*ids, self.no_timestamps]
+
+    def language(self, code: str) -> int:
+        """The id of a language's token; ModelError naming it where the model does not know it."""
+        if code not in self.languages:
+            raise ModelError(f"language {code!r}: expected one that the model knows, such as 'en' or 'de'.")
+        return self.languages[code]
+
+    def word_groups(self, ids: Sequence[int]) -> list[list[int]]:
+        """`ids` of text cut into words: a new one begins where the decoded text begins with a space."""
+        groups: list[list[int]] = []
+        for token in ids:
+            piece = self.decode([token])
+            if not groups or piece.startswith(" "):
+                groups.append([token])
+            else:
+                groups[-1].append(token)
+        return groups
+
+
+def _languages(tokenizer: Tokenizer) -> dict[str, int]:
+    """Whisper lists its languages between `<|startoftranscript|>` and `<|translate|>`."""
+    first, last = tokenizer.token_to_id("<|startoftranscript|>"), tokenizer.token_to_id("<|translate|>")
+    if first is None or last is None:
+        return {}
+    names = (tokenizer.id_to_token(i) for i in range(first + 1, last))
+    return {n[2:-2]: i for i, n in enumerate(names, start=first + 1) if n and n.startswith("<|")}
