@@ -1,0 +1,86 @@
+"""Files of a corpus by name: on a local disk, or under a URL that fsspec knows (s3://, gs://, memory://)."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from voxray.errors import CorpusError, MissingDependency
+
+
+def scheme(place: str) -> str:
+    """What stands before `://`, empty for a local path."""
+    return place.partition("://")[0] if "://" in place else ""
+
+
+def absolute(place: str) -> str:
+    """`place` as it reads from any working directory, without a slash at its end."""
+    return place.rstrip("/") if scheme(place) else str(Path(place).expanduser().resolve())
+
+
+def join(folder: str, name: str) -> str:
+    """The file `name` of `folder`."""
+    return f"{folder}/{name}"
+
+
+def is_file(place: str) -> bool:
+    """Whether `place` is a file."""
+    return bool(_filesystem(place).isfile(place)) if scheme(place) else Path(place).is_file()
+
+
+def list_names(folder: str) -> list[str]:
+    """Files in `folder` and below, sorted, relative to it; hidden ones left out.
+
+    Raises CorpusError where there is no such folder.
+    """
+    names = _list_url(folder) if scheme(folder) else _list_local(Path(folder))
+    return sorted(n for n in names if not any(part.startswith(".") for part in n.split("/")))
+
+
+def read_bytes(source: str) -> bytes:
+    """The whole of a file; OSError where it cannot be read."""
+    if not scheme(source):
+        return Path(source).read_bytes()
+    try:
+        return bytes(_filesystem(source).cat_file(source))
+    except Exception as e:  # each driver has errors of its own
+        raise CorpusError(f"{source}: expected a file that can be read ({type(e).__name__}: {e}).") from e
+
+
+def read_text(source: str) -> str:
+    """The file as UTF-8, a byte order mark dropped; OSError or UnicodeDecodeError where it cannot be."""
+    return read_bytes(source).decode("utf-8-sig")
+
+
+def _list_local(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise CorpusError(
+            f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), and there is none."
+        )
+    return [
+        (Path(parent) / name).relative_to(folder).as_posix()
+        for parent, _, names in os.walk(folder)
+        for name in names
+    ]
+
+
+def _list_url(folder: str) -> list[str]:
+    filesystem = _filesystem(folder)
+    root = str(filesystem._strip_protocol(folder)).rstrip("/")
+    try:
+        found = [str(path) for path in filesystem.find(root)]
+    except OSError as e:
+        raise CorpusError(f"{folder}: expected a folder of audio, and it cannot be listed ({e}).") from e
+    return [path.removeprefix(root).lstrip("/") for path in found]
+
+
+def _filesystem(place: str) -> Any:
+    try:
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
+
+        return url_to_fs(place)[0]
+    except ImportError as e:
+        raise MissingDependency(
+            f"{place}: expected fsspec and its {scheme(place)} driver, and one is missing ({e}); install it."
+        ) from e
+    except ValueError as e:
+        raise CorpusError(f"{place}: expected a path or a URL that fsspec knows, and {e}.") from e

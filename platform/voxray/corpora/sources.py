@@ -1,0 +1,124 @@
+"""Every corpus by its name: `builtin`, an audio folder, or a JSONL manifest, on disk or under a URL.
+
+Listing is cheap and happens where it is called; audio is read later, item by item. `load_clips` reads a small
+corpus at once, without Ray.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from itertools import groupby
+
+from voxray.audio import SAMPLE_RATE
+from voxray.corpora import places
+from voxray.corpora.audio_folder import list_folder
+from voxray.corpora.items import Item, Listing, Rejected
+from voxray.corpora.manifests import list_manifest
+from voxray.corpora.reading import Decoded, read_items
+from voxray.corpora.splits import check_split, describe
+from voxray.corpora.store import Clip
+from voxray.errors import CorpusError
+
+BUILTIN = "builtin"
+
+
+def list_corpus(corpus: str, split: str | None = None, *, need_text: bool = False) -> Listing:
+    """What `corpus` holds in `split` (None: all of it), and what was turned away.
+
+    `need_text` rejects clips without a reference. Raises CorpusError where the corpus is missing, holds
+    nothing usable, or has no such split.
+    """
+    if split is not None:
+        check_split(split, corpus)
+    listing = _unique(_list(corpus))
+    whole = _with_texts(listing) if need_text else listing
+    if not whole.items:
+        raise CorpusError(f"{corpus}: expected clips, and none can be used: {whole.rejected[0].reason}")
+    return _in_split(whole, split, corpus) if split else whole
+
+
+def load_clips(
+    corpus: str,
+    split: str | None = None,
+    *,
+    need_text: bool = True,
+    language: str = "en",
+    max_s: float | None = None,
+    threads: int = 4,
+) -> tuple[list[Clip], list[Rejected]]:
+    """A corpus in memory, in its order: clips, and what was rejected.
+
+    `language` is for clips that name none; `max_s` rejects longer clips. A clip without a text has "".
+    Raises CorpusError as `list_corpus` does, and where not one clip can be decoded.
+    """
+    listing = list_corpus(corpus, split, need_text=need_text)
+    groups = [list(group) for _, group in groupby(listing.items, key=lambda item: item.source)]
+    with ThreadPoolExecutor(threads) as pool:
+        read = [r for part in pool.map(lambda g: list(_limited(read_items(g), max_s)), groups) for r in part]
+    rejected = [*listing.rejected, *(r for r in read if isinstance(r, Rejected))]
+    clips = [_clip(r, language) for r in read if isinstance(r, Decoded)]
+    if not clips:
+        raise CorpusError(f"{corpus}: expected clips, and none can be used: {rejected[0].reason}")
+    return clips, rejected
+
+
+def _list(corpus: str) -> Listing:
+    if corpus == BUILTIN:
+        return list_folder(str(files("voxray") / "assets" / "clips"))
+    place = places.absolute(corpus)
+    return list_manifest(place) if place.endswith((".jsonl", ".json")) else list_folder(place)
+
+
+def _unique(listing: Listing) -> Listing:
+    seen: dict[str, Item] = {}
+    doubled: list[Rejected] = []
+    for item in listing.items:
+        first = seen.setdefault(item.id, item)
+        if first is not item:
+            reason = f"{item.source}: expected one clip per uid, and {first.source} is {item.id!r} too."
+            doubled.append(Rejected(item.id, item.source, reason, item.split))
+    return Listing(tuple(seen.values()), (*listing.rejected, *doubled))
+
+
+def _with_texts(listing: Listing) -> Listing:
+    entries: list[Item | Rejected] = [_text_or_reason(item) for item in listing.items]
+    checked = Listing.of(entries)
+    return Listing(checked.items, (*listing.rejected, *checked.rejected))
+
+
+def _text_or_reason(item: Item) -> Item | Rejected:
+    if (item.text or "").strip() or item.no_speech:
+        return item
+    came = "there is none" if item.text is None else "it is empty"
+    reason = f"{item.source}: expected a reference text for this clip, and {came}."
+    return Rejected(item.id, item.source, reason, item.split)
+
+
+def _in_split(listing: Listing, split: str, corpus: str) -> Listing:
+    items = tuple(i for i in listing.items if i.split == split)
+    if not items:
+        raise CorpusError(
+            f"{corpus}: expected clips in {split!r}, and it has {describe(i.split for i in listing.items)}."
+        )
+    return Listing(items, tuple(r for r in listing.rejected if r.split in (None, split)))
+
+
+def _limited(read: Iterable[Decoded | Rejected], max_s: float | None) -> Iterator[Decoded | Rejected]:
+    for clip in read:
+        if isinstance(clip, Decoded) and max_s is not None and len(clip.pcm) > max_s * SAMPLE_RATE:
+            item, lasts_s = clip.item, len(clip.pcm) / SAMPLE_RATE
+            reason = f"{item.source}: expected at most {max_s:g} s, and this clip lasts {lasts_s:.2f} s."
+            yield Rejected(item.id, item.source, reason, item.split)
+        else:
+            yield clip
+
+
+def _clip(decoded: Decoded, language: str) -> Clip:
+    item = decoded.item
+    return Clip(
+        id=item.id,
+        pcm=decoded.pcm,
+        text=item.text or "",
+        speaker=item.speaker,
+        language=item.language or language,
+    )
