@@ -1,12 +1,13 @@
 """Audio in: any container, codec, rate and channel count becomes 16 kHz mono int16.
 
-FFmpeg (through PyAV) opens only the containers named in `CONTAINERS` and only from memory or a plain
-file, so that a playlist dressed as audio cannot make it read other files or URLs.
+FFmpeg (through PyAV) is given an open file, only the containers named in `CONTAINERS`, and no protocol, so
+that a playlist dressed as audio cannot make it read other files or URLs.
 """
 
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import av
 import av.error
@@ -32,6 +33,12 @@ EXTENSIONS = frozenset(
     | {".mka", ".mkv", ".webm", ".m4a", ".mp4", ".mov"}
 )
 MAX_DECODED_S = 4 * 3600.0
+CUT_OFF_S = 0.25  # codecs' own delay and padding stay below this
+MAX_DAMAGED = 0.05  # of the packets; tags and the ends of streams leave a few that are not audio
+_PROMISING = frozenset({"flac", "aiff", "mov"})  # containers whose header says exactly how long they are
+_UNKNOWN_RIFF_SIZE = 0x7FFF_0000  # at or over this, the writer did not know the length (pipes)
+
+Codec = Literal["flac", "libopus", "libmp3lame", "aac", "pcm_s16le", "pcm_f32le", "pcm_mulaw"]
 
 Pcm = npt.NDArray[np.int16]
 """Mono samples at 16 kHz, shape (samples,)."""
@@ -40,48 +47,109 @@ Pcm = npt.NDArray[np.int16]
 def decode(source: bytes | Path, *, name: str = "", max_s: float = MAX_DECODED_S) -> Pcm:
     """The whole of `source` as 16 kHz mono int16.
 
-    Raises AudioError, naming `name` (default: the path), when the bytes are not audio in one of
-    `CONTAINERS`, hold no samples, or decode to more than `max_s` seconds.
+    Raises AudioError, naming `name` (default: the path), when the file cannot be read, is not audio in one
+    of `CONTAINERS`, holds no samples or more than `max_s` seconds, or is cut off. A file counts as cut off
+    when its header promises more than it holds (wav, flac, aiff, mp4): half a recording under the whole text
+    would teach a model to leave words out. The others promise nothing, and what is there is kept. So are
+    files of which at most `MAX_DAMAGED` of the packets do not decode.
     """
     name = name or (str(source) if isinstance(source, Path) else "audio")
-    blocks: list[Pcm] = []
-    samples = 0
     try:
-        for block in _blocks(source):
-            blocks.append(block)
-            samples += len(block)
-            if samples > max_s * SAMPLE_RATE:
-                raise AudioError(
-                    f"{name}: expected at most {max_s:g} s of audio, and it holds more; split it."
-                )
-    except (av.error.FFmpegError, IndexError, ValueError, OSError) as e:
-        if isinstance(e, AudioError):
-            raise
+        with _opened(source, name) as file:
+            return _decode(file, name, max_s)
+    except AudioError:
+        raise
+    except (av.error.FFmpegError, IndexError, ValueError) as e:
         reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
         raise AudioError(
             f"{name}: expected audio (wav, flac, mp3, ogg, webm, mp4), and it cannot be decoded ({reason})."
         ) from e
-    if samples == 0:
-        raise AudioError(f"{name}: expected audio, and it holds no samples.")
+    except OSError as e:
+        raise AudioError(f"{name}: expected an audio file, and it cannot be read ({e.strerror}).") from e
+
+
+def _opened(source: bytes | Path, name: str) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if source.exists() and not source.is_file():  # a folder; or a pipe, which would be waited for
+        raise AudioError(f"{name}: expected an audio file, and it is not a plain file.")
+    return source.open("rb")
+
+
+def _decode(file: BinaryIO, name: str, max_s: float) -> Pcm:
+    _check_whole(file, name)
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}
+    with av.open(file, "r", options=options, metadata_errors="ignore") as container:
+        if not container.streams.audio:
+            raise AudioError(f"{name}: expected an audio stream, and there is none.")
+        blocks: list[Pcm] = []
+        samples = 0
+        for block in _blocks(container, name):
+            blocks.append(block)
+            samples += len(block)
+            if samples > max_s * SAMPLE_RATE:
+                raise AudioError(f"{name}: expected at most {max_s:g} s, and it holds more; split it.")
+        if samples == 0:
+            raise AudioError(f"{name}: expected audio, and it holds no samples.")
+        promised_s = _promised_s(container)
+    if samples / SAMPLE_RATE < promised_s - CUT_OFF_S:
+        raise AudioError(
+            f"{name}: expected {promised_s:.2f} s of audio by its header, and only "
+            f"{samples / SAMPLE_RATE:.2f} s are there; it is cut off or damaged."
+        )
     return np.concatenate(blocks)
 
 
-def _blocks(source: bytes | Path) -> Iterator[Pcm]:
-    data = source if isinstance(source, bytes) else source.read_bytes()
-    if not data:
+def _check_whole(file: BinaryIO, name: str) -> None:
+    """AudioError where the file is empty or a RIFF header promises more bytes, which FFmpeg lets pass."""
+    held = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(8)
+    file.seek(0)
+    if held == 0:
+        raise AudioError(f"{name}: expected audio, and it is empty.")
+    promised = int.from_bytes(head[4:], "little") + 8
+    if head[:4] == b"RIFF" and held + 1 < promised < _UNKNOWN_RIFF_SIZE:  # one byte: a pad left out
         raise AudioError(
-            f"{'audio' if isinstance(source, bytes) else source}: expected audio, and it is empty."
+            f"{name}: expected {promised} bytes by its header, and only {held} are there; it is cut off."
         )
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}
-    with av.open(io.BytesIO(data), options=options, metadata_errors="ignore") as container:
-        if not container.streams.audio:
-            raise AudioError("expected an audio stream, and there is none")
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-        for frame in container.decode(container.streams.audio[0]):
-            for out in resampler.resample(frame):
-                yield out.to_ndarray().reshape(-1)
-        for out in resampler.resample(None):
-            yield out.to_ndarray().reshape(-1)
+
+
+def _promised_s(container: av.container.InputContainer) -> float:
+    """Seconds that the header promises; 0 where it promises nothing."""
+    stream = container.streams.audio[0]
+    if container.format.name.split(",")[0] not in _PROMISING or not stream.duration or not stream.time_base:
+        return 0.0
+    return float(stream.duration * stream.time_base)
+
+
+def _blocks(container: av.container.InputContainer, name: str) -> Iterator[Pcm]:
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    for frame in _frames(container, name):
+        yield from _resampled(resampler, frame)
+    yield from _resampled(resampler, None)
+
+
+def _frames(container: av.container.InputContainer, name: str) -> Iterator[av.AudioFrame]:
+    """The first audio stream's frames; packets that do not decode are left out."""
+    packets = damaged = 0
+    for packet in container.demux(container.streams.audio[0]):
+        packets += 1
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            damaged += 1
+            continue
+        yield from (frame for frame in frames if isinstance(frame, av.AudioFrame))
+    if damaged > max(1, MAX_DAMAGED * packets):
+        raise AudioError(
+            f"{name}: expected audio, and {damaged} of its {packets} packets are damaged; write it again."
+        )
+
+
+def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[Pcm]:
+    for out in resampler.resample(frame):
+        yield np.asarray(out.to_ndarray(), dtype=np.int16).reshape(-1)
 
 
 def resample(
@@ -100,8 +168,9 @@ def to_float(pcm: Pcm) -> npt.NDArray[np.float32]:
 
 
 def to_pcm(samples: npt.NDArray[np.floating]) -> Pcm:
-    """Floats in [-1, 1] as int16, clipped."""
-    return (np.clip(samples, -1.0, 1.0) * 32767.0).astype(np.int16)
+    """Floats in [-1, 1) as int16, rounded and clipped; undoes `to_float` exactly."""
+    pcm: Pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    return pcm
 
 
 def duration_s(pcm: Pcm) -> float:
@@ -109,8 +178,8 @@ def duration_s(pcm: Pcm) -> float:
     return len(pcm) / SAMPLE_RATE
 
 
-def encode(pcm: Pcm, codec: str = "flac", container: str = "flac", bit_rate: int | None = None) -> bytes:
-    """`pcm` as a file's bytes: `flac`/`flac` (default), `libopus`/`ogg`, `pcm_s16le`/`wav`."""
+def encode(pcm: Pcm, codec: Codec = "flac", container: str = "flac", bit_rate: int | None = None) -> bytes:
+    """`pcm` as a file's bytes: `flac`/`flac` (default), `libopus`/`ogg`, `pcm_s16le`/`wav`, ..."""
     out = io.BytesIO()
     with av.open(out, "w", format=container) as muxer:
         stream = muxer.add_stream(codec, rate=SAMPLE_RATE, layout="mono")
@@ -118,14 +187,6 @@ def encode(pcm: Pcm, codec: str = "flac", container: str = "flac", bit_rate: int
             stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE
-        resampler = av.AudioResampler(
-            format=stream.codec_context.format, layout="mono", rate=stream.rate, frame_size=_frame_size(codec)
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            muxer.mux(stream.encode(piece))
+        muxer.mux(stream.encode(frame))
         muxer.mux(stream.encode(None))
     return out.getvalue()
-
-
-def _frame_size(codec: str) -> int | None:
-    return {"libopus": 320, "flac": 4096}.get(codec)

@@ -57,13 +57,11 @@ def normaliser(language: str | None, name: NormaliserName = "auto") -> Normalise
     `whisper-english` is Whisper's own (numbers, spelling, contractions). `english` is the same with
     numbers split into digits afterwards: Whisper's joins "nine five five" into the one word "955", so that
     one wrong digit would cost the whole string. `basic` lower-cases and drops punctuation, keeping
-    combining marks, without which Indic vowel signs are lost.
+    combining marks, without which Indic vowel signs are lost. `none` changes only the spaces.
     """
     if name == "auto":
         name = "english" if language in (None, "en", "english") else "basic"
-    if name == "none":
-        return str.strip
-    return {"english": english, "whisper-english": whisper_english, "basic": basic}[name]
+    return {"english": english, "whisper-english": whisper_english, "basic": basic, "none": spaced}[name]
 
 
 @cache
@@ -83,11 +81,28 @@ def english(text: str) -> str:
     return _DIGIT_PAIR.sub(" ", whisper_english(text))
 
 
+def spaced(text: str) -> str:
+    """The text as it is, with single spaces between words."""
+    return " ".join(text.split())
+
+
 def basic(text: str) -> str:
-    """Lower case, letters, marks, numbers and apostrophes inside words; the rest becomes space."""
-    text = unicodedata.normalize("NFKC", text).lower()
-    kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c == "'" else " " for c in text)
+    """Lower case, letters, marks, numbers and apostrophes inside words; the rest becomes space.
+
+    Format characters (joiners, soft hyphens) are dropped, since they stand inside words.
+    """
+    lowered = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+    kept = "".join(map(_kept, lowered))
     return " ".join(word.strip("'") for word in kept.split() if word.strip("'"))
+
+
+def _kept(character: str) -> str:
+    if character in "'\u2019":
+        return "'"
+    category = unicodedata.category(character)
+    if category == "Cf":
+        return ""
+    return character if category[0] in "LMN" else " "
 
 
 def by_character(language: str | None) -> bool:

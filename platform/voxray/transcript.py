@@ -1,6 +1,8 @@
 """What a recogniser says, and the formats in which people read it."""
 
+import html
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -45,23 +47,35 @@ class Transcript:
         return {"text": to_text, "srt": to_srt, "vtt": to_vtt, "json": to_json}[form](self)
 
 
+def _spoken(transcript: Transcript) -> Iterator[Segment]:
+    return (s for s in transcript.segments if s.text.strip())
+
+
+def _one_line(text: str) -> str:
+    """`text` without line breaks: an empty line would end a cue."""
+    return " ".join(text.split())
+
+
 def to_text(transcript: Transcript) -> str:
     """One line per segment."""
-    return "\n".join(s.text for s in transcript.segments)
+    return "\n".join(_one_line(s.text) for s in _spoken(transcript))
 
 
 def to_srt(transcript: Transcript) -> str:
     """SubRip: numbered cues, times as HH:MM:SS,mmm."""
     cues = (
-        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{s.text}\n"
-        for i, s in enumerate(transcript.segments, start=1)
+        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_one_line(s.text)}\n"
+        for i, s in enumerate(_spoken(transcript), start=1)
     )
     return "\n".join(cues)
 
 
 def to_vtt(transcript: Transcript) -> str:
-    """WebVTT: a header, then cues with times as HH:MM:SS.mmm."""
-    cues = (f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{s.text}\n" for s in transcript.segments)
+    """WebVTT: a header, then cues with times as HH:MM:SS.mmm; `&`, `<` and `>` are escaped."""
+    cues = (
+        f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{html.escape(_one_line(s.text), quote=False)}\n"
+        for s in _spoken(transcript)
+    )
     return "\n".join(["WEBVTT\n", *cues])
 
 

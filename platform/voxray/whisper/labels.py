@@ -58,7 +58,7 @@ def _plain(tokens: Tokens, segments: Sequence[Segment]) -> list[int]:
 
 def _timed(tokens: Tokens, segments: Sequence[Segment]) -> list[int]:
     ids: list[int] = []
-    for s in segments:
+    for s in (s for s in segments if s.text.strip()):
         text = tokens.encode(f" {s.text.strip()}")
         ids += [tokens.timestamp(s.start_s), *text, tokens.timestamp(s.end_s)]
     return ids
