@@ -1,9 +1,10 @@
 """Strict configuration: YAML and `key=value` words become one frozen model; an unknown key is an error."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,7 +15,7 @@ from voxray.errors import ConfigError
 class Config(BaseModel):
     """Base of every configuration: frozen, and without room for unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 C = TypeVar("C", bound=Config)
@@ -28,25 +29,26 @@ def load(model: type[C], file: Path | None = None, overrides: Sequence[str] = ()
     values = read_yaml(file) if file else {}
     for word in overrides:
         _assign(values, word)
-    return parse(model, values, where=str(file) if file else "command line")
+    places = [str(file)] if file else []
+    return parse(model, values, where=" and ".join([*places, "command line"] if overrides else places))
 
 
-def parse(model: type[C], values: Mapping[str, Any], where: str) -> C:
+def parse(model: type[C], values: Mapping[str, Any], where: str = "") -> C:
     """`values` as a `model`, or a ConfigError that names the first thing that is wrong in `where`."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as e:
-        raise ConfigError(f"{where}: {_explain(model, e)}") from e
+        raise ConfigError(f"{where or 'configuration'}: {_explain(model, e)}") from e
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping in `file`; an empty file is an empty mapping."""
     try:
-        values = yaml.safe_load(file.read_text())
+        values = _parse_yaml(file.read_text(encoding="utf-8"))
     except OSError as e:
         raise ConfigError(f"{file}: expected a YAML file, and it cannot be read ({e.strerror}).") from e
-    except yaml.YAMLError as e:
-        raise ConfigError(f"{file}: expected YAML, and it does not parse ({e}).") from e
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{file}: expected YAML, and it does not parse ({_one_line(e)}).") from e
     if not isinstance(values, dict | None):
         raise ConfigError(
             f"{file}: expected a mapping of keys to values, and it is a {type(values).__name__}."
@@ -63,28 +65,60 @@ def _assign(values: dict[str, Any], word: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ConfigError(f"{word!r}: {parent} is one value, not a group of keys.")
-    values[last] = yaml.load(text, Loader=_Loader) if text else ""
+    try:
+        values[last] = _parse_yaml(text) if text else ""
+    except yaml.YAMLError as e:
+        raise ConfigError(
+            f"{word!r}: expected a YAML value, and it does not parse ({_one_line(e)}); put it in quotes."
+        ) from e
+
+
+def _parse_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader with fewer types
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-4 as text; here it is the number that everyone means."""
+    """YAML 1.2's plain values: YAML 1.1 reads 1e-4 as text, `no` (Norwegian) as false and 1:30 as 90."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as PyYAML has it
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    __import__("re").compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
+    ("int", r"[-+]?(0|[1-9][0-9_]*)", [*"-+0123456789"]),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+",
+        [*"-+.0123456789"],
+    ),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", [*"-+."]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or model.__name__
     if first["type"] == "extra_forbidden":
-        known = sorted(model.model_fields)
-        near = difflib.get_close_matches(key, known, n=1)
+        known = sorted(_fields(model, first["loc"][:-1]))
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}."
         return f"unknown key {key!r}; {hint}"
     if first["type"] == "missing":
         return f"{key!r} is needed; add {key}=VALUE."
     return f"{key!r}: {first['msg'].lower().removeprefix('value error, ')}, and {first['input']!r} came."
+
+
+def _fields(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """The keys known at `path` below `model`; those of the innermost model that the path reaches."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        inner = [t for t in (annotation, *get_args(annotation)) if isinstance(t, type)]
+        model = next((t for t in inner if issubclass(t, BaseModel)), model)
+    return list(model.model_fields)

@@ -7,9 +7,11 @@ An expected error ends in one sentence and exit status 1, a wrong command line i
 """
 
 import argparse
+import errno
 import json
+import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from voxray.errors import OutputError, VoxrayError
 
 C = TypeVar("C", bound=Config)
 Result = Mapping[str, Any]
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 
 
 def main(
@@ -37,19 +40,49 @@ def main(
         options = load(config, words.config, words.overrides)
         result = run(options)
         if out := getattr(options, "out", None):
-            (Path(out) / "result.json").write_text(json.dumps(result) + "\n")
-    except VoxrayError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
-    except OSError as e:
-        print(
-            f"error: {e.filename or 'disk'}: {e.strerror or e}; free some room or choose another place.",
-            file=sys.stderr,
-        )
+            (Path(out) / "result.json").write_text(to_json(result) + "\n")
+    except Exception as e:
+        if (sentence := explain(e)) is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
         return 1
     show(result)
-    print(json.dumps(result), flush=True)
+    print(to_json(result), flush=True)
     return 0
+
+
+def explain(error: BaseException) -> str | None:
+    """One sentence for an error that was foreseen, or for one of the disk; None for a defect.
+
+    Ray wraps what its workers raise, with their tracebacks as the message: the foreseen error is looked for
+    in the causes as well.
+    """
+    causes = list(_causes(error))
+    for e in causes:
+        if isinstance(e, VoxrayError) and not hasattr(e, "cause"):  # Ray's own wrapper is also of that class
+            return str(e)
+    for e in causes:
+        if isinstance(e, OSError) and e.errno in _DISK_ERRORS:
+            return f"{e.filename or 'disk'}: {e.strerror}; free some room or choose another place."
+    return None
+
+
+def _causes(error: BaseException | None, depth: int = 8) -> Iterator[BaseException]:
+    if error is None or depth == 0:
+        return
+    yield error
+    of_workers = getattr(error, "worker_failures", None) or {}  # ray.train.WorkerGroupError
+    for cause in (getattr(error, "cause", None), error.__cause__, *of_workers.values()):
+        if isinstance(cause, BaseException):
+            yield from _causes(cause, depth - 1)
+
+
+def to_json(result: Result) -> str:
+    """`result` on one line; numbers that JSON lacks (NaN, infinity) become null."""
+    plain: dict[str, Any] = {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in result.items()
+    }
+    return json.dumps(plain, allow_nan=False)
 
 
 def show(result: Result) -> None:
@@ -66,16 +99,18 @@ def prepare_out(out: Path, *, overwrite: bool, resume: bool = False) -> Path:
 
     `resume`: an unfinished run may stand there. A finished one (result.json) needs `overwrite`.
     """
-    taken = (out / "result.json").exists() if resume else out.exists() and any(out.iterdir())
-    if taken and not overwrite:
-        raise OutputError(
-            f"{out}: expected an empty place, and a result is there; add overwrite=true or change out=."
-        )
     try:
+        taken = (out / "result.json").exists() if resume else out.exists() and any(out.iterdir())
+        if taken and not overwrite:
+            raise OutputError(
+                f"{out}: expected an empty place, and something is there; add overwrite=true or change out=."
+            )
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
+    except OutputError:
+        raise
     except OSError as e:
         raise OutputError(
             f"{out}: expected a folder that can be written, and it cannot ({e.strerror})."

@@ -4,7 +4,7 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
-from voxray.errors import ModelError, VoxrayError
+from voxray.errors import MissingDependency, ModelError
 
 BUILTIN = "builtin"
 CACHE = Path.home() / ".cache" / "voxray"
@@ -20,9 +20,7 @@ def hf_folder(name: str) -> Path:
 
     Raises ModelError where the folder lacks weights or the hub does not give them.
     """
-    if name == BUILTIN:
-        return builtin("model")
-    folder = Path(name) if Path(name).exists() else _download(name)
+    folder = _folder(name)
     if is_ctranslate2(folder):
         raise ModelError(
             f"{folder}: expected a Hugging Face folder, and it is a CTranslate2 one, which cannot be trained."
@@ -40,17 +38,26 @@ def ctranslate2_folder(name: str, quantization: str = "int8") -> Path:
     """A CTranslate2 folder for `name`; a Hugging Face model is converted once and kept in `CACHE`."""
     if name == BUILTIN:
         return builtin("model-int8")
-    if is_ctranslate2(Path(name)):
-        return Path(name)
-    source = hf_folder(name)
-    if is_ctranslate2(source):
-        return source
+    folder = _folder(name)
+    if is_ctranslate2(folder):
+        return folder
+    source = hf_folder(str(folder))
     kept = CACHE / "ctranslate2" / f"{digest(source)[:16]}-{quantization}"
     if not is_ctranslate2(kept):
-        from voxray.whisper.export import convert  # torch and transformers, which transcribing must not need
-
-        convert(source, kept, quantization)
+        _convert(source, kept, quantization)
     return kept
+
+
+def _convert(source: Path, out: Path, quantization: str) -> None:
+    """Convert once; torch and transformers are imported here, since transcribing must not need them."""
+    try:
+        from voxray.whisper.export import convert
+    except ImportError as e:
+        raise MissingDependency(
+            f"{source}: expected torch and transformers to convert a Hugging Face model, and {e.name} is not "
+            "installed; pip install 'voxray[train]'."
+        ) from e
+    convert(source, out, quantization)
 
 
 def is_ctranslate2(folder: Path) -> bool:
@@ -69,8 +76,14 @@ def digest(folder: Path) -> str:
     return sha.hexdigest()
 
 
+def _folder(name: str) -> Path:
+    if name == BUILTIN:
+        return builtin("model")
+    return Path(name) if Path(name).is_dir() else _download(name)
+
+
 def _download(name: str) -> Path:
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():
         raise ModelError(
             f"model {name!r}: expected `builtin`, a folder or a hub name, and there is no such folder."
         )
@@ -80,8 +93,6 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, ignore_patterns=["*.msgpack", "*.h5", "*.ot", "*.onnx"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as e:
-        if isinstance(e, VoxrayError):
-            raise
         raise ModelError(
             f"model {name!r}: expected `builtin`, a folder or a hub name; no such folder here, and the hub "
             f"did not give it ({type(e).__name__})."

@@ -3,6 +3,7 @@
 Numbers differ between releases of Whisper and in models with a vocabulary of their own; names do not.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from voxray.errors import ModelError
 
 MAX_LABEL_TOKENS = 448  # Whisper's decoder positions
 TASKS = ("transcribe", "translate")
+GPT2_END = 50_256  # `<|endoftext|>` in GPT-2's vocabulary, which Whisper's English-only models use
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,19 @@ class Tokens:
         file = folder / "tokenizer.json"
         if not file.is_file():
             raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json), and there is none.")
-        return cls.of(Tokenizer.from_file(str(file)), str(folder))
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as e:  # the library raises nothing narrower
+            raise ModelError(f"{file}: expected a fast tokenizer, and it cannot be read ({e}).") from e
+        return cls.of(tokenizer, str(folder), english_only=_says_english_only(folder))
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, where: str = "tokenizer") -> "Tokens":
-        """From a tokenizer in memory."""
+    def of(cls, tokenizer: Tokenizer, where: str = "tokenizer", english_only: bool | None = None) -> "Tokens":
+        """From a tokenizer in memory.
+
+        `english_only`: whether prompts have no language and task (None: as the vocabulary tells). It cannot
+        be told from the language tokens, which Whisper's English-only vocabularies hold as well.
+        """
 
         def named(*names: str) -> int:
             ids = [i for i in map(tokenizer.token_to_id, names) if i is not None]
@@ -51,16 +61,19 @@ class Tokens:
             return int(ids[0])
 
         tasks = {t: i for t in TASKS if (i := tokenizer.token_to_id(f"<|{t}|>")) is not None}
+        end = named("<|endoftext|>")
+        if english_only is None:
+            english_only = end == GPT2_END
         return cls(
             tokenizer=tokenizer,
-            end=named("<|endoftext|>"),
+            end=end,
             start=named("<|startoftranscript|>"),
             previous=named("<|startofprev|>"),
             no_speech=named("<|nospeech|>", "<|nocaptions|>"),
             no_timestamps=named("<|notimestamps|>"),
             first_timestamp=tokenizer.token_to_id("<|0.00|>") or named("<|notimestamps|>") + 1,
             tasks=tasks,
-            languages=_languages(tokenizer),
+            languages={} if english_only else _languages(tokenizer),
         )
 
     @property
@@ -114,6 +127,14 @@ class Tokens:
             else:
                 groups[-1].append(token)
         return groups
+
+
+def _says_english_only(folder: Path) -> bool | None:
+    file = folder / "generation_config.json"
+    if not file.is_file():
+        return None
+    multilingual = json.loads(file.read_text()).get("is_multilingual")
+    return None if multilingual is None else not multilingual
 
 
 def _languages(tokenizer: Tokenizer) -> dict[str, int]:
