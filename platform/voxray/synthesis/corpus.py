@@ -12,9 +12,10 @@ state from one utterance to the next.
 
 import argparse
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 from random import Random
 
@@ -23,7 +24,7 @@ import numpy as np
 from voxray.audio import Pcm, to_float, to_pcm
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.synthesis.engines import Engines
-from voxray.synthesis.grammar import sentence
+from voxray.synthesis.grammar import PLAIN_SHARES, SHARES, Kind, draw
 from voxray.synthesis.lexicon import PATTERNS
 from voxray.synthesis.speech import Manner, draw_manner
 from voxray.synthesis.trimming import trim
@@ -36,7 +37,7 @@ DEV_SEED = "dev-known"
 DEV_CLIPS = 300
 HELD_OUT_CLIPS = 100  # per voice
 SCORE_SEED = "score"
-SCORE_CLIPS = 40  # of the built-in clips
+SCORE_ORDERS = 200  # of which the 40 that are long enough are taken
 _SHORTEST = 4  # words of a reserved text: shorter ones are so few that training needs them all
 _LEVEL_DB = (-30.0, -17.0)  # RMS of a clip, relative to full scale
 _PEAK = 0.98
@@ -56,12 +57,18 @@ class Order:
     edge_seed: float
 
 
-def orders(seed: Seed, voices: Sequence[Voice] = KNOWN, *, avoid: Collection[str] = ()) -> Iterator[Order]:
+def orders(
+    seed: Seed,
+    voices: Sequence[Voice] = KNOWN,
+    *,
+    shares: Mapping[Kind, float] = SHARES,
+    avoid: Collection[str] = (),
+) -> Iterator[Order]:
     """Orders without end, none with a text of `avoid`; the same for the same arguments."""
     i = 0
     while True:
         rng = Random(f"{seed}/{i}")
-        text = _sentence_beside(avoid, rng)
+        text = _sentence_beside(avoid, shares, rng)
         yield Order(
             id=f"synth-{seed}-{i:05d}",
             text=text,
@@ -73,8 +80,8 @@ def orders(seed: Seed, voices: Sequence[Voice] = KNOWN, *, avoid: Collection[str
         i += 1
 
 
-def _sentence_beside(avoid: Collection[str], rng: Random) -> str:
-    while (text := sentence(rng)) in avoid:
+def _sentence_beside(avoid: Collection[str], shares: Mapping[Kind, float], rng: Random) -> str:
+    while (text := draw(rng, shares).text) in avoid:
         pass
     return text
 
@@ -103,7 +110,7 @@ def synthesise(
 ) -> Iterator[Clip]:
     """`count` clips in `voices`. Raises MissingDependency where an engine of theirs is not installed."""
     with Engines() as engines:
-        for order, _ in zip(orders(seed, voices, avoid=avoid), range(count), strict=False):
+        for order in islice(orders(seed, voices, avoid=avoid), count):
             yield speak(order, engines)
 
 
@@ -154,14 +161,16 @@ def held_out_voices() -> dict[str, tuple[Voice, ...]]:
     return {name: tuple(v for v in HELD_OUT if v.speaker == name) for name in names}
 
 
-def score_orders(voices: Sequence[Voice], count: int, seed: Seed = SCORE_SEED) -> list[Order]:
-    """Orders for built-in clips that score: their texts are in no training shard."""
-    return _reserved_orders(seed, voices, count)
+def score_orders() -> list[Order]:
+    """Orders of which the scored built-in clips are made, in any voice: no training shard has their texts."""
+    return _reserved_orders(SCORE_SEED, KNOWN, SCORE_ORDERS, PLAIN_SHARES)
 
 
-def _reserved_orders(seed: Seed, voices: Sequence[Voice], count: int) -> list[Order]:
-    chosen = (order for order in orders(seed, voices) if _reservable(order.text))
-    return [next(chosen) for _ in range(count)]
+def _reserved_orders(
+    seed: Seed, voices: Sequence[Voice], count: int, shares: Mapping[Kind, float] = SHARES
+) -> list[Order]:
+    chosen = (order for order in orders(seed, voices, shares=shares) if _reservable(order.text))
+    return list(islice(chosen, count))
 
 
 def _reservable(text: str) -> bool:
@@ -171,10 +180,9 @@ def _reservable(text: str) -> bool:
 @cache
 def reserved_texts() -> frozenset[str]:
     """Every text of the dev sets and the scored built-in clips: training must not have them."""
-    seeds = {DEV_SEED: DEV_CLIPS, SCORE_SEED: SCORE_CLIPS * 8, **dict.fromkeys(held_out_voices(), HELD_OUT_CLIPS)}
-    return frozenset(
-        order.text for seed, count in seeds.items() for order in _reserved_orders(seed, KNOWN, count)
-    )
+    sizes = {DEV_SEED: DEV_CLIPS, **dict.fromkeys(held_out_voices(), HELD_OUT_CLIPS)}
+    dev = (order for seed, count in sizes.items() for order in _reserved_orders(seed, KNOWN, count))
+    return frozenset(order.text for order in chain(dev, score_orders()))
 
 
 def main() -> None:

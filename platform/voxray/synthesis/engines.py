@@ -4,10 +4,16 @@ from collections.abc import Callable
 from types import TracebackType
 
 from voxray.synthesis.espeak import Espeak
+from voxray.synthesis.festival import Festival
+from voxray.synthesis.flite import Flite
 from voxray.synthesis.speech import Engine, Manner, Spoken
 from voxray.synthesis.voices import EngineName, Voice
 
-_OPENERS: dict[EngineName, Callable[[], Engine]] = {"espeak-ng": Espeak}
+_OPENERS: dict[EngineName, Callable[[], Engine]] = {
+    "espeak-ng": Espeak,
+    "flite": Flite,
+    "festival": Festival,
+}
 
 
 class Engines:

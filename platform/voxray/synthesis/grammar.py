@@ -5,7 +5,7 @@ grammar alone learns to finish the sentence instead of listening: it invents wor
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -23,6 +23,8 @@ SHARES: dict[Kind, float] = {
     "mixture": 0.10,
 }
 """How often each kind of text is drawn."""
+PLAIN_SHARES: dict[Kind, float] = {"digits": 0.2, "numeral": 0.1, "sentence": 0.7}
+"""The same without random orders, for clips that people listen to."""
 RANDOM_KINDS: frozenset[Kind] = frozenset({"shuffle", "mixture"})
 """The kinds in which no word can be told from the ones before it, or from where a phrase breaks off."""
 
@@ -52,15 +54,20 @@ def sentence(rng: Random) -> str:
     return draw(rng).text
 
 
-def draw(rng: Random) -> Line:
-    """A text of a kind drawn by `SHARES`."""
-    (kind,) = rng.choices(list(SHARES), weights=list(SHARES.values()))
+def draw(rng: Random, shares: Mapping[Kind, float] = SHARES) -> Line:
+    """A text of a kind drawn by `shares`."""
+    (kind,) = rng.choices(list(shares), weights=list(shares.values()))
     return Line(kind, _MAKERS[kind](rng))
 
 
 def pattern(rng: Random) -> str:
     """An everyday sentence with its punctuation."""
     return _capital(_one_end_mark(_fill(rng.choice(PATTERNS), rng)))
+
+
+def sentences(rng: Random) -> str:
+    """One everyday sentence, now and then two."""
+    return " ".join(pattern(rng) for _ in range(2 if rng.random() < 0.1 else 1))
 
 
 def numeral(rng: Random) -> str:
@@ -76,7 +83,7 @@ def shuffle(rng: Random) -> str:
     pauses = [i for i in range(1, len(words) - 2) if rng.random() < 0.08]
     for i in pauses:
         words[i] += ","
-    return _close(" ".join(words), rng.choice("....?!"))
+    return _close(" ".join(words), rng.choice("....?"))
 
 
 def mixture(rng: Random) -> str:
@@ -95,7 +102,7 @@ def mixture(rng: Random) -> str:
 _MAKERS: dict[Kind, Callable[[Random], str]] = {
     "digits": numerals.digits,
     "numeral": numeral,
-    "sentence": pattern,
+    "sentence": sentences,
     "shuffle": shuffle,
     "mixture": mixture,
 }

@@ -23,22 +23,22 @@ grocery: {food}|coffee|tea|orange juice|water|chocolate|honey|carrots|lemons|soa
 amount: a bottle of|a box of|two packets of|some|more|a bag of|half a pound of|three cans of|a loaf of
 dish: soup|salad|pizza|a sandwich|pancakes|breakfast|lunch|dinner|a cake|curry|noodles
 genre: jazz|rock|classical music|pop|country music|blues|folk songs|dance music|some music|quiet music
-media: {genre}|the news|my favourite song|an audio book|the next track|the last album|a podcast|the weather report
+media: {genre}|the news|my favourite song|an audio book|the next track|the last album|a podcast
 weather: rain|snow|wind|fog|sunshine|thunder|frost|clouds|a storm
 feel: warm|cold|hot|cool|wet|dry|cloudy|sunny|windy|humid
 mood: happy|tired|hungry|busy|sorry|ready|sick|late|angry|bored|fine|afraid|proud|lonely|thirsty
 event: meeting|party|appointment|concert|lesson|interview|wedding|conference|game|class|birthday|holiday
-place: station|airport|hospital|school|library|museum|supermarket|bank|post office|park|hotel|restaurant|beach|church
+place: station|airport|hospital|school|library|museum|supermarket|bank|post office|park|hotel|restaurant|beach
 street: Main Street|Oak Avenue|Church Road|Park Lane|Station Road|High Street|River Drive|Hill Road|Green Lane
-thing: book|phone|key|bag|jacket|umbrella|ticket|letter|camera|bicycle|watch|wallet|passport|shirt|hat|box|glass
-adjective: big|small|old|new|long|short|heavy|light|strange|beautiful|quick|slow|strong|soft|clean|dirty|open|empty
+thing: book|phone|key|bag|jacket|umbrella|ticket|letter|camera|bicycle|watch|wallet|passport|shirt|hat|box
+adjective: big|small|old|new|long|short|heavy|light|strange|beautiful|quick|slow|strong|soft|clean|dirty|open
 animal: dog|cat|horse|bird|mouse|cow|sheep|duck|rabbit|bear|lion|fox
-noun: {thing}|{animal}|house|garden|river|mountain|tree|flower|car|train|bus|boat|bridge|road|forest|table|chair
+noun: {thing}|{animal}|house|garden|river|mountain|tree|flower|car|train|bus|boat|bridge|road|forest|table
 verb: carry|find|watch|follow|paint|clean|move|keep|draw|break|fix|lose|sell|buy|hide|push|pull
-past: lost|found|bought|sold|broke|cleaned|painted|forgot|saw|opened|closed|dropped|kept|carried|washed|brought
+past: lost|found|bought|sold|broke|cleaned|painted|forgot|saw|opened|closed|dropped|kept|carried|washed
 job: driver|nurse|farmer|lawyer|writer|singer|engineer|student|pilot|cook|artist|guard
 time_unit: minutes|hours|seconds|days|weeks
-message: I will be late|call me back|dinner is ready|we are on our way|see you soon|I am at work|do not wait for me
+message: I will be late|call me back|dinner is ready|we are on our way|see you soon|I am at work
 politely: please|now|again|right away|later|for me
 manner: slowly|quickly|carefully|quietly|together|alone|outside|inside|upstairs|downstairs|every day|once more
 position: under|behind|near|beside|above|across from|in front of|between us and|around|over|next to

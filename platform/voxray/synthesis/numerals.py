@@ -5,9 +5,7 @@ from random import Random
 from voxray.synthesis.lexicon import MONTHS, SLOTS
 
 DIGITS = tuple("zero one two three four five six seven eight nine".split())
-_TEENS = tuple(
-    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-)
+_TEENS = tuple("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())
 _TENS = tuple("twenty thirty forty fifty sixty seventy eighty ninety".split())
 LARGEST = 9_999
 

@@ -11,14 +11,20 @@ from voxray.audio import SAMPLE_RATE, Pcm, resample, to_pcm
 from voxray.synthesis.voices import Voice
 from voxray.transcript import Word
 
+_GAPPED = 0.2  # share of utterances with pauses between words
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How fast, high and lively to speak, each relative to the voice's own: 1.0 changes nothing."""
+    """How fast, high and lively to speak, each relative to the voice's own: 1.0 changes nothing.
+
+    `gap_s` is a pause after every word, in seconds, as people read out lists; only espeak-ng makes it.
+    """
 
     speed: float = 1.0
     pitch: float = 1.0
     liveliness: float = 1.0
+    gap_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,11 @@ def draw_manner(rng: Random) -> Manner:
         speed=rng.triangular(0.75, 1.38, 1.0),
         pitch=rng.triangular(0.75, 1.35, 1.0),
         liveliness=rng.triangular(0.4, 1.7, 1.0),
+        gap_s=rng.uniform(0.02, 0.3) if rng.random() < _GAPPED else 0.0,
     )
 
 
-def at_16k(samples: npt.NDArray[np.int16], rate_in: int) -> Pcm:
+def at_16k(samples: npt.NDArray[np.int16], rate_in: float) -> Pcm:
     """`samples` at `rate_in` as 16 kHz."""
     if rate_in == SAMPLE_RATE:
         return samples

@@ -26,11 +26,17 @@ def audible(pcm: Pcm) -> npt.NDArray[np.bool_]:
     return quiet
 
 
-def end_words(pcm: Pcm, texts: Sequence[str], starts_s: Sequence[float]) -> tuple[Word, ...]:
-    """Words that begin at `starts_s` and end where the next begins, or before it where a pause begins."""
+def words_from(pcm: Pcm, text: str, starts_s: Sequence[float]) -> tuple[Word, ...]:
+    """The tokens of `text`, begun at `starts_s` and ended where the next begins or a pause before it does.
+
+    Empty where there is not one start per token, or where they do not rise.
+    """
+    tokens = text.split()
+    limits_s = [*starts_s[1:], len(pcm) / SAMPLE_RATE]
+    if len(tokens) != len(starts_s) or any(a >= b for a, b in zip(starts_s, limits_s, strict=True)):
+        return ()
     sound = audible(pcm)
-    limits = [*starts_s[1:], len(pcm) / SAMPLE_RATE]
-    spans = zip(texts, starts_s, limits, strict=True)
+    spans = zip(tokens, starts_s, limits_s, strict=True)
     return tuple(Word(text, start, _end_s(sound, start, limit)) for text, start, limit in spans)
 
 

@@ -10,9 +10,7 @@ EngineName = Literal["espeak-ng", "flite", "festival"]
 ENGINE_SHARES: dict[EngineName, float] = {"espeak-ng": 0.65, "flite": 0.20, "festival": 0.15}
 """How often each engine speaks; within an engine every voice is as likely as the others."""
 
-_ACCENTS = tuple(
-    "en-us en en-gb-scotland en-gb-x-rp en-gb-x-gbclan en-gb-x-gbcwmd en-029 en-us-nyc".split()
-)
+_ACCENTS = tuple("en-us en en-gb-scotland en-gb-x-rp en-gb-x-gbclan en-gb-x-gbcwmd en-029 en-us-nyc".split())
 # Left out: whisper, whisperf, croak, Demonic, fast, announcer, klatt6, Storm and the joke voices.
 _VARIANTS = tuple(
     """m1 m2 m3 m4 m5 m6 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 adam Alex Alicia Andy Annie antonio
