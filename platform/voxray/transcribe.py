@@ -1,0 +1,121 @@
+"""A recording of any length to a transcript: speech is found, cut at pauses, and decoded in batches."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s
+from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses
+from voxray.transcript import Segment, Transcript, Word
+from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+
+UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
+TIME_DIGITS = 3  # milliseconds, as captions have them
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How a recording is cut into windows.
+
+    `max_pause_s`: a longer pause always ends a window (None: windows are filled up). `timestamps`: the model
+    says where segments lie inside a window; else a window is one segment.
+    """
+
+    max_s: float = WINDOW_S
+    max_pause_s: float | None = MAX_PAUSE_S
+    timestamps: bool = False
+
+
+FULL_WINDOWS = Cutting(max_pause_s=None, timestamps=True)
+
+
+def cutting_for(min_window_s: float) -> Cutting:
+    """The cutting that suits a model whose smallest window is `min_window_s`.
+
+    A model that has only seen 30 s windows, as OpenAI's, takes as much speech as fits: each window costs the
+    same. One that takes short windows gets an utterance at a time.
+    """
+    return FULL_WINDOWS if min_window_s >= WINDOW_S else Cutting()
+
+
+def transcribe(
+    pcm: Pcm,
+    engine: Engine,
+    options: DecodingOptions | None = None,
+    cutting: Cutting | None = None,
+) -> Transcript:
+    """The transcript of `pcm`, of any length; times are seconds from its start.
+
+    `options.timestamps` is taken from `cutting`. A recording has one language: unless `options` name it, the
+    one that most of the speech was heard in, and windows heard in another are decoded again.
+    """
+    cutting = cutting or Cutting()
+    options = (options or DecodingOptions()).model_copy(update={"timestamps": cutting.timestamps})
+    spans = cut_at_pauses(pcm, cutting.max_s, max_pause_s=cutting.max_pause_s)
+    clips = [_clip(pcm, span) for span in spans]
+    heard = engine.transcribe(clips, options)
+    language = options.language or spoken_language(spans, heard)
+    heard = _in_language(engine, clips, heard, options, language)
+    segments = tuple(s for span, h in zip(spans, heard, strict=True) for s in segments_of(h, span.start_s))
+    return Transcript(segments, language, round(duration_s(pcm), TIME_DIGITS))
+
+
+def spoken_language(spans: Sequence[Span], heard: Sequence[Hypothesis]) -> str:
+    """The language of most of the seconds in which words were heard; `UNDETERMINED` where there are none."""
+    seconds: dict[str, float] = defaultdict(float)
+    for span, hypothesis in zip(spans, heard, strict=True):
+        if hypothesis.text:
+            seconds[hypothesis.language] += span.length_s
+    return max(seconds, key=lambda code: seconds[code], default=UNDETERMINED)
+
+
+def segments_of(hypothesis: Hypothesis, start_s: float) -> list[Segment]:
+    """The segments of a window that begins at `start_s`, with times in the recording and their words."""
+    segments = [_shifted(s, start_s) for s in hypothesis.segments if s.text]
+    words = [_shifted_word(w, start_s) for w in hypothesis.words]
+    homes = [_home(segments, w) for w in words]
+    return [
+        replace(s, words=tuple(w for w, home in zip(words, homes, strict=True) if home == i))
+        for i, s in enumerate(segments)
+    ]
+
+
+def _clip(pcm: Pcm, span: Span) -> Pcm:
+    """The samples of `span`, never more than fit into the longest window."""
+    first = round(span.start_s * SAMPLE_RATE)
+    last = round(span.end_s * SAMPLE_RATE)
+    return pcm[first : min(last, first + int(WINDOW_S * SAMPLE_RATE))]
+
+
+def _in_language(
+    engine: Engine,
+    clips: Sequence[Pcm],
+    heard: Sequence[Hypothesis],
+    options: DecodingOptions,
+    language: str,
+) -> list[Hypothesis]:
+    others = [i for i, h in enumerate(heard) if h.language != language and h.text]
+    again = engine.transcribe([clips[i] for i in others], options.model_copy(update={"language": language}))
+    found = dict(zip(others, again, strict=True))
+    return [found.get(i, h) for i, h in enumerate(heard)]
+
+
+def _shifted(segment: Segment, by_s: float) -> Segment:
+    return Segment(
+        round(segment.start_s + by_s, TIME_DIGITS), round(segment.end_s + by_s, TIME_DIGITS), segment.text
+    )
+
+
+def _shifted_word(word: Word, by_s: float) -> Word:
+    return Word(
+        word.text,
+        round(word.start_s + by_s, TIME_DIGITS),
+        round(word.end_s + by_s, TIME_DIGITS),
+        None if word.probability is None else round(word.probability, TIME_DIGITS),
+    )
+
+
+def _home(segments: Sequence[Segment], word: Word) -> int:
+    """The last segment that begins before the middle of `word`; the first where none does."""
+    middle_s = (word.start_s + word.end_s) / 2
+    return max((i for i, s in enumerate(segments) if s.start_s <= middle_s), default=0)
