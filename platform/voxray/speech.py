@@ -1,0 +1,142 @@
+"""Where somebody speaks, and how to cut a recording of any length into windows at its pauses.
+
+Silero's voice activity model runs under onnxruntime (as faster-whisper carries it), without torch. What is
+decided from its spans is pure: `split_long`, `join_spans`, `pad_spans`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
+
+THRESHOLD = 0.2  # Silero's own 0.5 lost 5 % of words in telephone-band digits; white noise passes neither
+QUIET_S = 0.1  # a cut inside speech falls in the quietest stretch of this length
+NEAR_S = 5.0  # how far before the limit that stretch is looked for
+PAD_S = 0.2  # of what surrounds speech, kept in a window: quiet edges are easy to miss
+MAX_PAUSE_S = 0.6  # in one window; a small model takes one utterance at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a recording, in seconds."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def length_s(self) -> float:
+        """How long it lasts."""
+        return self.end_s - self.start_s
+
+
+def speech_spans(
+    pcm: Pcm, *, threshold: float = THRESHOLD, min_speech_s: float = 0.0, min_pause_s: float = 0.1
+) -> list[Span]:
+    """The stretches of `pcm` in which somebody speaks, in order, without any margin.
+
+    `threshold` is on the model's probability; shorter speech is dropped and shorter pauses are bridged.
+    """
+    # Imported here: the layers above this one are read without onnxruntime.
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    if not len(pcm):
+        return []
+    options = VadOptions(
+        threshold=threshold,
+        min_speech_duration_ms=round(min_speech_s * 1000),
+        min_silence_duration_ms=round(min_pause_s * 1000),
+        speech_pad_ms=0,
+    )
+    found = get_speech_timestamps(to_float(pcm), options)
+    return [Span(f["start"] / SAMPLE_RATE, min(f["end"], len(pcm)) / SAMPLE_RATE) for f in found]
+
+
+def cut_at_pauses(
+    pcm: Pcm, max_s: float = WINDOW_S, *, max_pause_s: float | None = MAX_PAUSE_S, pad_s: float = PAD_S
+) -> list[Span]:
+    """Windows of at most `max_s` seconds that hold all speech of `pcm`, in order, none inside another.
+
+    Speech on both sides of a pause longer than `max_pause_s` never shares a window (None: it may); where a
+    window grows too long it is cut at the longest pause in its second half. Speech is cut only where one
+    stretch of it lasts longer than `max_s`, at its quietest place near the limit. Each window keeps up to
+    `pad_s` of what surrounds it.
+    """
+    speech = split_long(pcm, speech_spans(pcm), max_s)
+    return pad_spans(join_spans(speech, max_s, max_pause_s), pad_s, max_s, duration_s(pcm))
+
+
+def join_spans(spans: Sequence[Span], max_s: float, max_pause_s: float | None = None) -> list[Span]:
+    """Neighbouring spans (each at most `max_s`) joined into windows of at most `max_s`.
+
+    A pause longer than `max_pause_s` always ends a window.
+    """
+    windows: list[Span] = []
+    at = 0
+    while at < len(spans):
+        end = _window_end(spans, at, max_s, max_pause_s)
+        windows.append(Span(spans[at].start_s, spans[end - 1].end_s))
+        at = end
+    return windows
+
+
+def _window_end(spans: Sequence[Span], at: int, max_s: float, max_pause_s: float | None) -> int:
+    """One past the last span of the window that begins with span `at`."""
+    end = at + 1
+    while end < len(spans) and spans[end].end_s - spans[at].start_s <= max_s:
+        if max_pause_s is not None and _pause_s(spans, end) > max_pause_s:
+            return end
+        end += 1
+    if end == len(spans):
+        return end
+    late = [i for i in range(at + 1, end + 1) if spans[i - 1].end_s - spans[at].start_s >= max_s / 2]
+    return max(late or range(at + 1, end + 1), key=lambda i: (_pause_s(spans, i), i))
+
+
+def _pause_s(spans: Sequence[Span], i: int) -> float:
+    """How long nobody speaks before span `i`."""
+    return spans[i].start_s - spans[i - 1].end_s
+
+
+def pad_spans(spans: Sequence[Span], pad_s: float, max_s: float, lasts_s: float) -> list[Span]:
+    """Each span widened by up to `pad_s` on both sides.
+
+    It stays inside the recording of `lasts_s`, within `max_s`, and on its half of the pause to its neighbour.
+    """
+    before = [0.0, *(s.end_s for s in spans)]
+    after = [*(s.start_s for s in spans[1:]), lasts_s]
+    padded = []
+    for i, (span, last_s, next_s) in enumerate(zip(spans, before, after, strict=False)):
+        room_s = min(pad_s, max(0.0, max_s - span.length_s) / 2)
+        left_s = (span.start_s - last_s) * (0.5 if i else 1.0)
+        right_s = (next_s - span.end_s) * (0.5 if i + 1 < len(spans) else 1.0)
+        padded.append(
+            Span(span.start_s - max(0.0, min(room_s, left_s)), span.end_s + max(0.0, min(room_s, right_s)))
+        )
+    return padded
+
+
+def split_long(pcm: Pcm, spans: Sequence[Span], max_s: float) -> list[Span]:
+    """`spans` with those longer than `max_s` cut at their quietest `QUIET_S` near the limit."""
+    return [piece for span in spans for piece in _pieces(pcm, span, max_s)]
+
+
+def _pieces(pcm: Pcm, span: Span, max_s: float) -> list[Span]:
+    pieces = []
+    start_s = span.start_s
+    while span.end_s - start_s > max_s:
+        near_s = min(NEAR_S, max_s / 2)
+        cut_s = quietest_s(pcm, start_s + max_s - near_s, start_s + max_s)
+        pieces.append(Span(start_s, cut_s))
+        start_s = cut_s
+    return [*pieces, Span(start_s, span.end_s)]
+
+
+def quietest_s(pcm: Pcm, from_s: float, to_s: float) -> float:
+    """The middle of the quietest `QUIET_S` between two times (seconds)."""
+    first, last = round(from_s * SAMPLE_RATE), round(to_s * SAMPLE_RATE)
+    length = min(round(QUIET_S * SAMPLE_RATE), last - first)
+    energy = np.concatenate([[0.0], np.cumsum(pcm[first:last].astype(np.float64) ** 2)])
+    quietest = int(np.argmin(energy[length:] - energy[:-length]))
+    return (first + quietest + length // 2) / SAMPLE_RATE
