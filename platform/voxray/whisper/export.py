@@ -17,7 +17,9 @@ def convert(source: Path, out: Path, quantization: str = "int8") -> Path:
     part.parent.mkdir(parents=True, exist_ok=True)
     companions = [name for name in COMPANIONS if (source / name).is_file()]
     try:
-        TransformersConverter(str(source), copy_files=companions).convert(str(part), quantization, force=True)
+        TransformersConverter(str(source), copy_files=companions).convert(
+            str(part), quantization=quantization, force=True
+        )
     except (ValueError, OSError, RuntimeError) as e:
         shutil.rmtree(part, ignore_errors=True)
         raise ExportError(f"{source}: expected a Whisper model that CTranslate2 can convert; {e}") from e
