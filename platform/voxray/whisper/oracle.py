@@ -46,8 +46,8 @@ class TransformersEngine:
         self.folder = folder
         self.tokens = Tokens.load(folder)
         self.min_window_s = min_window_s
-        self.model: Any = load_whisper(folder, getattr(torch, dtype))
-        self.model.to(device).eval()
+        loaded: Any = load_whisper(folder, getattr(torch, dtype))
+        self.model: Any = loaded.to(device).eval()
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()

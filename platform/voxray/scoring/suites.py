@@ -1,0 +1,109 @@
+"""An engine over clips, timed, with what it heard."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from voxray.audio import SAMPLE_RATE, Pcm
+from voxray.corpora.store import Clip
+from voxray.scoring.metrics import ClipScore, Summary, by_speaker, score_clip, summarise
+from voxray.text import Normaliser, english
+from voxray.whisper.ctranslate import CTranslate2Engine, window_s
+from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What one engine made of one set of clips."""
+
+    clips: tuple[ClipScore, ...]
+    summary: Summary
+    speakers: dict[str, Summary]
+    compute_s: float
+    hypotheses: tuple[Hypothesis, ...] = field(repr=False, default=())
+
+    @property
+    def rtfx(self) -> float:
+        """Seconds of audio per second of computing."""
+        return self.summary.audio_s / self.compute_s if self.compute_s else 0.0
+
+
+def score_engine(
+    engine: Engine,
+    clips: Sequence[Clip],
+    options: DecodingOptions,
+    *,
+    normalise: Normaliser = english,
+    clock: Clock = time.perf_counter,
+) -> Scores:
+    """Transcribe `clips` (each at most 30 s) and score them against their texts; warm-up is not timed."""
+    if clips:
+        engine.transcribe([clips[0].pcm], options, [clips[0].language])
+    start_s = clock()
+    heard = engine.transcribe([c.pcm for c in clips], options, [c.language for c in clips])
+    return scores_of(clips, heard, compute_s=clock() - start_s, normalise=normalise)
+
+
+def scores_of(
+    clips: Sequence[Clip],
+    heard: Sequence[Hypothesis],
+    *,
+    compute_s: float,
+    normalise: Normaliser = english,
+) -> Scores:
+    """Score hypotheses that are there already."""
+    scored = tuple(
+        score_clip(c.id, c.text, h.text, c.duration_s, normalise, c.speaker)
+        for c, h in zip(clips, heard, strict=True)
+    )
+    return Scores(scored, summarise(scored), by_speaker(scored), compute_s, tuple(heard))
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Median milliseconds per clip in the encoder and in the decoder."""
+
+    encoder_ms: float
+    decoder_ms: float
+
+
+def stage_times(
+    engines: Sequence[CTranslate2Engine],
+    clips: Sequence[Pcm],
+    options: DecodingOptions,
+    *,
+    runs: int = 5,
+    clock: Clock = time.perf_counter,
+) -> list[StageTimes]:
+    """Times of each engine, one clip at a time; runs of the engines alternate, so that load hits them alike.
+
+    The first run of each warms up and is not counted. The median is over runs of the mean over clips.
+    """
+    taken: list[list[StageTimes]] = [[] for _ in engines]
+    for _ in range(runs + 1):
+        for engine, times in zip(engines, taken, strict=True):
+            times.append(_one_run(engine, clips, options, clock))
+    return [_median(times[1:]) for times in taken]
+
+
+def _one_run(
+    engine: CTranslate2Engine, clips: Sequence[Pcm], options: DecodingOptions, clock: Clock
+) -> StageTimes:
+    encoder_s = decoder_s = 0.0
+    for clip in clips:
+        window = window_s(len(clip) / SAMPLE_RATE, engine.min_window_s)
+        start_s = clock()
+        encoded = engine.encode([clip], window)
+        middle_s = clock()
+        engine.decode(encoded, [clip], options, [options.language])
+        encoder_s, decoder_s = encoder_s + middle_s - start_s, decoder_s + clock() - middle_s
+    each_ms = 1000 / max(1, len(clips))
+    return StageTimes(encoder_s * each_ms, decoder_s * each_ms)
+
+
+def _median(times: Sequence[StageTimes]) -> StageTimes:
+    encoder_ms = statistics.median(t.encoder_ms for t in times)
+    return StageTimes(encoder_ms, statistics.median(t.decoder_ms for t in times))

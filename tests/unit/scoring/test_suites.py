@@ -1,0 +1,79 @@
+"""An engine over clips: what is timed, what is scored."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from voxray.audio import SAMPLE_RATE, Pcm, decode
+from voxray.corpora.store import Clip
+from voxray.scoring.suites import score_engine, stage_times
+from voxray.text import basic
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.models import builtin
+from voxray.whisper.tokens import Tokens
+
+
+class Listener:
+    """Says the text written for a clip's length; each clip takes it one second by `clock`."""
+
+    def __init__(self, texts: dict[int, str]) -> None:
+        self.tokens = Tokens.load(builtin("model"))
+        self.texts = texts
+        self.now_s = 0.0
+        self.heard: list[tuple[int, str | None]] = []
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
+    ) -> list[Hypothesis]:
+        self.now_s += len(clips)
+        self.heard += zip(map(len, clips), languages, strict=True)
+        return [Hypothesis(self.texts[len(c)], "en", (), (), (), -0.1, 0.0, 1.0) for c in clips]
+
+
+def clip_of(seconds: int, text: str, speaker: str = "", language: str = "en") -> Clip:
+    pcm = np.zeros(seconds * SAMPLE_RATE, dtype=np.int16)
+    return Clip(f"clip-{seconds}", pcm, text, speaker, language)
+
+
+def test_scores_pair_each_clip_with_what_was_heard_in_it() -> None:
+    engine = Listener({3 * SAMPLE_RATE: "one", 9 * SAMPLE_RATE: "five"})
+    clips = [clip_of(3, "One.", "ann"), clip_of(9, "two", "bob", "de")]
+    scores = score_engine(engine, clips, DecodingOptions(), normalise=basic, clock=engine.clock)
+    assert [(s.reference, s.hypothesis, s.words.errors) for s in scores.clips] == [
+        ("One.", "one", 0),
+        ("two", "five", 1),
+    ]
+    assert scores.summary.wer == 0.5
+    assert {name: s.wer for name, s in scores.speakers.items()} == {"ann": 0.0, "bob": 1.0}
+
+
+def test_the_warm_up_is_not_timed_and_each_clip_goes_with_its_language() -> None:
+    engine = Listener({3 * SAMPLE_RATE: "", 9 * SAMPLE_RATE: ""})
+    clips = [clip_of(3, "one"), clip_of(9, "two", language="de")]
+    scores = score_engine(engine, clips, DecodingOptions(), clock=engine.clock)
+    assert engine.heard == [(48_000, "en"), (48_000, "en"), (144_000, "de")]
+    assert scores.compute_s == 2.0
+    assert scores.rtfx == 6.0
+
+
+def test_no_clips_are_no_error() -> None:
+    engine = Listener({})
+    scores = score_engine(engine, [], DecodingOptions(), clock=engine.clock)
+    assert (scores.summary.clips, scores.summary.wer, scores.rtfx) == (0, 0.0, 0.0)
+
+
+def test_stage_times_are_medians_over_alternating_runs() -> None:
+    engine = CTranslate2Engine(builtin("model-int8"), device="cpu")
+    ticks = iter(range(1000))
+    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+    options = DecodingOptions(language="en")
+    times = stage_times([engine, engine], [clip, clip], options, runs=2, clock=lambda: float(next(ticks)))
+    # Each reading of this clock is a second after the one before: three readings a clip.
+    assert [t.encoder_ms for t in times] == pytest.approx([1000.0, 1000.0])
+    assert [t.decoder_ms for t in times] == pytest.approx([1000.0, 1000.0])
+    assert next(ticks) == 3 * 2 * 2 * 3  # readings, clips, engines, runs with the warm-up
