@@ -109,7 +109,7 @@ def _check_whole(file: BinaryIO, name: str) -> None:
     if held == 0:
         raise AudioError(f"{name}: expected audio, and it is empty.")
     promised = int.from_bytes(head[4:], "little") + 8
-    if head[:4] == b"RIFF" and held + 1 < promised < _UNKNOWN_RIFF_SIZE:  # one byte: a pad left out
+    if head[:4] == b"RIFF" and len(head) == 8 and held + 1 < promised < _UNKNOWN_RIFF_SIZE:  # 1: a pad
         raise AudioError(
             f"{name}: expected {promised} bytes by its header, and only {held} are there; it is cut off."
         )

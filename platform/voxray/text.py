@@ -20,6 +20,7 @@ NormaliserName = Literal["auto", "english", "whisper-english", "basic", "none"]
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
 """Written without spaces between words: scored by character."""
 
+_LONE_POINTS = re.compile(r"(?<!\S)\.+(?!\S)")
 _DIGIT_PAIR = re.compile(r"(?<=\d)(?=\d)")
 
 
@@ -77,8 +78,11 @@ def whisper_english(text: str) -> str:
 
 
 def english(text: str) -> str:
-    """Whisper's English normaliser, then one word per digit."""
-    return _DIGIT_PAIR.sub(" ", whisper_english(text))
+    """Whisper's English normaliser, then one word per digit.
+
+    Of "see..." Whisper's leaves the word "." behind, an error that nobody made: such words are dropped.
+    """
+    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", whisper_english(text))))
 
 
 def spaced(text: str) -> str:
