@@ -1,0 +1,154 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from voxray.audio import SAMPLE_RATE, decode, encode
+from voxray.cli import app
+
+
+def voxray(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(w) for w in words])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A built-in clip in another codec."""
+    from importlib.resources import files
+
+    first = sorted(Path(str(files("voxray") / "assets" / "clips")).glob("*.ogg"))[0]
+    file = tmp_path_factory.mktemp("clips") / "clip.mp3"
+    file.write_bytes(encode(decode(first), "libmp3lame", "mp3"))
+    return file
+
+
+@pytest.fixture
+def diary(tmp_path: Path) -> Path:
+    file = tmp_path / "diary.wav"
+    file.write_text("Dear diary\n")
+    return file
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    assert voxray("--version").stdout == f"voxray {version('voxray')}\n"
+
+
+def test_text_is_a_line_per_segment(clip: Path) -> None:
+    result = voxray("transcribe", clip)
+
+    assert result.exit_code == 0
+    assert len(result.stdout.strip().split()) > 1
+    assert result.stderr == ""
+
+
+def test_json_holds_words_with_times(clip: Path) -> None:
+    found = json.loads(voxray("transcribe", clip, "--format", "json", "--words").stdout)
+
+    assert found["language"] == "en"
+    (segment,) = found["segments"]
+    assert " ".join(w["text"] for w in segment["words"]) == segment["text"] == found["text"]
+
+
+@pytest.mark.parametrize(("form", "start"), [("srt", "1\n00:00:0"), ("vtt", "WEBVTT\n\n00:00:0")])
+def test_captions(form: str, start: str, clip: Path) -> None:
+    assert voxray("transcribe", clip, "--format", form).stdout.startswith(start)
+
+
+def test_a_bad_file_is_one_sentence_and_the_rest_goes_on(clip: Path, diary: Path, tmp_path: Path) -> None:
+    result = voxray("transcribe", diary, clip, tmp_path / "none.flac", clip)
+
+    assert result.exit_code == 1
+    errors = result.stderr.splitlines()
+    assert [line.split(":")[1].strip() for line in errors] == [str(diary), str(tmp_path / "none.flac")]
+    assert all(line.startswith("error: ") and line.endswith(".") for line in errors)
+    assert result.stdout.count(f"== {clip}\n") == 2
+
+
+def test_several_files_as_json_are_a_line_each(clip: Path) -> None:
+    lines = voxray("transcribe", clip, clip, "--format", "json").stdout.splitlines()
+
+    assert [json.loads(line)["file"] for line in lines] == [str(clip), str(clip)]
+
+
+def test_captions_of_several_files_need_a_folder(clip: Path, tmp_path: Path) -> None:
+    result = voxray("transcribe", clip, clip, "--format", "srt")
+
+    assert result.exit_code == 1
+    assert result.stderr == "error: expected --output DIR for srt captions of 2 files; each needs its own.\n"
+
+
+def test_a_folder_gets_a_file_per_recording_and_nothing_is_overwritten(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "captions"
+    words = ("transcribe", clip, "--format", "vtt", "--output", out)
+    assert voxray(*words).exit_code == 0
+    (out / "clip.vtt").write_text("corrected by hand")
+
+    refused = voxray(*words)
+
+    assert refused.exit_code == 1
+    assert "clip.vtt: expected no such file yet, and there is one; add --overwrite." in refused.stderr
+    assert (out / "clip.vtt").read_text() == "corrected by hand"
+    assert voxray(*words, "--overwrite").exit_code == 0
+    assert (out / "clip.vtt").read_text().startswith("WEBVTT")
+
+
+def test_a_place_that_cannot_be_written_is_named(clip: Path, diary: Path) -> None:
+    result = voxray("transcribe", clip, "--output", diary)
+
+    assert result.exit_code == 1
+    assert "diary.wav" in result.stderr
+    assert "cannot be done" in result.stderr
+
+
+def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:
+    file = tmp_path / "silence.flac"
+    file.write_bytes(encode(np.zeros(2 * SAMPLE_RATE, dtype=np.int16)))
+    result = voxray("transcribe", file)
+
+    assert result.exit_code == 0
+    assert result.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "./nowhere"], "there is no such folder."),
+        (["--language", "klingon"], "language 'klingon': expected one that the model knows"),
+    ],
+)
+def test_a_wrong_model_or_language_is_named_once(words: list[str], message: str, clip: Path) -> None:
+    result = voxray("transcribe", clip, clip, *words)
+
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_wrong_command_line_exits_with_2(clip: Path) -> None:
+    assert voxray("transcribe").exit_code == 2
+    assert voxray("transcribe", clip, "--format", "docx").exit_code == 2
+
+
+HEAVY = ("torch", "transformers", "ray", "pyarrow", "scipy", "datasets", "pandas")
+
+
+@pytest.mark.parametrize("words", [["transcribe", "CLIP", "--words"], ["doctor"], ["--version"]])
+def test_transcribing_imports_nothing_that_the_base_install_lacks(words: list[str], clip: Path) -> None:
+    code = (
+        "import sys, typer.main\n"
+        "from voxray.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as e: assert not e.code, e.code\n"
+        f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)))\n"
+    )
+    argv = [str(clip) if w == "CLIP" else w for w in words]
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "HEAVY []"

@@ -1,0 +1,166 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, decode, duration_s
+from voxray.speech import PAD_S, Span
+from voxray.text import english, word_errors
+from voxray.transcribe import (
+    UNDETERMINED,
+    Cutting,
+    cutting_for,
+    segments_of,
+    spoken_language,
+    transcribe,
+)
+from voxray.transcript import Segment, Word
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.models import builtin
+from voxray.whisper.tokens import Tokens
+
+
+def hypothesis(
+    text: str, language: str = "en", *, end_s: float = 1.0, words: tuple[Word, ...] = ()
+) -> Hypothesis:
+    segments = (Segment(0.0, end_s, text),) if text else ()
+    return Hypothesis(text, language, (), segments, words, -0.1, 0.0, 1.0)
+
+
+@dataclass
+class ScriptedEngine:
+    """Hears the languages that it is told to, in turn; a forced language is always obeyed."""
+
+    languages: Sequence[str]
+    tokens: Tokens = field(default_factory=lambda: Tokens.load(builtin("model")))
+    asked: list[DecodingOptions] = field(default_factory=list)
+    longest_s: float = 0.0
+
+    def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
+    ) -> list[Hypothesis]:
+        self.asked.append(options)
+        self.longest_s = max([self.longest_s, *map(duration_s, clips)])
+        heard = [options.language or self.languages[i % len(self.languages)] for i in range(len(clips))]
+        return [
+            hypothesis(f"said in {lang}", lang, end_s=duration_s(c))
+            for lang, c in zip(heard, clips, strict=True)
+        ]
+
+
+@pytest.fixture(scope="module")
+def engine() -> CTranslate2Engine:
+    return CTranslate2Engine(builtin("model-int8"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def clips(engine: CTranslate2Engine) -> list[tuple[Pcm, str]]:
+    """Four built-in clips that the built-in model hears without an error, with their texts."""
+    files = sorted(builtin("clips").glob("*.ogg"))[:24]
+    pairs = [(decode(f), f.with_suffix(".txt").read_text().strip()) for f in files]
+    heard = engine.transcribe([pcm for pcm, _ in pairs], DecodingOptions())
+    known = [p for p, h in zip(pairs, heard, strict=True) if word_errors(p[1], h.text, english).errors == 0]
+    return known[:4]
+
+
+def joined(clips: Sequence[tuple[Pcm, str]], pause_s: float) -> Pcm:
+    pause = np.zeros(round(pause_s * SAMPLE_RATE), dtype=np.int16)
+    return np.concatenate([part for pcm, _ in clips for part in (pcm, pause)])
+
+
+def test_a_recording_of_several_utterances_is_cut_between_them(
+    engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]
+) -> None:
+    pcm = joined(clips, pause_s=1.5)
+    said = transcribe(pcm, engine)
+
+    assert len(said.segments) == len(clips)
+    assert said.language == "en"
+    assert said.duration_s == pytest.approx(duration_s(pcm), abs=0.001)
+    assert word_errors(" ".join(text for _, text in clips), said.text, english).rate < 0.25
+    starts = np.cumsum([0.0, *(duration_s(p) + 1.5 for p, _ in clips)])
+    for segment, start_s, end_s in zip(said.segments, starts, starts[1:], strict=False):
+        assert start_s - PAD_S <= segment.start_s < segment.end_s <= end_s
+
+
+def test_words_have_times_inside_their_recording(
+    engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]
+) -> None:
+    pcm = joined(clips[:2], pause_s=2.0)
+    said = transcribe(pcm, engine, DecodingOptions(words=True))
+
+    for segment in said.segments:
+        assert " ".join(w.text for w in segment.words) == segment.text
+        times = [t for w in segment.words for t in (w.start_s, w.end_s)]
+        assert times == sorted(times)
+        assert segment.start_s <= times[0]
+        assert times[-1] <= segment.end_s + 0.1
+
+
+@pytest.mark.parametrize("samples", [0, 1, 399, 16_000, 32 * 16_000])
+def test_silence_of_any_length_has_no_words(samples: int, engine: CTranslate2Engine) -> None:
+    said = transcribe(np.zeros(samples, dtype=np.int16), engine)
+
+    assert said.segments == ()
+    assert said.language == UNDETERMINED
+
+
+def test_speech_without_a_pause_is_cut_to_the_longest_window(clips: list[tuple[Pcm, str]]) -> None:
+    engine = ScriptedEngine(["en"])
+    said = transcribe(np.tile(clips[0][0], 40), engine, cutting=Cutting(max_pause_s=None))
+
+    assert len(said.segments) > 1
+    assert engine.longest_s <= WINDOW_S
+
+
+def test_windows_heard_in_another_language_are_decoded_again(clips: list[tuple[Pcm, str]]) -> None:
+    engine = ScriptedEngine(["en", "en", "en", "cy"])
+    said = transcribe(joined(clips, pause_s=2.0), engine)
+
+    assert said.language == "en"
+    assert {s.text for s in said.segments} == {"said in en"}
+    assert [o.language for o in engine.asked] == [None, "en"]
+
+
+def test_a_language_that_is_given_is_kept(clips: list[tuple[Pcm, str]]) -> None:
+    engine = ScriptedEngine(["en"])
+    said = transcribe(clips[0][0], engine, DecodingOptions(language="de"))
+
+    assert said.language == "de"
+    assert {o.language for o in engine.asked} == {"de"}
+
+
+def test_timestamps_are_asked_for_by_the_cutting(clips: list[tuple[Pcm, str]]) -> None:
+    engine = ScriptedEngine(["en"])
+    transcribe(clips[0][0], engine, DecodingOptions(timestamps=True), cutting_for(2.0))
+    transcribe(clips[0][0], engine, None, cutting_for(WINDOW_S))
+
+    assert [o.timestamps for o in engine.asked if o.language is None] == [False, True]
+
+
+def test_a_recording_is_in_the_language_of_most_of_its_speech() -> None:
+    spans = [Span(0, 5), Span(5, 6), Span(6, 7), Span(8, 28)]
+    heard = [hypothesis("a", "de"), hypothesis("b", "en"), hypothesis("c", "en"), hypothesis("", "cy")]
+
+    assert spoken_language(spans, heard) == "de"
+    assert spoken_language([], []) == UNDETERMINED
+
+
+def test_segments_are_shifted_and_take_their_words_along() -> None:
+    window = Hypothesis(
+        text="one two three",
+        language="en",
+        tokens=(),
+        segments=(Segment(0.0, 1.0, "one two"), Segment(1.5, 2.0, "three")),
+        words=(Word("one", 0.1, 0.4), Word("two", 0.5, 1.0, 0.51239), Word("three", 1.4, 2.0)),
+        avg_logprob=-0.1,
+        no_speech_prob=None,
+        compression_ratio=1.0,
+    )
+
+    assert segments_of(window, 10.0) == [
+        Segment(10.0, 11.0, "one two", (Word("one", 10.1, 10.4), Word("two", 10.5, 11.0, 0.512))),
+        Segment(11.5, 12.0, "three", (Word("three", 11.4, 12.0),)),
+    ]
