@@ -1,28 +1,272 @@
-"""From a Hugging Face folder to the form that serves: a CTranslate2 folder that faster-whisper opens."""
+"""From a Hugging Face folder to the form that serves: a CTranslate2 folder that faster-whisper opens.
 
+    source (Hugging Face) -> completed copy -> CTranslate2 -> checked against the source -> out
+
+`convert` only converts; `export` also checks the result and measures the smallest window it may serve on.
+"""
+
+import json
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
+from typing import Any, Literal
 
+import ctranslate2
 from ctranslate2.converters import TransformersConverter
+from transformers import AutoTokenizer, WhisperConfig, WhisperFeatureExtractor
 
-from voxray.errors import ExportError
+from voxray import __version__
+from voxray.audio import WINDOW_S, Pcm, duration_s
+from voxray.errors import ExportError, ModelError
+from voxray.text import ErrorCounts, Normaliser, english, word_errors
+from voxray.whisper.checkpoint import parameters
+from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
+from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.models import digest
+from voxray.whisper.oracle import TransformersEngine, usable_heads
+from voxray.whisper.tokens import Tokens
+
+Quantization = Literal["float32", "float16", "int8", "int8_float16", "bfloat16"]
 
 COMPANIONS = ("tokenizer.json", "preprocessor_config.json", "generation_config.json", "voxray.json")
+TOLERANCE_WER = 0.05  # of the source's own words
+# What a CPU computes in where it has no such arithmetic.
+ON_CPU = {"float16": "float32", "bfloat16": "float32", "int8_float16": "int8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A checked export.
+
+    `wer_to_source` takes the source's words as the reference; `windows` has, for each window that clips of
+    the check set fit into, the WER of the export on that window against itself on 30 s.
+    """
+
+    path: Path
+    quantization: Quantization
+    min_window_s: float
+    wer_to_source: float
+    bytes: int
+    windows: dict[float, float]
 
 
 def convert(source: Path, out: Path, quantization: str = "int8") -> Path:
-    """Convert `source` to CTranslate2 at `out`, which appears whole or not at all."""
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.parent.mkdir(parents=True, exist_ok=True)
-    companions = [name for name in COMPANIONS if (source / name).is_file()]
-    try:
-        TransformersConverter(str(source), copy_files=companions).convert(
-            str(part), quantization=quantization, force=True
-        )
-    except (ValueError, OSError, RuntimeError) as e:
-        shutil.rmtree(part, ignore_errors=True)
-        raise ExportError(f"{source}: expected a Whisper model that CTranslate2 can convert; {e}") from e
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    """Convert `source` to CTranslate2 at `out`, which appears whole or not at all, unchecked."""
+    with completed(source) as whole, appearing(out) as part:
+        _convert(source, whole, part, quantization)
     return out
+
+
+def export(
+    source: Path,
+    out: Path,
+    quantization: Quantization = "int8",
+    check: Sequence[Pcm] = (),
+    *,
+    languages: Sequence[str | None] = (),
+    tolerance_wer: float = TOLERANCE_WER,
+    normalise: Normaliser = english,
+    device: str = "auto",
+) -> Exported:
+    """Convert `source` to `out`, which appears only if it transcribes `check` as `source` does.
+
+    The source is heard through transformers in float32; `languages` are the clips' own, else what the source
+    detects. Raises ExportError where the export's WER to the source is above `tolerance_wer`, or, in float32,
+    where one token differs.
+    """
+    if not check:
+        raise ExportError(f"{source}: expected clips to check the export with, and there are none.")
+    with completed(source) as whole, appearing(out) as part:
+        _convert(source, whole, part, quantization)
+        oracle = TransformersEngine(whole, device=device, dtype="float32")
+        said = oracle.transcribe(check, DecodingOptions(), languages)
+        spoken = [h.language for h in said]
+        engine = CTranslate2Engine(part, device=device, compute_type=_compute_type(quantization, device))
+        heard = heard_on(engine, check, spoken, WINDOW_S)
+        wer = wer_between(said, heard, normalise)
+        _accept(source, said, heard, wer, 0.0 if quantization == "float32" else tolerance_wer)
+        windows = window_wers(engine, check, heard, normalise)
+        min_window_s = smallest_window(windows, tolerance_wer)
+        _describe(part, source, oracle, quantization, min_window_s, windows, wer)
+    size = sum(f.stat().st_size for f in out.iterdir())
+    return Exported(out, quantization, min_window_s, wer, size, windows)
+
+
+def _convert(source: Path, whole: Path, part: Path, quantization: str) -> None:
+    companions = [name for name in COMPANIONS if (whole / name).is_file()]
+    try:
+        converter = TransformersConverter(str(whole), copy_files=companions)
+        converter.convert(str(part), quantization=quantization, force=True)
+    except (ValueError, OSError, RuntimeError) as e:
+        if isinstance(e, OSError) and e.errno:  # the disk, not the model
+            raise
+        reason = (str(e) or type(e).__name__).splitlines()[0].replace(str(whole), str(source))
+        raise ExportError(f"{source}: expected a Whisper model that CTranslate2 can convert; {reason}") from e
+
+
+def _compute_type(quantization: str, device: str) -> str:
+    on_cuda = device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count())
+    return quantization if on_cuda else ON_CPU.get(quantization, quantization)
+
+
+@contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block ends well, and goes when it does not."""
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        old = out.with_name(f".{out.name}.{os.getpid()}.old")
+        if out.exists():
+            out.rename(old)
+        part.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def completed(source: Path) -> Iterator[Path]:
+    """A folder, while the block lasts, with links to `source` and what a Hugging Face folder may lack.
+
+    It has a fast tokenizer, a preprocessor, and a generation config with `lang_to_id`, `task_to_id` and
+    `alignment_heads` that name only what the model has.
+    """
+    with tempfile.TemporaryDirectory(prefix="voxray-export-") as folder:
+        whole = Path(folder)
+        for file in source.iterdir():
+            if file.is_file() and file.name != "generation_config.json":
+                (whole / file.name).symlink_to(file.resolve())
+        config = WhisperConfig.from_pretrained(str(source))
+        if not (whole / "preprocessor_config.json").exists():
+            preprocessor: Any = WhisperFeatureExtractor
+            preprocessor(feature_size=config.num_mel_bins).save_pretrained(whole)
+        if not (whole / "tokenizer.json").exists():
+            _fast_tokenizer(source, whole)
+        values = generation_values(_read(source / "generation_config.json"), Tokens.load(whole), config)
+        (whole / "generation_config.json").write_text(json.dumps(values, indent=1))
+        yield whole
+
+
+def _fast_tokenizer(source: Path, whole: Path) -> None:
+    if not (source / "vocab.json").is_file():  # transformers would make an empty one without a word
+        raise ModelError(f"{source}: expected a tokenizer (tokenizer.json or vocab.json), and there is none.")
+    tokenizer = AutoTokenizer.from_pretrained(str(source))
+    tokenizer.backend_tokenizer.save(str(whole / "tokenizer.json"))
+
+
+def generation_values(given: dict[str, Any], tokens: Tokens, config: Any) -> dict[str, Any]:
+    """`given` as a generation config that lacks nothing and names no decoder layer that is not there."""
+    defaults = {
+        "decoder_start_token_id": tokens.start,
+        "bos_token_id": tokens.end,
+        "eos_token_id": tokens.end,
+        "pad_token_id": tokens.end,
+        "max_length": config.max_target_positions,
+        "suppress_tokens": [],
+        "begin_suppress_tokens": [],
+    }
+    named = {
+        "is_multilingual": tokens.multilingual,
+        "no_timestamps_token_id": tokens.no_timestamps,
+        "lang_to_id": {f"<|{code}|>": i for code, i in tokens.languages.items()},
+        "task_to_id": dict(tokens.tasks),
+        "alignment_heads": usable_heads(
+            given.get("alignment_heads") or [], config.decoder_layers, config.decoder_attention_heads
+        ),
+    }
+    return {**defaults, **{k: v for k, v in given.items() if v is not None}, **named}
+
+
+def heard_on(
+    engine: CTranslate2Engine, clips: Sequence[Pcm], languages: Sequence[str | None], window: float
+) -> list[Hypothesis]:
+    """What `engine` hears in `clips` padded to at least `window` seconds."""
+    smallest_s, engine.min_window_s = engine.min_window_s, window
+    try:
+        return engine.transcribe(clips, DecodingOptions(), languages)
+    finally:
+        engine.min_window_s = smallest_s
+
+
+def wer_between(said: Sequence[Hypothesis], heard: Sequence[Hypothesis], normalise: Normaliser) -> float:
+    """Pooled WER of `heard` with `said` as the reference."""
+    counts = [word_errors(a.text, b.text, normalise) for a, b in zip(said, heard, strict=True)]
+    return reduce(add, counts, ErrorCounts()).rate
+
+
+def _accept(
+    source: Path, said: Sequence[Hypothesis], heard: Sequence[Hypothesis], wer: float, tolerance: float
+) -> None:
+    if wer > tolerance:
+        raise ExportError(
+            f"{source}: expected the export within {100 * tolerance:.2f} % WER of its source on the check "
+            f"set, and it is {100 * wer:.2f} % away; choose a finer quantization or raise tolerance."
+        )
+    changed = [i for i, (a, b) in enumerate(zip(said, heard, strict=True)) if a.tokens != b.tokens]
+    if tolerance == 0.0 and changed:
+        raise ExportError(
+            f"{source}: expected the export to say its source's tokens, and clip {changed[0]} has "
+            f"{heard[changed[0]].text!r} for {said[changed[0]].text!r}."
+        )
+
+
+def window_wers(
+    engine: CTranslate2Engine, check: Sequence[Pcm], full: Sequence[Hypothesis], normalise: Normaliser
+) -> dict[float, float]:
+    """For each window that clips fit into, their pooled WER on it against `full`, the same clips on 30 s."""
+    wers = {WINDOW_S: 0.0}
+    for window in WINDOWS_S[:-1]:
+        fitting = [i for i, clip in enumerate(check) if duration_s(clip) <= window]
+        if fitting:
+            reference = [full[i] for i in fitting]
+            spoken = [h.language for h in reference]
+            heard = heard_on(engine, [check[i] for i in fitting], spoken, window)
+            wers[window] = wer_between(reference, heard, normalise)
+    return wers
+
+
+def smallest_window(wers: dict[float, float], tolerance: float) -> float:
+    """The smallest measured window that passed together with every larger one that was measured.
+
+    A window that nothing fitted into neither passes by itself nor stands in the way of smaller ones.
+    """
+    passed = WINDOW_S
+    for window in sorted(wers, reverse=True):
+        if wers[window] > tolerance:
+            break
+        passed = window
+    return passed
+
+
+def _describe(
+    part: Path,
+    source: Path,
+    oracle: TransformersEngine,
+    quantization: str,
+    min_window_s: float,
+    windows: dict[float, float],
+    wer: float,
+) -> None:
+    known = sorted(oracle.tokens.languages) or ["en"]
+    values = {
+        "min_window_s": min_window_s,
+        "languages": _read(source / "voxray.json").get("languages", known),
+        "source": digest(source),
+        "quantization": quantization,
+        "parameters": parameters(oracle.model),
+        "wer_to_source": wer,
+        "windows": {f"{w:g}": v for w, v in sorted(windows.items())},
+        "voxray": __version__,
+    }
+    (part / "voxray.json").write_text(json.dumps(values, indent=1) + "\n")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text())) if file.is_file() else {}

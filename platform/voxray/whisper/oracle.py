@@ -5,23 +5,24 @@ agrees token for token with CTranslate2 in float32 on the same weights.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, GenerationMixin, WhisperForConditionalGeneration
+from transformers import GenerationConfig, GenerationMixin
 from transformers.generation.logits_process import LogitsProcessorList, WhisperTimeStampLogitsProcessor
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
 from voxray.audio import HOP_LENGTH, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
-from voxray.errors import AudioError, ModelError
+from voxray.errors import AudioError
 from voxray.text import compression_ratio
 from voxray.transcript import Word
+from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import window_s, word_times
+from voxray.whisper.encoder import encode
 from voxray.whisper.engines import DecodingOptions, Hypothesis, split_segments
 from voxray.whisper.features import log_mel
 from voxray.whisper.tokens import Tokens
@@ -46,7 +47,7 @@ class TransformersEngine:
         self.folder = folder
         self.tokens = Tokens.load(folder)
         self.min_window_s = min_window_s
-        loaded: Any = load_whisper(folder, getattr(torch, dtype))
+        loaded: Any = load_model(folder, getattr(torch, dtype))
         self.model: Any = loaded.to(device).eval()
 
     def transcribe(
@@ -86,9 +87,7 @@ class TransformersEngine:
             row[: len(clip)] = to_float(clip)
         device, dtype = self.model.device, self.model.dtype
         mel = log_mel(torch.from_numpy(samples).to(device), self.model.config.num_mel_bins)
-        with short_window(self.model, mel.shape[-1]):
-            states: torch.Tensor = self.model.get_encoder()(mel.to(dtype)).last_hidden_state
-        return states
+        return encode(self.model.get_encoder(), mel.to(dtype))
 
     def _first_logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits right after the start token, shape (B, vocabulary)."""
@@ -189,40 +188,6 @@ class TransformersEngine:
         )
 
 
-def load_whisper(folder: Path, dtype: torch.dtype) -> WhisperForConditionalGeneration:
-    """The model in `folder`; ModelError where transformers cannot open it as a Whisper."""
-    try:
-        return WhisperForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as e:
-        raise ModelError(f"{folder}: expected a Whisper model that transformers opens; {e}") from e
-
-
-@contextmanager
-def short_window(model: Any, frames: int) -> Iterator[None]:
-    """Let the encoder of `model` take `frames` log-mel frames (even, at most 3,000) instead of all of them.
-
-    transformers' encoder insists on its full window; with its table of positions cut to the window it
-    computes what CTranslate2 does. Not for several threads at once.
-    """
-    encoder = model.get_encoder()
-    table, positions = encoder.embed_positions, encoder.config.max_source_positions
-    if frames % 2 or not 0 < frames <= 2 * positions:
-        raise AudioError(
-            f"window: expected an even number of frames up to {2 * positions}, and {frames} came."
-        )
-    try:
-        encoder.embed_positions = _first_rows(table, frames // 2)
-        encoder.config.max_source_positions = frames // 2
-        yield
-    finally:
-        encoder.embed_positions, encoder.config.max_source_positions = table, positions
-
-
-def _first_rows(table: torch.nn.Embedding, rows: int) -> torch.nn.Embedding:
-    cut: torch.nn.Embedding = torch.nn.Embedding.from_pretrained(table.weight[:rows])  # type: ignore[no-untyped-call]
-    return cut
-
-
 def batches(clips: Sequence[Pcm], batch_s: float, smallest_s: float) -> Iterator[tuple[list[int], float]]:
     """Indices of `clips` that share a window, at most `batch_s` padded seconds at a time, and that window."""
     for i, clip in enumerate(clips):
@@ -251,17 +216,21 @@ def default_heads(layers: int, heads: int) -> list[list[int]]:
     return [[layer, head] for layer in range(layers // 2, layers) for head in range(heads)]
 
 
-def alignment_heads(model: WhisperForConditionalGeneration) -> list[list[int]]:
-    """The heads that the model names and has; the default where that leaves none."""
-    layers, heads = int(model.config.decoder_layers), int(model.config.decoder_attention_heads)
-    named: Any = getattr(model.generation_config, "alignment_heads", None) or []
+def usable_heads(named: Sequence[Sequence[int]], layers: int, heads: int) -> list[list[int]]:
+    """The named (layer, head) pairs that the decoder has; the default where that leaves none."""
     kept = [[int(a), int(b)] for a, b in named if 0 <= a < layers and 0 <= b < heads]
     return kept or default_heads(layers, heads)
 
 
+def alignment_heads(model: Any) -> list[list[int]]:
+    """The heads that the model names and has."""
+    named = getattr(model.generation_config, "alignment_heads", None) or []
+    return usable_heads(named, model.config.decoder_layers, model.config.decoder_attention_heads)
+
+
 @torch.inference_mode()
 def align(
-    model: WhisperForConditionalGeneration,
+    model: Any,
     states: torch.Tensor,
     prompt: Sequence[int],
     text: Sequence[int],

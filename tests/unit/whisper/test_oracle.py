@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from voxray.audio import SAMPLE_RATE, WINDOW_FRAMES, Pcm, decode
+from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ModelError
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 from voxray.whisper.models import builtin
-from voxray.whisper.oracle import TransformersEngine, batches, default_heads, short_window
+from voxray.whisper.oracle import TransformersEngine, batches, default_heads, usable_heads
 
 ENGLISH = DecodingOptions(language="en")
 
@@ -93,24 +92,6 @@ def test_stops_at_max_new_tokens(clips: list[Pcm], oracle: TransformersEngine) -
     assert len(heard.tokens) == 2
 
 
-def test_a_short_window_gives_what_the_full_encoder_gives_without_positions_after_it(
-    oracle: TransformersEngine,
-) -> None:
-    encoder = oracle.model.get_encoder()
-    table = encoder.embed_positions
-    mel = torch.zeros(1, oracle.model.config.num_mel_bins, 400)
-    with torch.inference_mode(), short_window(oracle.model, 400):
-        assert encoder(mel).last_hidden_state.shape[1] == 200
-    assert encoder.embed_positions is table
-    assert encoder.config.max_source_positions == WINDOW_FRAMES // 2
-
-
-@pytest.mark.parametrize("frames", [0, 401, WINDOW_FRAMES + 2])
-def test_a_window_that_the_encoder_cannot_take_is_refused(oracle: TransformersEngine, frames: int) -> None:
-    with pytest.raises(AudioError, match="even number of frames"), short_window(oracle.model, frames):
-        pass
-
-
 def test_clips_over_30_s_are_refused() -> None:
     with pytest.raises(AudioError, match=r"clip 1: expected at most 30 s, and it lasts 31\.00 s"):
         list(batches([_silence(1), _silence(31)], 120, 2))
@@ -126,9 +107,14 @@ def test_default_heads_are_those_of_the_last_half_of_the_layers() -> None:
     assert default_heads(layers=1, heads=2) == [[0, 0], [0, 1]]
 
 
+def test_heads_of_layers_that_are_gone_are_dropped_and_the_default_stands_in_for_all() -> None:
+    assert usable_heads([[3, 1], [1, 0], [1, 9]], layers=2, heads=4) == [[1, 0]]
+    assert usable_heads([[3, 1]], layers=2, heads=2) == [[1, 0], [1, 1]]
+
+
 def test_a_folder_that_is_no_whisper_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes((builtin("model") / "tokenizer.json").read_bytes())
-    with pytest.raises(ModelError, match="expected a Whisper model that transformers opens"):
+    with pytest.raises(ModelError, match="expected a Whisper model in Hugging Face form"):
         TransformersEngine(tmp_path)
 
 
