@@ -1,0 +1,296 @@
+"""The one training loop: fine-tuning, distillation and the bootstrap all run through it. Plain torch, no Ray.
+
+A run is a function of its options and data: stopped at any step and resumed from a checkpoint, it gives the
+same losses, bit for bit, on CPU in float32.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from voxray.config import Config
+from voxray.corpora.store import Clip
+from voxray.errors import TrainingError
+from voxray.training.augment import AugmentOptions
+from voxray.training.collate import Batch, LabelOptions, collate, example, masked
+from voxray.training.objective import Objective, ObjectiveOptions, StepSums
+from voxray.training.plan import Cursor, PlanOptions, plan_epoch, shard
+from voxray.training.schedule import Schedule, rate
+from voxray.whisper.tokens import Tokens
+
+AHEAD = 4  # batches made while the device computes
+
+
+class LoopOptions(Config):
+    """A run of the loop. The defaults distil (training.md, 8)."""
+
+    max_steps: int = 1000
+    learning_rate: float = 1e-4
+    schedule: Schedule = "linear"
+    warmup_share: float = 0.05  # of all samples
+    floor: float = 0.0  # share of the rate that is left at the end
+    accumulate: int = 1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.0  # 0: no average of the weights is kept
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    gradient_checkpointing: bool = False
+    plan: PlanOptions = PlanOptions()
+    labels: LabelOptions = LabelOptions()
+    augment: AugmentOptions = AugmentOptions()
+    objective: ObjectiveOptions = ObjectiveOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands after a step: losses are means per token since the last report, in nats."""
+
+    step: int
+    epoch: int
+    samples: int
+    learning_rate: float
+    loss: float
+    ce: float
+    kl: float
+    ctc: float
+    gradient_norm: float
+    samples_per_s: float
+    audio_s_per_s: float
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Sums since the last report."""
+
+    started: float = field(default_factory=time.perf_counter)
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, **values: float) -> None:
+        for key, value in values.items():
+            self.sums[key] = self.sums.get(key, 0.0) + value
+
+    def mean(self, key: str, per: str) -> float:
+        return self.sums.get(key, 0.0) / max(1.0, self.sums.get(per, 0.0))
+
+
+class Loop:
+    """Trains `objective.student` on `clips`. `wrapped` is the objective, or DDP around it."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        clips: Sequence[Clip],
+        durations_s: Sequence[float],
+        tokens: Tokens,
+        options: LoopOptions,
+        *,
+        device: torch.device | None = None,
+        wrapped: nn.Module | None = None,
+    ) -> None:
+        if not len(clips):
+            raise TrainingError("expected clips to train on, and there are none.")
+        self.objective, self.clips, self.durations_s = objective, clips, durations_s
+        self.tokens, self.options = tokens, options
+        self.device = device or torch.device("cpu")
+        self.wrapped = wrapped or objective
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        self.world = dist.get_world_size() if dist.is_initialized() else 1
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(objective, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.999)
+        )
+        self.cursor, self.step, self.samples = Cursor(), 0, 0
+        self.average = Average(objective.student, options.ema_decay) if options.ema_decay else None
+        self.total_samples = self._samples_in(options.max_steps)
+        self.meter = _Meter()
+
+    def _samples_in(self, steps: int) -> int:
+        """Windows of the first `steps` steps, from the plan."""
+        left, samples, epoch = steps * self.options.accumulate, 0, 0
+        while left > 0:
+            batches = plan_epoch(self.durations_s, self.options.plan, epoch)
+            samples += sum(len(b) for b in batches[:left])
+            left -= len(batches)
+            epoch += 1
+        return samples
+
+    def run(self, after_step: Callable[["Loop"], bool]) -> None:
+        """Train until `max_steps`, or until `after_step` says to stop by returning True."""
+        self.objective.train()
+        batches = self._batches()
+        while self.step < self.options.max_steps:
+            self._one_step([next(batches) for _ in range(self.options.accumulate)])
+            if after_step(self):
+                return
+            self.wrapped.train()
+
+    def _one_step(self, parts: list[tuple[Batch, int, Cursor]]) -> None:
+        positions, tokens = self._global_counts([batch for batch, _, _ in parts])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        for i, (batch, _, _) in enumerate(parts):
+            self._backward(batch, positions, tokens, last=i == len(parts) - 1)
+        trained = [p for p in self.objective.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(trained, self.options.clip_norm)
+        self.optimiser.step()
+        if self.average:
+            self.average.update(self.objective.student)
+        self.step += 1
+        windows = sum(count for _, count, _ in parts)
+        self.samples += windows
+        self.cursor = parts[-1][2]
+        self.meter.add(steps=1, norm=float(norm), windows=windows, audio=sum(b.audio_s for b, _, _ in parts))
+
+    def _backward(self, batch: Batch, positions: float, tokens: float, *, last: bool) -> None:
+        waits = self.wrapped.no_sync() if self.world > 1 and not last else nullcontext()  # type: ignore[operator]  # DDP's
+        with waits:
+            with self._autocast():
+                sums: StepSums = self.wrapped(batch.to(self.device))
+                # DDP takes the mean over the ranks of what is already divided by the global count.
+                loss = self.objective.total(sums, positions, tokens) * self.world
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        if not torch.isfinite(loss.detach()):
+            raise TrainingError(f"step {self.step}: the loss is {float(loss)}; lower learning_rate.")
+        self.meter.add(
+            ce=float(sums.decoder.ce.detach()),
+            kl=float(sums.decoder.kl.detach()),
+            ctc=float(sums.ctc.detach()),
+            positions=sums.decoder.positions,
+            tokens=sums.ctc_tokens,
+            loss=float(loss.detach()) / self.world,
+        )
+
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        o = self.options
+        warmup = o.warmup_share * self.total_samples
+        seen = self.samples + (1 if self.samples < warmup else 0)
+        return o.learning_rate * rate(o.schedule, seen, warmup, self.total_samples, o.floor)
+
+    def _autocast(self) -> Any:
+        chosen = self.options.precision
+        if chosen == "auto":
+            chosen = "bfloat16" if self.device.type == "cuda" else "float32"
+        return (
+            torch.autocast(self.device.type, dtype=torch.bfloat16) if chosen == "bfloat16" else nullcontext()
+        )
+
+    def _global_counts(self, batches: Sequence[Batch]) -> tuple[float, float]:
+        """Target positions and CTC tokens of this step over all ranks."""
+        counts = torch.tensor(
+            [sum(b.positions for b in batches), sum(int((b.text_BS >= 0).sum()) for b in batches)],
+            dtype=torch.float64,
+            device=self.device,
+        )
+        if self.world > 1:
+            dist.all_reduce(counts)
+        return float(counts[0]), float(counts[1])
+
+    def _batches(self) -> Iterator[tuple[Batch, int, Cursor]]:
+        """Batches of this rank from the cursor on, each with the global count of windows and the next cursor.
+
+        Made a few ahead in a thread: what they hold depends on the plan alone, not on when they are made.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            planned = self._planned()
+            waiting = [pool.submit(self._make, *next(planned)) for _ in range(AHEAD)]
+            while True:
+                waiting.append(pool.submit(self._make, *next(planned)))
+                yield waiting.pop(0).result()
+
+    def _planned(self) -> Iterator[tuple[list[Any], Cursor]]:
+        cursor = self.cursor
+        while True:
+            batches = plan_epoch(self.durations_s, self.options.plan, cursor.epoch)
+            for number in range(cursor.batch, len(batches)):
+                after = Cursor(cursor.epoch, number + 1)
+                yield batches[number], after
+            cursor = Cursor(cursor.epoch + 1, 0)
+
+    def _make(self, windows: list[Any], after: Cursor) -> tuple[Batch, int, Cursor]:
+        own = shard(windows, self.rank, self.world)
+        o = self.options
+        made = [
+            example([self.clips[i] for i in w.clips], w, self.tokens, o.labels, o.augment)
+            for w in own or windows[:1]
+        ]
+        bucketed = np.random.default_rng(windows[0].seed + 1).random() < o.plan.bucket_share
+        batch = collate(made, self.tokens.end, bucketed=bool(bucketed))
+        return (batch if own else masked(batch)), len(windows), after
+
+    def progress(self) -> Progress:
+        """Means since the last call, on this rank."""
+        meter, self.meter = self.meter, _Meter()
+        passed_s = max(1e-9, time.perf_counter() - meter.started)
+        return Progress(
+            step=self.step,
+            epoch=self.cursor.epoch,
+            samples=self.samples,
+            learning_rate=self.learning_rate(),
+            loss=meter.mean("loss", "steps"),
+            ce=meter.mean("ce", "positions"),
+            kl=meter.mean("kl", "positions"),
+            ctc=meter.mean("ctc", "tokens"),
+            gradient_norm=meter.mean("norm", "steps"),
+            samples_per_s=meter.sums.get("windows", 0.0) / passed_s,
+            audio_s_per_s=meter.sums.get("audio", 0.0) / passed_s * self.world,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All that a resume needs."""
+        return {
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": (self.average.steps, self.average.weights) if self.average else None,
+            "cursor": (self.cursor.epoch, self.cursor.batch),
+            "step": self.step,
+            "samples": self.samples,
+            "rng": torch.get_rng_state(),
+            "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average and state["average"]:
+            self.average.steps, self.average.weights = state["average"]
+        self.cursor = Cursor(*state["cursor"])
+        self.step, self.samples = state["step"], state["samples"]
+        torch.set_rng_state(state["rng"].cpu())
+        if state["rng_cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all([s.cpu() for s in state["rng_cuda"]])
+
+
+class Average:
+    """Exponential moving average of a model's weights; its first steps weigh more."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.weights = {k: v.detach().clone().float() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move towards the model's weights now."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for key, value in model.state_dict().items():
+            self.weights[key].lerp_(value.float(), 1 - decay)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights of matrices with decay, norms and biases without; frozen ones left out."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]

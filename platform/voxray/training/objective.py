@@ -1,0 +1,125 @@
+"""What one step minimises: a student, perhaps a teacher, and a batch become sums of losses."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from voxray.audio import HOP_LENGTH, WINDOW_SAMPLES
+from voxray.config import Config
+from voxray.training.augment import spec_augment
+from voxray.training.collate import Batch
+from voxray.training.losses import LossSums, ctc_sum, distillation_sums
+from voxray.whisper.encoder import decode_states, encode
+from voxray.whisper.features import log_mel
+
+
+class ObjectiveOptions(Config):
+    """Weights of the losses (training.md, 7), what is frozen, and what the device does to the features."""
+
+    ce_weight: float = 0.8
+    kl_weight: float = 1.0
+    temperature: float = 2.0
+    ctc_weight: float = 0.0  # random weights only; its head is not part of the model
+    freeze_encoder: bool = True
+    freeze_decoder: bool = False
+    time_masks: int = 0
+    frequency_masks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepSums:
+    """Sums of one rank's batch: of the loss to differentiate, and of its parts for the log."""
+
+    decoder: LossSums
+    ctc: torch.Tensor
+    ctc_tokens: int
+
+
+class Objective(nn.Module):
+    """Student and CTC head as one module, so that one DDP wraps both; the teacher stays outside it.
+
+    With a frozen encoder that is the teacher's own, one encoder pass feeds both decoders. Where the encoder
+    moves, the teacher hears what it was trained on: the clip padded to 30 s unless `teacher_short`.
+    """
+
+    def __init__(
+        self,
+        student: Any,
+        options: ObjectiveOptions,
+        teacher: Any | None = None,
+        *,
+        blank: int = 0,
+        teacher_short: bool = False,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.options = options
+        self.blank = blank
+        self.teacher_short = teacher_short
+        self.n_mels: int = student.config.num_mel_bins
+        self.ctc_head = nn.Linear(student.config.d_model, blank + 1) if options.ctc_weight else None
+        self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
+        student.model.encoder.requires_grad_(not options.freeze_encoder)
+        if options.freeze_decoder:
+            student.model.decoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Objective":
+        """Train mode, but for frozen parts, which have no dropout."""
+        super().train(mode)
+        if self.options.freeze_encoder:
+            self.student.model.encoder.eval()
+        return self
+
+    def forward(self, batch: Batch) -> StepSums:
+        """Loss sums of `batch`."""
+        mel_BFT = self._mel(batch.samples_BT)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.freeze_encoder):
+            states_BTD = encode(self.student.model.encoder, mel_BFT)
+        hidden_BLD = decode_states(self.student.model.decoder, batch.inputs_BL, states_BTD)
+        decoder = distillation_sums(
+            (hidden_BLD, self.student.proj_out.weight),
+            self._teacher_states(batch, states_BTD),
+            batch.targets_BL,
+            self.options.temperature,
+        )
+        ctc, count = self._ctc(states_BTD, batch)
+        return StepSums(decoder, ctc, count)
+
+    def total(self, sums: StepSums, positions: float, ctc_tokens: float) -> torch.Tensor:
+        """The loss: weighted means over the global counts of positions and CTC tokens."""
+        o = self.options
+        loss = (o.ce_weight * sums.decoder.ce + o.kl_weight * sums.decoder.kl) / max(1.0, positions)
+        return loss + o.ctc_weight * sums.ctc / max(1.0, ctc_tokens)
+
+    @torch.no_grad()
+    def _mel(self, samples_BT: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(samples_BT.device.type, enabled=False):
+            mel_BFT = log_mel(samples_BT, self.n_mels)
+        o = self.options
+        if self.training and (o.time_masks or o.frequency_masks):
+            return spec_augment(mel_BFT, o.time_masks, o.frequency_masks)
+        return mel_BFT
+
+    @torch.no_grad()
+    def _teacher_states(
+        self, batch: Batch, shared_BTD: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        if not self._teacher or not self.options.kl_weight:
+            return None
+        teacher = self._teacher[0]
+        states_BTD = shared_BTD if self.options.freeze_encoder else self._heard_by(teacher, batch.samples_BT)
+        return decode_states(teacher.model.decoder, batch.inputs_BL, states_BTD), teacher.proj_out.weight
+
+    def _heard_by(self, teacher: Any, samples_BT: torch.Tensor) -> torch.Tensor:
+        missing = 0 if self.teacher_short else WINDOW_SAMPLES - samples_BT.shape[1]
+        with torch.autocast(samples_BT.device.type, enabled=False):
+            mel_BFT = log_mel(nn.functional.pad(samples_BT, (0, missing)), self.n_mels)
+        return encode(teacher.model.encoder, mel_BFT)
+
+    def _ctc(self, states_BTD: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, int]:
+        if self.ctc_head is None:
+            return states_BTD.new_zeros((), dtype=torch.float32), 0
+        positions_B = (batch.lengths_B // (2 * HOP_LENGTH)).clamp(1, states_BTD.shape[1])
+        return ctc_sum(self.ctc_head(states_BTD), positions_B, batch.text_BS, self.blank)

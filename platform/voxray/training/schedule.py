@@ -1,0 +1,20 @@
+"""Learning rate over training, counted in samples: another number of workers follows the same curve."""
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "linear", "cosine", "polynomial"]
+
+
+def rate(schedule: Schedule, seen: float, warmup: float, total: float, floor: float = 0.0) -> float:
+    """The share of the peak rate after `seen` of `total` samples, rising over the first `warmup`.
+
+    Every schedule but `constant` falls to `floor` at `total`; `polynomial` is quadratic.
+    """
+    if seen < warmup:
+        return seen / warmup
+    if schedule == "constant":
+        return 1.0
+    left = 1.0 - min(1.0, (seen - warmup) / max(1.0, total - warmup))
+    shape = {"linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left), "polynomial": left**2}[schedule]
+    return floor + (1.0 - floor) * shape

@@ -1,0 +1,117 @@
+"""Ray Train around a run: workers, DDP, checkpoints in shared storage, restarts after a lost worker."""
+
+import json
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device, prepare_model
+
+from voxray.errors import TrainingError
+from voxray.training.run import Run, RunOptions, build_loop
+
+MAX_FAILURES = 2  # a lost worker is replaced this often, and the run goes on from its last checkpoint
+
+
+def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -> None:
+    """Run `options` on `workers` workers, a GPU each where there is one; the best model is `out/model`.
+
+    The same `out` goes on where a killed run stopped. Raises TrainingError with the worker's own reason.
+    """
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"options": options.model_dump(mode="json")},
+        scaling_config=ScalingConfig(
+            num_workers=workers,
+            use_gpu=bool(ray.cluster_resources().get("GPU", 0) >= workers),
+            resources_per_worker={"CPU": cpus_per_worker},
+        ),
+        run_config=RunConfig(
+            name="run",
+            storage_path=str((options.out / "train").resolve()),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        ),
+    )
+    with _shown(options.out / "progress.jsonl", options.loop.max_steps):
+        try:
+            trainer.fit()
+        except Exception as e:  # Ray wraps a worker's error in classes of its own
+            raise TrainingError(f"{options.out}: training stopped; {_reason(e)}") from e
+
+
+def _worker(config: dict[str, Any]) -> None:
+    options = RunOptions.model_validate(config["options"])
+    loop = build_loop(options, get_device(), wrap=_distributed)
+    run = Run(options, loop, _commit)
+    if checkpoint := ray.train.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            run.restore(Path(folder))
+    if loop.step < options.loop.max_steps:
+        run.train()
+
+
+def _distributed(objective: Any) -> Any:
+    world = ray.train.get_context().get_world_size()
+    if world == 1:
+        return objective
+    # Layers dropped at random, and CTC on a batch without text, leave parameters without a gradient.
+    return prepare_model(objective, parallel_strategy_kwargs={"find_unused_parameters": True})
+
+
+def _commit(metrics: dict[str, float], folder: Path | None) -> None:
+    checkpoint = Checkpoint.from_directory(folder) if folder else None
+    ray.train.report(metrics, checkpoint=checkpoint)
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost message: Ray wraps worker errors several times over."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    failures = getattr(error, "worker_failures", None)
+    inner = next(iter(failures.values())) if failures else error
+    return str(getattr(inner, "cause", inner)).strip().splitlines()[-1]
+
+
+@contextmanager
+def _shown(log: Path, max_steps: int) -> Iterator[None]:
+    """Progress lines that a worker writes to `log`, on stderr while the block runs."""
+    done = threading.Event()
+    seen = log.stat().st_size if log.exists() else 0
+    thread = threading.Thread(target=_follow, args=(log, seen, max_steps, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _follow(log: Path, seen: int, max_steps: int, done: threading.Event) -> None:
+    finished = False
+    while not finished:
+        finished = done.wait(1.0)
+        if not log.exists():
+            continue
+        with log.open() as lines:
+            lines.seek(seen)
+            for line in lines:
+                print(described(json.loads(line), max_steps), file=sys.stderr, flush=True)
+            seen = lines.tell()
+
+
+def described(values: dict[str, Any], max_steps: int) -> str:
+    """One line of progress for people."""
+    head = f"step {values['step']:>6} of {max_steps}"
+    if "wer" in values:
+        return f"{head}  dev WER {values['wer']:.2f} %"
+    parts = [f"loss {values['loss']:.3f}", f"ce {values['ce']:.3f}", f"kl {values['kl']:.3f}"]
+    return f"{head}  {'  '.join(parts)}  {values['samples_per_s']:.1f} clips/s"

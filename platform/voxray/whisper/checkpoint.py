@@ -1,0 +1,48 @@
+"""Models on disk in the Hugging Face form, and models from random weights."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers.utils import logging
+
+from voxray.errors import ModelError
+
+TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "generation_config.json")
+"""What goes along with the weights from model to model."""
+
+
+def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """A WhisperForConditionalGeneration from a Hugging Face folder; ModelError where it is not one."""
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return WhisperForConditionalGeneration.from_pretrained(str(folder), dtype=dtype)
+    except (OSError, ValueError, RuntimeError, KeyError) as e:
+        reason = str(e).splitlines()[0]
+        raise ModelError(f"{folder}: expected a Whisper model in Hugging Face form; {reason}") from e
+
+
+def save_model(model: Any, folder: Path, source: Path, dtype: torch.dtype = torch.float16) -> Path:
+    """Write `model` to `folder` in `dtype`, with the tokenizer and preprocessor of `source`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {k: v.to(dtype) for k, v in model.state_dict().items() if k != "proj_out.weight"}
+    model.save_pretrained(str(folder), state_dict=state)
+    for name in TEXT_FILES:
+        if (source / name).is_file() and not (folder / name).is_file():
+            shutil.copy(source / name, folder / name)
+    return folder
+
+
+def random_model(source: Path, seed: int) -> Any:
+    """A model of the architecture and vocabulary in `source`, its weights drawn anew."""
+    torch.manual_seed(seed)
+    model = WhisperForConditionalGeneration(WhisperConfig.from_pretrained(str(source)))
+    model.generation_config = GenerationConfig.from_pretrained(str(source))
+    return model
+
+
+def parameters(model: Any) -> int:
+    """How many weights `model` has, shared ones counted once."""
+    return sum(p.numel() for p in model.parameters())
