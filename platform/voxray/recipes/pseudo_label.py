@@ -1,0 +1,186 @@
+"""A teacher's words for a corpus: list, label on Ray, sum up."""
+
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from voxray import job
+from voxray.cluster import cluster
+from voxray.config import Config
+from voxray.corpora.items import Listing, Rejected
+from voxray.corpora.labelled import read_table
+from voxray.corpora.sources import list_corpus
+from voxray.errors import LabellingError
+from voxray.labelling.shards import Shards, write_rejected
+from voxray.labelling.teacher import Dtype, EngineName, Teacher, binding
+from voxray.speech import MAX_PAUSE_S
+from voxray.whisper.engines import DecodingOptions, Task
+
+
+class PseudoLabelConfig(Config):
+    """What to label, with which teacher, and where the labels go."""
+
+    corpus: str  # builtin, an audio folder or a .jsonl manifest; a path or a URL
+    teacher: str = "builtin"  # or a model folder, or a hub name
+    out: Path
+    split: str | None = None  # train, dev or test; null is all of them
+    language: str | None = None  # null: the clip's own, else detected
+    task: Task = "transcribe"
+    timestamps: bool = False
+    words: bool = True  # word times, by alignment
+    beams: int = Field(default=1, ge=1)
+    batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch of the engine
+    dtype: Dtype = "auto"
+    engine: EngineName = "ctranslate2"
+    workers: int = Field(default=1, ge=1)  # engines at work at the same time
+    threads: int = Field(default=0, ge=0)  # of each, on a CPU; 0 shares the cores among them
+    readers: int = Field(default=1, ge=1)  # tasks that read and decode at the same time
+    max_pause_s: float | None = MAX_PAUSE_S  # long recordings: what ends a clip; null fills 30 s
+    batch_clips: int = Field(default=64, ge=1)  # handed to an engine at a time
+    shard_s: float = Field(default=600.0, gt=0)  # seconds of audio between two writes
+    max_rejected: float = Field(default=0.5, ge=0, le=1)  # the share of clips that ends the job
+    overwrite: bool = False
+
+
+def run(config: PseudoLabelConfig) -> dict[str, Any]:
+    """Label `config.corpus` into `config.out`; what the JSON line says.
+
+    An unfinished run goes on where it was, unless the teacher, the options or the corpus are others: then its
+    labels are removed. A finished one stands unless `overwrite`. Raises LabellingError where more than
+    `max_rejected` of the clips were rejected, which `out/rejected.jsonl` lists.
+    """
+    began_s = time.monotonic()
+    listing = list_corpus(config.corpus, config.split)
+    teacher, options = _teacher(config), _options(config)
+    bound = binding(teacher, options, config.corpus, config.split, config.max_pause_s)
+    with Shards(_prepared(config), bound).open() as shards:
+        ledger = Ledger(listing, shards, config.max_rejected)
+        before_s = ledger.audio_s()
+        _label(config, teacher, options, ledger)
+        ledger.close()
+        return _result(ledger, before_s, time.monotonic() - began_s)
+
+
+def _label(config: PseudoLabelConfig, teacher: Teacher, options: DecodingOptions, ledger: "Ledger") -> None:
+    with cluster():
+        import ray
+
+        from voxray.labelling.pipeline import Plan, label_items  # Ray Data: 2 s of imports
+
+        gpus = ray.cluster_resources().get("GPU", 0.0)  # type: ignore[no-untyped-call]  # Ray's is not
+        plan = Plan(
+            engine=teacher,
+            options=options,
+            workers=config.workers,
+            readers=config.readers,
+            gpus_per_worker=min(1.0, gpus / config.workers),
+            max_pause_s=config.max_pause_s,
+            shard_s=config.shard_s,
+            batch_clips=config.batch_clips,
+        )
+        label_items(ledger.listing.items, plan, ledger.shards, ledger.update)
+
+
+def _prepared(config: PseudoLabelConfig) -> Path:
+    """`out`, ready; a finished run is removed, its result last, so that a kill in between repeats this."""
+    out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
+    if (out / "result.json").exists():
+        shutil.rmtree(out / "labelled", ignore_errors=True)
+        (out / "result.json").unlink()
+    return out
+
+
+def _teacher(config: PseudoLabelConfig) -> Teacher:
+    local = Path(config.teacher).expanduser()
+    return Teacher(
+        name=str(local.resolve()) if local.exists() else config.teacher,  # workers have other folders
+        engine=config.engine,
+        dtype=config.dtype,
+        threads=config.threads or max(1, (os.cpu_count() or 1) // config.workers),
+    )
+
+
+def _options(config: PseudoLabelConfig) -> DecodingOptions:
+    return DecodingOptions(
+        language=config.language,
+        task=config.task,
+        timestamps=config.timestamps,
+        words=config.words,
+        beams=config.beams,
+        batch_s=config.batch_s,
+    )
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """How far a labelling is: what was listed, and what its shards say."""
+
+    listing: Listing
+    shards: Shards
+    max_rejected: float
+
+    def rejected(self) -> list[Rejected]:
+        """While listing and while labelling."""
+        return [*self.listing.rejected, *self.shards.rejected()]
+
+    def audio_s(self) -> float:
+        """Seconds of labelled audio."""
+        if not self.shards.files():
+            return 0.0
+        return float(pc.sum(read_table(self.shards.folder)["duration_s"]).as_py() or 0.0)
+
+    def update(self) -> None:
+        """A line on stderr; LabellingError where too much is rejected."""
+        done, rejected = len(self.shards.done()), self.rejected()
+        total = len(self.listing.items)
+        print(f"labelled {done} of {total} items, {len(rejected)} rejected", file=sys.stderr, flush=True)
+        if len(rejected) > self.max_rejected * (total + len(self.listing.rejected)):
+            self._refuse(rejected)
+
+    def close(self) -> None:
+        """Write what was rejected; LabellingError where nothing else came."""
+        rejected = self.rejected()
+        write_rejected(self.shards.out, rejected)
+        if rejected and not self.audio_s():
+            self._refuse(rejected)
+
+    def _refuse(self, rejected: list[Rejected]) -> None:
+        write_rejected(self.shards.out, rejected)
+        total = len(self.listing.items) + len(self.listing.rejected)
+        raise LabellingError(
+            f"{self.shards.out}: expected at most {self.max_rejected:.0%} of {total} clips to be rejected, "
+            f"and {len(rejected)} were; see rejected.jsonl there; the first: {rejected[0].reason}"
+        )
+
+
+def _result(ledger: Ledger, before_s: float, wall_s: float) -> dict[str, Any]:
+    table = read_table(ledger.shards.folder)
+    audio_s = ledger.audio_s()
+    return {
+        "clips": table.num_rows,
+        "rejected": len(ledger.rejected()),
+        "audio_s": round(audio_s, 1),
+        "wall_s": round(wall_s, 1),
+        "rtfx": round((audio_s - before_s) / wall_s, 2),  # of what this run labelled
+        "wer": word_error_rate(table),
+    }
+
+
+def word_error_rate(table: pa.Table) -> float | None:
+    """Per cent over all clips of a labelled corpus that have a reference, to two places; None without any.
+
+    Languages written without spaces count in characters.
+    """
+    length, *errors = (
+        pc.sum(table[name]).as_py() or 0
+        for name in ("reference_length", "substitutions", "deletions", "insertions")
+    )
+    return round(100 * sum(errors) / length, 2) if length else None
