@@ -2,6 +2,7 @@
 
 import hashlib
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from voxray.errors import MissingDependency, ModelError
@@ -49,14 +50,14 @@ def ctranslate2_folder(name: str, quantization: str = "int8") -> Path:
 
 
 def _convert(source: Path, out: Path, quantization: str) -> None:
-    """Convert once; torch and transformers are imported here, since transcribing must not need them."""
-    try:
-        from voxray.whisper.export import convert
-    except ImportError as e:
+    missing = [name for name in ("torch", "transformers") if not find_spec(name)]
+    if missing:  # CTranslate2's converter starts without them and fails on a name
         raise MissingDependency(
-            f"{source}: expected torch and transformers to convert a Hugging Face model, and {e.name} is not "
-            "installed; pip install 'voxray[train]'."
-        ) from e
+            f"{source}: expected torch and transformers to convert a Hugging Face model, and "
+            f"{' and '.join(missing)} cannot be found; pip install 'voxray[train]'."
+        )
+    from voxray.whisper.export import convert  # transcribing a converted model must not need them
+
     convert(source, out, quantization)
 
 
