@@ -13,7 +13,7 @@ import ray.train
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
-from voxray.errors import TrainingError
+from voxray.errors import TrainingError, VoxrayError
 from voxray.training.run import Run, RunOptions, build_loop
 
 MAX_FAILURES = 2  # a lost worker is replaced this often, and the run goes on from its last checkpoint
@@ -29,7 +29,7 @@ def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -
         train_loop_config={"options": options.model_dump(mode="json")},
         scaling_config=ScalingConfig(
             num_workers=workers,
-            use_gpu=bool(ray.cluster_resources().get("GPU", 0) >= workers),
+            use_gpu=_gpus() >= workers,
             resources_per_worker={"CPU": cpus_per_worker},
         ),
         run_config=RunConfig(
@@ -41,13 +41,30 @@ def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -
     )
     with _shown(options.out / "progress.jsonl", options.loop.max_steps):
         try:
-            trainer.fit()
+            refused = trainer.fit().return_value
         except Exception as e:  # Ray wraps a worker's error in classes of its own
             raise TrainingError(f"{options.out}: training stopped; {_reason(e)}") from e
+    if refused:
+        raise TrainingError(f"{options.out}: training stopped; {refused}")
 
 
-def _worker(config: dict[str, Any]) -> None:
-    options = RunOptions.model_validate(config["options"])
+def _gpus() -> float:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own
+    return resources.get("GPU", 0.0)
+
+
+def _worker(config: dict[str, Any]) -> str | None:
+    """Train; a foreseen error of a lone worker comes back as its sentence: starting again would not mend it."""
+    try:
+        _train(RunOptions.model_validate(config["options"]))
+    except VoxrayError as e:
+        if ray.train.get_context().get_world_size() > 1:
+            raise  # the others wait in a collective, and Ray must end them
+        return str(e)
+    return None
+
+
+def _train(options: RunOptions) -> None:
     loop = build_loop(options, get_device(), wrap=_distributed)
     run = Run(options, loop, _commit)
     if checkpoint := ray.train.get_checkpoint():

@@ -16,7 +16,7 @@ TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.js
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A WhisperForConditionalGeneration from a Hugging Face folder; ModelError where it is not one."""
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own
     try:
         return WhisperForConditionalGeneration.from_pretrained(str(folder), dtype=dtype)
     except (OSError, ValueError, RuntimeError, KeyError) as e:

@@ -1,0 +1,173 @@
+"""A model made better on a corpus with texts: CE on the references, early stopping on the dev clips' WER."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from voxray import job
+from voxray.audio import WINDOW_S
+from voxray.cluster import cluster
+from voxray.config import Config
+from voxray.corpora.sources import load_clips
+from voxray.corpora.store import Clip, ClipStore, write_store
+from voxray.errors import ConfigError, CorpusError
+from voxray.recipes.distil import clear
+from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
+from voxray.text import NormaliserName
+from voxray.training.augment import AugmentOptions
+from voxray.training.collate import LabelOptions
+from voxray.training.evaluation import Judge
+from voxray.training.loop import LoopOptions
+from voxray.training.objective import ObjectiveOptions
+from voxray.training.plan import PlanOptions
+from voxray.training.run import RunOptions
+from voxray.training.schedule import Schedule
+from voxray.whisper.checkpoint import load_model, parameters, save_model
+from voxray.whisper.ctranslate import min_window_s
+from voxray.whisper.export import convert
+from voxray.whisper.models import ctranslate2_folder, hf_folder
+
+Part = Literal["encoder", "decoder", "all"]
+
+
+class FinetuneConfig(Config):
+    """What to fine-tune on what. The defaults suit 100 to 300 clips."""
+
+    corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts
+    model: str = "builtin"
+    out: Path
+    train: Part = "encoder"
+    language: str = "en"  # of clips that name none
+    smallest_window_s: float | None = None  # null: the smallest that the model passed
+    max_steps: int = Field(default=400, ge=1)
+    learning_rate: float = Field(default=1e-5, gt=0)
+    schedule: Schedule = "polynomial"
+    floor: float = Field(default=0.1, ge=0, le=1)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    plan: PlanOptions = PlanOptions()
+    labels: LabelOptions = LabelOptions(timestamp_probability=0.2)
+    augment: AugmentOptions = AugmentOptions()
+    time_masks: int = 1
+    frequency_masks: int = 1
+    normaliser: NormaliserName = "auto"
+    evaluate_every: int = Field(default=25, ge=1)
+    patience: int = Field(default=6, ge=0)
+    workers: int = Field(default=1, ge=1)
+    threads: int = Field(default=0, ge=0)
+    overwrite: bool = False
+
+
+def run(config: FinetuneConfig) -> dict[str, Any]:
+    """Fine-tune; the best model stands in `out/model`. What the JSON line says, WER in per cent.
+
+    The same `out` goes on where a killed run stopped. Raises CorpusError where there are no clips with texts
+    in the train or the dev split.
+    """
+    start = hf_folder(config.model)
+    smallest_s = _smallest_window_s(config, start)
+    splits = {split: _clips(config, split) for split in ("train", "dev", "test")}
+    for split in ("train", "dev"):
+        if not splits[split][0]:
+            raise CorpusError(
+                f"{config.corpus}: expected clips with texts in the split {split!r}, and there are none."
+            )
+    out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
+    if (out / "result.json").exists():
+        clear(out)
+    options = _run_options(config, smallest_s, out)
+    for split, place in (("train", options.train[0]), ("dev", options.dev)):
+        if place and not place.exists():
+            write_store(place, splits[split][0])
+    model = load_model(start)
+    if not options.start.exists():
+        save_model(model, options.start, start, dtype=next(model.parameters()).dtype)
+    with cluster():
+        from voxray.training.trainer import train  # Ray Train: 3 s of imports
+
+        train(options, config.workers)
+    return {
+        "steps": last_step(out),
+        "clips": len(ClipStore(options.train)),
+        "rejected": sum(rejected for _, rejected in splits.values()),
+        "wer_dev_before": first_wer(out),
+        "wer_dev": best_wer(out),
+        **_test_wer(config, splits["test"][0], smallest_s, out),
+        "parameters": parameters(model),
+        "samples_per_s": samples_per_s(out),
+        "model": str(out / "model"),
+    }
+
+
+def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
+    passed_s = min_window_s(start)
+    wanted_s = config.smallest_window_s or passed_s
+    if wanted_s < passed_s and config.train == "decoder":
+        raise ConfigError(
+            f"smallest_window_s={wanted_s:g}: expected at least {passed_s:g}, the smallest window that "
+            f"{config.model} passed; add train=all, so that its encoder learns it."
+        )
+    return wanted_s
+
+
+def _clips(config: FinetuneConfig, split: str) -> tuple[list[Clip], int]:
+    """The clips of `split` that have a text and fit a window, and how many were rejected."""
+    try:
+        clips, rejected = load_clips(config.corpus, split, language=config.language, max_s=WINDOW_S)
+    except CorpusError:
+        if split != "test":  # a corpus without a test split is still one to train on
+            raise
+        return [], 0
+    return clips, len(rejected)
+
+
+def _run_options(config: FinetuneConfig, smallest_s: float, out: Path) -> RunOptions:
+    return RunOptions(
+        out=out.resolve(),
+        start=(out / "start").resolve(),
+        train=((out / "clips-train").resolve(),),
+        dev=(out / "clips-dev").resolve(),
+        normaliser=config.normaliser,
+        evaluate_every=config.evaluate_every,
+        patience=config.patience,
+        threads=config.threads,
+        loop=LoopOptions(
+            max_steps=config.max_steps,
+            learning_rate=config.learning_rate,
+            schedule=config.schedule,
+            floor=config.floor,
+            warmup_share=config.warmup_share,
+            accumulate=config.accumulate,
+            precision=config.precision,
+            ema_decay=config.ema_decay,
+            plan=config.plan,
+            labels=config.labels.model_copy(update={"smallest_window_s": smallest_s}),
+            augment=config.augment,
+            objective=ObjectiveOptions(
+                ce_weight=1.0,
+                kl_weight=0.0,
+                freeze_encoder=config.train == "decoder",
+                freeze_decoder=config.train == "encoder",
+                time_masks=config.time_masks,
+                frequency_masks=config.frequency_masks,
+            ),
+        ),
+    )
+
+
+def _test_wer(
+    config: FinetuneConfig, clips: Sequence[Clip], smallest_s: float, out: Path
+) -> dict[str, float | None]:
+    """WER of the test split before and after; none where the corpus has no such split."""
+    if not clips:
+        return {"wer_test_before": None, "wer_test": None}
+    judge = Judge(clips, smallest_s, config.normaliser)
+    after = convert(out / "model", out / "judged" / "ctranslate2")
+    return {
+        "wer_test_before": judge.score(ctranslate2_folder(config.model)),
+        "wer_test": judge.score(after),
+    }
