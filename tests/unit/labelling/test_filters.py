@@ -1,0 +1,128 @@
+"""The filter: strict, exact, monotone, by words or characters, and without references."""
+
+import math
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxray.labelling.filters import (
+    COLUMNS,
+    Evidence,
+    FilterOptions,
+    count_reasons,
+    keep_mask,
+    reason_against,
+    weight,
+    weights,
+)
+from voxray.text import ErrorCounts
+
+CLEAN = Evidence(
+    pseudo_text="turn on the light",
+    language="en",
+    no_speech=False,
+    counts=ErrorCounts(10, 1, 0, 0),
+    avg_logprob=-0.2,
+    no_speech_prob=0.01,
+    compression_ratio=0.9,
+    chars_per_s=12.0,
+)
+FREE = replace(CLEAN, counts=None)
+
+
+def kept(clip: Evidence, threshold: float | None = None) -> bool:
+    return reason_against(clip, FilterOptions(wer_threshold=threshold)) is None
+
+
+def counted(reference: int, errors: int) -> Evidence:
+    return replace(CLEAN, counts=ErrorCounts(reference, errors, 0, 0))
+
+
+@given(st.integers(1, 300), st.integers(0, 400), st.integers(0, 100))
+def test_kept_iff_the_error_rate_is_strictly_below_the_threshold(
+    reference: int, errors: int, threshold: int
+) -> None:
+    assert kept(counted(reference, errors), threshold) == (100 * errors < threshold * reference)
+
+
+def test_a_rate_equal_to_the_threshold_is_dropped_though_floats_say_it_is_less() -> None:
+    assert 100 * (29 / 100) < 29
+    assert not kept(counted(100, 29), 29)
+
+
+@given(st.integers(0, 30), st.integers(0, 40), st.floats(0, 200), st.floats(0, 200))
+def test_a_higher_threshold_never_drops_more(reference: int, errors: int, a: float, b: float) -> None:
+    clip = counted(reference, errors)
+    assert kept(clip, max(a, b)) >= kept(clip, min(a, b))
+    assert kept(clip, None) >= kept(clip, max(a, b))
+
+
+def test_an_empty_reference_is_dropped_whatever_the_threshold() -> None:
+    assert not kept(counted(0, 0), None)
+    assert not kept(counted(0, 0), 50)
+
+
+def test_a_clip_without_speech_is_kept_iff_the_teacher_gave_no_words() -> None:
+    silent = replace(CLEAN, no_speech=True, counts=ErrorCounts(), pseudo_text=" ")
+    assert kept(silent, 10)
+    assert not kept(replace(silent, pseudo_text="thank you"), None)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(FREE, pseudo_text=" "),
+        replace(FREE, avg_logprob=-1.01),
+        replace(FREE, compression_ratio=2.41),
+        replace(FREE, no_speech_prob=0.61),
+        replace(FREE, chars_per_s=31.0),
+        replace(FREE, pseudo_text="a b c d e " * 2),
+        replace(FREE, pseudo_text="一二三四五一二三四五", language="zh"),
+    ],
+)
+def test_without_a_reference_each_bound_drops(bad: Evidence) -> None:
+    assert not kept(bad)
+    assert kept(replace(bad, counts=ErrorCounts(5)))  # a reference says more
+
+
+def test_without_a_reference_values_on_the_bounds_are_kept() -> None:
+    assert kept(
+        replace(FREE, avg_logprob=-1.0, compression_ratio=2.4, no_speech_prob=0.6, chars_per_s=30.0), 5
+    )
+    assert kept(replace(FREE, no_speech_prob=None))
+
+
+def test_a_bound_of_none_is_off() -> None:
+    options = FilterOptions(
+        min_avg_logprob=None,
+        max_compression_ratio=None,
+        max_no_speech_prob=None,
+        max_chars_per_s=None,
+        max_repeated_ngrams=None,
+    )
+    bad = replace(FREE, avg_logprob=-9, compression_ratio=9, no_speech_prob=1, chars_per_s=99)
+    assert reason_against(replace(bad, pseudo_text="a b c d e " * 9), options) is None
+
+
+def test_the_soft_weight_falls_with_the_error_rate() -> None:
+    soft = FilterOptions(weight_sigma=0.5)
+    assert weight(counted(10, 0), soft) == 1.0
+    assert weight(counted(10, 5), soft) == pytest.approx(math.exp(-1))
+    assert weight(counted(10, 5), FilterOptions()) == weight(FREE, soft) == 1.0
+
+
+def test_tables_give_masks_reasons_and_weights_row_by_row() -> None:
+    good = {
+        **{"pseudo_text": "a b", "language": "en", "no_speech": False, "text": "a b", "reference_length": 2},
+        **{"substitutions": 0, "deletions": 0, "insertions": 0, "avg_logprob": -0.1, "no_speech_prob": 0.0},
+        **{"compression_ratio": 1.0, "chars_per_s": 9.0},
+    }
+    unheard = good | {"text": None, "avg_logprob": -2.0, "reference_length": None}
+    table = pa.Table.from_pylist([good, good | {"deletions": 1}, unheard]).select(COLUMNS)
+    options = FilterOptions(wer_threshold=20, weight_sigma=1.0)
+    assert keep_mask(table, options) == [True, False, False]
+    assert count_reasons(table, options) == {"error rate": 1, "log-probability": 1}
+    assert weights(table, options) == pytest.approx([1.0, math.exp(-0.5), 1.0])

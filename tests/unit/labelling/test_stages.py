@@ -1,0 +1,146 @@
+"""The stages without Ray: bad files, batches that do not fit, clips that fail alone, and scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voxray.audio import Pcm, decode, encode
+from voxray.corpora.items import Item
+from voxray.corpora.labelled import SCHEMA
+from voxray.errors import ConfigError, ModelError
+from voxray.labelling.pieces import Piece, item_table, piece_table, pieces_of
+from voxray.labelling.stages import LabelStage, hear, labels_of, read_stage
+from voxray.labelling.teacher import Teacher, binding
+from voxray.transcript import Segment, Word
+from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+from voxray.whisper.models import builtin
+from voxray.whisper.tokens import Tokens
+
+OPTIONS = DecodingOptions()
+
+
+@dataclass
+class SmallEngine:
+    """Holds `room` clips at a time; cannot stand those that are as loud as `bad`."""
+
+    room: int = 64
+    bad: int = -1
+    calls: list[int] = field(default_factory=list)
+    tokens: Tokens = field(default_factory=lambda: Tokens.load(builtin("model-int8")))
+
+    def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
+    ) -> list[Hypothesis]:
+        self.calls.append(len(clips))
+        if len(clips) > self.room:
+            raise RuntimeError("CUDA failed with error out of memory")
+        if any(clip[0] == self.bad for clip in clips):
+            raise ValueError("a bad clip")
+        spoken = [language or "en" for language in languages]
+        return [hypothesis(f"loud {c[0]}", language) for c, language in zip(clips, spoken, strict=True)]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An engine source whose engine is there already."""
+
+    engine: Engine
+
+    def load(self) -> Engine:
+        return self.engine
+
+    def digest(self) -> str:
+        return "loaded"
+
+
+def hypothesis(text: str, language: str = "en") -> Hypothesis:
+    word = Word(text, 0.0, 0.5, 0.9)
+    return Hypothesis(text, language, (1,), (Segment(0.0, 0.5, text),), (word,), -0.1, 0.02, 1.0)
+
+
+def piece(name: str, loudness: int, **values: object) -> Piece:
+    audio = np.full(8_000, loudness, "<i2").tobytes()
+    known = {"item": name, "parts": 1, "source": f"/{name}", "id": name, "audio": audio}
+    return Piece(**{**known, "split": "train", "recording": name, **values})  # type: ignore[arg-type]
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
+    engine = SmallEngine(room=2)
+    heard = hear(engine, [piece(str(k), k) for k in range(7)], OPTIONS)
+    assert [h.text for h in heard if isinstance(h, Hypothesis)] == [f"loud {k}" for k in range(7)]
+    assert engine.calls == [7, 3, 1, 2, 4, 2, 2]
+
+
+def test_a_clip_that_fails_alone_is_rejected_with_its_reason_and_the_others_are_labelled() -> None:
+    stage = LabelStage(Loaded(SmallEngine(bad=3)), OPTIONS)
+    unread = piece("gone", 0, audio=b"", reason="it was not there")
+    table = stage(piece_table([*(piece(str(k), k, text="loud 1") for k in range(5)), unread]))
+    rows = {r["id"]: r for r in table.to_pylist()}
+    assert [rows[str(k)]["pseudo_text"] for k in (0, 1, 2, 4)] == ["loud 0", "loud 1", "loud 2", "loud 4"]
+    assert rows["3"]["reason"] == "/3: expected words, and the engine failed (ValueError: a bad clip)."
+    assert (rows["gone"]["reason"], rows["gone"]["pseudo_text"]) == ("it was not there", None)
+    assert set(SCHEMA.names) <= set(table.column_names)
+
+
+def test_labels_are_scored_against_the_reference() -> None:
+    labels = labels_of(piece("a", 1, text="Turn on the light."), hypothesis("turn off the light now"))
+    assert labels.wer == 2 / 4
+    assert labels.counts is not None
+    assert (labels.counts.substitutions, labels.counts.insertions) == (1, 1)
+    assert labels.chars_per_s == len("turn off the light now") / 0.5
+
+
+def test_languages_without_spaces_count_characters() -> None:
+    labels = labels_of(piece("a", 1, text="今日は晴れ", language="ja"), hypothesis("今日は雨", "ja"))
+    assert labels.counts is not None
+    assert (labels.counts.reference_length, labels.counts.errors) == (5, 2)
+    assert labels.cer == 2 / 5
+
+
+def test_without_a_reference_there_is_no_score_and_an_empty_one_has_no_rate() -> None:
+    unknown, silent = (labels_of(piece("a", 1, text=t), hypothesis("thank you")) for t in (None, ""))
+    assert (unknown.wer, unknown.cer, unknown.counts) == (None, None, None)
+    assert (silent.wer, silent.cer) == (None, None)
+    assert silent.counts is not None
+    assert silent.counts.insertions == 2
+
+
+def test_reading_gives_a_piece_for_every_item_good_or_bad(tmp_path: Path) -> None:
+    (tmp_path / "good.flac").write_bytes(encode(np.ones(800, np.int16)))
+    (tmp_path / "list.mp3").write_text("#EXTM3U\n/etc/passwd\n")
+    names = ["good.flac", "list.mp3", "missing.wav"]
+    items = [Item(n, str(tmp_path / n), "train") for n in names]
+    found = [p for table in read_stage(item_table(items)) for p in pieces_of(table)]
+    assert [p.id for p in found] == names
+    assert [p.reason is None for p in found] == [True, False, False]
+    assert all(str(tmp_path) in (p.reason or "") for p in found[1:])
+
+
+def test_the_built_in_teacher_loads_and_hears(assets: Path) -> None:
+    stage = LabelStage(Teacher(threads=1), DecodingOptions(words=True))
+    clip = decode(min((assets / "clips").glob("*.ogg")))
+    (row,) = stage(piece_table([piece("spoken", 0, audio=clip.tobytes())])).to_pylist()
+    assert (row["reason"], row["wer"]) == (None, None)
+    assert [w["text"] for w in row["words"]] == row["pseudo_text"].split() != []
+
+
+def test_the_binding_changes_with_teacher_options_and_corpus() -> None:
+    teacher = Teacher()
+    bound = binding(teacher, OPTIONS, "corpus")
+    assert bound == binding(Teacher(), DecodingOptions(), "corpus")
+    others = {
+        binding(Teacher(dtype="float32"), OPTIONS, "corpus"),
+        binding(teacher, DecodingOptions(beams=2), "corpus"),
+        binding(teacher, OPTIONS, "other"),
+    }
+    assert len({bound, *others}) == 4
+
+
+def test_a_teacher_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        Teacher(name=str(tmp_path)).load()
+    with pytest.raises(ConfigError, match="expected a float type for engine=transformers"):
+        Teacher(engine="transformers", dtype="int8").digest()

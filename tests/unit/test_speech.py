@@ -1,0 +1,95 @@
+"""Cutting a recording at its pauses: what is decided from spans, and the model on real sound."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxray.audio import SAMPLE_RATE, Pcm
+from voxray.speech import Span, cut_at_pauses, join_spans, pad_spans, quietest_s, speech_spans, split_long
+
+MAX_S = 30.0
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> list[Span]:
+    """Speech in order, each stretch at most `MAX_S`, with pauses between."""
+    steps = draw(st.lists(st.tuples(st.floats(0, 5), st.floats(0.05, MAX_S)), max_size=30))
+    at_s, found = 0.0, []
+    for pause_s, length_s in steps:
+        found.append(Span(at_s + pause_s, at_s + pause_s + length_s))
+        at_s = found[-1].end_s
+    return found
+
+
+def noise(seconds: float, amplitude: float, seed: int = 0) -> Pcm:
+    samples = np.random.default_rng(seed).normal(size=round(seconds * SAMPLE_RATE)) * amplitude
+    return samples.astype(np.int16)
+
+
+@given(spans(), st.none() | st.floats(0, 5))
+def test_windows_hold_every_span_whole_in_one_window_and_no_window_is_too_long(
+    speech: list[Span], max_pause_s: float | None
+) -> None:
+    windows = join_spans(speech, MAX_S, max_pause_s)
+    assert all(w.length_s <= MAX_S + 1e-9 for w in windows)
+    assert all(a.end_s <= b.start_s for a, b in pairwise(windows))
+    for span in speech:
+        assert sum(w.start_s <= span.start_s and span.end_s <= w.end_s for w in windows) == 1
+
+
+@given(spans(), st.floats(0.01, 3))
+def test_a_window_bridges_no_pause_longer_than_allowed(speech: list[Span], max_pause_s: float) -> None:
+    windows = join_spans(speech, MAX_S, max_pause_s)
+    for a, b in pairwise(speech):
+        if b.start_s - a.end_s > max_pause_s:
+            assert not any(w.start_s <= a.start_s and b.end_s <= w.end_s for w in windows)
+
+
+def test_a_full_window_is_cut_at_the_longest_pause_of_its_second_half() -> None:
+    speech = [Span(0, 4), Span(8, 16), Span(17, 20), Span(22, 27), Span(27.5, 33)]
+    assert join_spans(speech, 30.0) == [Span(0, 20), Span(22, 33)]
+
+
+@given(spans(), st.floats(0, 1), st.floats(0, 3))
+def test_padding_never_overlaps_never_passes_the_limit_and_loses_no_speech(
+    speech: list[Span], pad_s: float, after_s: float
+) -> None:
+    lasts_s = (speech[-1].end_s if speech else 0.0) + after_s
+    padded = pad_spans(speech, pad_s, MAX_S, lasts_s)
+    assert all(p.start_s <= s.start_s and s.end_s <= p.end_s for p, s in zip(padded, speech, strict=True))
+    assert all(p.length_s <= max(MAX_S, s.length_s) + 1e-9 for p, s in zip(padded, speech, strict=True))
+    assert all(a.end_s <= b.start_s + 1e-9 for a, b in pairwise(padded))
+    assert all(p.start_s >= -1e-9 and p.end_s <= lasts_s + 1e-9 for p in padded)
+
+
+def test_speech_longer_than_the_limit_is_cut_in_its_quietest_place() -> None:
+    pcm = noise(8.0, 3000)
+    pcm[round(4.2 * SAMPLE_RATE) : round(4.3 * SAMPLE_RATE)] = 0
+    first, second = split_long(pcm, [Span(0.0, 8.0)], 5.0)
+    assert first.end_s == pytest.approx(4.25, abs=0.005)
+    assert (first.start_s, second) == (0.0, Span(first.end_s, 8.0))
+
+
+@given(st.floats(0.3, 20), st.floats(0.2, 5))
+def test_pieces_of_long_speech_join_up_and_none_is_too_long(length_s: float, max_s: float) -> None:
+    pieces = split_long(noise(length_s, 1000), [Span(0.0, length_s)], max_s)
+    assert (pieces[0].start_s, pieces[-1].end_s) == (0.0, length_s)
+    assert all(a.end_s == b.start_s for a, b in pairwise(pieces))
+    assert all(0 < p.length_s <= max_s + 1e-9 for p in pieces)
+
+
+def test_the_quietest_place_is_found_in_a_stretch_shorter_than_the_measure() -> None:
+    assert 0.0 <= quietest_s(noise(0.05, 100), 0.0, 0.05) <= 0.05
+
+
+@pytest.mark.parametrize("amplitude", [0, 30, 300, 3000])
+def test_silence_and_white_noise_are_no_speech(amplitude: float) -> None:
+    assert speech_spans(noise(10.0, amplitude)) == []
+    assert cut_at_pauses(noise(10.0, amplitude)) == []
+
+
+def test_nothing_holds_no_speech() -> None:
+    assert cut_at_pauses(np.zeros(0, np.int16)) == []
