@@ -3,14 +3,16 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 
-from voxray.audio import SAMPLE_RATE, Pcm
+from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES, Pcm
 from voxray.corpora.store import Clip
 from voxray.scoring.metrics import ClipScore, Summary, by_speaker, score_clip, summarise
+from voxray.speech import MAX_PAUSE_S, cut_at_pauses
 from voxray.text import Normaliser, english
 from voxray.whisper.ctranslate import CTranslate2Engine, window_s
-from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+from voxray.whisper.engines import DecodingOptions, Engine
 
 Clock = Callable[[], float]
 
@@ -23,7 +25,6 @@ class Scores:
     summary: Summary
     speakers: dict[str, Summary]
     compute_s: float
-    hypotheses: tuple[Hypothesis, ...] = field(repr=False, default=())
 
     @property
     def rtfx(self) -> float:
@@ -37,29 +38,47 @@ def score_engine(
     options: DecodingOptions,
     *,
     normalise: Normaliser = english,
+    max_pause_s: float | None = MAX_PAUSE_S,
     clock: Clock = time.perf_counter,
 ) -> Scores:
-    """Transcribe `clips` (each at most 30 s) and score them against their texts; warm-up is not timed."""
-    if clips:
-        engine.transcribe([clips[0].pcm], options, [clips[0].language])
+    """Transcribe `clips` and score them against their texts.
+
+    Clips over 30 s are cut at pauses, those longer than `max_pause_s` always, and their texts joined. Neither
+    that nor the warm-up is timed.
+    """
+    pieces = [windows_of(clip.pcm, max_pause_s) for clip in clips]
+    flat = [piece for parts in pieces for piece in parts]
+    languages = [clip.language for clip, parts in zip(clips, pieces, strict=True) for _ in parts]
+    if flat:
+        engine.transcribe(flat[:1], options, languages[:1])
     start_s = clock()
-    heard = engine.transcribe([c.pcm for c in clips], options, [c.language for c in clips])
-    return scores_of(clips, heard, compute_s=clock() - start_s, normalise=normalise)
+    heard = iter(engine.transcribe(flat, options, languages))
+    compute_s = clock() - start_s
+    texts = [" ".join(h.text for h in islice(heard, len(parts)) if h.text) for parts in pieces]
+    return scores_of(clips, texts, compute_s=compute_s, normalise=normalise)
+
+
+def windows_of(pcm: Pcm, max_pause_s: float | None = MAX_PAUSE_S) -> list[Pcm]:
+    """`pcm` itself where an engine takes it; else what lies between its pauses."""
+    if len(pcm) <= WINDOW_SAMPLES:
+        return [pcm]
+    spans = cut_at_pauses(pcm, max_pause_s=max_pause_s)
+    return [pcm[round(s.start_s * SAMPLE_RATE) :][: round(s.length_s * SAMPLE_RATE)] for s in spans]
 
 
 def scores_of(
     clips: Sequence[Clip],
-    heard: Sequence[Hypothesis],
+    texts: Sequence[str],
     *,
     compute_s: float,
     normalise: Normaliser = english,
 ) -> Scores:
-    """Score hypotheses that are there already."""
+    """Score `texts` that were heard already, one per clip."""
     scored = tuple(
-        score_clip(c.id, c.text, h.text, c.duration_s, normalise, c.speaker)
-        for c, h in zip(clips, heard, strict=True)
+        score_clip(c.id, c.text, text, c.duration_s, normalise, c.speaker)
+        for c, text in zip(clips, texts, strict=True)
     )
-    return Scores(scored, summarise(scored), by_speaker(scored), compute_s, tuple(heard))
+    return Scores(scored, summarise(scored), by_speaker(scored), compute_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.corpora.store import Clip
-from voxray.scoring.suites import score_engine, stage_times
+from voxray.scoring.suites import score_engine, stage_times, windows_of
 from voxray.text import basic
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, Hypothesis
@@ -59,6 +59,24 @@ def test_the_warm_up_is_not_timed_and_each_clip_goes_with_its_language() -> None
     assert engine.heard == [(48_000, "en"), (48_000, "en"), (144_000, "de")]
     assert scores.compute_s == 2.0
     assert scores.rtfx == 6.0
+
+
+def test_a_clip_over_30_s_is_cut_and_its_texts_joined() -> None:
+    first, second = (decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:2])
+    pause = np.zeros(20 * SAMPLE_RATE, dtype=np.int16)
+    long = np.concatenate([first, pause, second, pause])
+    pieces = windows_of(long)
+    engine = Listener({len(piece): f"piece {i}" for i, piece in enumerate(pieces)})
+    clips = [Clip("long", long, "piece 0 piece 1"), Clip("short", pieces[0], "piece 0")]
+    scores = score_engine(engine, clips, DecodingOptions(), normalise=basic, clock=engine.clock)
+    assert len(pieces) == 2
+    assert sum(map(len, pieces)) < len(long) / 2  # the pauses are gone
+    assert [s.hypothesis for s in scores.clips] == ["piece 0 piece 1", "piece 0"]
+
+
+def test_a_clip_of_30_s_is_not_cut() -> None:
+    clip = np.zeros(30 * SAMPLE_RATE, dtype=np.int16)
+    assert windows_of(clip)[0] is clip
 
 
 def test_no_clips_are_no_error() -> None:

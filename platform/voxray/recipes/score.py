@@ -1,0 +1,180 @@
+"""A model over a corpus with texts: WER, CER, speed, and a report to look at."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from voxray import job
+from voxray.audio import WINDOW_S
+from voxray.config import Config
+from voxray.corpora.items import Rejected
+from voxray.corpora.sources import load_clips
+from voxray.corpora.store import Clip
+from voxray.errors import CorpusError
+from voxray.scoring.report import ModelScores, write_report
+from voxray.scoring.suites import Scores, score_engine, stage_times
+from voxray.speech import MAX_PAUSE_S
+from voxray.text import NormaliserName, normaliser
+from voxray.whisper.ctranslate import CTranslate2Engine, min_window_s
+from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2
+
+TIMED_CLIPS = 8  # clips over which the decoder is timed
+
+
+class ScoreConfig(Config):
+    """Which model to score, on what, and how it decodes."""
+
+    model: str = "builtin"  # or a folder, Hugging Face or CTranslate2, or a hub name
+    corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts; a path or a URL
+    split: str | None = "test"  # train, dev or test; null is all of them
+    out: Path
+    language: str | None = None  # null: the clip's own, else English
+    normaliser: NormaliserName = "auto"
+    engine: Literal["auto", "transformers"] = "auto"  # auto: CTranslate2, converting what is not in its form
+    beams: int = Field(default=1, ge=1)
+    timestamps: bool = False
+    batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: str = "default"  # as CTranslate2 names them, or transformers' dtype
+    worst_clips: int = Field(default=20, ge=0)  # shown in the report
+    overwrite: bool = False
+
+
+def run(config: ScoreConfig) -> dict[str, Any]:
+    """Score, with `report.html` and `scores.json` in `config.out`; the JSON line, rates in per cent.
+
+    Raises CorpusError where the split holds no clip with a text.
+    """
+    clips, rejected = _clips(config)
+    engine, folder = _engine(config)
+    out = job.prepare_out(config.out, overwrite=config.overwrite)
+    print(f"scoring {config.model} on {len(clips)} clips", file=sys.stderr, flush=True)
+    options = DecodingOptions(
+        language=config.language, timestamps=config.timestamps, beams=config.beams, batch_s=config.batch_s
+    )
+    normalise = normaliser(config.language or clips[0].language, config.normaliser)
+    smallest_s = engine.min_window_s
+    max_pause_s = MAX_PAUSE_S if smallest_s < WINDOW_S else None  # only a model for short windows gains by it
+    scores = score_engine(engine, clips, options, normalise=normalise, max_pause_s=max_pause_s)
+    decoder_ms = _decoder_ms(engine, clips, options)
+    result = {**_result(scores), "rejected": len(rejected)}
+    section = ModelScores(config.model, scores, known_parameters(config.model, folder), decoder_ms)
+    write_report(
+        out / "report.html",
+        f"{config.model} on {config.corpus}",
+        [section],
+        audio={clip.id: clip.pcm for clip in clips},
+        notes=_notes(config, rejected, smallest_s),
+        normalise=normalise,
+        worst_clips=config.worst_clips,
+    )
+    write_scores(out / "scores.json", result, scores, rejected)
+    return result
+
+
+def _clips(config: ScoreConfig) -> tuple[list[Clip], list[Rejected]]:
+    clips, rejected = load_clips(config.corpus, config.split, language=config.language or "en")
+    if not any(clip.text.strip() for clip in clips):
+        raise CorpusError(
+            f"{config.corpus}: expected clips with reference texts in {config.split or 'any split'}, and "
+            "none has one; add <uid>.txt files or a text column."
+        )
+    return clips, rejected
+
+
+def _engine(config: ScoreConfig) -> tuple[Any, Path]:
+    """The loaded engine, and the folder that it was loaded from."""
+    if config.engine == "auto":
+        folder = ctranslate2_folder(config.model)
+        return CTranslate2Engine(folder, device=config.device, compute_type=config.compute_type), folder
+    from voxray.whisper.oracle import TransformersEngine  # 5 s of imports
+
+    folder = hf_folder(config.model)
+    dtype: Any = "auto" if config.compute_type == "default" else config.compute_type
+    smallest_s = min_window_s(folder)
+    return TransformersEngine(folder, device=config.device, dtype=dtype, min_window_s=smallest_s), folder
+
+
+def known_parameters(model: str, folder: Path) -> int | None:
+    """How many weights the model has, as its export or its safetensors say; None where neither does."""
+    about = folder / "voxray.json"
+    if about.is_file() and (said := json.loads(about.read_text()).get("parameters")):
+        return int(said)
+    if is_ctranslate2(Path(model)):
+        return None
+    files = list(hf_folder(model).glob("*.safetensors"))
+    return sum(weights_in(file) for file in files) or None
+
+
+def weights_in(file: Path) -> int:
+    """Numbers in a safetensors file, from its header alone: 8 bytes of length, then JSON with every shape."""
+    with file.open("rb") as f:
+        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            size = 1
+            for side in tensor["shape"]:
+                size *= side
+            total += size
+    return total
+
+
+def _decoder_ms(engine: Any, clips: Sequence[Clip], options: DecodingOptions) -> float | None:
+    if not isinstance(engine, CTranslate2Engine):
+        return None
+    timed = [clip for clip in clips if clip.duration_s <= WINDOW_S][:TIMED_CLIPS]
+    named = options.model_copy(update={"language": options.language or clips[0].language})
+    return stage_times([engine], [clip.pcm for clip in timed], named, runs=3)[0].decoder_ms if timed else None
+
+
+def _notes(config: ScoreConfig, rejected: Sequence[Rejected], smallest_s: float) -> list[str]:
+    engine = "CTranslate2" if config.engine == "auto" else "transformers"
+    notes = [
+        f"Split {config.split or 'all'}, engine {engine}, "
+        f"beams {config.beams}, windows from {smallest_s:g} s, normaliser {config.normaliser}."
+    ]
+    if rejected:
+        notes.append(f"{len(rejected)} clips were rejected; the first: {rejected[0].reason}")
+    return notes
+
+
+def _result(scores: Scores) -> dict[str, Any]:
+    summary = scores.summary
+    return {
+        "wer": _percent(summary.wer),
+        "cer": _percent(summary.cer),
+        "clips": summary.clips,
+        "words": summary.words.reference_length,
+        "rtfx": round(scores.rtfx, 2),
+        "substitutions": summary.words.substitutions,
+        "deletions": summary.words.deletions,
+        "insertions": summary.words.insertions,
+        "wer_low": _percent(summary.wer_low),
+        "wer_high": _percent(summary.wer_high),
+        "mean_clip_wer": _percent(summary.mean_clip_wer),
+        "repeated_per_1000": round(summary.repeated_per_1000, 2),
+        "audio_s": round(summary.audio_s, 1),
+    }
+
+
+def _percent(rate: float) -> float:
+    return round(100 * rate, 2)
+
+
+def write_scores(file: Path, result: dict[str, Any], scores: Scores, rejected: Sequence[Rejected]) -> Path:
+    """The result, each speaker's WER, each clip's texts and counts, and what was rejected, as JSON."""
+    values = {
+        **result,
+        "speakers": {name: _percent(s.wer) for name, s in scores.speakers.items()},
+        "per_clip": [{**asdict(clip), "wer": _percent(clip.words.rate)} for clip in scores.clips],
+        "rejected_clips": [asdict(r) for r in rejected],
+    }
+    file.write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+    return file

@@ -1,0 +1,132 @@
+"""Plots of scores as inline SVG, in the page's own text colour and font, so that they suit light and dark."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from voxray.scoring.metrics import ClipScore, Summary, pooled
+
+COLOURS = ("#3d7fc1", "#d9782d", "#4a9a6b", "#a05fb4")
+"""One per model, in order; legible on white and on near-black."""
+
+INK = "#010203"  # stands for the page's text colour until the SVG is written
+DURATIONS_S = (0.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
+RATES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)  # per cent
+MAX_SPEAKERS = 20
+Models = Mapping[str, Sequence[ClipScore]]
+
+
+def wer_by_duration(models: Models) -> str:
+    """Pooled WER of the clips in each range of durations, a bar per model."""
+    occupied = [i for i in range(len(DURATIONS_S)) if any(_in_range(s, i) for s in models.values())]
+    first = next(iter(models.values()))
+    labels = [f"{_range_name(i)}\nn = {len(_in_range(first, i))}" for i in occupied]
+    rates = {
+        name: [100 * pooled([s.words for s in _in_range(scores, i)]).rate for i in occupied]
+        for name, scores in models.items()
+    }
+    figure, axes = _figure(3.0)
+    _grouped_bars(axes, labels, rates)
+    axes.set_xlabel("clip duration")
+    axes.set_ylabel("WER, %")
+    return _svg(figure, "duration", "Word error rate by clip duration")
+
+
+def wer_by_speaker(models: Mapping[str, Mapping[str, Summary]]) -> str:
+    """WER of each speaker, a horizontal bar per model; the worst speakers of the last model, at most 20."""
+    last = list(models.values())[-1]
+    speakers = sorted(last, key=lambda s: last[s].wer)[-MAX_SPEAKERS:]
+    figure, axes = _figure(0.9 + 0.28 * len(speakers) * max(1.0, 0.6 * len(models)))
+    height = 0.8 / len(models)
+    for i, (name, by_name) in enumerate(models.items()):
+        at = [k - 0.4 + height * (len(models) - i - 0.5) for k in range(len(speakers))]
+        rates = [100 * by_name[s].wer if s in by_name else 0.0 for s in speakers]
+        axes.barh(at, rates, height * 0.92, color=COLOURS[i % len(COLOURS)], label=name)
+    axes.set_yticks(range(len(speakers)), [_plain(s) for s in speakers])
+    axes.set_xlabel("WER, %")
+    axes.grid(axis="x", alpha=0.2)
+    _legend(axes, len(models))
+    return _svg(figure, "speaker", "Word error rate by speaker")
+
+
+def wer_histogram(models: Models) -> str:
+    """How many clips have which WER; the last bar holds 100 % and more."""
+    labels = ["0", *(f"≤{b}" for b in RATES[1:-1]), "<100", "100+"]
+    counts = {name: _histogram(scores) for name, scores in models.items()}
+    figure, axes = _figure(3.0)
+    _grouped_bars(axes, labels, counts)
+    axes.set_xlabel("WER of the clip, %")
+    axes.set_ylabel("clips")
+    return _svg(figure, "histogram", "Number of clips by word error rate")
+
+
+def _histogram(scores: Sequence[ClipScore]) -> list[float]:
+    counts = [0.0] * (len(RATES) + 1)
+    for s in scores:
+        rate = 100 * s.words.rate
+        place = 0 if rate == 0 else next((i for i, top in enumerate(RATES) if i and rate <= top), len(RATES))
+        counts[len(RATES) if rate >= 100 else place] += 1
+    return counts
+
+
+def _in_range(scores: Sequence[ClipScore], i: int) -> list[ClipScore]:
+    top = DURATIONS_S[i + 1] if i + 1 < len(DURATIONS_S) else float("inf")
+    return [s for s in scores if DURATIONS_S[i] <= s.duration_s < top]
+
+
+def _range_name(i: int) -> str:
+    if i + 1 == len(DURATIONS_S):
+        return f"{DURATIONS_S[i]:g} s +"
+    return f"{DURATIONS_S[i]:g}-{DURATIONS_S[i + 1]:g} s"
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.6, height), layout="constrained")
+    figure.patch.set_alpha(0.0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0.0)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    return figure, axes
+
+
+def _grouped_bars(axes: Axes, labels: Sequence[str], heights: Mapping[str, Sequence[float]]) -> None:
+    width = 0.8 / len(heights)
+    for i, (name, values) in enumerate(heights.items()):
+        at = [k - 0.4 + width * (i + 0.5) for k in range(len(labels))]
+        axes.bar(at, values, width * 0.92, color=COLOURS[i % len(COLOURS)], label=name)
+    axes.set_xticks(range(len(labels)), labels)
+    axes.grid(axis="y", alpha=0.2)
+    _legend(axes, len(heights))
+
+
+def _legend(axes: Axes, models: int) -> None:
+    if models > 1:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _svg(figure: Figure, name: str, title: str) -> str:
+    """The figure as an SVG element; its ids begin with `name`, so that a page can hold several."""
+    out = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    svg = out.getvalue()[out.getvalue().index("<svg") :]
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{title}"', svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    return svg.replace(INK, "currentColor")

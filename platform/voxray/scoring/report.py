@@ -1,0 +1,168 @@
+"""One HTML file, complete in itself: models side by side, plots, and the worst clips with a player each."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from voxray import __version__
+from voxray.audio import SAMPLE_RATE, Pcm, encode
+from voxray.scoring.edits import Edit, word_edits
+from voxray.scoring.metrics import worst
+from voxray.scoring.plots import COLOURS, wer_by_duration, wer_by_speaker, wer_histogram
+from voxray.scoring.suites import Scores
+from voxray.text import Normaliser, english
+
+WORST = 20
+BIT_RATE = 24_000  # of the players' Opus: speech stays clear, and a clip is a few KB
+MAX_PLAYED_S = 60.0
+NO_AUDIO: Mapping[str, Pcm] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScores:
+    """A model's part of the report. `parameters` and `decoder_ms` are left out where they are not known."""
+
+    name: str
+    scores: Scores
+    parameters: int | None = None
+    decoder_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A model in the summary table, written out."""
+
+    name: str
+    colour: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one model made of a clip."""
+
+    name: str
+    wer: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorstClip:
+    """A clip that went wrong: its text, what each model heard, its audio as a data: URI (or none)."""
+
+    id: str
+    speaker: str
+    duration: str
+    reference: str
+    heard: tuple[Heard, ...]
+    audio: str | None = field(repr=False)
+
+
+COLUMNS = ("WER, %", "95 % interval", "CER, %", "S / D / I, %", "RTFx", "Parameters", "Decoder, ms")
+
+
+def write_report(
+    path: Path,
+    title: str,
+    sections: Sequence[ModelScores],
+    *,
+    audio: Mapping[str, Pcm] = NO_AUDIO,
+    notes: Sequence[str] = (),
+    normalise: Normaliser = english,
+    worst_clips: int = WORST,
+) -> Path:
+    """Write the report of at least one model to `path`.
+
+    The models have heard the same clips; the worst clips are those of the last one. `audio` has the samples
+    of clips by id, for the players.
+    """
+    page = _environment().get_template("report.html.j2")
+    clips = worst_rows(sections, audio, normalise, worst_clips)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    html = page.render(
+        title=title,
+        notes=notes,
+        facts=_facts(sections),
+        columns=COLUMNS,
+        rows=[summary_row(s, i) for i, s in enumerate(sections)],
+        plots=_plots(sections),
+        clips=clips,
+        version=__version__,
+    )
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("voxray.scoring", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def summary_row(section: ModelScores, place: int = 0) -> Row:
+    """A model's numbers as the table shows them."""
+    summary = section.scores.summary
+    words = summary.words
+    length = max(1, words.reference_length)
+    edits = (words.substitutions, words.deletions, words.insertions)
+    cells = (
+        f"{100 * summary.wer:.2f}",
+        f"{100 * summary.wer_low:.2f} to {100 * summary.wer_high:.2f}",
+        f"{100 * summary.cer:.2f}",
+        " / ".join(f"{100 * n / length:.2f}" for n in edits),
+        f"{section.scores.rtfx:.1f}",
+        "" if section.parameters is None else f"{section.parameters / 1e6:.2f} M",
+        "" if section.decoder_ms is None else f"{section.decoder_ms:.1f}",
+    )
+    return Row(section.name, COLOURS[place % len(COLOURS)], cells)
+
+
+def worst_rows(
+    sections: Sequence[ModelScores], audio: Mapping[str, Pcm], normalise: Normaliser, count: int
+) -> list[WorstClip]:
+    """The worst clips of the last model, with what every model heard in them."""
+    by_id = {section.name: {s.id: s for s in section.scores.clips} for section in sections}
+    rows = []
+    for score in worst(sections[-1].scores.clips, count):
+        same = {name: scores[score.id] for name, scores in by_id.items() if score.id in scores}
+        heard = tuple(
+            Heard(name, f"{100 * s.words.rate:.0f}", tuple(word_edits(s.reference, s.hypothesis, normalise)))
+            for name, s in same.items()
+        )
+        played = data_uri(audio[score.id]) if score.id in audio else None
+        rows.append(
+            WorstClip(score.id, score.speaker, f"{score.duration_s:.1f} s", score.reference, heard, played)
+        )
+    return rows
+
+
+def data_uri(pcm: Pcm) -> str:
+    """The first minute of `pcm` as Opus in a data: URI."""
+    opus = encode(pcm[: round(MAX_PLAYED_S * SAMPLE_RATE)], "libopus", "ogg", BIT_RATE)
+    return f"data:audio/ogg;base64,{base64.b64encode(opus).decode()}"
+
+
+def _facts(sections: Sequence[ModelScores]) -> dict[str, str]:
+    summary = sections[0].scores.summary
+    minutes, seconds = divmod(round(summary.audio_s), 60)
+    return {
+        "clips": f"{summary.clips:,}",
+        "words": f"{summary.words.reference_length:,}",
+        "audio": f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s",
+        "speakers": str(len(sections[0].scores.speakers) or "not named"),
+    }
+
+
+def _plots(sections: Sequence[ModelScores]) -> dict[str, Markup]:
+    """SVG by heading. matplotlib escapes the text in it."""
+    clips = {s.name: s.scores.clips for s in sections}
+    if not any(clips.values()):
+        return {}
+    plots = {"By duration": wer_by_duration(clips), "By clip": wer_histogram(clips)}
+    if len(sections[-1].scores.speakers) > 1:
+        plots["By speaker"] = wer_by_speaker({s.name: s.scores.speakers for s in sections})
+    return {heading: Markup(svg) for heading, svg in plots.items()}
