@@ -2,10 +2,10 @@
 
     Hugging Face folder -> CTranslate2 -> transcribes the check set as its source does? -> out
 
-The source is heard through transformers in float32 on 30 s windows. The export counts only where it stays within
-`tolerance` (per cent of the source's words; in float32, where no token differs); else nothing is written.
-`out/voxray.json` says the smallest window on which it hears, within the same tolerance, what it hears on 30 s:
-the server pads to no less.
+The source is heard through transformers in float32 on 30 s windows. The export counts only where it stays
+within `tolerance` (per cent of the source's words; in float32, where no token differs); else nothing is
+written. `out/voxray.json` says the smallest window on which it hears, within the same tolerance, what it hears
+on 30 s: the server pads to no less.
 
 Smoke, on the 40 built-in test clips:
     python jobs/export.py --config jobs/configs/export.yaml
