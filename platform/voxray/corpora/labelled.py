@@ -29,8 +29,8 @@ CLIP_FIELDS = [
     ("task", pa.string()),
     ("speaker", pa.string()),
     ("recording", pa.string()),
-    ("start_s", pa.float32()),  # the clip's place in its recording
-    ("end_s", pa.float32()),
+    ("start_s", pa.float64()),  # the clip's place in its recording
+    ("end_s", pa.float64()),
     ("split", pa.string()),
     ("no_speech", pa.bool_()),  # the corpus says that nobody speaks
 ]

@@ -69,18 +69,31 @@ class Shards:
     def commit(self, rows: pa.Table, items: Sequence[str], rejected: Sequence[Rejected]) -> Path:
         """One more shard: labelled `rows`, the `items` that are finished with it, and what was rejected."""
         file = self.folder / f"shard-{len(self.files()):05d}-{self.binding}.parquet"
-        notes = {
-            _DONE: json.dumps(list(items)).encode(),
-            _REJECTED: json.dumps([asdict(r) for r in rejected]).encode(),
-        }
-        part = file.with_suffix(".part")
-        with part.open("wb") as sink:
-            table = rows.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(notes)
-            pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
-            sink.flush()
-            os.fsync(sink.fileno())
-        part.rename(file)
+        _write(file, rows.select(SCHEMA.names).cast(SCHEMA), items, rejected)
         return file
+
+    def take_back_rejected(self) -> None:
+        """Count items that were rejected whole as not done, so that the next run tries them again."""
+        for file in self.files():
+            items, rejected = _metadata(file, _DONE), [Rejected(**r) for r in _metadata(file, _REJECTED)]
+            back = {r.id for r in rejected} & set(items)
+            if back:
+                kept = [r for r in rejected if r.id not in back]
+                _write(file, pq.read_table(file), [i for i in items if i not in back], kept)
+
+
+def _write(file: Path, rows: pa.Table, items: Sequence[str], rejected: Sequence[Rejected]) -> None:
+    notes = {
+        _DONE: json.dumps(list(items)).encode(),
+        _REJECTED: json.dumps([asdict(r) for r in rejected]).encode(),
+    }
+    part = file.with_suffix(".part")
+    with part.open("wb") as sink:
+        table = rows.replace_schema_metadata(notes)
+        pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
+        sink.flush()
+        os.fsync(sink.fileno())
+    part.rename(file)
 
 
 def write_rejected(out: Path, rejected: Sequence[Rejected]) -> None:

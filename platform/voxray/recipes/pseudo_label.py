@@ -154,6 +154,7 @@ class Ledger:
 
     def _refuse(self, rejected: list[Rejected]) -> None:
         write_rejected(self.shards.out, rejected)
+        self.shards.take_back_rejected()
         total = len(self.listing.items) + len(self.listing.rejected)
         raise LabellingError(
             f"{self.shards.out}: expected at most {self.max_rejected:.0%} of {total} clips to be rejected, "

@@ -43,6 +43,15 @@ def test_done_items_and_rejected_ones_are_found_again(tmp_path: Path) -> None:
     assert read_table(tmp_path)["id"].to_pylist() == ["a#0", "a#1", "c#0"]
 
 
+def test_items_taken_back_are_not_done_and_their_neighbours_stay(tmp_path: Path) -> None:
+    whole, part = Rejected("b", "/b", "gone"), Rejected("a#1", "/a", "a piece")
+    with Shards(tmp_path, "t1").open() as shards:
+        shards.commit(rows("a", range(1), 2), ["a", "b"], [whole, part])
+        shards.take_back_rejected()
+        assert (shards.done(), shards.rejected()) == ({"a"}, [part])
+    assert read_table(tmp_path)["id"].to_pylist() == ["a#0"]
+
+
 def test_what_a_killed_run_left_and_other_bindings_are_swept_and_nothing_else(tmp_path: Path) -> None:
     with Shards(tmp_path, "t1").open() as shards:
         shards.commit(rows("a", range(1), 1), ["a"], [])
