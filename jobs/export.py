@@ -4,8 +4,8 @@
 
 The source is heard through transformers in float32 on 30 s windows. The export counts only where it stays
 within `tolerance` (per cent of the source's words; in float32, where no token differs); else nothing is
-written. `out/voxray.json` says the smallest window on which it hears, within the same tolerance, what it hears
-on 30 s: the server pads to no less.
+written. `out/voxray.json` says the smallest window on which it hears, within the same tolerance, what it
+hears on 30 s: the server pads to no less.
 
 Smoke, on the 40 built-in test clips:
     python jobs/export.py --config jobs/configs/export.yaml

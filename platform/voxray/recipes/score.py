@@ -15,7 +15,7 @@ from voxray.config import Config
 from voxray.corpora.items import Rejected
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
-from voxray.errors import CorpusError
+from voxray.errors import ConfigError, CorpusError
 from voxray.scoring.report import ModelScores, write_report
 from voxray.scoring.suites import Scores, score_engine, stage_times
 from voxray.speech import MAX_PAUSE_S
@@ -24,6 +24,9 @@ from voxray.whisper.ctranslate import CTranslate2Engine, min_window_s
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2
 
+ComputeType = Literal[
+    "default", "auto", "float32", "float16", "bfloat16", "int8", "int8_float32", "int8_float16"
+]
 TIMED_CLIPS = 8  # clips over which the decoder is timed
 
 
@@ -41,7 +44,7 @@ class ScoreConfig(Config):
     timestamps: bool = False
     batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    compute_type: str = "default"  # as CTranslate2 names them, or transformers' dtype
+    compute_type: ComputeType = "default"  # as CTranslate2 names them; transformers takes the unmixed floats
     worst_clips: int = Field(default=20, ge=0)  # shown in the report
     overwrite: bool = False
 
@@ -97,6 +100,10 @@ def _engine(config: ScoreConfig) -> tuple[Any, Path]:
 
     folder = hf_folder(config.model)
     dtype: Any = "auto" if config.compute_type == "default" else config.compute_type
+    if dtype.startswith("int8"):
+        raise ConfigError(
+            f"compute_type={dtype}: expected a float type for engine=transformers; leave one of the two out."
+        )
     smallest_s = min_window_s(folder)
     return TransformersEngine(folder, device=config.device, dtype=dtype, min_window_s=smallest_s), folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from voxray import job
-from voxray.errors import CorpusError, OutputError
+from voxray.errors import ConfigError, CorpusError, OutputError
 from voxray.recipes import export as export_recipe
 from voxray.recipes import score as score_recipe
 from voxray.recipes.export import ExportConfig, check_set
@@ -52,6 +52,15 @@ def test_the_oracle_can_be_scored_and_its_decoder_is_not_timed(corpus: Path, tmp
     html = (tmp_path / "out" / "report.html").read_text()
     assert "transformers" in html
     assert "<td>\u2013</td></tr>" in html
+
+
+def test_the_oracle_refuses_integers(corpus: Path, tmp_path: Path) -> None:
+    config = ScoreConfig(
+        corpus=str(corpus), split=None, out=tmp_path / "out", engine="transformers", compute_type="int8"
+    )
+    with pytest.raises(ConfigError, match="compute_type=int8: expected a float type"):
+        score_recipe.run(config)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_result_is_not_overwritten_unasked(corpus: Path, tmp_path: Path) -> None:
