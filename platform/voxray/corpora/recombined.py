@@ -14,7 +14,7 @@ QUIET = 10**-3.5  # of the clip's mean power: 35 dB below it is a pause
 
 
 def spoken_words(clip: Clip, shortest_pause_s: float = 0.03) -> list[tuple[str, Pcm]]:
-    """Each word of `clip` with its samples, where there are as many stretches of sound as words; else none."""
+    """Each word of `clip` with its samples; none where stretches of sound and words differ in number."""
     stretches = _stretches(clip.pcm, shortest_pause_s)
     texts = clip.text.split()
     if len(stretches) != len(texts):
@@ -36,21 +36,27 @@ def _stretches(pcm: Pcm, shortest_pause_s: float) -> list[tuple[int, int]]:
 
 
 def recombined(clips: Sequence[Clip], count: int, longest: int, seed: int) -> Iterator[Clip]:
-    """`count` new clips of 1 to `longest` words of one speaker each, with pauses of 0.02 to 0.35 s."""
+    """`count` new clips of 1 to `longest` words of one voice each, with pauses of 0.02 to 0.35 s."""
     rng = np.random.default_rng(seed)
-    by_speaker = sorted(clips, key=lambda c: c.speaker)
+    by_voice = sorted(clips, key=_voice)
     voices = [
-        (speaker, [word for clip in group for word in spoken_words(clip)])
-        for speaker, group in groupby(by_speaker, key=lambda c: c.speaker)
+        (voice, [word for clip in group for word in spoken_words(clip)])
+        for voice, group in groupby(by_voice, key=_voice)
     ]
-    voices = [(speaker, words) for speaker, words in voices if words]
+    voices = [(voice, words) for voice, words in voices if words]
     for number in range(count if voices else 0):
-        speaker, words = voices[number % len(voices)]
+        voice, words = voices[number % len(voices)]
         chosen = [words[int(i)] for i in rng.integers(len(words), size=int(rng.integers(1, longest + 1)))]
-        yield _joined(f"{speaker}-recombined-{seed}-{number:06d}", speaker, chosen, rng)
+        yield _joined(f"{voice[0]}-recombined-{seed}-{number:06d}", voice, chosen, rng)
 
 
-def _joined(uid: str, speaker: str, spoken: Sequence[tuple[str, Pcm]], rng: np.random.Generator) -> Clip:
+def _voice(clip: Clip) -> tuple[str, str]:
+    return clip.speaker, clip.language
+
+
+def _joined(
+    uid: str, voice: tuple[str, str], spoken: Sequence[tuple[str, Pcm]], rng: np.random.Generator
+) -> Clip:
     pieces: list[Pcm] = []
     words: list[Word] = []
     at = 0
@@ -61,7 +67,7 @@ def _joined(uid: str, speaker: str, spoken: Sequence[tuple[str, Pcm]], rng: np.r
         at += len(pcm)
         pieces += [pause, pcm]
     samples = np.concatenate([*pieces, _pause(rng)])
-    return Clip(uid, samples, " ".join(text for text, _ in spoken), speaker, "en", tuple(words))
+    return Clip(uid, samples, " ".join(text for text, _ in spoken), *voice, tuple(words))
 
 
 def _pause(rng: np.random.Generator) -> Pcm:

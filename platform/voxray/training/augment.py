@@ -44,7 +44,7 @@ def changed(samples: Floats, options: AugmentOptions, rng: np.random.Generator) 
 
 
 def in_noise(samples: Floats, snr_db: float, rng: np.random.Generator) -> Floats:
-    """Coloured noise (white to brown) added at `snr_db` below the loud part of `samples`."""
+    """Coloured noise (white to brown) added at `snr_db` below the mean level of `samples`."""
     level = float(np.sqrt(np.mean(np.square(samples)))) or 1e-3
     noise = coloured_noise(len(samples), float(rng.uniform(0.0, 2.0)), rng)
     return samples + noise * np.float32(level * 10 ** (-snr_db / 20))

@@ -15,7 +15,7 @@ from voxray.training.augment import AugmentOptions, Floats, changed, coloured_no
 from voxray.training.cuts import random_cut
 from voxray.training.plan import Window
 from voxray.transcript import Segment
-from voxray.whisper.ctranslate import window_s
+from voxray.whisper.ctranslate import WINDOWS_S, window_s
 from voxray.whisper.labels import IGNORED, Label, label, no_speech_label
 from voxray.whisper.tokens import Tokens
 
@@ -80,17 +80,28 @@ def example(
     samples, segments = joined(clips, window.pauses_s, rng)
     timed = bool(rng.random() < labels.timestamp_probability)
     spoken = [s for s in segments if s.text]
+    language = clips[0].language or None
+    if spoken:
+        made = _spoken_label(tokens, spoken, language, timed)
+    else:
+        made = no_speech_label(tokens, named=bool(rng.random() < 0.5), language=language)
     text = " ".join(s.text for s in spoken)
-    made = label(tokens, spoken, language=clips[0].language or None, timestamps=timed) if spoken else None
-    if made is None:
-        made = no_speech_label(tokens, named=bool(rng.random() < 0.5), language=clips[0].language or None)
-        text = ""
     return Example(
         samples=changed(samples, augment, rng)[:WINDOW_SAMPLES],
         label=made,
         text_ids=tuple(tokens.encode(f" {text}")) if text else (),
-        full=window.full or labels.smallest_window_s >= WINDOW_S,
+        full=window.full,
     )
+
+
+def _spoken_label(tokens: Tokens, spoken: Sequence[Segment], language: str | None, timed: bool) -> Label:
+    """The label of `spoken`: without times where it does not fit with them, and of nothing that is learned
+    where it does not fit at all, since a shorter one would teach to leave words out.
+    """
+    made = label(tokens, spoken, language=language, timestamps=timed)
+    made = made or label(tokens, spoken, language=language, timestamps=False)
+    head = tuple(tokens.prompt(language))
+    return made or Label(head, (IGNORED,) * len(head))
 
 
 def _silent_example(window: Window, tokens: Tokens, rng: np.random.Generator) -> Example:
@@ -134,15 +145,18 @@ def bounds_s(clip: Clip) -> tuple[float, float]:
     return (float(loud[0]) / 50, float(loud[-1] + 1) / 50) if len(loud) else (0.0, clip.duration_s)
 
 
-def collate(examples: Sequence[Example], pad: int, *, bucketed: bool = True) -> Batch:
+def collate(
+    examples: Sequence[Example], pad: int, *, bucketed: bool = True, smallest_s: float = WINDOWS_S[0]
+) -> Batch:
     """Pad to the longest: to the window that serving would take if `bucketed`, else to the next half second.
 
-    Labels are padded to the longest, rounded up to 8. `pad` is the id that stands in padded inputs.
+    No window is shorter than `smallest_s`, for an encoder that has not passed shorter ones. Labels are padded
+    to the longest, rounded up to 8. `pad` is the id that stands in padded inputs.
     """
     if not examples:
         raise TrainingError("expected at least one example in a batch, and there is none.")
     longest_s = max(len(e.samples) for e in examples) / SAMPLE_RATE
-    window = window_s(longest_s) if bucketed else math.ceil(2 * longest_s) / 2
+    window = window_s(longest_s, smallest_s) if bucketed else max(smallest_s, math.ceil(2 * longest_s) / 2)
     if any(e.full for e in examples):
         window = WINDOW_S
     positions = -(-max(len(e.label.inputs) for e in examples) // 8) * 8
@@ -161,9 +175,10 @@ def collate(examples: Sequence[Example], pad: int, *, bucketed: bool = True) -> 
 
 
 def masked(batch: Batch) -> Batch:
-    """`batch` with no target that counts: what a rank without windows of its own computes along."""
+    """`batch` with nothing in it that counts: what a rank without windows of its own computes along."""
     return replace(
         batch,
+        lengths_B=torch.zeros_like(batch.lengths_B),
         targets_BL=torch.full_like(batch.targets_BL, IGNORED),
         text_BS=torch.full_like(batch.text_BS, IGNORED),
     )

@@ -26,7 +26,7 @@ def words_inside(words: Sequence[Word], start_s: float, end_s: float) -> list[Wo
 
 
 def random_cut(clip: Clip, rng: np.random.Generator, shortest_s: float = 0.5) -> Clip:
-    """`clip` cut at its end (half of the time), its start, or both, leaving at least `shortest_s`.
+    """`clip` cut at its end (6 of 10 times), its start, or both, leaving at least `shortest_s`.
 
     Half of the cuts at the end fall on the end of a word, where a model is most tempted to go on.
     """

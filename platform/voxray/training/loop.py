@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from voxray.audio import WINDOW_S
 from voxray.config import Config
 from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
@@ -97,6 +98,10 @@ class Loop:
     ) -> None:
         if not len(clips):
             raise TrainingError("expected clips to train on, and there are none.")
+        if (longest_s := max(durations_s)) > WINDOW_S:
+            raise TrainingError(
+                f"expected clips of at most {WINDOW_S:g} s, and one lasts {longest_s:.6g} s; cut it first."
+            )
         self.objective, self.clips, self.durations_s = objective, clips, durations_s
         self.tokens, self.options = tokens, options
         self.device = device or torch.device("cpu")
@@ -158,14 +163,14 @@ class Loop:
                 loss = self.objective.total(sums, positions, tokens) * self.world
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         if not torch.isfinite(loss.detach()):
-            raise TrainingError(f"step {self.step}: the loss is {float(loss)}; lower learning_rate.")
+            raise TrainingError(f"step {self.step}: the loss is {loss.item()}; lower learning_rate.")
         self.meter.add(
             ce=float(sums.decoder.ce.detach()),
             kl=float(sums.decoder.kl.detach()),
             ctc=float(sums.ctc.detach()),
             positions=sums.decoder.positions,
             tokens=sums.ctc_tokens,
-            loss=float(loss.detach()) / self.world,
+            loss=float(loss.detach()),
         )
 
     def learning_rate(self) -> float:
@@ -223,7 +228,8 @@ class Loop:
             for w in own or windows[:1]
         ]
         bucketed = np.random.default_rng(windows[0].seed + 1).random() < o.plan.bucket_share
-        batch = collate(made, self.tokens.end, bucketed=bool(bucketed))
+        smallest_s = o.labels.smallest_window_s
+        batch = collate(made, self.tokens.end, bucketed=bool(bucketed), smallest_s=smallest_s)
         return (batch if own else masked(batch)), len(windows), after
 
     def progress(self) -> Progress:
@@ -262,7 +268,7 @@ class Loop:
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.average and state["average"]:
-            self.average.steps, self.average.weights = state["average"]
+            self.average.restore(*state["average"])
         self.cursor = Cursor(*state["cursor"])
         self.step, self.samples = state["step"], state["samples"]
         torch.set_rng_state(state["rng"].cpu())
@@ -285,6 +291,12 @@ class Average:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for key, value in model.state_dict().items():
             self.weights[key].lerp_(value.float(), 1 - decay)
+
+    def restore(self, steps: int, weights: dict[str, torch.Tensor]) -> None:
+        """Go on from another average's `steps` and `weights`, whatever device those are on."""
+        self.steps = steps
+        for key, value in weights.items():
+            self.weights[key].copy_(value)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -37,8 +37,7 @@ def distillation_sums(
     targets_N = targets_BL[wanted]
     hidden_ND, projection = student_NL[0][wanted], student_NL[1]
     teacher_ND = teacher_NL[0][wanted] if teacher_NL else None
-    ce = hidden_ND.new_zeros((), dtype=torch.float32)
-    kl = hidden_ND.new_zeros((), dtype=torch.float32)
+    ce = kl = hidden_ND[:0].sum(dtype=torch.float32)  # zero, with a gradient even where no position counts
     for at in range(0, len(targets_N), CHUNK):
         here = slice(at, at + CHUNK)
         soft = (teacher_ND[here], teacher_NL[1]) if teacher_ND is not None and teacher_NL else None

@@ -8,6 +8,7 @@ from torch import nn
 
 from voxray.audio import HOP_LENGTH, WINDOW_SAMPLES
 from voxray.config import Config
+from voxray.errors import TrainingError
 from voxray.training.augment import spec_augment
 from voxray.training.collate import Batch
 from voxray.training.losses import LossSums, ctc_sum, distillation_sums
@@ -40,8 +41,9 @@ class StepSums:
 class Objective(nn.Module):
     """Student and CTC head as one module, so that one DDP wraps both; the teacher stays outside it.
 
-    With a frozen encoder that is the teacher's own, one encoder pass feeds both decoders. Where the encoder
-    moves, the teacher hears what it was trained on: the clip padded to 30 s unless `teacher_short`.
+    With a frozen encoder that is the teacher's own, one encoder pass feeds both decoders. Else the teacher
+    hears what it was trained on: the clip padded to 30 s unless `teacher_short`. Raises TrainingError where
+    `kl_weight` asks for a teacher and there is none.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Objective(nn.Module):
         teacher_short: bool = False,
     ) -> None:
         super().__init__()
+        if options.kl_weight and teacher is None:
+            raise TrainingError(f"kl_weight={options.kl_weight:g}: expected a teacher, and there is none.")
         self.student = student
         self.options = options
         self.blank = blank
@@ -61,6 +65,9 @@ class Objective(nn.Module):
         self.n_mels: int = student.config.num_mel_bins
         self.ctc_head = nn.Linear(student.config.d_model, blank + 1) if options.ctc_weight else None
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
+        self._shares_encoder = (
+            options.freeze_encoder and teacher is not None and _same_encoder(student, teacher)
+        )
         student.model.encoder.requires_grad_(not options.freeze_encoder)
         if options.freeze_decoder:
             student.model.decoder.requires_grad_(False)
@@ -70,6 +77,8 @@ class Objective(nn.Module):
         super().train(mode)
         if self.options.freeze_encoder:
             self.student.model.encoder.eval()
+        if self.options.freeze_decoder:
+            self.student.model.decoder.eval()
         return self
 
     def forward(self, batch: Batch) -> StepSums:
@@ -109,7 +118,7 @@ class Objective(nn.Module):
         if not self._teacher or not self.options.kl_weight:
             return None
         teacher = self._teacher[0]
-        states_BTD = shared_BTD if self.options.freeze_encoder else self._heard_by(teacher, batch.samples_BT)
+        states_BTD = shared_BTD if self._shares_encoder else self._heard_by(teacher, batch.samples_BT)
         return decode_states(teacher.model.decoder, batch.inputs_BL, states_BTD), teacher.proj_out.weight
 
     def _heard_by(self, teacher: Any, samples_BT: torch.Tensor) -> torch.Tensor:
@@ -121,5 +130,10 @@ class Objective(nn.Module):
     def _ctc(self, states_BTD: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, int]:
         if self.ctc_head is None:
             return states_BTD.new_zeros((), dtype=torch.float32), 0
-        positions_B = (batch.lengths_B // (2 * HOP_LENGTH)).clamp(1, states_BTD.shape[1])
+        positions_B = (batch.lengths_B // (2 * HOP_LENGTH)).clamp(max=states_BTD.shape[1])
         return ctc_sum(self.ctc_head(states_BTD), positions_B, batch.text_BS, self.blank)
+
+
+def _same_encoder(student: Any, teacher: Any) -> bool:
+    own, its = student.model.encoder.state_dict(), teacher.model.encoder.state_dict()
+    return own.keys() == its.keys() and all(torch.equal(own[k].cpu(), its[k].cpu()) for k in own)

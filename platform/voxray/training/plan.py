@@ -75,6 +75,8 @@ def _next_window(
     joined = rng.random() < options.join_share
     target_s = float(rng.uniform(*options.join_s)) if joined else 0.0
     clips, pauses = [order.pop()], list[float]()
+    if durations_s[clips[0]] / speed > WINDOW_S:
+        speed = 1.0  # slowed down, its end would be cut off and its text not
     length_s = durations_s[clips[0]] / speed
     while order and length_s < target_s:
         pause_s = float(rng.uniform(*options.pause_s))

@@ -45,18 +45,23 @@ Commit = Callable[[dict[str, float], Path | None], None]
 class Run:
     """The loop with its judge, its log and its checkpoints. Every rank makes one; rank 0 writes."""
 
-    def __init__(self, options: RunOptions, loop: Loop, commit: Commit) -> None:
+    def __init__(
+        self, options: RunOptions, loop: Loop, commit: Commit, judge: Callable[..., float] | None = None
+    ) -> None:
+        """`judge` scores a model as `Judge` does; by default one on the clips of `options.dev`."""
         self.options, self.loop, self.commit = options, loop, commit
         self.writes = loop.rank == 0
         self.best_wer, self.best_step, self.stale = float("inf"), 0, 0
-        self.judge = self._judge() if options.dev and self.writes else None
+        self.judge = (judge or self._judge()) if self.writes else None
         self.board = SummaryWriter(str(options.out / "tensorboard")) if self.writes else None
 
-    def _judge(self) -> Judge:
+    def _judge(self) -> Judge | None:
         o = self.options
-        assert o.dev is not None
+        if o.dev is None:
+            return None
         clips = list(ClipStore([o.dev]))
-        return Judge(clips, o.loop.labels.smallest_window_s, o.normaliser, threads=max(1, o.threads))
+        judge = Judge(clips, o.loop.labels.smallest_window_s, o.normaliser, threads=max(1, o.threads))
+        return judge if clips else None  # no errors in no words would make the first weights the best
 
     def train(self) -> None:
         """To the end of the run, early or not; the best weights stand in `out/model`."""

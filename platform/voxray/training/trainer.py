@@ -25,7 +25,7 @@ def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -
     The same `out` goes on where a killed run stopped. Raises TrainingError with the worker's own reason.
     """
     trainer = TorchTrainer(
-        _worker,
+        _worker,  # type: ignore[arg-type]  # Ray's types are those of Train V1, which returned nothing
         train_loop_config={"options": options.model_dump(mode="json")},
         scaling_config=ScalingConfig(
             num_workers=workers,
@@ -41,7 +41,7 @@ def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -
     )
     with _shown(options.out / "progress.jsonl", options.loop.max_steps):
         try:
-            refused = trainer.fit().return_value
+            refused = trainer.fit().return_value  # type: ignore[attr-defined]  # the same
         except Exception as e:  # Ray wraps a worker's error in classes of its own
             raise TrainingError(f"{options.out}: training stopped; {_reason(e)}") from e
     if refused:
@@ -54,7 +54,7 @@ def _gpus() -> float:
 
 
 def _worker(config: dict[str, Any]) -> str | None:
-    """Train; a foreseen error of a lone worker comes back as its sentence: starting again would not mend it."""
+    """Train; a lone worker returns a foreseen error as its sentence, which no restart would mend."""
     try:
         _train(RunOptions.model_validate(config["options"]))
     except VoxrayError as e:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 from transformers.utils import logging
 
@@ -19,7 +20,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own
     try:
         return WhisperForConditionalGeneration.from_pretrained(str(folder), dtype=dtype)
-    except (OSError, ValueError, RuntimeError, KeyError) as e:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
         reason = str(e).splitlines()[0]
         raise ModelError(f"{folder}: expected a Whisper model in Hugging Face form; {reason}") from e
 

@@ -1,0 +1,110 @@
+from itertools import chain
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxray.audio import WINDOW_S
+from voxray.training.plan import PlanOptions, Window, plan_epoch, shard
+
+durations = st.lists(st.floats(0.3, 30.0), min_size=1, max_size=40)
+options = st.builds(
+    PlanOptions,
+    batch_s=st.sampled_from([2.0, 40.0, 120.0]),
+    full_share=st.sampled_from([0.0, 0.3]),
+    join_share=st.sampled_from([0.0, 0.5, 1.0]),
+    no_speech_share=st.sampled_from([0.0, 0.3]),
+    speed_share=st.sampled_from([0.0, 1.0]),
+    cut_share=st.sampled_from([0.0, 1.0]),
+    seed=st.integers(0, 3),
+)
+
+
+def windows(durations_s: list[float], chosen: PlanOptions, epoch: int = 0) -> list[Window]:
+    return list(chain(*plan_epoch(durations_s, chosen, epoch)))
+
+
+@given(durations, options, st.integers(0, 3))
+def test_each_clip_stands_in_one_window_of_each_epoch(
+    durations_s: list[float], chosen: PlanOptions, epoch: int
+) -> None:
+    used = [i for w in windows(durations_s, chosen, epoch) for i in w.clips]
+    assert sorted(used) == list(range(len(durations_s)))
+
+
+@given(durations, options)
+def test_a_plan_is_a_function_of_seed_and_epoch(durations_s: list[float], chosen: PlanOptions) -> None:
+    assert plan_epoch(durations_s, chosen, 1) == plan_epoch(durations_s, chosen, 1)
+
+
+def test_another_epoch_and_another_seed_are_other_orders() -> None:
+    first = windows([1.0] * 30, PlanOptions(), 0)
+    assert first != windows([1.0] * 30, PlanOptions(), 1)
+    assert first != windows([1.0] * 30, PlanOptions(seed=1), 0)
+
+
+@given(durations, options)
+def test_a_batch_padded_to_its_longest_holds_no_more_than_its_seconds(
+    durations_s: list[float], chosen: PlanOptions
+) -> None:
+    for batch in plan_epoch(durations_s, chosen, 0):
+        assert len(batch) == 1 or len(batch) * max(w.cost_s for w in batch) <= chosen.batch_s
+
+
+@given(durations, options)
+def test_windows_hold_what_is_put_into_them_in_30_s(durations_s: list[float], chosen: PlanOptions) -> None:
+    for w in windows(durations_s, chosen):
+        if w.clips:
+            assert len(w.pauses_s) == len(w.clips) - 1
+            whole_s = sum(durations_s[i] / w.speed for i in w.clips) + sum(w.pauses_s)
+            assert w.length_s == pytest.approx(whole_s)
+        assert 0 < w.length_s <= WINDOW_S
+
+
+def test_a_clip_of_exactly_30_s_is_kept_whole() -> None:
+    [[w]] = plan_epoch([480_000 / 16_000], PlanOptions(join_share=1.0, speed_share=0.0), 0)
+    assert (w.clips, w.length_s, w.speed) == ((0,), 30.0, 1.0)
+
+
+def test_a_clip_is_not_slowed_down_beyond_the_window_that_would_cut_its_end_off() -> None:
+    slow = PlanOptions(speed_share=1.0, speed_range=(0.8, 0.9))
+    assert {w.speed for w in windows([29.0] * 20, slow)} == {1.0}
+    assert all(0.8 <= w.speed <= 0.9 for w in windows([20.0] * 20, slow))
+
+
+def test_two_clips_that_fill_a_window_to_the_last_sample_are_joined() -> None:
+    exact = PlanOptions(join_share=1.0, join_s=(30.0, 30.0), pause_s=(1.0, 1.0))
+    [[w]] = plan_epoch([14.5, 14.5], exact, 0)
+    assert (len(w.clips), w.length_s) == (2, 30.0)
+    assert len(windows([14.5, 14.51], exact)) == 2
+
+
+def test_cut_windows_hold_one_clip() -> None:
+    made = windows([1.0] * 60, PlanOptions(cut_share=1.0, join_share=0.5))
+    assert all(w.cut == (len(w.clips) == 1) for w in made)
+    assert {w.cut for w in made} == {True, False}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_shares_are_shares_of_windows(share: float) -> None:
+    chosen = PlanOptions(full_share=share, cut_share=share, speed_share=share, no_speech_share=share)
+    made = windows([2.0] * 800, chosen)
+    spoken = [w for w in made if w.clips]
+    found = [
+        sum(flags) / 800 for flags in zip(*((w.full, w.cut, w.speed != 1.0) for w in spoken), strict=True)
+    ]
+    assert found == pytest.approx([share] * 3, abs=0.06)
+    assert (len(made) - 800) / 800 == pytest.approx(share, abs=0.06)
+
+
+def test_full_windows_cost_30_s() -> None:
+    batches = plan_epoch([1.0] * 20, PlanOptions(full_share=1.0, batch_s=60.0), 0)
+    assert [len(b) for b in batches] == [2] * 10
+
+
+@given(st.integers(0, 20), st.integers(1, 6))
+def test_the_ranks_of_any_world_share_a_batch_out(count: int, world: int) -> None:
+    batch = [Window((i,), (), 1.0, 1.0, False, False, i) for i in range(count)]
+    shares = [shard(batch, rank, world) for rank in range(world)]
+    assert sorted(chain(*shares), key=lambda w: w.seed) == batch
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -1,0 +1,219 @@
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from voxray.corpora.store import Clip, write_store
+from voxray.training.loop import LoopOptions
+from voxray.training.objective import ObjectiveOptions
+from voxray.training.plan import PlanOptions
+from voxray.training.run import Commit, Run, RunOptions, build_loop
+from voxray.whisper.checkpoint import load_model
+
+Folders = Callable[..., RunOptions]
+
+
+class ScriptedJudge:
+    """Gives the next of `wers`, whatever it is asked to judge."""
+
+    def __init__(self, wers: Sequence[float]) -> None:
+        self.wers = list(wers)
+
+    def __call__(self, model: Any, source: Path, work: Path) -> float:
+        return self.wers.pop(0)
+
+
+class Commits:
+    """Keeps what is committed: metrics, a copy of the checkpoint, and the weights at that moment."""
+
+    def __init__(self, keep: Path) -> None:
+        self.keep = keep
+        self.metrics: list[dict[str, float]] = []
+        self.weights: list[torch.Tensor] = []
+        self.run: Run | None = None
+
+    def __call__(self, metrics: dict[str, float], folder: Path | None) -> None:
+        assert folder is not None
+        assert self.run is not None
+        shutil.copytree(folder, self.keep / f"{metrics['step']:g}")
+        self.metrics.append(metrics)
+        self.weights.append(weight(self.run.loop.objective.student).clone())
+
+
+@pytest.fixture
+def options(tiny: Path, clips: list[Clip], tmp_path: Path) -> RunOptions:
+    """Four steps on three clips, judged after each."""
+    write_store(tmp_path / "train", clips[:3])
+    return RunOptions(
+        out=tmp_path / "out",
+        start=tiny,
+        train=(tmp_path / "train",),
+        evaluate_every=1,
+        report_every=2,
+        loop=LoopOptions(
+            max_steps=4,
+            learning_rate=1e-2,
+            plan=PlanOptions(batch_s=4.0, full_share=0.0),
+            objective=ObjectiveOptions(kl_weight=0.0),
+        ),
+    )
+
+
+def prepared(options: RunOptions, wers: Sequence[float] | None, commit: Commit) -> Run:
+    judge = ScriptedJudge(wers) if wers is not None else None
+    return Run(options, build_loop(options, torch.device("cpu")), commit, judge)
+
+
+def train(
+    options: RunOptions, wers: Sequence[float] | None, keep: Path, resume: Path | None = None
+) -> tuple[Run, Commits]:
+    commits = Commits(keep)
+    run = commits.run = prepared(options, wers, commits)
+    if resume:
+        run.restore(resume)
+    run.train()
+    return run, commits
+
+
+def weight(model: Any) -> torch.Tensor:
+    found: torch.Tensor = model.model.decoder.layers[0].fc1.weight.detach()
+    return found
+
+
+def kept(options: RunOptions) -> torch.Tensor:
+    return weight(load_model(options.out / "model"))
+
+
+def near(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """The same but for the half precision that models are kept in."""
+    return torch.allclose(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_the_model_with_the_best_wer_is_kept_not_the_last(options: RunOptions, tmp_path: Path) -> None:
+    run, commits = train(options, [90, 70, 50, 60, 55], tmp_path / "kept")
+    assert (run.best_wer, run.best_step) == (50, 2)
+    assert [m["wer"] for m in commits.metrics] == [70, 50, 60, 55]
+    assert near(kept(options), commits.weights[1])
+    assert not near(kept(options), commits.weights[3])
+
+
+def test_the_model_before_training_is_kept_where_none_is_better(options: RunOptions, tmp_path: Path) -> None:
+    run, _ = train(options, [10, 70, 50, 60, 10], tmp_path / "kept")
+    assert (run.best_wer, run.best_step) == (10, 0)
+    assert near(kept(options), weight(load_model(options.start)))
+
+
+def test_patience_ends_a_run_that_grows_no_better(options: RunOptions, tmp_path: Path) -> None:
+    run, _ = train(options.model_copy(update={"patience": 2}), [50, 40, 41, 40, 0], tmp_path / "kept")
+    assert run.loop.step == 3
+    assert run.best_wer == 40
+
+
+def test_without_a_judge_the_last_weights_are_kept(options: RunOptions, tmp_path: Path) -> None:
+    _, commits = train(options, None, tmp_path / "kept")
+    assert near(kept(options), commits.weights[-1])
+    assert len(commits.metrics) == 4
+
+
+def test_the_best_wer_survives_a_resume(options: RunOptions, tmp_path: Path) -> None:
+    two = options.model_copy(update={"loop": options.loop.model_copy(update={"max_steps": 2})})
+    _, first = train(two, [90, 20, 30], tmp_path / "first")
+    run, _ = train(options, [25, 24], tmp_path / "second", resume=tmp_path / "first" / "2")
+    assert run.loop.step == 4
+    assert (run.best_wer, run.best_step, run.stale) == (20, 1, 3)
+    assert near(kept(options), first.weights[0])
+
+
+def test_patience_survives_a_resume(options: RunOptions, tmp_path: Path) -> None:
+    patient = options.model_copy(update={"patience": 2})
+    two = patient.model_copy(update={"loop": options.loop.model_copy(update={"max_steps": 2})})
+    train(two, [90, 20, 30], tmp_path / "first")
+    run, _ = train(patient, [25, 24], tmp_path / "second", resume=tmp_path / "first" / "2")
+    assert run.loop.step == 3
+
+
+def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
+    options: RunOptions, tmp_path: Path
+) -> None:
+    straight, _ = train(options, [50, 40, 30, 20, 10], tmp_path / "straight")
+    resumed, _ = train(options, [20, 10], tmp_path / "resumed", resume=tmp_path / "straight" / "2")
+    assert torch.equal(weight(straight.loop.objective.student), weight(resumed.loop.objective.student))
+    assert resumed.best_wer == 10
+
+
+def test_averaged_weights_are_what_is_judged_and_kept(options: RunOptions, tmp_path: Path) -> None:
+    averaged = options.model_copy(update={"loop": options.loop.model_copy(update={"ema_decay": 0.9})})
+    run, commits = train(averaged, [90, 80, 70, 60, 50], tmp_path / "kept")
+    average = run.loop.average
+    assert average is not None
+    assert near(kept(options), average.weights["model.decoder.layers.0.fc1.weight"])
+    assert not near(kept(options), commits.weights[-1])
+    assert run.exported().generation_config.alignment_heads
+
+
+def test_the_log_has_a_line_for_each_report_and_each_judgement(options: RunOptions, tmp_path: Path) -> None:
+    train(options, [50, 40, 30, 20, 10], tmp_path / "kept")
+    lines = [json.loads(line) for line in (options.out / "progress.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["wer"]) for line in lines if "wer" in line] == [
+        (0, 50),
+        (1, 40),
+        (2, 30),
+        (3, 20),
+        (4, 10),
+    ]
+    reports = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in reports] == [2, 4]
+    assert reports[1]["loss"] < reports[0]["loss"]
+    assert list((options.out / "tensorboard").iterdir())
+
+
+def test_the_kept_model_is_a_whole_folder_that_generates(options: RunOptions, tmp_path: Path) -> None:
+    train(options, None, tmp_path / "kept")
+    names = {f.name for f in (options.out / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"} <= names
+    model = load_model(options.out / "model")
+    said = model.generate(torch.zeros(1, 80, 3000), language="en", task="transcribe", max_new_tokens=3)
+    assert said.shape[0] == 1
+
+
+def test_the_clips_of_a_dev_store_judge(options: RunOptions, clips: list[Clip], tmp_path: Path) -> None:
+    write_store(tmp_path / "dev", clips[:1])
+    judged = options.model_copy(
+        update={"dev": tmp_path / "dev", "loop": options.loop.model_copy(update={"max_steps": 1})}
+    )
+    run, commits = train(judged, None, tmp_path / "kept")
+    assert run.judge is not None
+    assert run.best_wer < float("inf")
+    assert commits.metrics[0]["wer"] >= run.best_wer
+    assert not (options.out / "judged").exists()
+
+
+def test_a_dev_store_without_clips_does_not_judge(
+    options: RunOptions, clips: list[Clip], tmp_path: Path
+) -> None:
+    write_store(tmp_path / "dev", clips[:1])
+    table = tmp_path / "dev" / "clips.parquet"
+    pq.write_table(pq.read_table(table).slice(0, 0), table)
+    assert (
+        prepared(options.model_copy(update={"dev": tmp_path / "dev"}), None, Commits(tmp_path)).judge is None
+    )
+
+
+def test_layers_are_dropped_in_training_by_the_runs_own_share(options: RunOptions) -> None:
+    loop = build_loop(options.model_copy(update={"decoder_layerdrop": 0.3}), torch.device("cpu"))
+    assert loop.objective.student.model.decoder.layerdrop == 0.3
+
+
+def test_a_teacher_is_loaded_where_one_is_named(options: RunOptions) -> None:
+    objective = ObjectiveOptions(kl_weight=1.0)
+    loop = options.loop.model_copy(update={"objective": objective, "max_steps": 1})
+    taught = build_loop(
+        options.model_copy(update={"teacher": options.start, "loop": loop}), torch.device("cpu")
+    )
+    taught.run(lambda at: True)
+    assert abs(taught.progress().kl) < 1e-3  # the student is the teacher

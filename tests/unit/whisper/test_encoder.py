@@ -1,0 +1,96 @@
+from typing import Any
+
+import pytest
+import torch
+from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+from voxray.whisper.encoder import decode_states, encode
+from voxray.whisper.models import builtin
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.manual_seed(0)
+    config = WhisperConfig.from_pretrained(
+        builtin("model"),
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+    )
+    made: Any = WhisperForConditionalGeneration(config)
+    return made.eval()
+
+
+def mel(frames: int, rows: int = 1) -> torch.Tensor:
+    return torch.randn(rows, 80, frames, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def test_30_s_are_encoded_as_the_library_encodes_them(model: Any) -> None:
+    ours, theirs = encode(model.model.encoder, mel(3000)), model.model.encoder(mel(3000)).last_hidden_state
+    assert ours.shape == (1, 1500, 32)
+    torch.testing.assert_close(ours, theirs)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("frames", [2, 100, 200, 650])
+def test_a_short_window_is_encoded_at_its_own_length(model: Any, frames: int) -> None:
+    states = encode(model.model.encoder, mel(frames, rows=2))
+    assert states.shape == (2, frames // 2, 32)
+    assert states.isfinite().all()
+
+
+@torch.no_grad()
+def test_a_short_window_has_the_first_positions_of_the_table(model: Any) -> None:
+    """As a model whose table is no longer than the window, through the library's own forward."""
+    config = WhisperConfig.from_pretrained(
+        builtin("model"),
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        max_source_positions=100,
+    )
+    short: Any = WhisperForConditionalGeneration(config)
+    short.eval()
+    weights = model.model.encoder.state_dict()
+    weights["embed_positions.weight"] = weights["embed_positions.weight"][:100]
+    short.model.encoder.load_state_dict(weights)
+    theirs = short.model.encoder(mel(200)).last_hidden_state
+    torch.testing.assert_close(encode(model.model.encoder, mel(200)), theirs)
+
+
+def test_gradients_reach_the_encoder(model: Any) -> None:
+    encode(model.model.encoder, mel(100)).sum().backward()  # type: ignore[no-untyped-call]
+    assert model.model.encoder.conv1.weight.grad.any()
+    model.zero_grad()
+
+
+def test_dropout_is_for_training(model: Any) -> None:
+    with torch.no_grad():
+        evaluated = [encode(model.model.encoder, mel(100)) for _ in range(2)]
+        trained = [encode(model.model.encoder.train(), mel(100)) for _ in range(2)]
+    model.eval()
+    assert torch.equal(*evaluated)
+    assert not torch.equal(*trained)
+
+
+@torch.no_grad()
+def test_decoder_states_times_the_vocabulary_are_the_librarys_logits(model: Any) -> None:
+    ids = torch.tensor([[1025, 1026, 1126, 1130, 300, 301], [1025, 1026, 1126, 1130, 302, 1024]])
+    states = encode(model.model.encoder, mel(3000, rows=2))
+    hidden = decode_states(model.model.decoder, ids, states)
+    assert hidden.shape == (2, 6, 32)
+    theirs = model(mel(3000, rows=2), decoder_input_ids=ids).logits
+    torch.testing.assert_close(model.proj_out(hidden), theirs)
+
+
+@torch.no_grad()
+def test_what_comes_later_changes_nothing_before(model: Any) -> None:
+    states = encode(model.model.encoder, mel(100))
+    short = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300]]), states)
+    long = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300, 1024, 1024]]), states)
+    torch.testing.assert_close(long[:, :3], short)
