@@ -137,6 +137,10 @@ class Loop:
             self.wrapped.train()
 
     def _one_step(self, parts: list[tuple[Batch, int, Cursor]]) -> None:
+        # Dropout and masks of a step are its own and its rank's: a resume needs no generator's state, which a
+        # checkpoint of one rank could not hold for the others.
+        chance = np.random.SeedSequence((self.options.plan.seed, self.step, self.rank))
+        torch.manual_seed(int(chance.generate_state(1)[0]))
         positions, tokens = self._global_counts([batch for batch, _, _ in parts])
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
@@ -259,8 +263,6 @@ class Loop:
             "cursor": (self.cursor.epoch, self.cursor.batch),
             "step": self.step,
             "samples": self.samples,
-            "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -271,9 +273,6 @@ class Loop:
             self.average.restore(*state["average"])
         self.cursor = Cursor(*state["cursor"])
         self.step, self.samples = state["step"], state["samples"]
-        torch.set_rng_state(state["rng"].cpu())
-        if state["rng_cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([s.cpu() for s in state["rng_cuda"]])
 
 
 class Average:

@@ -101,7 +101,7 @@ def assert_equal(a: dict[str, Any], b: dict[str, Any]) -> None:
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("lost", ["cursor", "rng", "optimiser"])
+@pytest.mark.parametrize("lost", ["cursor", "step", "optimiser"])
 def test_a_resume_that_lost_something_goes_on_with_other_losses(
     loops: Loops, clips: list[Clip], tiny: Path, lost: str
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_resume_that_lost_something_goes_on_with_other_losses(
     state = torch.load(io.BytesIO(saved.getvalue()), weights_only=True)
     state[lost] = fresh.state()[lost]
     fresh.restore(state)
-    assert train(fresh, until=5) != rest
+    assert train(fresh, until=fresh.step + 2) != rest
 
 
 def test_a_restored_average_is_a_copy_where_the_loop_keeps_it(
@@ -134,10 +134,10 @@ def test_a_restored_average_is_a_copy_where_the_loop_keeps_it(
 
 
 def test_two_accumulated_batches_have_the_gradient_of_both_at_once(loops: Loops, clips: list[Clip]) -> None:
-    once = loops(clips, LoopOptions(plan=PlanOptions(batch_s=99.0, full_share=0.0), objective=CE))
-    twice = loops(
-        clips, LoopOptions(plan=PlanOptions(batch_s=4.5, full_share=0.0), objective=CE, accumulate=2)
-    )
+    options = LoopOptions(clip_norm=1e9, plan=PlanOptions(batch_s=99.0, full_share=0.0), objective=CE)
+    halved = PlanOptions(batch_s=4.5, full_share=0.0)
+    once = loops(clips, options)
+    twice = loops(clips, options.model_copy(update={"plan": halved, "accumulate": 2}))
     a, b = train(once, until=1), train(twice, until=1)
 
     assert once.samples == twice.samples == len(clips)
@@ -303,7 +303,8 @@ def _ranked(tiny: Path, clips: list[Clip], folder: Path) -> RunOptions:
     loop = LoopOptions(
         max_steps=1,
         accumulate=2,
+        clip_norm=1e9,  # clipped, gradients of any size would be alike
         plan=plan,
-        objective=ObjectiveOptions(freeze_encoder=False, ctc_weight=0.5),
+        objective=ObjectiveOptions(freeze_encoder=False),
     )
     return RunOptions(out=folder, start=tiny, teacher=tiny, train=(folder / "clips",), loop=loop)
