@@ -59,7 +59,7 @@ def heard_by(module: nn.Module, keyword: str, kept: list[Any]) -> None:
 def test_a_frozen_encoder_has_no_gradient_and_no_dropout(teacher: Any, batch: Batch) -> None:
     objective = distilling(teacher)
     objective.train()
-    loss(objective, batch).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss(objective, batch))
     model = objective.student.model
     assert not any(m.training for m in model.encoder.modules())
     assert model.decoder.training
@@ -70,7 +70,7 @@ def test_a_frozen_encoder_has_no_gradient_and_no_dropout(teacher: Any, batch: Ba
 def test_a_frozen_decoder_has_no_gradient_and_no_dropout(teacher: Any, batch: Batch) -> None:
     objective = Objective(teacher, ObjectiveOptions(kl_weight=0.0, freeze_encoder=False, freeze_decoder=True))
     objective.train()
-    loss(objective, batch).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss(objective, batch))
     model = objective.student.model
     assert not any(m.training for m in model.decoder.modules())
     assert all(p.grad is None for p in model.decoder.parameters())
@@ -175,11 +175,11 @@ def test_parts_of_a_batch_add_up_to_its_gradient(teacher: Any, clips: list[Clip]
     halves = [batch_of(clips[at : at + 2], tokens) for at in (2, 4)]
     whole = collate_all(halves, tokens)
 
-    loss(objective, whole).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss(objective, whole))
     at_once = {k: p.grad.clone() for k, p in objective.named_parameters() if p.grad is not None}
     objective.zero_grad()
     for half in halves:
-        objective.total(objective(half), whole.positions, 1).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(objective.total(objective(half), whole.positions, 1))
 
     for name, parameter in objective.named_parameters():
         if name in at_once:
@@ -205,7 +205,7 @@ def test_ctc_trains_the_encoder_through_a_head_of_its_own(teacher: Any, batch: B
     objective = Objective(teacher, options, blank=tokens.end)
     sums = objective(batch)
     assert sums.ctc_tokens == int((batch.text_BS >= 0).sum()) > 0
-    objective.total(sums, batch.positions, sums.ctc_tokens).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(objective.total(sums, batch.positions, sums.ctc_tokens))
     assert objective.ctc_head is not None
     assert objective.ctc_head.weight.grad is not None
     assert all(p.grad is not None for p in objective.student.model.encoder.layers.parameters())
@@ -218,7 +218,7 @@ def test_a_masked_batch_adds_nothing_and_has_gradients_of_zero(
     options = ObjectiveOptions(kl_weight=0.0, ctc_weight=1.0, freeze_encoder=False)
     objective = Objective(teacher, options, blank=tokens.end)
     total = loss(objective, masked(batch))
-    total.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(total)
     assert total.item() == 0.0
     found = [p.grad for p in objective.parameters() if p.grad is not None]
     assert found

@@ -27,7 +27,7 @@ def test_are_those_that_serving_computes(seconds: float, bands: int) -> None:
 
 
 def test_of_30_s_are_those_of_transformers() -> None:
-    theirs = WhisperFeatureExtractor(feature_size=80)(  # type: ignore[no-untyped-call]
+    theirs = WhisperFeatureExtractor(feature_size=80)(  # type: ignore[no-untyped-call]  # transformers'
         window(30.0).numpy(), sampling_rate=SAMPLE_RATE, return_tensors="pt"
     ).input_features
     torch.testing.assert_close(log_mel(window(30.0)[None], 80), theirs, atol=1e-4, rtol=0)
