@@ -24,7 +24,7 @@ def test_sums_and_gradients_are_those_of_all_logits_at_once(columns: int) -> Non
     hidden, projection = random(2, columns, WIDTH, seed=1), random(VOCABULARY, WIDTH, seed=2)
     teacher = random(2, columns, 3, seed=3).detach(), random(VOCABULARY, 3, seed=4).detach()
     sums = distillation_sums((hidden, projection), teacher, wanted, TAU)
-    torch.autograd.backward((0.8 * sums.ce + sums.kl))
+    torch.autograd.backward(0.8 * sums.ce + sums.kl)
     ours = hidden.grad, projection.grad
     hidden.grad = projection.grad = None
 
@@ -33,7 +33,7 @@ def test_sums_and_gradients_are_those_of_all_logits_at_once(columns: int) -> Non
     p = (teacher_BLV / TAU).softmax(-1)
     each_BLV = p * (p.log() - (student_BLV / TAU).log_softmax(-1))
     kl = TAU**2 * each_BLV.sum(-1)[wanted != IGNORED].sum()
-    torch.autograd.backward((0.8 * ce + kl))
+    torch.autograd.backward(0.8 * ce + kl)
 
     assert sums.positions == int((wanted != IGNORED).sum())
     torch.testing.assert_close(sums.ce, ce)
@@ -75,7 +75,7 @@ def test_without_a_teacher_there_is_no_kl() -> None:
 def test_a_batch_in_which_nothing_counts_has_zero_gradients_rather_than_none() -> None:
     hidden, projection = random(2, 6, WIDTH, seed=1), random(VOCABULARY, WIDTH, seed=2)
     sums = distillation_sums((hidden, projection), None, torch.full((2, 6), IGNORED))
-    torch.autograd.backward((sums.ce + sums.kl))
+    torch.autograd.backward(sums.ce + sums.kl)
     assert sums.positions == 0
     assert sums.ce.item() == sums.kl.item() == 0.0
     assert hidden.grad is not None
