@@ -22,14 +22,14 @@ class ExportConfig(Config):
     model: str = "builtin"  # or a Hugging Face folder, or a hub name
     out: Path
     quantization: Quantization = "int8"
-    corpus: str = (
-        "builtin"  # what it is checked on: an audio folder or a .jsonl manifest; texts are not needed
-    )
+    corpus: str = "builtin"  # what it is checked on: an audio folder or a .jsonl manifest, best with texts
     split: str | None = "test"
     language: str | None = None  # null: the clip's own, else English
     normaliser: NormaliserName = "auto"
     max_clips: int = Field(default=40, ge=1)
-    tolerance: float = Field(default=100 * TOLERANCE_WER, ge=0)  # per cent of the source's words
+    tolerance: float = Field(
+        default=100 * TOLERANCE_WER, ge=0
+    )  # points of WER; without texts, per cent of the source's words
     device: Literal["auto", "cpu", "cuda"] = "auto"
     overwrite: bool = False
 
@@ -49,6 +49,7 @@ def run(config: ExportConfig) -> dict[str, Any]:
         config.quantization,
         [clip.pcm for clip in clips],
         languages=[clip.language for clip in clips],
+        references=[clip.text for clip in clips] if all(clip.text for clip in clips) else (),
         tolerance_wer=config.tolerance / 100,
         normalise=normaliser(config.language or clips[0].language, config.normaliser),
         device=config.device,

@@ -69,6 +69,7 @@ class Objective(nn.Module):
             options.freeze_encoder and teacher is not None and _same_encoder(student, teacher)
         )
         student.model.encoder.requires_grad_(not options.freeze_encoder)
+        student.model.encoder.embed_positions.requires_grad_(False)  # sinusoids, also in the longest window
         if options.freeze_decoder:
             student.model.decoder.requires_grad_(False)
 

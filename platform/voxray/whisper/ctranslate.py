@@ -1,6 +1,7 @@
 """The engine that serves: raw CTranslate2 Whisper, batched over clips, on windows cut to the speech."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,24 @@ def min_window_s(folder: Path) -> float:
     return float(json.loads(file.read_text()).get("min_window_s", WINDOW_S)) if file.is_file() else WINDOW_S
 
 
+def batches(clips: Sequence[Pcm], batch_s: float, smallest_s: float) -> Iterator[tuple[list[int], float]]:
+    """Indices of `clips` that share a window, at most `batch_s` padded seconds at a time, and that window.
+
+    Raises AudioError for a clip over 30 s.
+    """
+    for i, clip in enumerate(clips):
+        if duration_s(clip) > WINDOW_S:
+            raise AudioError(
+                f"clip {i}: expected at most {WINDOW_S:g} s, and it lasts {duration_s(clip):.2f} s."
+            )
+    windows = [window_s(duration_s(c), smallest_s) for c in clips]
+    for window in sorted(set(windows)):
+        indices = [i for i, w in enumerate(windows) if w == window]
+        step = max(1, int(batch_s / window))
+        for at in range(0, len(indices), step):
+            yield indices[at : at + step], window
+
+
 class CTranslate2Engine:
     """A CTranslate2 Whisper folder, loaded.
 
@@ -60,25 +79,12 @@ class CTranslate2Engine:
     ) -> list[Hypothesis]:
         """As `Engine.transcribe`: clips of like length share a batch and a window."""
         found: dict[int, Hypothesis] = {}
-        for indices, window in self._batches(clips, options.batch_s):
+        for indices, window in batches(clips, options.batch_s, self.min_window_s):
             batch = [clips[i] for i in indices]
             encoded = self.encode(batch, window)
             own = [languages[i] if languages else None for i in indices]
             found.update(zip(indices, self.decode(encoded, batch, options, own), strict=True))
         return [found[i] for i in range(len(clips))]
-
-    def _batches(self, clips: Sequence[Pcm], batch_s: float) -> Iterator[tuple[list[int], float]]:
-        windows = [window_s(duration_s(c), self.min_window_s) for c in clips]
-        for i, clip in enumerate(clips):
-            if duration_s(clip) > WINDOW_S:
-                raise AudioError(
-                    f"clip {i}: expected at most {WINDOW_S:g} s, and it lasts {duration_s(clip):.2f} s."
-                )
-        for window in sorted(set(windows)):
-            indices = [i for i, w in enumerate(windows) if w == window]
-            step = max(1, int(batch_s / window))
-            for at in range(0, len(indices), step):
-                yield indices[at : at + step], window
 
     def log_mel(self, clips: Sequence[Pcm], window: float) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Log-mel of `clips` padded to `window` seconds, shape (clips, n_mels, 100 * window)."""
@@ -101,19 +107,26 @@ class CTranslate2Engine:
             encoded,
             prompts,
             beam_size=options.beams,
-            max_length=len(prompts[0]) + options.max_new_tokens,
+            max_length=2 * options.max_new_tokens,  # CTranslate2 halves it for what comes after the prompt
+            length_penalty=_length_penalty(options),
             return_scores=True,
             return_no_speech_prob=True,
         )
         ids = [[t for t in r.sequences_ids[0] if t != self.tokens.end] for r in results]
         words = self._align(encoded, clips, spoken, ids, options) if options.words else [()] * len(clips)
         return [
-            self._hypothesis(clip, lang, tokens, result, spans)
+            self._hypothesis(clip, lang, tokens, avg_logprob(result, options), result, spans)
             for clip, lang, tokens, result, spans in zip(clips, spoken, ids, results, words, strict=True)
         ]
 
     def _hypothesis(
-        self, clip: Pcm, language: str, ids: list[int], result: Any, words: tuple[Word, ...]
+        self,
+        clip: Pcm,
+        language: str,
+        ids: list[int],
+        logprob: float,
+        result: Any,
+        words: tuple[Word, ...],
     ) -> Hypothesis:
         text = self.tokens.decode(ids).strip()
         return Hypothesis(
@@ -122,9 +135,7 @@ class CTranslate2Engine:
             tokens=tuple(ids),
             segments=split_segments(self.tokens, ids, duration_s(clip)),
             words=words,
-            avg_logprob=float(result.scores[0]) * len(ids) / (len(ids) + 1)
-            if ids
-            else float(result.scores[0]),
+            avg_logprob=logprob,
             no_speech_prob=float(result.no_speech_prob),
             compression_ratio=compression_ratio(text),
         )
@@ -154,13 +165,27 @@ class CTranslate2Engine:
             chosen = [i for i in rows if languages[i] == language]
             found = self.model.align(
                 _rows(encoded, chosen, len(clips)),
-                self.tokens.prompt(language, options.task, timestamps=False),
+                self.tokens.prompt(
+                    language, options.task, timestamps=True
+                ),  # it adds <|notimestamps|> itself
                 [texts[i] for i in chosen],
                 [max(1, len(clips[i]) // 160) for i in chosen],
             )
             for i, alignment in zip(chosen, found, strict=True):
                 spans[i] = word_times(self.tokens, texts[i], alignment)
         return spans
+
+
+def _length_penalty(options: DecodingOptions) -> float:
+    """Beams are ranked by mean log-probability; a greedy score is left a sum, which an empty text has too."""
+    return 1.0 if options.beams > 1 else 0.0
+
+
+def avg_logprob(result: Any, options: DecodingOptions) -> float:
+    """Mean log-probability per token, end-of-text included; NaN for the empty text of a beam search."""
+    length = len(result.sequences_ids[0])
+    total = float(result.scores[0]) * length ** _length_penalty(options)
+    return total / (length + 1) if math.isfinite(total) else math.nan
 
 
 def _rows(encoded: Any, rows: Sequence[int], total: int) -> Any:

@@ -4,7 +4,7 @@ It decodes with transformers' generation loop and Whisper's logit rules, forced 
 agrees token for token with CTranslate2 in float32 on the same weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,10 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
 from voxray.audio import HOP_LENGTH, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
-from voxray.errors import AudioError
 from voxray.text import compression_ratio
 from voxray.transcript import Word
 from voxray.whisper.checkpoint import load_model
-from voxray.whisper.ctranslate import window_s, word_times
+from voxray.whisper.ctranslate import batches, word_times
 from voxray.whisper.encoder import encode
 from voxray.whisper.engines import DecodingOptions, Hypothesis, split_segments
 from voxray.whisper.features import log_mel
@@ -186,21 +185,6 @@ class TransformersEngine:
             no_speech_prob=no_speech_prob,
             compression_ratio=compression_ratio(text),
         )
-
-
-def batches(clips: Sequence[Pcm], batch_s: float, smallest_s: float) -> Iterator[tuple[list[int], float]]:
-    """Indices of `clips` that share a window, at most `batch_s` padded seconds at a time, and that window."""
-    for i, clip in enumerate(clips):
-        if duration_s(clip) > WINDOW_S:
-            raise AudioError(
-                f"clip {i}: expected at most {WINDOW_S:g} s, and it lasts {duration_s(clip):.2f} s."
-            )
-    windows = [window_s(duration_s(c), smallest_s) for c in clips]
-    for window in sorted(set(windows)):
-        indices = [i for i, w in enumerate(windows) if w == window]
-        step = max(1, int(batch_s / window))
-        for at in range(0, len(indices), step):
-            yield indices[at : at + step], window
 
 
 @dataclass(frozen=True, slots=True)
