@@ -1,0 +1,1 @@
+"""Live and batch transcription over the network."""
