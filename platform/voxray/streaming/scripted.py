@@ -75,7 +75,7 @@ class ScriptedEngine:
     def __init__(self, script: Script) -> None:
         self.script = script
 
-    def __call__(self, request: DecodeRequest) -> Hypothesis | None:
+    def __call__(self, request: DecodeRequest) -> Hypothesis:
         """The words in the window of `request`, with times."""
         heard = [w for w in self.script.words if request.start <= w.start and w.end <= request.end]
         return Hypothesis(

@@ -104,7 +104,7 @@ def timed(
             return ()
         first_s = min(max(start_s + word.start_s, at_s), end_s)
         at_s = min(max(start_s + word.end_s, first_s), end_s)
-        found.append(Word(text.strip(), first_s, at_s, word.probability))
+        found.append(Word(text.strip(), round(first_s, 3), round(at_s, 3), word.probability))
     return tuple(found)
 
 

@@ -1,0 +1,355 @@
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from voxray.errors import ConfigError
+from voxray.streaming.endpoint import EndpointOptions
+from voxray.streaming.events import (
+    Ack,
+    DecodeRequest,
+    Done,
+    Event,
+    Final,
+    Finalized,
+    HeardWord,
+    Hypothesis,
+    Partial,
+    Settings,
+    SpeechEnd,
+    SpeechStart,
+)
+from voxray.streaming.options import SessionOptions
+from voxray.streaming.scripted import Engine, Rehearsal, Script, ScriptedEngine
+from voxray.streaming.session import Session, State
+
+LINE = Script.of("turn on the lights, please.")
+
+
+def played(
+    script: Script = LINE,
+    engine: Engine | None = None,
+    options: SessionOptions | None = None,
+    latency_s: float = 0.05,
+) -> Rehearsal:
+    return Rehearsal(Session(options), engine or ScriptedEngine(script), (latency_s,)).play(script, [512])
+
+
+def of(kind: Settings, requests: list[DecodeRequest]) -> list[DecodeRequest]:
+    return [r for r in requests if r.settings is kind]
+
+
+def changed(script: Script, change: Callable[[DecodeRequest, Hypothesis], Hypothesis | None]) -> Engine:
+    """The scripted engine with answers changed."""
+    engine = ScriptedEngine(script)
+
+    def answer(request: DecodeRequest) -> Hypothesis | None:
+        return change(request, engine(request))
+
+    return answer
+
+
+def heard(session: Session, script: Script, until_s: float, now_s: float = 0.0) -> list[Event]:
+    """Events of the first `until_s` seconds of `script`, with no engine at all."""
+    frames = round(until_s * 16_000) // 512
+    session.receive_audio(script.pcm()[: frames * 512], script.speech()[:frames], now_s)
+    return session.events_to_send()
+
+
+def test_an_utterance_is_told_from_start_to_final() -> None:
+    events = [e for e in played().events if not isinstance(e, Ack)]
+
+    assert [type(e) for e in events] == [SpeechStart, *[Partial] * 4, SpeechEnd, Final, Done]
+    assert [(e.stable, e.unstable) for e in events if isinstance(e, Partial)] == [
+        ("", "turn"),
+        ("turn", " on"),
+        ("turn on", " the lights,"),
+        ("turn on the lights", ", please."),
+    ]
+    final = events[-2]
+    assert isinstance(final, Final)
+    assert final.text == "turn on the lights, please."
+    assert (final.start_s, final.end_s) == (0.992, 2.464)
+    assert [(w.text, w.start_s, w.end_s) for w in final.words][3:] == [
+        ("lights,", 1.9, 2.15),
+        ("please.", 2.2, 2.45),
+    ]
+    assert events[-1] == Done(LINE.length / 16_000, 1)
+
+
+def test_decodes_come_after_300_ms_and_then_every_500_ms() -> None:
+    partials = of(Settings.PARTIAL, played().requests)
+
+    assert [round((r.end / 16_000 - 0.992) / 0.032) for r in partials] == [10, 26, 42]
+    assert {r.start for r in partials} == {round(0.992 * 16_000) - 4800}
+
+
+def test_committed_words_are_forced_on_the_next_decode() -> None:
+    assert [r.prefix for r in played().requests] == ["", "", " turn", " turn on"]
+
+
+def test_the_decode_of_the_first_silence_is_the_final_without_another() -> None:
+    requests = played().requests
+
+    assert [r.settings for r in requests][-1:] == [Settings.FINAL]
+    assert len(of(Settings.FINAL, requests)) == 1
+    final = requests[-1]
+    assert final.word_times
+    assert final.end == round(2.464 * 16_000) + 3200
+    assert final.deadline_s == pytest.approx(2.464 + 0.6, abs=0.04)
+
+
+def test_speech_that_goes_on_after_a_silence_makes_that_decode_a_partial() -> None:
+    script = Script.of("turn on the\nlights please", pause_s=0.4)
+    rehearsal = played(script)
+
+    assert [f.text for f in rehearsal.finals] == ["turn on the lights please"]
+    assert [r.settings for r in rehearsal.requests].count(Settings.FINAL) == 2
+
+
+def test_finals_in_advance_come_at_most_every_half_second() -> None:
+    script = Script.of("\n".join("abcdefgh"), word_s=0.06, pause_s=0.3)
+    finals = of(Settings.FINAL, played(script).requests)
+
+    assert len(finals) < 6
+    assert all(b.asked_s - a.asked_s >= 0.5 for a, b in pairwise(finals[:-1]))  # the last is no guess
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"compression_ratio": 3.0},
+        {"avg_logprob": -2.0},
+        {"avg_logprob": -2.0, "no_speech_prob": 0.9},
+        {"words": (HeardWord(" six"),) * 30},
+        None,
+    ],
+    ids=["compression", "logprob", "no speech", "loop", "failure"],
+)
+def test_a_final_that_the_guards_stop_is_decoded_once_more(bad: dict[str, object] | None) -> None:
+    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis | None:
+        if request.settings is not Settings.FINAL:
+            return said
+        return replace(said, **bad) if bad else None  # type: ignore[arg-type]  # fields of Hypothesis
+
+    rehearsal = played(engine=changed(LINE, change))
+
+    assert [r.settings for r in rehearsal.requests][-2:] == [Settings.FINAL, Settings.FALLBACK]
+    assert rehearsal.text == LINE.text
+
+
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        ({"compression_ratio": 3.0}, "turn on"),
+        ({"avg_logprob": -2.0, "no_speech_prob": 0.9}, "turn on"),
+        ({"avg_logprob": -2.0}, LINE.text),
+        ({"words": ()}, "turn on"),
+    ],
+    ids=["loop", "no speech", "doubtful", "misfit"],
+)
+def test_what_the_fallback_cannot_save_is_dropped_but_for_the_committed_words(
+    bad: dict[str, object], text: str
+) -> None:
+    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
+        return said if request.settings is Settings.PARTIAL else replace(said, **bad)  # type: ignore[arg-type]
+
+    rehearsal = played(engine=changed(LINE, change))
+
+    assert len(of(Settings.FALLBACK, rehearsal.requests)) == 1
+    assert rehearsal.text == text
+
+
+def test_where_the_engine_fails_the_last_partial_is_the_final() -> None:
+    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis | None:
+        return said if request.settings is Settings.PARTIAL else None
+
+    assert played(engine=changed(LINE, change)).text == "turn on the lights,"
+
+
+def test_a_final_that_is_not_back_at_the_endpoint_is_waited_for() -> None:
+    rehearsal = played(latency_s=0.9)
+
+    assert rehearsal.text == LINE.text
+    assert not of(Settings.FALLBACK, rehearsal.requests)
+
+
+def test_a_loop_in_a_partial_commits_nothing() -> None:
+    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
+        return replace(said, compression_ratio=9.0) if request.settings is Settings.PARTIAL else said
+
+    rehearsal = played(engine=changed(LINE, change))
+
+    assert not any(isinstance(e, Partial) and e.stable for e in rehearsal.events)
+    assert rehearsal.text == LINE.text
+
+
+def test_finalize_in_mid_utterance_gives_its_final_and_the_rest_is_another_segment() -> None:
+    session, speech = Session(), LINE.speech()
+    rehearsal = Rehearsal(session, ScriptedEngine(LINE))
+    for i in range(LINE.length // 512):
+        rehearsal.feed(LINE.pcm()[i * 512 : (i + 1) * 512], speech[i : i + 1])
+        if i == 58:  # 1.888 s: after "the"
+            session.finalize(rehearsal.now_s)
+    session.stop(rehearsal.now_s)
+    rehearsal.settle()
+
+    assert [f.text for f in rehearsal.finals] == ["turn on the", "lights, please."]
+    kinds = [type(e) for e in rehearsal.events if isinstance(e, Final | Finalized)]
+    assert kinds == [Final, Finalized, Final]
+
+
+def test_finalize_with_nothing_open_is_answered_at_once() -> None:
+    session = Session()
+    session.finalize(0.0)
+    session.finalize(0.0)
+
+    assert [e for e in session.events_to_send() if isinstance(e, Finalized)] == [Finalized()] * 2
+    assert session.requests_to_run() == []
+
+
+def test_finalize_keeps_samples_that_have_no_probability_yet() -> None:
+    session = Session()
+    session.receive_audio(np.zeros(1000, dtype=np.int16), [0.9], 0.0)
+    session.finalize(0.0)
+    [request] = session.requests_to_run()
+
+    assert (request.start, request.end, request.settings) == (0, 1000, Settings.FINAL)
+
+
+def test_a_decode_for_the_final_replaces_a_partial_that_was_not_taken() -> None:
+    session = Session()
+    heard(session, LINE, 1.5)
+    session.finalize(2.0)
+
+    assert [r.settings for r in session.requests_to_run()] == [Settings.FINAL]
+
+
+def test_a_final_decoded_before_words_were_committed_is_asked_for_again() -> None:
+    session, engine, asked = Session(), ScriptedEngine(LINE), list[DecodeRequest]()
+    for first, last in ((0, 47), (47, 66), (66, 86)):  # a partial, a second one, and a final at 2.75 s
+        pcm, speech = LINE.pcm()[first * 512 : last * 512], LINE.speech()[first:last]
+        session.receive_audio(pcm, speech, last * 0.032)
+        asked += session.requests_to_run()
+        if first == 0:
+            session.receive_hypothesis(0, engine(asked[0]), 1.6)
+    session.receive_hypothesis(1, engine(asked[1]), 2.8)  # late: commits a word
+    session.receive_hypothesis(2, Hypothesis(()), 2.9)  # does not begin with it
+    session.finalize(3.0)
+    [again] = session.requests_to_run()
+
+    assert [(r.settings, r.prefix) for r in (*asked, again)] == [
+        (Settings.PARTIAL, ""),
+        (Settings.PARTIAL, ""),
+        (Settings.FINAL, ""),
+        (Settings.FINAL, " turn"),
+    ]
+
+
+def test_someone_who_never_pauses_is_cut_past_8_s_at_a_committed_word() -> None:
+    script = Script.of(" ".join(f"w{i}" for i in range(120)))
+    rehearsal = played(script)
+
+    assert rehearsal.text == script.text
+    assert all(6.0 < f.end_s - f.start_s <= 8.5 for f in rehearsal.finals[:-1])
+    assert max(r.end - r.start for r in rehearsal.requests) <= 9.5 * 16_000
+    assert [b.start_s for b in rehearsal.finals[1:]] == [a.end_s for a in rehearsal.finals[:-1]]
+
+
+def test_without_word_times_a_long_utterance_is_cut_where_a_window_is_full() -> None:
+    def change(_: DecodeRequest, said: Hypothesis) -> Hypothesis:
+        return replace(said, words=tuple(replace(w, start_s=None, end_s=None) for w in said.words))
+
+    script = Script.of(" ".join(f"w{i}" for i in range(120)))
+    rehearsal = played(script, engine=changed(script, change))
+
+    assert max(r.end - r.start for r in rehearsal.requests) == 15 * 16_000
+    assert len(rehearsal.finals) == 3
+    assert not any(f.words for f in rehearsal.finals)
+
+
+def test_audio_far_ahead_of_the_engine_is_decoded_in_full_windows() -> None:
+    script = Script.of(" ".join(f"w{i}" for i in range(90)))
+    rehearsal = Rehearsal(Session(), ScriptedEngine(script), (2.0,)).play(script, [16_000 * 28])
+
+    assert rehearsal.text == script.text
+    assert len(rehearsal.requests) <= 4
+
+
+def test_partials_grow_rarer_while_decodes_take_long() -> None:
+    script = Script.of(" ".join(f"w{i}" for i in range(25)))
+
+    assert len(played(script, latency_s=0.8).requests) < len(played(script, latency_s=0.05).requests) / 2
+
+
+def test_without_partials_only_finals_are_decoded_and_told() -> None:
+    rehearsal = played(options=SessionOptions(partials=False))
+
+    assert [r.settings for r in rehearsal.requests] == [Settings.FINAL]
+    assert not any(isinstance(e, Partial) for e in rehearsal.events)
+    assert rehearsal.text == LINE.text
+
+
+def test_a_language_detected_on_two_seconds_of_speech_is_kept() -> None:
+    script = Script.of("ja\neins zwei drei vier fünf sechs sieben acht neun\nnein")
+    rehearsal = played(script, engine=changed(script, lambda r, said: replace(said, language="de")))
+
+    assert [f.language for f in rehearsal.finals] == ["de"] * 3
+    assert of(Settings.FINAL, rehearsal.requests)[0].language is None
+    assert rehearsal.requests[-1].language == "de"
+
+
+def test_a_session_in_the_place_of_a_lost_one_goes_on_where_that_was() -> None:
+    session = Session(at=16_000 * 60, segment=7)
+    session.receive_audio(np.zeros(5120, dtype=np.int16), [0.9] * 10, 0.0)
+
+    assert SpeechStart(7, 60.0) in session.events_to_send()
+    assert session.keep_from == 16_000 * 60
+
+
+def test_acknowledges_once_a_second() -> None:
+    acks = [e for e in played().events if isinstance(e, Ack)]
+
+    assert len(acks) == 4
+    assert all(a.keep_from <= a.received and a.lag_s < 1.2 and a.room > 28 * 16_000 for a in acks)
+
+
+def test_lag_does_not_count_a_silence_before_a_late_endpoint() -> None:
+    options = SessionOptions(endpoint=EndpointOptions(endpoint_ms=5000))
+    script = Script.of("turn on", pause_s=4.0)
+    acks = [e for e in played(script, options=options).events if isinstance(e, Ack)]
+
+    assert acks[-1].lag_s < 0.1
+
+
+def test_nothing_may_come_after_stop() -> None:
+    session = Session()
+    session.stop(0.0)
+
+    assert session.state is State.DONE
+    with pytest.raises(ValueError, match="after stop"):
+        session.receive_audio(np.zeros(1, dtype=np.int16), [], 0.0)
+    with pytest.raises(ValueError, match="after stop, and finalize came"):
+        session.finalize(0.0)
+    with pytest.raises(ValueError, match="after stop, and stop came"):
+        session.stop(0.0)
+
+
+def test_probabilities_of_audio_that_has_not_come_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 1 prob"):
+        Session().receive_audio(np.zeros(1023, dtype=np.int16), [0.0, 0.0], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"cut_s": 16.0}, "cut_s"),
+        ({"max_window_s": 31.0}, "max_window_s"),
+        ({"max_undecoded_s": 14.0}, "max_u"),
+    ],
+)
+def test_options_that_contradict_one_another_are_named(wrong: dict[str, float], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        SessionOptions(**wrong)  # type: ignore[arg-type]  # wrong on purpose
