@@ -37,7 +37,6 @@ class Stage(Config):
 
     name: str
     loop: LoopOptions
-    decoder_layerdrop: float = 0.0
     evaluate_every: int = 500
 
 
@@ -133,7 +132,6 @@ def _trained(
         normaliser="basic",
         loop=stage.loop,
         evaluate_every=stage.evaluate_every,
-        decoder_layerdrop=stage.decoder_layerdrop,
         threads=config.threads,
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -18,7 +18,7 @@ from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, Utterance, pack
-from voxray.recipes.outcome import best_wer, samples_per_s
+from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.text import NormaliserName
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import LabelOptions
@@ -94,7 +94,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
 
         train(options, config.workers)
     return {
-        "steps": config.max_steps,
+        "steps": last_step(out),
         "kept": len(kept),
         "dropped": table.num_rows - len(kept),
         "wer_teacher": _teacher_wer(config, options, smallest_s),
@@ -129,22 +129,27 @@ def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
 def _kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
     options = config.filter.model_copy(update={"wer_threshold": config.wer_threshold})
     mask = keep_mask(table, options)
-    ids = [i for i, keep in zip(table["id"].to_pylist(), mask, strict=True) if keep]
-    train = [i for i in ids if i not in set(_dev_ids(table, config))]
+    held_out = {*_dev_ids(table, config), *_ids_in(table, "dev"), *_ids_in(table, "test")}
+    ids = table["id"].to_pylist()
+    train = [i for i, keep in zip(ids, mask, strict=True) if keep and i not in held_out]
     if not train:
         reasons = ", ".join(f"{count} for {why}" for why, count in count_reasons(table, options).items())
         raise TrainingError(
             f"{config.labelled}: expected clips to train on, and the filter leaves none of {table.num_rows} "
-            f"({reasons or 'all are dev clips'}); raise wer_threshold or use a better teacher."
+            f"({reasons or 'all are dev or test clips'}); raise wer_threshold or use a better teacher."
         )
     return train
 
 
 def _dev_ids(table: pa.Table, config: DistilConfig) -> list[str]:
-    """The clips that judge: the corpus's dev split, else a tenth by hash."""
+    """The clips that judge: the corpus's dev split, else a tenth of the train split by hash."""
+    hashed = (i for i in _ids_in(table, "train") if split_of(i) == "dev")
+    return (_ids_in(table, "dev") or list(hashed))[: config.max_dev_clips]
+
+
+def _ids_in(table: pa.Table, split: str) -> list[str]:
     ids, splits = table["id"].to_pylist(), table["split"].to_pylist()
-    dev = [i for i, split in zip(ids, splits, strict=True) if split == "dev"]
-    return (dev or [i for i in ids if split_of(i) == "dev"])[: config.max_dev_clips]
+    return [i for i, its in zip(ids, splits, strict=True) if its == split]
 
 
 def _run_options(config: DistilConfig, teacher: Path, smallest_s: float, out: Path) -> RunOptions:
@@ -188,7 +193,7 @@ def _objective(config: DistilConfig) -> ObjectiveOptions:
 
 
 def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], options: RunOptions) -> None:
-    dev = set(_dev_ids(table, config))
+    dev = _dev_ids(table, config)
     references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
     assert options.dev is not None
     clips: Iterable[Clip] = read_clips(config.labelled, kept)

@@ -25,6 +25,7 @@ class ObjectiveOptions(Config):
     ctc_weight: float = 0.0  # random weights only; its head is not part of the model
     freeze_encoder: bool = True
     freeze_decoder: bool = False
+    layer_drop: float = 0.0  # chance of leaving out a decoder layer, never the last: students are cut from it
     time_masks: int = 0
     frequency_masks: int = 0
 
@@ -87,7 +88,9 @@ class Objective(nn.Module):
         mel_BFT = self._mel(batch.samples_BT)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.freeze_encoder):
             states_BTD = encode(self.student.model.encoder, mel_BFT)
-        hidden_BLD = decode_states(self.student.model.decoder, batch.inputs_BL, states_BTD)
+        hidden_BLD = decode_states(
+            self.student.model.decoder, batch.inputs_BL, states_BTD, self.options.layer_drop
+        )
         decoder = distillation_sums(
             (hidden_BLD, self.student.proj_out.weight),
             self._teacher_states(batch, states_BTD),

@@ -35,7 +35,6 @@ class RunOptions(Config):
     evaluate_every: int = 200
     patience: int = 0  # evaluations without a better WER before the run stops; 0: never
     threads: int = 0  # torch's, per worker; 0: torch's own choice
-    decoder_layerdrop: float = 0.0
 
 
 Commit = Callable[[dict[str, float], Path | None], None]
@@ -178,7 +177,6 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
 
 
 def _prepared(student: Any, options: RunOptions) -> Any:
-    student.model.decoder.layerdrop = options.decoder_layerdrop
     if options.loop.gradient_checkpointing:
         student.gradient_checkpointing_enable()
     # On CPU, plain attention is twice as fast in the backward pass as the fused one, at these sizes.

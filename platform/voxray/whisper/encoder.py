@@ -4,6 +4,8 @@ Whisper's positions are sinusoids, so the first T of them serve a window of T po
 forward refuses anything but 30 s.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -25,9 +27,29 @@ def encode(encoder: Any, mel_BFT: torch.Tensor) -> torch.Tensor:
     return states
 
 
-def decode_states(decoder: Any, inputs_BL: torch.Tensor, states_BTD: torch.Tensor) -> torch.Tensor:
-    """Decoder states before the vocabulary projection: (B, L), (B, T, d_model) -> (B, L, d_model)."""
-    hidden: torch.Tensor = decoder(
-        input_ids=inputs_BL, encoder_hidden_states=states_BTD, use_cache=False
-    ).last_hidden_state
+def decode_states(
+    decoder: Any, inputs_BL: torch.Tensor, states_BTD: torch.Tensor, layer_drop: float = 0.0
+) -> torch.Tensor:
+    """Decoder states before the vocabulary projection: (B, L), (B, T, d_model) -> (B, L, d_model).
+
+    In training each layer but the last is left out with the chance `layer_drop` (LayerDrop, arXiv
+    1909.11556).
+    """
+    dropping = decoder.training and layer_drop > 0.0
+    with _thinned(decoder, layer_drop) if dropping else nullcontext():
+        hidden: torch.Tensor = decoder(
+            input_ids=inputs_BL, encoder_hidden_states=states_BTD, use_cache=False
+        ).last_hidden_state
     return hidden
+
+
+@contextmanager
+def _thinned(decoder: Any, layer_drop: float) -> Iterator[None]:
+    """The library drops any layer; a student of one layer is the last one, which must stand alone."""
+    layers = decoder.layers
+    *others, last = layers
+    decoder.layers = nn.ModuleList([*(x for x in others if torch.rand(()) >= layer_drop), last])
+    try:
+        yield
+    finally:
+        decoder.layers = layers

@@ -204,11 +204,6 @@ def test_a_dev_store_without_clips_does_not_judge(
     )
 
 
-def test_layers_are_dropped_in_training_by_the_runs_own_share(options: RunOptions) -> None:
-    loop = build_loop(options.model_copy(update={"decoder_layerdrop": 0.3}), torch.device("cpu"))
-    assert loop.objective.student.model.decoder.layerdrop == 0.3
-
-
 def test_a_teacher_is_loaded_where_one_is_named(options: RunOptions) -> None:
     objective = ObjectiveOptions(kl_weight=1.0)
     loop = options.loop.model_copy(update={"objective": objective, "max_steps": 1})

@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import pytest
@@ -94,3 +95,28 @@ def test_what_comes_later_changes_nothing_before(model: Any) -> None:
     short = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300]]), states)
     long = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300, 1024, 1024]]), states)
     torch.testing.assert_close(long[:, :3], short)
+
+
+def test_dropped_layers_leave_the_last_one_alone(model: Any) -> None:
+    """With every other layer dropped, what is left is the student that is cut out of the model."""
+    decoder = copy.deepcopy(model.model.decoder)
+    only_last = copy.deepcopy(decoder)
+    only_last.layers = only_last.layers[-1:]
+    inputs, states = torch.tensor([[1025, 1026, 5]]), torch.randn(1, 10, 32)
+    with torch.no_grad():
+        expected = decode_states(only_last, inputs, states)
+        decoder.train()
+        for module in decoder.modules():
+            module.training = False  # dropout would hide the comparison
+        decoder.training = True
+        decoder.dropout = 0.0
+        dropped = decode_states(decoder, inputs, states, layer_drop=1.0)
+    torch.testing.assert_close(dropped, expected)
+    assert len(decoder.layers) == 2
+
+
+def test_no_layer_is_dropped_outside_training(model: Any) -> None:
+    inputs, states = torch.tensor([[1025, 1026, 5]]), torch.randn(1, 10, 32)
+    with torch.no_grad():
+        whole = decode_states(model.model.decoder, inputs, states)
+        torch.testing.assert_close(decode_states(model.model.decoder, inputs, states, layer_drop=1.0), whole)
