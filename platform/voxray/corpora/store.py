@@ -113,7 +113,7 @@ class _Part:
     def __init__(self, folder: Path) -> None:
         try:
             self.rows: list[dict[str, Any]] = pq.read_table(folder / "clips.parquet").to_pylist()
-            self.pcm = np.memmap(folder / "audio.s16", dtype="<i2", mode="r")
+            self.pcm = _mapped(folder / "audio.s16")
         except (OSError, ValueError, pa.ArrowInvalid) as e:
             raise CorpusError(f"{folder}: expected a clip store (audio.s16, clips.parquet); {e}.") from e
         self.offsets = [0, *accumulate(int(row["samples"]) for row in self.rows)]
@@ -128,3 +128,10 @@ class _Part:
             language=values["language"],
             words=tuple(Word(w["text"], w["start_s"], w["end_s"]) for w in values["words"]),
         )
+
+
+def _mapped(file: Path) -> Pcm:
+    """The samples of `file`; of a store without clips none, as an empty file cannot be mapped."""
+    if not file.stat().st_size:
+        return np.zeros(0, dtype="<i2")
+    return np.memmap(file, dtype="<i2", mode="r")

@@ -1,0 +1,318 @@
+"""Bad input to the jobs, as a user sees it: one sentence that says what was expected, what came and where."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from voxray import job
+from voxray.audio import SAMPLE_RATE, encode
+from voxray.config import Config
+from voxray.corpora.labelled import SCHEMA
+from voxray.recipes import bootstrap, demo, distil, export, finetune, pseudo_label, score
+from voxray.whisper.models import builtin
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job's own config and function, and the words that it needs on correct input."""
+
+    config: type[Config]
+    run: Callable[[Any], Mapping[str, Any]]
+    words: tuple[str, ...]
+
+
+JOBS = {
+    "bootstrap": Job(
+        bootstrap.BootstrapConfig, bootstrap.run, ("stages=[]", "out={out}", "cache={here}/cache")
+    ),
+    "demo": Job(demo.DemoConfig, demo.run, ("out={out}",)),
+    "distil": Job(distil.DistilConfig, distil.run, ("labelled={labels}", "out={out}")),
+    "export": Job(export.ExportConfig, export.run, ("corpus={corpus}", "split=null", "out={out}")),
+    "finetune": Job(finetune.FinetuneConfig, finetune.run, ("corpus={splits}", "out={out}")),
+    "pseudo_label": Job(pseudo_label.PseudoLabelConfig, pseudo_label.run, ("corpus={corpus}", "out={out}")),
+    "score": Job(score.ScoreConfig, score.run, ("corpus={corpus}", "split=null", "out={out}")),
+}
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, Path]:
+    """Good and bad places by name, as `{name}` stands in the words of a job."""
+    write_clips(tmp_path / "corpus", ("one", "two"))
+    write_clips(tmp_path / "splits", ("one", "two", "three"))
+    for split, uid in (("train", "one"), ("dev", "two"), ("test", "three")):
+        (tmp_path / "splits" / f"{split}_files.csv").write_text(f"uid,file_name\n{uid},{uid}.flac\n")
+    write_labels(tmp_path / "labels")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "result.json").write_text("{}")
+    (tmp_path / "file").write_text("- not\n- a mapping\n")
+    (tmp_path / "garbled.yaml").write_text("steps: [1, 2\n")
+    shutil.copytree(builtin("model"), tmp_path / "weightless", ignore=shutil.ignore_patterns("*.safetensors"))
+    names = ("corpus", "splits", "labels", "empty", "taken", "file", "garbled.yaml", "weightless", "out")
+    return {name.partition(".")[0]: tmp_path / name for name in names} | {"here": tmp_path}
+
+
+def write_clips(folder: Path, uids: tuple[str, ...]) -> None:
+    folder.mkdir()
+    for k, uid in enumerate(uids, start=1):
+        tone = 3000 * np.sin(2 * np.pi * 200 * k * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
+        (folder / f"{uid}.flac").write_bytes(encode(tone.astype(np.int16)))
+        (folder / f"{uid}.txt").write_text(uid)
+
+
+def write_labels(folder: Path) -> None:
+    """Two clips that the teacher got wrong."""
+    wrong = {"reference_length": 1, "substitutions": 1, "deletions": 0, "insertions": 0, "wer": 1.0}
+    row = {**dict.fromkeys(SCHEMA.names), "audio": b"\0\0", "text": "one", "pseudo_text": "two", **wrong}
+    row |= {"language": "en", "split": "train", "no_speech": False, "words": []}
+    (folder / "labelled").mkdir(parents=True)
+    table = pa.Table.from_pylist([{**row, "id": "a"}, {**row, "id": "b"}], schema=SCHEMA)
+    pq.write_table(table, folder / "labelled" / "shard-0.parquet")
+
+
+def ended(name: str, words: str, places: Mapping[str, Path], capsys: pytest.CaptureFixture[str]) -> str:
+    """What job `name` says on bad input: `words` come after those that it needs."""
+    its = JOBS[name]
+    argv = [word.format(**places) for word in (*its.words, *words.split())]
+    assert job.main("A job.", its.config, its.run, argv) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return sentence(captured.err)
+
+
+def sentence(stderr: str) -> str:
+    """The one line of `stderr`, without its `error: `; the test fails where it is anything else."""
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert "Traceback" not in stderr
+    return stderr.removeprefix("error: ").rstrip("\n")
+
+
+CORPORA = ["export", "finetune", "pseudo_label", "score"]
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_an_empty_corpus(name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    said = ended(name, "corpus={empty}", places, capsys)
+    assert said == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), and it holds none.")
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_corpus_that_is_not_there(
+    name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended(name, "corpus={here}/nowhere", places, capsys)
+    assert said.startswith(f"{places['here']}/nowhere: expected ")
+
+
+@pytest.mark.parametrize(("name", "split"), [(n, "tset") for n in ("export", "pseudo_label", "score")])
+def test_an_unknown_split(
+    name: str, split: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended(name, f"split={split}", places, capsys)
+    assert said == f"{places['corpus']}: expected a split called train, dev, test, and 'tset' came."
+
+
+@pytest.mark.parametrize("name", ["export", "pseudo_label", "score"])
+def test_a_split_that_the_corpus_lacks(
+    name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (places["splits"] / "dev_files.csv").unlink()
+    said = ended(name, "corpus={splits} split=dev", places, capsys)
+    assert said == f"{places['splits']}: expected clips in 'dev', and it has train 1, test 1."
+
+
+def test_finetuning_without_a_dev_split(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    (places["splits"] / "dev_files.csv").unlink()
+    said = ended("finetune", "", places, capsys)
+    assert said == f"{places['splits']}: expected clips in 'dev', and it has train 1, test 1."
+
+
+@pytest.mark.parametrize("labelled", ["corpus", "empty", "file", "here"])
+def test_labels_that_are_none(
+    labelled: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended("distil", f"labelled={{{labelled}}}", places, capsys)
+    assert said == (
+        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), and there is none; "
+        "run pseudo_label."
+    )
+
+
+def test_a_threshold_that_drops_everything(
+    places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended("distil", "wer_threshold=50", places, capsys)
+    assert said == (
+        f"{places['labels']}: expected clips to train on, and the filter leaves none of 2 "
+        "(2 for error rate); raise wer_threshold or use a better teacher."
+    )
+    assert not places["out"].exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "typo", "meant"),
+    [
+        ("bootstrap", "hour", "hours"),
+        ("demo", "max_step", "max_steps"),
+        ("distil", "wer_treshold", "wer_threshold"),
+        ("distil", "plan.batch", "batch_s"),
+        ("export", "quantisation", "quantization"),
+        ("finetune", "learning-rate", "learning_rate"),
+        ("pseudo_label", "timestamp", "timestamps"),
+        ("score", "beam", "beams"),
+    ],
+)
+def test_an_unknown_key(
+    name: str, typo: str, meant: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended(name, f"{typo}=1", places, capsys)
+    assert said == f"command line: unknown key {typo!r}; did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("bootstrap", "hours=0"),
+        ("distil", "max_steps=0"),
+        ("distil", "temperature=warm"),
+        ("export", "quantization=int3"),
+        ("finetune", "max_steps=0"),
+        ("finetune", "train=head"),
+        ("pseudo_label", "beams=-1"),
+        ("score", "beams=0"),
+    ],
+)
+def test_a_value_that_cannot_be(
+    name: str, word: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, _, value = word.partition("=")
+    said = ended(name, word, places, capsys)
+    assert said.startswith(f"command line: '{key}': input should be ")
+    assert re.search(rf", and '?{value}'? came\.$", said)
+
+
+@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("{here}/nowhere.yaml", "expected a YAML file, and it cannot be read (No such file or directory)."),
+        ("{garbled}", "expected YAML, and it does not parse"),
+        ("{file}", "expected a mapping of keys to values, and it is a list."),
+        ("{here}", "expected a YAML file, and it cannot be read (Is a directory)."),
+    ],
+)
+def test_a_config_file_that_is_none(
+    name: str, file: str, expected: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended(name, f"--config {file}", places, capsys)
+    assert said.startswith(f"{file.format(**places)}: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("distil", "teacher"),
+        ("pseudo_label", "teacher"),
+        *((n, "model") for n in ("export", "finetune", "score")),
+    ],
+)
+def test_a_model_without_weights(
+    name: str, key: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended(name, f"{key}={{weightless}}", places, capsys)
+    assert said == (
+        f"{places['weightless']}: expected weights (model.safetensors), and there are none; "
+        "save the model again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("distil", "teacher"),
+        ("pseudo_label", "teacher"),
+        *((n, "model") for n in ("export", "finetune", "score")),
+    ],
+)
+def test_a_model_that_is_not_there(
+    name: str, key: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ended(name, f"{key}={{here}}/nowhere", places, capsys)
+    assert f"'{places['here']}/nowhere': expected `builtin`, a folder or a hub name" in said
+
+
+def test_layers_that_the_teacher_lacks(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    said = ended("distil", "wer_threshold=null decoder_layers=9", places, capsys)
+    assert said == "layers: expected 1 to 2 of the teacher's 2, and 9 were asked for."
+
+
+@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("out", ["{file}", "{file}/below", "/proc/voxray"])
+def test_an_out_that_cannot_be_written(
+    name: str, out: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "wer_threshold=null " if name == "distil" else ""
+    said = ended(name, f"{words}out={out}", places, capsys)
+    assert said.startswith(f"{out.format(**places)}: expected a")
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_an_out_that_is_taken_is_left_as_it_is(
+    name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"distil": "wer_threshold=null ", "demo": "overwrite=false "}.get(name, "")
+    said = ended(name, f"{words}out={{taken}}", places, capsys)
+    assert said == (
+        f"{places['taken']}: expected an empty place, and something is there; "
+        "add overwrite=true or change out=."
+    )
+    assert [f.name for f in places["taken"].iterdir()] == ["result.json"]
+
+
+def test_the_unseen_speaker_stays_unseen(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    said = ended("bootstrap", "speakers=[george,nicolas]", places, capsys)
+    assert said == "speakers: nicolas stays unheard, so that he can be an unseen speaker."
+
+
+def test_playlists_are_listed_and_the_rest_is_scored(
+    places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = places["here"] / "secret.flac"
+    shutil.copy(places["corpus"] / "one.flac", secret)
+    playlists = {"file.m3u8": secret, "url.mp3": "http://192.0.2.1/secret.mp3", "segment.ogg": "two.flac"}
+    for name, target in playlists.items():
+        (places["corpus"] / name).write_text(f"#EXTM3U\n#EXTINF:1,\n{target}\n")
+        (places["corpus"] / name).with_suffix(".txt").write_text("secret")
+    its = JOBS["score"]
+    assert job.main("doc", its.config, its.run, [word.format(**places) for word in its.words]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    scores = json.loads((places["out"] / "scores.json").read_text())
+    reasons = {Path(r["source"]).name: r["reason"] for r in scores["rejected_clips"]}
+    assert result["clips"] == 2
+    assert {c["id"] for c in scores["per_clip"]} == {"one", "two"}
+    assert playlists.keys() <= reasons.keys()
+    assert all("expected" in reasons[name] and name in reasons[name] for name in playlists)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_as_it_is_run_ends_bad_input_in_one_sentence(name: str, repository: Path) -> None:
+    command = [sys.executable, str(repository / "jobs" / f"{name}.py"), "--config", "nowhere.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=repository)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert sentence(done.stderr).startswith("nowhere.yaml: expected a YAML file")
+
+
+def test_every_job_is_tried_here(repository: Path) -> None:
+    assert {file.stem for file in (repository / "jobs").glob("*.py")} == JOBS.keys()

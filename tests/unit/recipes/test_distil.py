@@ -1,0 +1,159 @@
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from voxray.corpora.labelled import read_table
+from voxray.corpora.splits import split_of
+from voxray.corpora.store import ClipStore
+from voxray.errors import ConfigError, ModelError, TrainingError
+from voxray.recipes import distil
+from voxray.recipes.distil import DistilConfig
+from voxray.whisper.models import builtin
+
+WriteLabels = Callable[[Mapping[str, Mapping[str, Any]]], Path]
+
+
+def config(labelled: Path, **options: Any) -> DistilConfig:
+    return DistilConfig.model_validate({"labelled": labelled, "out": labelled.parent / "out", **options})
+
+
+def kept(config: DistilConfig) -> list[str]:
+    return distil._kept_ids(read_table(config.labelled), config)
+
+
+def dev(config: DistilConfig) -> list[str]:
+    return distil._dev_ids(read_table(config.labelled), config)
+
+
+def test_only_correct_labels_of_the_train_split_are_trained_on(write_labels: WriteLabels) -> None:
+    wrong = {"substitutions": 3}
+    labels = write_labels(
+        {"a": {}, "b": wrong, "c": {"split": "dev"}, "d": {"split": "test"}, "e": {"reference_length": 0}}
+    )
+    assert kept(config(labels)) == ["a"]
+    assert dev(config(labels)) == ["c"]
+
+
+def test_the_threshold_can_be_switched_off(write_labels: WriteLabels) -> None:
+    labels = write_labels({"a": {}, "b": {"substitutions": 3}})
+    assert kept(config(labels, wer_threshold=None)) == ["a", "b"]
+    assert kept(config(labels, wer_threshold=100.1)) == ["a", "b"]
+    assert kept(config(labels, wer_threshold=100)) == ["a"]
+
+
+def test_dev_clips_beyond_those_that_judge_are_not_trained_on(write_labels: WriteLabels) -> None:
+    labels = write_labels({"a": {}, **{f"dev-{i}": {"split": "dev"} for i in range(5)}})
+    assert dev(config(labels, max_dev_clips=2)) == ["dev-0", "dev-1"]
+    assert kept(config(labels, max_dev_clips=2)) == ["a"]
+
+
+def test_without_a_dev_split_a_tenth_of_the_train_split_judges(write_labels: WriteLabels) -> None:
+    names = [f"clip-{i:03d}" for i in range(200)]
+    labels = write_labels({name: {} for name in names} | {"test-1": {"split": "test"}})
+    judges = dev(config(labels))
+    assert judges == [n for n in names if split_of(n) == "dev"]
+    assert 5 < len(judges) < 40
+    assert kept(config(labels)) == [n for n in names if n not in judges]
+
+
+def test_hashed_clips_beyond_those_that_judge_are_trained_on(write_labels: WriteLabels) -> None:
+    labels = write_labels({f"clip-{i:03d}": {} for i in range(200)})
+    assert len(kept(config(labels, max_dev_clips=3))) == 197
+
+
+def test_a_filter_that_leaves_nothing_says_why(write_labels: WriteLabels) -> None:
+    labels = write_labels(
+        {"a": {"substitutions": 3}, "b": {"text": None, "reference_length": None, **SILENT}}
+    )
+    with pytest.raises(TrainingError, match=r"none of 2 \(1 for error rate, 1 for no words\)"):
+        kept(config(labels))
+
+
+def test_a_corpus_without_a_train_split_is_refused(write_labels: WriteLabels) -> None:
+    labels = write_labels({"a": {"split": "dev"}, "b": {"split": "test"}})
+    with pytest.raises(TrainingError, match="all are dev or test clips"):
+        kept(config(labels))
+
+
+SILENT = {"pseudo_text": "", "substitutions": None, "deletions": None, "insertions": None}
+
+
+def test_dev_clips_are_judged_by_their_reference_and_train_clips_say_their_label(
+    write_labels: WriteLabels,
+) -> None:
+    labels = write_labels(
+        {"a": {}, "b": {"split": "dev"}, "c": {"split": "dev", "text": None, "reference_length": None}}
+    )
+    its = config(labels)
+    options = distil._run_options(its, builtin("model"), 30.0, its.out)
+    distil._write_stores(its, read_table(labels), kept(its), options)
+    assert options.dev is not None
+    assert [c.text for c in ClipStore(options.train)] == ["label of a"]
+    assert [c.text for c in ClipStore([options.dev])] == ["text of b", "label of c"]
+
+
+def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: WriteLabels) -> None:
+    name = next(n for n in map(str, range(100)) if split_of(n) != "dev")
+    its = config(write_labels({name: {}}))
+    options = distil._run_options(its, builtin("model"), 30.0, its.out)
+    distil._write_stores(its, read_table(its.labelled), kept(its), options)
+    assert options.dev is not None
+    assert list(ClipStore([options.dev])) == []
+    assert distil._teacher_wer(its, options, 30.0) is None
+
+
+def test_a_frozen_encoder_is_given_no_window_that_its_teacher_did_not_pass(tmp_path: Path) -> None:
+    (tmp_path / "voxray.json").write_text(json.dumps({"min_window_s": 4.0}))
+    its = config(tmp_path, teacher=str(tmp_path), smallest_window_s=2)
+    with pytest.raises(ConfigError, match=r"smallest_window_s=2: expected at least 4,.*adapt_encoder=true"):
+        distil.smallest_window_s(its, tmp_path)
+    assert distil.smallest_window_s(its.model_copy(update={"adapt_encoder": True}), tmp_path) == 2
+    assert distil.smallest_window_s(its.model_copy(update={"smallest_window_s": 8.0}), tmp_path) == 8
+    assert distil.smallest_window_s(its.model_copy(update={"smallest_window_s": None}), tmp_path) == 4
+
+
+def test_a_teacher_that_says_nothing_of_windows_has_passed_30_s(tmp_path: Path) -> None:
+    assert distil.smallest_window_s(config(tmp_path), tmp_path) == 30
+    with pytest.raises(ConfigError, match="expected at least 30"):
+        distil.smallest_window_s(config(tmp_path, smallest_window_s=10), tmp_path)
+
+
+def test_the_teacher_hears_short_windows_only_where_it_passed_them(tmp_path: Path) -> None:
+    (tmp_path / "voxray.json").write_text(json.dumps({"min_window_s": 4.0}))
+    its = config(tmp_path)
+    assert distil._run_options(its, tmp_path, 4.0, tmp_path).teacher_short
+    assert not distil._run_options(its, tmp_path, 2.0, tmp_path).teacher_short
+
+
+def test_without_kd_no_teacher_is_in_memory(tmp_path: Path) -> None:
+    assert (
+        distil._run_options(config(tmp_path, kl_weight=0), builtin("model"), 30.0, tmp_path).teacher is None
+    )
+
+
+def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
+    teacher, start = builtin("model"), tmp_path / "start"
+    before, after = distil._write_student(config(tmp_path, decoder_layers=[1]), teacher, start)
+    source, student = load_file(teacher / "model.safetensors"), load_file(start / "model.safetensors")
+    layer = "model.decoder.layers.{}.fc1.weight"
+    assert before > after
+    assert student[layer.format(0)].equal(source[layer.format(1)].to(student[layer.format(0)].dtype))
+    assert layer.format(1) not in student
+
+
+def test_layers_that_the_teacher_lacks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="expected"):
+        distil._write_student(config(tmp_path, decoder_layers=[7]), builtin("model"), tmp_path / "start")
+
+
+def test_clearing_a_finished_run_leaves_what_is_not_its_own(tmp_path: Path) -> None:
+    for name in ("train", "model", "clips-train", "tensorboard"):
+        (tmp_path / name).mkdir()
+    for name in ("result.json", "progress.jsonl", "notes.txt"):
+        (tmp_path / name).touch()
+    distil.clear(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxray.audio import SAMPLE_RATE, encode
+from voxray.errors import ConfigError, CorpusError
+from voxray.recipes import finetune
+from voxray.recipes.finetune import FinetuneConfig
+
+
+def config(corpus: Path, **options: Any) -> FinetuneConfig:
+    return FinetuneConfig.model_validate({"corpus": str(corpus), "out": corpus / "out", **options})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model folder, as far as its windows are concerned: it passed 4 s."""
+    (tmp_path / "voxray.json").write_text(json.dumps({"min_window_s": 4.0}))
+    return tmp_path
+
+
+def test_a_decoder_alone_is_given_no_window_that_the_encoder_did_not_pass(model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"smallest_window_s=2: expected at least 4,.*add train=all"):
+        finetune._smallest_window_s(config(model, train="decoder", smallest_window_s=2), model)
+    assert finetune._smallest_window_s(config(model, train="decoder", smallest_window_s=6), model) == 6
+
+
+@pytest.mark.parametrize("part", ["encoder", "all"])
+def test_an_encoder_in_training_learns_shorter_windows(part: str, model: Path) -> None:
+    assert finetune._smallest_window_s(config(model, train=part, smallest_window_s=2), model) == 2
+    assert finetune._smallest_window_s(config(model, train=part), model) == 4
+
+
+@pytest.mark.parametrize(
+    ("part", "encoder", "decoder"),
+    [("encoder", False, True), ("decoder", True, False), ("all", False, False)],
+)
+def test_what_is_not_trained_is_frozen(part: str, encoder: bool, decoder: bool, tmp_path: Path) -> None:
+    objective = finetune._run_options(config(tmp_path, train=part), 4.0, tmp_path).loop.objective
+    assert (objective.freeze_encoder, objective.freeze_decoder) == (encoder, decoder)
+    assert (objective.ce_weight, objective.kl_weight) == (1.0, 0.0)
+
+
+def write_corpus(folder: Path, seconds: dict[str, float]) -> Path:
+    """A tone and a text for each split, `seconds` long."""
+    folder.mkdir()
+    for split, length_s in seconds.items():
+        tone = np.full(int(length_s * SAMPLE_RATE), 500, dtype=np.int16)
+        (folder / f"{split}.flac").write_bytes(encode(tone))
+        (folder / f"{split}.txt").write_text(f"words of {split}")
+        (folder / f"{split}_files.csv").write_text(f"uid,file_name\n{split},{split}.flac\n")
+    return folder
+
+
+def test_a_corpus_needs_no_test_split(tmp_path: Path) -> None:
+    its = config(write_corpus(tmp_path / "corpus", {"train": 1, "dev": 1}))
+    assert finetune._clips(its, "test") == ([], 0)
+    assert finetune._test_wer(its, [], 4.0, tmp_path) == {"wer_test_before": None, "wer_test": None}
+
+
+def test_a_corpus_needs_a_dev_split(tmp_path: Path) -> None:
+    its = config(write_corpus(tmp_path / "corpus", {"train": 1, "test": 1}))
+    with pytest.raises(CorpusError, match="expected clips in 'dev', and it has train 1, test 1"):
+        finetune.run(its)
+    assert not its.out.exists()
+
+
+def test_a_clip_over_30_s_cannot_be_trained_on(tmp_path: Path) -> None:
+    its = config(write_corpus(tmp_path / "corpus", {"train": 31, "dev": 1}))
+    with pytest.raises(CorpusError, match="expected at most 30 s, and this clip lasts 31"):
+        finetune._clips(its, "train")
+    assert [c.text for c in finetune._clips(its, "dev")[0]] == ["words of dev"]
