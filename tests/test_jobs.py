@@ -281,6 +281,18 @@ def test_an_out_that_is_taken_is_left_as_it_is(
     assert [f.name for f in places["taken"].iterdir()] == ["result.json"]
 
 
+@pytest.mark.parametrize("name", ["distil", "finetune"])
+def test_an_unfinished_run_of_other_options(
+    name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    places["out"].mkdir()
+    (places["out"] / "config.json").write_text("{}")
+    said = ended(name, "wer_threshold=null" if name == "distil" else "", places, capsys)
+    assert said.startswith(f"{places['out']}: expected the options of the unfinished run there, and ")
+    assert said.endswith(" is another; change out=, or add overwrite=true to start afresh.")
+    assert [f.name for f in places["out"].iterdir()] == ["config.json"]
+
+
 def test_the_unseen_speaker_stays_unseen(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     said = ended("bootstrap", "speakers=[george,nicolas]", places, capsys)
     assert said == "speakers: nicolas stays unheard, so that he can be an unseen speaker."

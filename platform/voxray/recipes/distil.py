@@ -1,5 +1,6 @@
 """A small student from a teacher and its labels: filter, choose layers, train with KD, judge, keep."""
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from voxray.config import Config
 from voxray.corpora.labelled import read_clips, read_table
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip, ClipStore, write_store
-from voxray.errors import ConfigError, TrainingError
+from voxray.errors import ConfigError, OutputError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, Utterance, pack
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
@@ -32,6 +33,9 @@ from voxray.whisper.checkpoint import load_model, parameters, save_model
 from voxray.whisper.ctranslate import min_window_s
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
+
+FREE = {"out", "overwrite", "workers", "threads", "evaluate_every", "patience"}
+"""Options of a training job that an unfinished run may go on without: no step depends on them."""
 
 
 class DistilConfig(Config):
@@ -76,16 +80,14 @@ class DistilConfig(Config):
 def run(config: DistilConfig) -> dict[str, Any]:
     """Distil; the student stands in `out/model`. What the JSON line says, WER in per cent on the dev clips.
 
-    The same `out` goes on where a killed run stopped. Raises TrainingError where the filter leaves nothing,
-    ConfigError where a frozen encoder would be given windows that it never passed.
+    The same `out` goes on where a killed run stopped (`prepared`). Raises TrainingError where the filter
+    leaves nothing, ConfigError where a frozen encoder would be given windows that it never passed.
     """
     teacher = hf_folder(config.teacher)
     smallest_s = smallest_window_s(config, teacher)
     table = read_table(config.labelled)
     kept = _kept_ids(table, config)
-    out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
-    if (out / "result.json").exists():
-        clear(out)
+    out = prepared(config, config.out, overwrite=config.overwrite)
     options = _run_options(config, teacher, smallest_s, out)
     _write_stores(config, table, kept, options)
     sizes = _write_student(config, teacher, options.start)
@@ -106,12 +108,32 @@ def run(config: DistilConfig) -> dict[str, Any]:
     }
 
 
+def prepared(config: Config, out: Path, *, overwrite: bool) -> Path:
+    """`out`, ready; an unfinished run there stays and goes on, where its options are those of `config`.
+
+    Raises OutputError where they are others, or the run is finished: `overwrite` clears either.
+    """
+    out = job.prepare_out(out, overwrite=overwrite, resume=True)
+    file, options = out / "config.json", config.model_dump(mode="json", exclude=FREE)
+    before = json.loads(file.read_text()) if file.exists() else options
+    others = sorted(key for key in {*before, *options} if before.get(key) != options.get(key))
+    if others and not overwrite:
+        raise OutputError(
+            f"{out}: expected the options of the unfinished run there, and {others[0]} is another; "
+            "change out=, or add overwrite=true to start afresh."
+        )
+    if others or (out / "result.json").exists():
+        clear(out)
+    file.write_text(json.dumps(options) + "\n")
+    return out
+
+
 def clear(out: Path) -> None:
-    """Remove a finished run, so that another starts afresh; its result last."""
+    """Remove a run, so that another starts afresh; its result and what it was bound to last."""
     for name in ("train", "model", "clips-train", "clips-dev", "start", "tensorboard", "judged"):
         shutil.rmtree(out / name, ignore_errors=True)
-    (out / "progress.jsonl").unlink(missing_ok=True)
-    (out / "result.json").unlink(missing_ok=True)
+    for name in ("progress.jsonl", "result.json", "config.json"):
+        (out / name).unlink(missing_ok=True)
 
 
 def smallest_window_s(config: DistilConfig, teacher: Path) -> float:

@@ -6,14 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from voxray import job
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
 from voxray.config import Config
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
-from voxray.recipes.distil import clear
+from voxray.recipes.distil import prepared
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
 from voxray.text import NormaliserName
 from voxray.training.augment import AugmentOptions
@@ -76,9 +75,7 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
             raise CorpusError(
                 f"{config.corpus}: expected clips with texts in the split {split!r}, and there are none."
             )
-    out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
-    if (out / "result.json").exists():
-        clear(out)
+    out = prepared(config, config.out, overwrite=config.overwrite)
     options = _run_options(config, smallest_s, out)
     for split, place in (("train", options.train[0]), ("dev", options.dev)):
         if place and not place.exists():

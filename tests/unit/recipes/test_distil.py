@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from voxray.corpora.labelled import read_table
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import ClipStore
-from voxray.errors import ConfigError, ModelError, TrainingError
+from voxray.errors import ConfigError, ModelError, OutputError, TrainingError
 from voxray.recipes import distil
 from voxray.recipes.distil import DistilConfig
 from voxray.whisper.models import builtin
@@ -157,3 +157,25 @@ def test_clearing_a_finished_run_leaves_what_is_not_its_own(tmp_path: Path) -> N
         (tmp_path / name).touch()
     distil.clear(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_unfinished_run_goes_on_with_the_same_options(tmp_path: Path) -> None:
+    its = config(tmp_path / "labels")
+    checkpoint = distil.prepared(its, its.out, overwrite=False) / "train"
+    checkpoint.mkdir()
+    again = its.model_copy(update={"workers": 2, "evaluate_every": 7, "overwrite": True})
+    assert distil.prepared(again, its.out, overwrite=True) == its.out
+    assert checkpoint.exists()
+
+
+def test_an_unfinished_run_with_other_options_is_not_gone_on_with(tmp_path: Path) -> None:
+    its = config(tmp_path / "labels")
+    checkpoint = distil.prepared(its, its.out, overwrite=False) / "train"
+    checkpoint.mkdir()
+    other = its.model_copy(update={"wer_threshold": 20.0})
+    with pytest.raises(OutputError, match="and wer_threshold is another; change out=, or add overwrite=true"):
+        distil.prepared(other, its.out, overwrite=False)
+    assert checkpoint.exists()
+    distil.prepared(other, its.out, overwrite=True)
+    assert not checkpoint.exists()
+    distil.prepared(other, its.out, overwrite=False)  # now these are its options
