@@ -132,8 +132,7 @@ class Agreement:
         while count > len(self.committed) and not key(words[count - 1].text):
             count -= 1
         if count > len(self.committed):
-            surfaces = self.surfaces(words[:count])
-            self._commit([*surfaces[:-1], bare(surfaces[-1])])
+            self._commit(self.surfaces(words[:count]))
 
     def surfaces(self, words: Sequence[HeardWord]) -> list[str]:
         """The segment's words as text: the committed ones, then those of `words` that follow them."""
@@ -142,6 +141,10 @@ class Agreement:
         if 0 < known <= len(words):
             texts[known - 1] += self._closing(words[known - 1].text)
         return texts
+
+    def aligned(self, words: tuple[HeardWord, ...]) -> tuple[HeardWord, ...]:
+        """`words` with the committed ones as they were committed, in the place of what was heard there."""
+        return tuple(replace(w, text=t) for w, t in zip(words, self.surfaces(words), strict=False))
 
     def unstable(self, words: Sequence[HeardWord]) -> str:
         """What follows the committed text in `words`; `stable + unstable` is the text."""

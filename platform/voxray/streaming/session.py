@@ -95,7 +95,7 @@ class Session:
     def receive_hypothesis(self, request: int, hypothesis: Hypothesis, now_s: float) -> None:
         """The answer to a request; one that came too late is ignored."""
         asked, front = self._requests.answered(request), self._front
-        if asked and front and asked.segment == front.segment:
+        if asked and front:
             self._requests.pace.answered(now_s - asked.asked_s)
             self._hear(front, asked, hypothesis)
         self._advance(now_s)
@@ -263,13 +263,14 @@ class Session:
         if fit is Fit.MISFIT or verdict in (Verdict.LOOP, Verdict.SILENCE):
             u.best = () if request.settings is Settings.FALLBACK else u.best
             return
-        u.best = words
-        self._requests.keep_language(u, request, hypothesis.language)
         if fit is Fit.INSIDE:
             u.agreement.shorten()
-            u.agreement.previous = words
+        u.best = u.agreement.aligned(words)
+        self._requests.keep_language(u, request, hypothesis.language)
+        if fit is Fit.INSIDE:
+            u.agreement.previous = u.best
         elif not u.ended:
-            self._commit(u, request, words)
+            self._commit(u, request, u.best)
 
     def _commit(self, u: Utterance, request: DecodeRequest, words: tuple[HeardWord, ...]) -> None:
         """Words that are committed are shown, and cut off where the utterance has grown long."""
@@ -287,7 +288,7 @@ class Session:
         length_s, margin_s = seconds(end - u.start), self.options.cut_margin_s
         count = max(ended_before(u.best, length_s - margin_s), len(u.agreement.committed))
         cut = cut_after(u.best, count, length_s, margin_s)
-        if cut is None or u.agreement.fit(u.best) is Fit.MISFIT:
+        if cut is None:
             self._cut(u, end, len(u.best), end)
         else:
             self._cut(u, u.start + cut, count, end)

@@ -86,10 +86,7 @@ class Telling:
 
 def final_surfaces(agreement: Agreement, words: tuple[HeardWord, ...]) -> list[str]:
     """The words of a final: all committed ones, and what follows them in `words`, if it begins with them."""
-    fit = agreement.fit(words)
-    if fit is Fit.INSIDE:
-        agreement.shorten()
-    return agreement.surfaces(() if fit is Fit.MISFIT else words)
+    return agreement.surfaces(() if agreement.fit(words) is Fit.MISFIT else words)
 
 
 def timed(

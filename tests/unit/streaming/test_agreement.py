@@ -114,9 +114,13 @@ def test_half_a_word_that_the_client_has_seen_stays_and_is_not_forced_until_anot
     assert agreement.stable == "one six"
     assert agreement.prefix == " one"
 
+    assert agreement.fit(heard("one")) is Fit.WHOLE
+    assert agreement.fit(heard("one sixteen kids")) is Fit.WHOLE
+    assert agreement.fit(heard("two sixteen kids")) is Fit.MISFIT
     agreement.hear(heard("one sixteen kids"), 10.0)
     assert agreement.stable == "one six"
     assert agreement.unstable(heard("one sixteen kids")) == " kids"
+    assert "".join(w.text for w in agreement.aligned(heard("one sixteen kids"))) == " one six kids"
 
     agreement.hear(heard("one sixteen kids came"), 10.0)
     assert agreement.stable == "one six kids"

@@ -72,6 +72,15 @@ def test_speech_after_a_flush_is_not_given_to_two_utterances() -> None:
     assert marks([0.9] * 2, endpointer) == [Onset(4 * FRAME + 100, 4 * FRAME + 100)]
 
 
+def test_frames_before_a_flush_that_are_judged_after_it_are_left_out() -> None:
+    endpointer = Endpointer()
+    marks([0.9] * 4, endpointer)
+    endpointer.flush(6 * FRAME)
+
+    assert marks([0.9, 0.9], endpointer) == []
+    assert marks([0.9], endpointer) == [Onset(6 * FRAME, 6 * FRAME)]
+
+
 @given(PROBABILITIES, st.sampled_from([300, 600, 2000]), st.sets(st.integers(0, 300)))
 def test_no_sample_belongs_to_two_utterances(
     probabilities: list[float], endpoint_ms: int, flushes: set[int]

@@ -248,6 +248,68 @@ def test_a_final_decoded_before_words_were_committed_is_asked_for_again() -> Non
     ]
 
 
+def test_an_answer_older_than_one_that_came_is_ignored() -> None:
+    session, engine = Session(), ScriptedEngine(LINE)
+    heard(session, LINE, 1.5)
+    [first] = session.requests_to_run()
+    session.receive_audio(LINE.pcm()[first.end : first.end + 8704], [0.9] * 17, 2.0)
+    [second] = session.requests_to_run()
+    session.receive_hypothesis(second.id, engine(second), 2.1)
+    before = [e for e in session.events_to_send() if isinstance(e, Partial)]
+    session.receive_hypothesis(first.id, engine(first), 2.2)
+
+    assert [e.unstable for e in before] == ["turn on the"]
+    assert not [e for e in session.events_to_send() if isinstance(e, Partial)]
+
+
+def test_a_request_that_a_cut_made_void_is_not_run() -> None:
+    script = Script.of(" ".join(f"w{i}" for i in range(60)))
+    session, engine, at = Session(), ScriptedEngine(script), 0
+    finals, taken = list[Final](), list[DecodeRequest]()
+    while not finals:
+        for _ in range(2):  # the request of the first half second is taken, that of the second is not
+            session.receive_audio(
+                script.pcm()[at : at + 8704], script.speech()[at // 512 : at // 512 + 17], 0.0
+            )
+            taken = taken or session.requests_to_run()
+            at += 8704
+        for request in taken:
+            session.receive_hypothesis(request.id, engine(request), 0.0)
+        taken = []
+        finals = [e for e in session.events_to_send() if isinstance(e, Final)]
+
+    assert all(len(session.audio(r)) and r.segment == 1 for r in session.requests_to_run())
+
+
+def test_half_a_word_that_was_told_stays_and_what_follows_it_is_heard() -> None:
+    """The engine hears "six", then knows better: forced to begin with it, it goes on inside the word."""
+    script = Script.of("one sixteen kids came home early today")
+
+    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
+        early = request.end < 2.5 * 16_000
+        texts = [" six" if early and w.text == " sixteen" else w.text for w in said.words]
+        return replace(said, words=tuple(replace(w, text=t) for w, t in zip(said.words, texts, strict=True)))
+
+    rehearsal = played(script, engine=changed(script, change))
+
+    assert rehearsal.text == "one six kids came home early today"
+    prefixes = [r.prefix for r in rehearsal.requests]
+    assert " one six" in prefixes
+    assert prefixes[prefixes.index(" one six") + 1] == " one"
+
+
+def test_audio_does_not_pile_up_behind_a_fallback_that_never_comes() -> None:
+    session, engine = Session(), ScriptedEngine(LINE)
+    heard(session, LINE, LINE.length / 16_000)
+    [request] = session.requests_to_run()
+    session.receive_hypothesis(request.id, replace(engine(request), compression_ratio=9.0), 4.0)
+    assert [r.settings for r in session.requests_to_run()] == [Settings.FALLBACK]
+    while session.room >= 512:
+        session.receive_audio(np.zeros(512, dtype=np.int16), [0.0], 5.0)
+
+    assert session.held < 34 * 16_000
+
+
 def test_someone_who_never_pauses_is_cut_past_8_s_at_a_committed_word() -> None:
     script = Script.of(" ".join(f"w{i}" for i in range(120)))
     rehearsal = played(script)

@@ -1,0 +1,43 @@
+import pytest
+
+from voxray.streaming.agreement import Policy
+from voxray.streaming.events import HeardWord
+from voxray.streaming.utterance import cut_after, opened
+
+WORDS = (HeardWord(" a", 0.0, 0.5), HeardWord(" b", 0.5, 1.0), HeardWord(" c", 1.5, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("count", "length_s", "at_s"),
+    [
+        (1, 4.0, 0.5),
+        (2, 4.0, 1.25),
+        (3, 4.0, 2.0),
+        (2, 2.0, 1.0),
+        (2, 1.9, None),
+        (0, 4.0, None),
+        (4, 4.0, None),
+    ],
+)
+def test_cuts_between_two_words_and_a_second_before_the_end(
+    count: int, length_s: float, at_s: float | None
+) -> None:
+    assert cut_after(WORDS, count, length_s, 1.0) == (None if at_s is None else at_s * 16_000)
+
+
+def test_no_cut_where_a_word_has_no_times() -> None:
+    assert cut_after((HeardWord(" a"), *WORDS), 2, 9.0, 1.0) is None
+
+
+def test_what_is_left_after_a_cut_is_a_new_segment_with_times_of_its_own() -> None:
+    u = opened(1000, 2000, Policy.AGREEMENT)
+    u.segment, u.end_told, u.best, u.shown = 3, True, WORDS, ("a b", " c")
+    u.agreement.committed = [" a", " b"]
+
+    u.restart(1000 + 16_000, 2, 50_000)
+
+    assert (u.start, u.onset, u.decoded, u.asked) == (17_000, 17_000, 17_000, 50_000)
+    assert u.segment is None
+    assert (u.end_told, u.shown) == (False, ("", ""))
+    assert u.best == u.agreement.previous == (HeardWord(" c", 0.5, 1.0),)
+    assert u.agreement.stable == ""
