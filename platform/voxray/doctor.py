@@ -37,7 +37,7 @@ BASE = (
     "pydantic",
 )
 EXTRAS = {
-    "train": ("torch", "transformers", "peft", "pyarrow", "datasets", "ray"),
+    "train": ("torch", "transformers", "pyarrow", "ray"),
     "serve": ("ray", "starlette"),
 }
 RAY_PARTS = {

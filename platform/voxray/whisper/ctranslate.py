@@ -12,9 +12,8 @@ from faster_whisper.feature_extractor import FeatureExtractor
 
 from voxray.audio import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
 from voxray.errors import AudioError, ModelError
-from voxray.text import compression_ratio
 from voxray.transcript import Word
-from voxray.whisper.engines import DecodingOptions, Hypothesis, split_segments
+from voxray.whisper.engines import DecodingOptions, Hypothesis, hypothesis
 from voxray.whisper.tokens import Tokens
 
 WINDOWS_S = (2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
@@ -115,30 +114,17 @@ class CTranslate2Engine:
         ids = [[t for t in r.sequences_ids[0] if t != self.tokens.end] for r in results]
         words = self._align(encoded, clips, spoken, ids, options) if options.words else [()] * len(clips)
         return [
-            self._hypothesis(clip, lang, tokens, avg_logprob(result, options), result, spans)
-            for clip, lang, tokens, result, spans in zip(clips, spoken, ids, results, words, strict=True)
+            hypothesis(
+                self.tokens,
+                row,
+                clip,
+                language,
+                avg_logprob=avg_logprob(result, options),
+                no_speech_prob=float(result.no_speech_prob),
+                words=spans,
+            )
+            for clip, language, row, result, spans in zip(clips, spoken, ids, results, words, strict=True)
         ]
-
-    def _hypothesis(
-        self,
-        clip: Pcm,
-        language: str,
-        ids: list[int],
-        logprob: float,
-        result: Any,
-        words: tuple[Word, ...],
-    ) -> Hypothesis:
-        text = self.tokens.decode(ids).strip()
-        return Hypothesis(
-            text=text,
-            language=language,
-            tokens=tuple(ids),
-            segments=split_segments(self.tokens, ids, duration_s(clip)),
-            words=words,
-            avg_logprob=logprob,
-            no_speech_prob=float(result.no_speech_prob),
-            compression_ratio=compression_ratio(text),
-        )
 
     def _languages(self, encoded: Any, forced: str | None, own: Sequence[str | None]) -> list[str]:
         if not self.tokens.multilingual:

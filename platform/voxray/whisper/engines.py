@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from voxray.audio import Pcm
+from voxray.audio import Pcm, duration_s
 from voxray.config import Config
+from voxray.text import compression_ratio
 from voxray.transcript import Segment, Word
 from voxray.whisper.tokens import Tokens
 
@@ -55,6 +56,30 @@ class Engine(Protocol):
         `languages` are the clips' own, used where `options.language` is None.
         """
         ...
+
+
+def hypothesis(
+    tokens: Tokens,
+    ids: Sequence[int],
+    clip: Pcm,
+    language: str,
+    *,
+    avg_logprob: float,
+    no_speech_prob: float | None,
+    words: tuple[Word, ...] = (),
+) -> Hypothesis:
+    """What an engine that decoded `ids` (without prompt and end-of-text) heard in `clip`."""
+    text = tokens.decode(ids).strip()
+    return Hypothesis(
+        text=text,
+        language=language,
+        tokens=tuple(ids),
+        segments=split_segments(tokens, ids, duration_s(clip)),
+        words=words,
+        avg_logprob=avg_logprob,
+        no_speech_prob=no_speech_prob,
+        compression_ratio=compression_ratio(text),
+    )
 
 
 def split_segments(tokens: Tokens, ids: Sequence[int], duration_s: float) -> tuple[Segment, ...]:

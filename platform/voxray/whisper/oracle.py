@@ -16,13 +16,12 @@ from transformers.generation.logits_process import LogitsProcessorList, WhisperT
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
-from voxray.audio import HOP_LENGTH, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
-from voxray.text import compression_ratio
+from voxray.audio import HOP_LENGTH, SAMPLE_RATE, WINDOW_S, Pcm, to_float
 from voxray.transcript import Word
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import batches, word_times
 from voxray.whisper.encoder import encode
-from voxray.whisper.engines import DecodingOptions, Hypothesis, split_segments
+from voxray.whisper.engines import DecodingOptions, Hypothesis, hypothesis
 from voxray.whisper.features import log_mel
 from voxray.whisper.tokens import Tokens
 
@@ -73,8 +72,8 @@ class TransformersEngine:
         ids = [[t for t in row if t != self.tokens.end] for row, _ in rows]
         words = self._words(states, clips, spoken, ids, options) if options.words else [()] * len(clips)
         return [
-            self._hypothesis(clip, lang, row, avg, silent, spans)
-            for clip, lang, row, (_, avg), silent, spans in zip(
+            hypothesis(self.tokens, row, clip, language, avg_logprob=avg, no_speech_prob=silent, words=spans)
+            for clip, language, row, (_, avg), silent, spans in zip(
                 clips, spoken, ids, rows, no_speech, words, strict=True
             )
         ]
@@ -164,27 +163,6 @@ class TransformersEngine:
             found = align(self.model, states[i : i + 1], prompt, text, self.tokens.end, frames)
             spans.append(word_times(self.tokens, text, found) if text else ())
         return spans
-
-    def _hypothesis(
-        self,
-        clip: Pcm,
-        language: str,
-        ids: list[int],
-        avg_logprob: float,
-        no_speech_prob: float,
-        words: tuple[Word, ...],
-    ) -> Hypothesis:
-        text = self.tokens.decode(ids).strip()
-        return Hypothesis(
-            text=text,
-            language=language,
-            tokens=tuple(ids),
-            segments=split_segments(self.tokens, ids, duration_s(clip)),
-            words=words,
-            avg_logprob=avg_logprob,
-            no_speech_prob=no_speech_prob,
-            compression_ratio=compression_ratio(text),
-        )
 
 
 @dataclass(frozen=True, slots=True)
