@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
@@ -42,11 +43,11 @@ class DemoConfig(Config):
     """The demo. The defaults are what `make demo` runs."""
 
     out: Path = Path("runs/demo")
-    max_steps: int = 300
-    learning_rate: float = 1e-3
-    wer_threshold: float = 30.0
-    decoder_layers: int = 1
-    timing_clips: int = 20
+    max_steps: int = Field(default=500, ge=3)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    wer_threshold: float = Field(default=20.0, gt=0)
+    decoder_layers: int = Field(default=1, ge=1, le=2)
+    timing_clips: int = Field(default=40, ge=1, le=40)
     overwrite: bool = True
 
 
@@ -99,12 +100,13 @@ def _student(config: DemoConfig, out: Path) -> distil.DistilConfig:
         out=out / "student",
         decoder_layers=config.decoder_layers,
         wer_threshold=config.wer_threshold,
+        ce_weight=0.2,
         max_steps=config.max_steps,
         learning_rate=config.learning_rate,
         evaluate_every=max(1, config.max_steps // 3),
         ema_decay=0.99,
-        plan=PlanOptions(batch_s=60.0, full_share=0.0, speed_share=0.3),
-        labels=LabelOptions(timestamp_probability=0.2),
+        plan=PlanOptions(batch_s=60.0, full_share=0.0, cut_share=0.3, speed_share=0.5),
+        labels=LabelOptions(timestamp_probability=0.1),
         augment=AugmentOptions(noise=0.3, gain_db=6.0),
     )
 

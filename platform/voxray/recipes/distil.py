@@ -1,49 +1,36 @@
 """A small student from a teacher and its labels: filter, choose layers, train with KD, judge, keep."""
 
-import json
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
-from voxray import job
 from voxray.cluster import cluster
-from voxray.config import Config
 from voxray.corpora.labelled import read_clips, read_table
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip, ClipStore, write_store
-from voxray.errors import ConfigError, OutputError, TrainingError
+from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, Utterance, pack
+from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
-from voxray.text import NormaliserName
-from voxray.training.augment import AugmentOptions
-from voxray.training.collate import LabelOptions
 from voxray.training.evaluation import Judge
-from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions
-from voxray.training.plan import PlanOptions
 from voxray.training.run import RunOptions
-from voxray.training.schedule import Schedule
 from voxray.whisper.checkpoint import load_model, parameters, save_model
 from voxray.whisper.ctranslate import min_window_s
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
 
-FREE = {"out", "overwrite", "workers", "threads", "evaluate_every", "patience"}
-"""Options of a training job that an unfinished run may go on without: no step depends on them."""
 
-
-class DistilConfig(Config):
+class DistilConfig(LearningConfig):
     """What to distil from what, and how. Defaults follow Distil-Whisper where it says something."""
 
     labelled: Path  # the `out` of pseudo_label
     teacher: str = "builtin"
-    out: Path
     student: str | None = None  # start from this model instead of the teacher's layers
     decoder_layers: int | tuple[int, ...] = 2  # a count, maximally spaced, or indices
     encoder_layers: int | tuple[int, ...] | None = None  # null keeps all
@@ -53,28 +40,8 @@ class DistilConfig(Config):
     ce_weight: float = Field(default=0.8, ge=0)
     temperature: float = Field(default=2.0, gt=0)
     adapt_encoder: bool = False  # train it too, so that it learns short windows
-    smallest_window_s: float | None = None  # null: the smallest that the teacher passed
     pack: bool = False  # join clips of one speaker to 30 s before training
-    max_steps: int = Field(default=1000, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    schedule: Schedule = "linear"
-    warmup_share: float = Field(default=0.05, ge=0, lt=1)
-    accumulate: int = Field(default=1, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    gradient_checkpointing: bool = False
-    ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    plan: PlanOptions = PlanOptions()
-    labels: LabelOptions = LabelOptions()
-    augment: AugmentOptions = AugmentOptions()
-    time_masks: int = 0
-    frequency_masks: int = 0
-    normaliser: NormaliserName = "auto"
-    evaluate_every: int = Field(default=200, ge=1)
-    patience: int = Field(default=0, ge=0)
     max_dev_clips: int = Field(default=200, ge=1)
-    workers: int = Field(default=1, ge=1)
-    threads: int = Field(default=0, ge=0)
-    overwrite: bool = False
 
 
 def run(config: DistilConfig) -> dict[str, Any]:
@@ -87,8 +54,8 @@ def run(config: DistilConfig) -> dict[str, Any]:
     smallest_s = smallest_window_s(config, teacher)
     table = read_table(config.labelled)
     kept = _kept_ids(table, config)
-    out = prepared(config, config.out, overwrite=config.overwrite)
-    options = _run_options(config, teacher, smallest_s, out)
+    out = prepared(config)
+    options = _run_options(config, teacher, smallest_s)
     _write_stores(config, table, kept, options)
     sizes = _write_student(config, teacher, options.start)
     with cluster():
@@ -106,34 +73,6 @@ def run(config: DistilConfig) -> dict[str, Any]:
         "samples_per_s": samples_per_s(out),
         "model": str(out / "model"),
     }
-
-
-def prepared(config: Config, out: Path, *, overwrite: bool) -> Path:
-    """`out`, ready; an unfinished run there stays and goes on, where its options are those of `config`.
-
-    Raises OutputError where they are others, or the run is finished: `overwrite` clears either.
-    """
-    out = job.prepare_out(out, overwrite=overwrite, resume=True)
-    file, options = out / "config.json", config.model_dump(mode="json", exclude=FREE)
-    before = json.loads(file.read_text()) if file.exists() else options
-    others = sorted(key for key in {*before, *options} if before.get(key) != options.get(key))
-    if others and not overwrite:
-        raise OutputError(
-            f"{out}: expected the options of the unfinished run there, and {others[0]} is another; "
-            "change out=, or add overwrite=true to start afresh."
-        )
-    if others or (out / "result.json").exists():
-        clear(out)
-    file.write_text(json.dumps(options) + "\n")
-    return out
-
-
-def clear(out: Path) -> None:
-    """Remove a run, so that another starts afresh; its result and what it was bound to last."""
-    for name in ("train", "model", "clips-train", "clips-dev", "start", "tensorboard", "judged"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("progress.jsonl", "result.json", "config.json"):
-        (out / name).unlink(missing_ok=True)
 
 
 def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
@@ -174,44 +113,18 @@ def _ids_in(table: pa.Table, split: str) -> list[str]:
     return [i for i, its in zip(ids, splits, strict=True) if its == split]
 
 
-def _run_options(config: DistilConfig, teacher: Path, smallest_s: float, out: Path) -> RunOptions:
-    return RunOptions(
-        out=out.resolve(),
-        start=(out / "start").resolve(),
-        teacher=teacher.resolve() if config.kl_weight else None,
-        train=((out / "clips-train").resolve(),),
-        dev=(out / "clips-dev").resolve(),
-        teacher_short=smallest_s >= min_window_s(teacher),
-        normaliser=config.normaliser,
-        evaluate_every=config.evaluate_every,
-        patience=config.patience,
-        threads=config.threads,
-        loop=LoopOptions(
-            max_steps=config.max_steps,
-            learning_rate=config.learning_rate,
-            schedule=config.schedule,
-            warmup_share=config.warmup_share,
-            accumulate=config.accumulate,
-            precision=config.precision,
-            gradient_checkpointing=config.gradient_checkpointing,
-            ema_decay=config.ema_decay,
-            plan=config.plan,
-            labels=config.labels.model_copy(update={"smallest_window_s": smallest_s}),
-            augment=config.augment,
-            objective=_objective(config),
-        ),
-    )
-
-
-def _objective(config: DistilConfig) -> ObjectiveOptions:
-    return ObjectiveOptions(
+def _run_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
+    objective = ObjectiveOptions(
         ce_weight=config.ce_weight,
         kl_weight=config.kl_weight,
         temperature=config.temperature,
         freeze_encoder=not config.adapt_encoder,
-        time_masks=config.time_masks,
-        frequency_masks=config.frequency_masks,
     )
+    taught = {
+        "teacher": teacher.resolve() if config.kl_weight else None,
+        "teacher_short": smallest_s >= min_window_s(teacher),
+    }
+    return run_options(config, objective, smallest_s).model_copy(update=taught)
 
 
 def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], options: RunOptions) -> None:

@@ -8,19 +8,14 @@ from pydantic import Field
 
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
-from voxray.config import Config
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
-from voxray.recipes.distil import prepared
+from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
-from voxray.text import NormaliserName
-from voxray.training.augment import AugmentOptions
 from voxray.training.collate import LabelOptions
 from voxray.training.evaluation import Judge
-from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions
-from voxray.training.plan import PlanOptions
 from voxray.training.run import RunOptions
 from voxray.training.schedule import Schedule
 from voxray.whisper.checkpoint import load_model, parameters, save_model
@@ -31,34 +26,22 @@ from voxray.whisper.models import ctranslate2_folder, hf_folder
 Part = Literal["encoder", "decoder", "all"]
 
 
-class FinetuneConfig(Config):
+class FinetuneConfig(LearningConfig):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
     corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts
     model: str = "builtin"
-    out: Path
     train: Part = "encoder"
     language: str = "en"  # of clips that name none
-    smallest_window_s: float | None = None  # null: the smallest that the model passed
     max_steps: int = Field(default=400, ge=1)
     learning_rate: float = Field(default=1e-5, gt=0)
     schedule: Schedule = "polynomial"
     floor: float = Field(default=0.1, ge=0, le=1)
-    warmup_share: float = Field(default=0.05, ge=0, lt=1)
-    accumulate: int = Field(default=1, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    plan: PlanOptions = PlanOptions()
     labels: LabelOptions = LabelOptions(timestamp_probability=0.2)
-    augment: AugmentOptions = AugmentOptions()
-    time_masks: int = 1
-    frequency_masks: int = 1
-    normaliser: NormaliserName = "auto"
+    time_masks: int = Field(default=1, ge=0)
+    frequency_masks: int = Field(default=1, ge=0)
     evaluate_every: int = Field(default=25, ge=1)
     patience: int = Field(default=6, ge=0)
-    workers: int = Field(default=1, ge=1)
-    threads: int = Field(default=0, ge=0)
-    overwrite: bool = False
 
 
 def run(config: FinetuneConfig) -> dict[str, Any]:
@@ -75,8 +58,8 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
             raise CorpusError(
                 f"{config.corpus}: expected clips with texts in the split {split!r}, and there are none."
             )
-    out = prepared(config, config.out, overwrite=config.overwrite)
-    options = _run_options(config, smallest_s, out)
+    out = prepared(config)
+    options = _run_options(config, smallest_s)
     for split, place in (("train", options.train[0]), ("dev", options.dev)):
         if place and not place.exists():
             write_store(place, splits[split][0])
@@ -122,38 +105,14 @@ def _clips(config: FinetuneConfig, split: str) -> tuple[list[Clip], int]:
     return clips, len(rejected)
 
 
-def _run_options(config: FinetuneConfig, smallest_s: float, out: Path) -> RunOptions:
-    return RunOptions(
-        out=out.resolve(),
-        start=(out / "start").resolve(),
-        train=((out / "clips-train").resolve(),),
-        dev=(out / "clips-dev").resolve(),
-        normaliser=config.normaliser,
-        evaluate_every=config.evaluate_every,
-        patience=config.patience,
-        threads=config.threads,
-        loop=LoopOptions(
-            max_steps=config.max_steps,
-            learning_rate=config.learning_rate,
-            schedule=config.schedule,
-            floor=config.floor,
-            warmup_share=config.warmup_share,
-            accumulate=config.accumulate,
-            precision=config.precision,
-            ema_decay=config.ema_decay,
-            plan=config.plan,
-            labels=config.labels.model_copy(update={"smallest_window_s": smallest_s}),
-            augment=config.augment,
-            objective=ObjectiveOptions(
-                ce_weight=1.0,
-                kl_weight=0.0,
-                freeze_encoder=config.train == "decoder",
-                freeze_decoder=config.train == "encoder",
-                time_masks=config.time_masks,
-                frequency_masks=config.frequency_masks,
-            ),
-        ),
+def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:
+    objective = ObjectiveOptions(
+        ce_weight=1.0,
+        kl_weight=0.0,
+        freeze_encoder=config.train == "decoder",
+        freeze_decoder=config.train == "encoder",
     )
+    return run_options(config, objective, smallest_s)
 
 
 def _test_wer(

@@ -24,7 +24,6 @@ class LabelOptions(Config):
     """What the decoder is taught (training.md, 5)."""
 
     timestamp_probability: float = 0.5
-    previous_text_probability: float = 0.0  # needs clips of one recording in order; joined windows have them
     smallest_window_s: float = 2.0  # 30: every window is padded in full, as stock Whisper hears it
 
 

@@ -10,7 +10,7 @@ from voxray.corpora.labelled import read_table
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import ClipStore
 from voxray.errors import ConfigError, ModelError, OutputError, TrainingError
-from voxray.recipes import distil
+from voxray.recipes import distil, learning
 from voxray.recipes.distil import DistilConfig
 from voxray.whisper.models import builtin
 
@@ -89,7 +89,7 @@ def test_dev_clips_are_judged_by_their_reference_and_train_clips_say_their_label
         {"a": {}, "b": {"split": "dev"}, "c": {"split": "dev", "text": None, "reference_length": None}}
     )
     its = config(labels)
-    options = distil._run_options(its, builtin("model"), 30.0, its.out)
+    options = distil._run_options(its, builtin("model"), 30.0)
     distil._write_stores(its, read_table(labels), kept(its), options)
     assert options.dev is not None
     assert [c.text for c in ClipStore(options.train)] == ["label of a"]
@@ -99,7 +99,7 @@ def test_dev_clips_are_judged_by_their_reference_and_train_clips_say_their_label
 def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: WriteLabels) -> None:
     name = next(n for n in map(str, range(100)) if split_of(n) != "dev")
     its = config(write_labels({name: {}}))
-    options = distil._run_options(its, builtin("model"), 30.0, its.out)
+    options = distil._run_options(its, builtin("model"), 30.0)
     distil._write_stores(its, read_table(its.labelled), kept(its), options)
     assert options.dev is not None
     assert list(ClipStore([options.dev])) == []
@@ -125,14 +125,12 @@ def test_a_teacher_that_says_nothing_of_windows_has_passed_30_s(tmp_path: Path) 
 def test_the_teacher_hears_short_windows_only_where_it_passed_them(tmp_path: Path) -> None:
     (tmp_path / "voxray.json").write_text(json.dumps({"min_window_s": 4.0}))
     its = config(tmp_path)
-    assert distil._run_options(its, tmp_path, 4.0, tmp_path).teacher_short
-    assert not distil._run_options(its, tmp_path, 2.0, tmp_path).teacher_short
+    assert distil._run_options(its, tmp_path, 4.0).teacher_short
+    assert not distil._run_options(its, tmp_path, 2.0).teacher_short
 
 
 def test_without_kd_no_teacher_is_in_memory(tmp_path: Path) -> None:
-    assert (
-        distil._run_options(config(tmp_path, kl_weight=0), builtin("model"), 30.0, tmp_path).teacher is None
-    )
+    assert distil._run_options(config(tmp_path, kl_weight=0), builtin("model"), 30.0).teacher is None
 
 
 def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
@@ -155,27 +153,27 @@ def test_clearing_a_finished_run_leaves_what_is_not_its_own(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
     for name in ("result.json", "progress.jsonl", "notes.txt"):
         (tmp_path / name).touch()
-    distil.clear(tmp_path)
+    learning.clear(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_an_unfinished_run_goes_on_with_the_same_options(tmp_path: Path) -> None:
     its = config(tmp_path / "labels")
-    checkpoint = distil.prepared(its, its.out, overwrite=False) / "train"
+    checkpoint = learning.prepared(its) / "train"
     checkpoint.mkdir()
     again = its.model_copy(update={"workers": 2, "evaluate_every": 7, "overwrite": True})
-    assert distil.prepared(again, its.out, overwrite=True) == its.out
+    assert learning.prepared(again.model_copy(update={"overwrite": True})) == its.out
     assert checkpoint.exists()
 
 
 def test_an_unfinished_run_with_other_options_is_not_gone_on_with(tmp_path: Path) -> None:
     its = config(tmp_path / "labels")
-    checkpoint = distil.prepared(its, its.out, overwrite=False) / "train"
+    checkpoint = learning.prepared(its) / "train"
     checkpoint.mkdir()
     other = its.model_copy(update={"wer_threshold": 20.0})
     with pytest.raises(OutputError, match="and wer_threshold is another; change out=, or add overwrite=true"):
-        distil.prepared(other, its.out, overwrite=False)
+        learning.prepared(other)
     assert checkpoint.exists()
-    distil.prepared(other, its.out, overwrite=True)
+    learning.prepared(other.model_copy(update={"overwrite": True}))
     assert not checkpoint.exists()
-    distil.prepared(other, its.out, overwrite=False)  # now these are its options
+    learning.prepared(other)  # now these are its options
