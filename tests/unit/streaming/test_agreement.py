@@ -74,6 +74,7 @@ def test_punctuation_after_the_last_committed_word_waits_for_the_next() -> None:
 
 def test_a_word_of_punctuation_alone_is_not_the_last_committed() -> None:
     assert told("yes - please", "yes - please").stable == "yes"
+    assert told("yes - please", "yes - please", "yes - please do").stable == "yes - please"
 
 
 def test_stable_and_unstable_together_are_the_text() -> None:

@@ -262,6 +262,37 @@ def test_an_answer_older_than_one_that_came_is_ignored() -> None:
     assert not [e for e in session.events_to_send() if isinstance(e, Partial)]
 
 
+def test_an_answer_that_comes_after_its_segment_is_ignored() -> None:
+    session, engine = Session(), ScriptedEngine(LINE)
+    heard(session, LINE, 1.5)
+    [late] = session.requests_to_run()
+    session.finalize(1.5)
+    [final] = session.requests_to_run()
+    session.receive_hypothesis(final.id, engine(final), 1.6)
+    session.receive_audio(LINE.pcm()[:5120], [0.9] * 10, 2.0)
+    session.events_to_send()
+    session.receive_hypothesis(late.id, engine(late), 2.1)
+
+    assert not [e for e in session.events_to_send() if isinstance(e, Partial)]
+
+
+def test_an_answer_that_comes_after_a_cut_is_ignored() -> None:
+    script = Script.of(" ".join(f"w{i}" for i in range(60)))
+    session, engine, at = Session(), ScriptedEngine(script), 0
+    finals, asked = list[Final](), list[DecodeRequest]()
+    while not finals:
+        session.receive_audio(script.pcm()[at : at + 8704], script.speech()[at // 512 : at // 512 + 17], 0.0)
+        at += 8704
+        asked += session.requests_to_run()
+        for request in asked[-2:-1]:  # the one before the newest
+            session.receive_hypothesis(request.id, engine(request), 0.0)
+        finals = [e for e in session.events_to_send() if isinstance(e, Final)]
+    session.receive_hypothesis(asked[-1].id, engine(asked[-1]), 0.0)
+
+    assert asked[-1].segment == 0
+    assert not [e for e in session.events_to_send() if isinstance(e, Partial)]
+
+
 def test_a_request_that_a_cut_made_void_is_not_run() -> None:
     script = Script.of(" ".join(f"w{i}" for i in range(60)))
     session, engine, at = Session(), ScriptedEngine(script), 0
