@@ -30,7 +30,7 @@ from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray")]
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # cloudpickle's own
 # workers cannot import the tests
 
 KILLER, FAILING = 10_000, 20_000  # amplitudes that the scripted engine cannot stand

@@ -15,7 +15,7 @@ from voxray.transcript import Segment
 
 
 def item(**values: object) -> Item:
-    return Item(**{"id": "x", "source": "/x.wav", "split": "train", "recording": "x", **values})  # type: ignore[arg-type]
+    return Item(**{"id": "x", "source": "/x.wav", "split": "train", "recording": "x", **values})  # type: ignore[arg-type]  # the values are the fields'
 
 
 def ramp(seconds: float) -> Pcm:

@@ -64,7 +64,7 @@ def hypothesis(text: str, language: str = "en") -> Hypothesis:
 def piece(name: str, loudness: int, **values: object) -> Piece:
     audio = np.full(8_000, loudness, "<i2").tobytes()
     known = {"item": name, "parts": 1, "source": f"/{name}", "id": name, "audio": audio}
-    return Piece(**{**known, "split": "train", "recording": name, **values})  # type: ignore[arg-type]
+    return Piece(**{**known, "split": "train", "recording": name, **values})  # type: ignore[arg-type]  # the values are the fields'
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:

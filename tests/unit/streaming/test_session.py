@@ -154,7 +154,7 @@ def test_what_the_fallback_cannot_save_is_dropped_but_for_the_committed_words(
     bad: dict[str, object], text: str
 ) -> None:
     def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
-        return said if request.settings is Settings.PARTIAL else replace(said, **bad)  # type: ignore[arg-type]
+        return said if request.settings is Settings.PARTIAL else replace(said, **bad)  # type: ignore[arg-type]  # fields of Hypothesis
 
     rehearsal = played(engine=changed(LINE, change))
 

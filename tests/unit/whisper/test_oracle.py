@@ -7,11 +7,11 @@ import pytest
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ModelError
-from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.ctranslate import CTranslate2Engine, batches
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 from voxray.whisper.models import builtin
-from voxray.whisper.oracle import TransformersEngine, batches, default_heads, usable_heads
+from voxray.whisper.oracle import TransformersEngine, default_heads, usable_heads
 
 ENGLISH = DecodingOptions(language="en")
 
