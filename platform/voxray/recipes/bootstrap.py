@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 
 from voxray import job
-from voxray.audio import WINDOW_S, Pcm
+from voxray.audio import WINDOW_S
 from voxray.config import Config
 from voxray.corpora.recombined import recombined
 from voxray.corpora.sources import load_clips
@@ -29,6 +29,7 @@ from voxray.whisper.checkpoint import load_model, parameters, random_model, save
 from voxray.whisper.export import export
 from voxray.whisper.models import builtin, hf_folder
 
+CHECK_CLIPS = 60  # what the export is checked on
 NEVER_HEARD = "nicolas"  # the unseen speaker of later experiments
 
 
@@ -63,7 +64,7 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
         raise ConfigError(f"speakers: {NEVER_HEARD} stays unheard, so that he can be an unseen speaker.")
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     synthetic = config.cache / "synth"
-    write_corpus(synthetic / "train", config.hours, config.seed, round(config.hours))
+    write_corpus(synthetic / "train", config.hours, config.seed, max(1, round(config.hours)))
     known = _known(synthetic)
     train = [*sorted(synthetic.glob("train/shard-*[0-9]")), *_recorded(config)]
     weights = _first_weights(config)
@@ -72,7 +73,9 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
     shutil.rmtree(out / "model", ignore_errors=True)
     model = load_model(weights)
     save_model(model, out / "model", weights)
-    exported = export(out / "model", out / "model-int8", "int8", _check(known))
+    check = ClipStore([known])[:CHECK_CLIPS]
+    pcm, texts = [c.pcm for c in check], [c.text for c in check]
+    exported = export(out / "model", out / "model-int8", "int8", pcm, references=texts)
     shutil.copy(exported.path / "voxray.json", out / "model")
     held_out_corpus(synthetic)
     scores = score_all(out / "model-int8", synthetic, config.digits)
@@ -84,10 +87,6 @@ def _known(synthetic: Path) -> Path:
     if not folder.exists():
         known_dev(synthetic)
     return folder
-
-
-def _check(known: Path) -> list[Pcm]:
-    return [clip.pcm for clip in ClipStore([known])[:60]]
 
 
 def _recorded(config: BootstrapConfig) -> list[Path]:
