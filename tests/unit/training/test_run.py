@@ -14,6 +14,7 @@ from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import PlanOptions
 from voxray.training.run import Commit, Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model
+from voxray.whisper.ctranslate import min_window_s
 
 Folders = Callable[..., RunOptions]
 
@@ -191,6 +192,15 @@ def test_the_clips_of_a_dev_store_judge(options: RunOptions, clips: list[Clip], 
     assert run.best_wer < float("inf")
     assert commits.metrics[0]["wer"] >= run.best_wer
     assert not (options.out / "judged").exists()
+
+
+def test_the_kept_model_says_the_smallest_window_that_it_was_judged_on(
+    options: RunOptions, clips: list[Clip], tmp_path: Path
+) -> None:
+    labels = options.loop.labels.model_copy(update={"smallest_window_s": 4.0})
+    loop = options.loop.model_copy(update={"labels": labels})
+    train(options.model_copy(update={"loop": loop}), None, tmp_path / "kept")
+    assert min_window_s(options.out / "model") == 4.0
 
 
 def test_a_dev_store_without_clips_does_not_judge(
