@@ -118,7 +118,7 @@ class Run:
         part = self.options.out / "model.part"
         shutil.rmtree(part, ignore_errors=True)
         save_model(self.exported(), part, self.options.start)
-        # It was trained and judged on windows down to this one: without a word, its next user would take 30 s.
+        # Trained and judged on windows down to this one; without a word, its next user would take 30 s.
         smallest_s = self.options.loop.labels.smallest_window_s
         (part / "voxray.json").write_text(json.dumps({"min_window_s": smallest_s}))
         shutil.rmtree(self.options.out / "model", ignore_errors=True)
