@@ -26,7 +26,7 @@ class FilterOptions(Config):
     max_no_speech_prob: float | None = 0.6
     max_chars_per_s: float | None = 30.0
     max_repeated_ngrams: int | None = 0  # 5-grams that have occurred before
-    weight_sigma: float | None = None  # soft weight exp(-WER / sigma), WER as a fraction
+    weight_sigma: float | None = None  # of `weights`: exp(-WER / sigma); training does not weigh clips yet
 
 
 @dataclass(frozen=True, slots=True)
