@@ -26,15 +26,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "job": {"errors", "config"},
     "speech": {"errors", "audio"},
     "streaming": {"errors", "transcript", "text"},
-    "client": {"errors", "transcript", "text", "config"},
+    "wire": {"errors", "transcript", "config"},
+    "client": {"errors", "transcript", "text", "config", "wire"},
     "whisper": MODELS,
     "transcribe": MODELS,
     "corpora": MODELS,
     **{stage: MODELS | {"corpora"} for stage in STAGES},
-    "serving": MODELS | {"corpora", "streaming"},
+    "serving": MODELS | {"corpora", "streaming", "transcribe", "wire"},
     "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "transcribe"},
     "doctor": MODELS | {"transcribe"},
-    "cli": MODELS | {"transcribe", "doctor", "client", "streaming"},
+    "cli": MODELS | {"transcribe", "doctor", "client", "wire"},
 }
 """What each part of the package may import besides itself."""
 

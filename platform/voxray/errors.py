@@ -9,6 +9,8 @@
      ├── LabellingError    (RuntimeError)  labelling that rejected too much, or lost its engine
      ├── TrainingError     (RuntimeError)  training that cannot start or go on
      ├── OutputError       (OSError)       an output place that is taken, full or not writable
+     ├── WireError         (ValueError)    a message that the other side of a stream must not send
+     ├── ServiceError      (RuntimeError)  a server that cannot be reached, refuses, or gave up
      └── MissingDependency (ImportError)   an extra that is not installed
 
 Each message is one sentence or two: what was expected, what came, where, and what to do.
@@ -50,6 +52,14 @@ class TrainingError(VoxrayError, RuntimeError):
 
 class OutputError(VoxrayError, OSError):
     """An output place that is taken, full or not writable."""
+
+
+class WireError(VoxrayError, ValueError):
+    """A message that the other side of a stream must not send."""
+
+
+class ServiceError(VoxrayError, RuntimeError):
+    """A server that cannot be reached, refuses, or gave up."""
 
 
 class MissingDependency(VoxrayError, ImportError):

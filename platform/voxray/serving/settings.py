@@ -1,0 +1,76 @@
+"""What a deployment can be told: `args` in serve/config.yaml, `key=value` for `serve run`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from voxray.config import Config
+from voxray.streaming.agreement import Policy
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+class Limits(Config):
+    """What one client, one actor and the service may take."""
+
+    sessions: int = 1_000  # in all
+    sessions_per_actor: int = Field(default=64, ge=1, le=512)  # 1: an actor for each client
+    session_s: float = 4 * 3600.0
+    start_s: float = 30.0  # a connection that has said nothing is closed after this
+    idle_s: float = 300.0  # one that sends nothing more
+    kept_s: float = 60.0  # a session without a connection
+    undecoded_s: float = Field(
+        default=30.0, ge=15.0
+    )  # of audio per session, and as much again at the gateway
+    frame_bytes: int = 1 << 20
+    body_bytes: int = 100_000_000
+    decoded_s: float = 4 * 3600.0  # of one REST file
+    finalizes_per_s: float = 10.0
+    overspeed: float = 4.0  # times real time, beyond the credit
+
+
+class Access(Config):
+    """Who may connect. Keys are read from `keys_file`, one per line, or the environment's VOXRAY_API_KEYS."""
+
+    keys_file: Path | None = None
+    allow_anonymous: bool = False  # on hosts other than loopback without keys
+    allowed_hosts: tuple[str, ...] = LOOPBACK
+    allowed_origins: tuple[str, ...] = ()  # besides the page's own
+
+
+class Decoding(Config):
+    """How windows are decoded."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: str = "default"  # int8 on CPU, float16 on CUDA
+    threads: int = 0  # 0: the replica's CPUs
+    max_batch: int = Field(default=16, ge=1)
+    fill_ms: float = Field(default=20.0, ge=0)
+    policy: Policy = Policy.AGREEMENT
+    partial_every_s: float = Field(default=0.5, ge=0.1)
+
+
+class Replicas(Config):
+    """How many, and what each takes of the cluster."""
+
+    min: int = Field(default=1, ge=1)
+    max: int = Field(default=1, ge=1)
+    cpus: float = 1.0
+    gpus: float = 0.0
+    queue_delay_s: float = 0.2  # transcribers: more are started above this, fewer below a quarter of it
+
+
+class ServiceArgs(Config):
+    """The whole service. The defaults are this machine and the built-in model."""
+
+    model: str = "builtin"
+    models: tuple[str, ...] = ()  # other names that REST clients may ask for: they mean `model`
+    host: str = "127.0.0.1"  # where the proxy listens, for the check that strangers need a key
+    tick_ms: float = Field(default=50.0, ge=5)
+    gateway: Replicas = Replicas(cpus=0.5)
+    connections_per_gateway: int = Field(default=800, ge=1, le=900)
+    transcriber: Replicas = Replicas()
+    limits: Limits = Limits()
+    access: Access = Access()
+    decoding: Decoding = Decoding()

@@ -1,0 +1,258 @@
+"""The wire of `ws://host:8000/v1/stream`: what a client and the server may say to each other.
+
+Client: an optional `start`, then binary frames of audio, `finalize` and `stop` as JSON text. Server: one JSON
+object per text frame, told apart by `type`. Segments count from 0; times are seconds of audio from the
+session's start; bytes are audio bytes as the client sent them, the first of the session being byte 0.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from enum import IntEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from voxray.config import Config, parse
+from voxray.errors import ConfigError, WireError
+from voxray.transcript import Word
+
+PATH = "/v1/stream"
+SUBPROTOCOL = "voxray.v1"
+KEY_SUBPROTOCOL = "voxray.key."  # and the key in base64url, without padding
+MAX_FRAME_BYTES = 1 << 20
+NO_SEGMENT = -1  # `have_segment` of a client that has no final yet
+
+Encoding = Literal["pcm_s16le", "pcm_f32le", "container"]
+Task = Literal["transcribe", "translate"]
+WIDTHS: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4}
+
+
+class Close(IntEnum):
+    """Codes that the server closes with."""
+
+    NORMAL = 1000
+    NOT_AUDIO = 1003
+    BAD_MESSAGE = 1008
+    TOO_BIG = 1009
+    RESTART = 1012
+    FULL = 1013
+    NOT_ALLOWED = 4401
+    RESUMED_ELSEWHERE = 4409
+
+
+class Start(Config):
+    """The first message of a client, all of it optional: what audio comes, and what is wanted of it.
+
+    A client that resumes gives `session` and `resume_token` of `ready`, `have_segment` (the last final that
+    came) and `from_byte` (the first byte that it still has).
+    """
+
+    type: Literal["start"] = "start"
+    sample_rate: int = Field(default=16_000, ge=4_000, le=384_000)
+    encoding: Encoding = "pcm_s16le"
+    channels: int = Field(default=1, ge=1, le=32)
+    language: str | None = Field(default=None, max_length=16)
+    task: Task = "transcribe"
+    prompt: str = Field(default="", max_length=2_000)
+    hotwords: str = Field(default="", max_length=2_000)
+    words: bool = False
+    partials: bool = True
+    endpoint_ms: int = Field(default=600, ge=300, le=5_000)
+    api_key: str | None = Field(default=None, max_length=512, repr=False)
+    session: str | None = Field(default=None, max_length=64)
+    resume_token: str | None = Field(default=None, max_length=128, repr=False)
+    have_segment: int = Field(default=NO_SEGMENT, ge=NO_SEGMENT)
+    from_byte: int = Field(default=0, ge=0)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels; 1 for containers, which have none."""
+        return WIDTHS.get(self.encoding, 1) * (self.channels if self.encoding in WIDTHS else 1)
+
+    @property
+    def bytes_per_second(self) -> int | None:
+        """Of PCM in real time; None for containers, which tell only when they are decoded."""
+        return self.frame_bytes * self.sample_rate if self.encoding in WIDTHS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """Give the finals of all audio so far, and stay open; answered by one `finalized`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Give the finals of all audio, then `done`, then close."""
+
+
+ClientMessage = Start | Finalize | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Answers the first message. `received_bytes`: where the client goes on sending."""
+
+    session: str
+    resume_token: str
+    resumed: bool
+    received_bytes: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStart:
+    """Somebody begins to speak: a new segment."""
+
+    segment: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A segment so far: `stable` never changes and only grows, `unstable` is what follows it."""
+
+    segment: int
+    start_s: float
+    end_s: float
+    stable: str
+    unstable: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnd:
+    """The segment's speech ended; its final follows."""
+
+    segment: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """All of a segment; `text` begins with its last `stable`. `words` only where `start` asked for them."""
+
+    segment: int
+    start_s: float
+    end_s: float
+    text: str
+    language: str | None = None
+    words: tuple[Word, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Once a second. What is before `keep_from_byte` is never asked for again; `credit_bytes` may be sent."""
+
+    received_bytes: int
+    keep_from_byte: int
+    credit_bytes: int
+    processed_s: float
+    lag_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized:
+    """Answers one `finalize`, after its finals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Answers `stop`, after the last final."""
+
+    audio_s: float
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """This server goes: connect again and resume. The socket closes with 1012."""
+
+    resume_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What was expected and what came. The socket closes."""
+
+    code: str
+    message: str
+
+
+ServerMessage = Ready | SpeechStart | Partial | SpeechEnd | Final | Ack | Finalized | Done | Reconnect | Error
+
+_NAMES: dict[type[Any], str] = {
+    Ready: "ready",
+    SpeechStart: "speech_start",
+    Partial: "partial",
+    SpeechEnd: "speech_end",
+    Final: "final",
+    Ack: "ack",
+    Finalized: "finalized",
+    Done: "done",
+    Reconnect: "reconnect",
+    Error: "error",
+}
+_TYPES = {name: kind for kind, name in _NAMES.items()}
+
+
+def parse_client(text: str) -> ClientMessage:
+    """The client's message in `text`; WireError that says what was expected and what came."""
+    values = _object(text)
+    kind = values.get("type")
+    if kind == "start":
+        try:
+            return parse(Start, values, where="start")
+        except ConfigError as e:
+            raise WireError(str(e)) from e
+    if kind not in ("finalize", "stop"):
+        raise WireError(f"expected type start, finalize or stop, and {_short(kind)} came.")
+    if extra := sorted(set(values) - {"type"}):
+        raise WireError(f"{kind}: expected no further keys, and {_short(extra[0])} came.")
+    return Finalize() if kind == "finalize" else Stop()
+
+
+def render(message: ServerMessage) -> str:
+    """A server's message as one line of JSON; floats are rounded to milliseconds."""
+    values: dict[str, Any] = {"type": _NAMES[type(message)]}
+    for field in fields(message):
+        value = getattr(message, field.name)
+        values[field.name] = round(value, 3) if isinstance(value, float) else value
+    if isinstance(message, Final):
+        values["words"] = [asdict(w) for w in message.words or ()]
+        if message.words is None:
+            del values["words"]
+    return json.dumps(values, ensure_ascii=False)
+
+
+def parse_server(text: str) -> ServerMessage | None:
+    """The server's message in `text`; None for a type that is not known here, which a newer server may send.
+
+    Raises WireError where it is not such a message.
+    """
+    values = _object(text)
+    kind = _TYPES.get(str(values.pop("type", None)))
+    if kind is None:
+        return None
+    known = {f.name for f in fields(kind)}
+    try:
+        if values.get("words") is not None:
+            values["words"] = tuple(Word(**w) for w in values["words"])
+        message: ServerMessage = kind(**{k: v for k, v in values.items() if k in known})
+    except TypeError as e:
+        raise WireError(f"{_NAMES[kind]}: expected its fields ({', '.join(sorted(known))}); {e}.") from e
+    return message
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise WireError(f"expected a JSON object, and {_short(text)} came.") from e
+    if not isinstance(values, dict):
+        raise WireError(f"expected a JSON object, and {_short(values)} came.")
+    return values
+
+
+def _short(value: object, limit: int = 60) -> str:
+    """`value` for a message, cut: what came may be a megabyte."""
+    text = repr(value[:limit] if isinstance(value, str) else value)
+    return text if len(text) <= limit + 2 else text[:limit] + "..."
