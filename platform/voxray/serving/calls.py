@@ -94,7 +94,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What all of the gateway's connections are sent, also those that sent nothing, in answer to call `number`."""
+    """What the gateway's connections are sent, also those that sent nothing, in answer to call `number`."""
 
     number: int
     outputs: tuple[Output, ...] = ()
