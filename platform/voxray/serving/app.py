@@ -1,0 +1,113 @@
+"""The application for Ray Serve: `voxray.serving.app:build`, with `ServiceArgs` as its arguments.
+
+serve deploy serve/config.yaml                       on a running cluster
+serve run voxray.serving.app:build model=FOLDER      from the repository, for a try
+make serve                                           Ray and the service on this machine, until Ctrl-C
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ray import serve
+from ray.serve.config import AutoscalingConfig
+from ray.serve.handle import DeploymentHandle
+from starlette.applications import Starlette
+
+from voxray.audio import Pcm
+from voxray.serving import gateway, rest
+from voxray.serving.directory import RayDirectory
+from voxray.serving.names import TRANSCRIBER, Service, code_digest
+from voxray.serving.settings import Replicas, ServiceArgs
+from voxray.serving.transcriber import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
+from voxray.whisper.engines import DecodingOptions, Hypothesis
+
+GRACE_S = 60.0  # for a gateway's clients to be told, and a transcriber's batch to end
+WANT_S = 30.0  # how often the directory hears that a gateway lives
+LEASES = 1_000  # per transcriber; they wait, they do not work
+ADMITTED = 0.9  # of `max_ongoing_requests`: the rest is for HTTP, and for refusing
+
+
+class Gateway:
+    """A replica of the ingress: an ASGI app, stateless but for the sockets that are open."""
+
+    def __init__(self, args: ServiceArgs, transcriber: DeploymentHandle) -> None:
+        self._args = args
+        app = serve.get_replica_context().app_name
+        self._directory = RayDirectory(Service(app, code_digest(), args))
+        self._files = RayFiles(args.model, transcriber)
+        self._checked_s = time.monotonic()
+        self._watching: asyncio.Task[None] | None = None
+
+    def __serve_build_asgi_app__(self) -> Starlette:
+        self._app = gateway.build(self._directory, self._args, routes=rest.routes(self._files, self._args))
+        return self._app
+
+    async def check_health(self) -> None:
+        """Called by Serve as long as this replica is to stay; then clients are told to move."""
+        self._checked_s = time.monotonic()
+        self._watching = self._watching or asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        wanted_s = -WANT_S
+        while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
+            if time.monotonic() - wanted_s > WANT_S:
+                wanted_s = time.monotonic()
+                await self._directory.want()
+            await asyncio.sleep(HEALTH_S / 4)
+        await gateway.drain(self._app)
+
+
+class RayFiles:
+    """Windows of files, spread over the transcribers."""
+
+    def __init__(self, model: str, transcriber: DeploymentHandle) -> None:
+        self.model = model
+        self._transcriber = transcriber
+
+    async def describe(self) -> tuple[float, tuple[str, ...]]:
+        """The model's smallest window in seconds, and its languages."""
+        answer: tuple[float, tuple[str, ...]] = await self._transcriber.describe.remote()
+        return answer
+
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+        """One hypothesis per clip, in order."""
+        answer: list[Hypothesis] = await self._transcriber.transcribe.remote(list(clips), options)
+        return answer
+
+
+def build(args: ServiceArgs) -> serve.Application:
+    """Gateways in front, transcribers behind; buffer actors are started by the gateways."""
+    common = {"health_check_period_s": HEALTH_S, "graceful_shutdown_timeout_s": GRACE_S}
+    transcriber = serve.deployment(
+        Transcriber,
+        name=TRANSCRIBER,
+        max_ongoing_requests=LEASES,
+        autoscaling_config=autoscaling(args.transcriber),
+        ray_actor_options=_resources(args.transcriber),
+        **common,
+    ).bind(args)
+    ingress: Any = serve.deployment(
+        serve.ingress()(Gateway),
+        name="Gateway",
+        max_ongoing_requests=args.connections_per_gateway,
+        autoscaling_config=_by_connections(args),
+        ray_actor_options=_resources(args.gateway),
+        **common,
+    )
+    return ingress.bind(args, transcriber)
+
+
+def _by_connections(args: ServiceArgs) -> AutoscalingConfig:
+    """An open websocket is an ongoing request."""
+    return AutoscalingConfig(
+        min_replicas=args.gateway.min,
+        max_replicas=args.gateway.max,
+        target_ongoing_requests=args.connections_per_gateway / 2,
+        upscale_delay_s=5.0,
+    )
+
+
+def _resources(replicas: Replicas) -> dict[str, float]:
+    return {"num_cpus": replicas.cpus, "num_gpus": replicas.gpus}

@@ -1,0 +1,71 @@
+"""Where a new session goes: pure, over what is known of each host.
+
+A host that already serves the asking gateway is best, so that the pairs of gateways and hosts (each costs a
+call per tick) grow with the clients and not with their square; then one on its node; then the emptiest.
+"""
+
+from dataclasses import dataclass, field, replace
+
+Key = tuple[bool, bool, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a host says of itself: its node, its sessions, and the gateways that call it."""
+
+    number: int
+    node: str
+    sessions: int = 0
+    gateways: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Table:
+    """The hosts of a service. `capacity`: sessions per host; `limit`: sessions in all."""
+
+    capacity: int
+    limit: int
+    hosts: dict[int, Load] = field(default_factory=dict)
+
+    @property
+    def sessions(self) -> int:
+        """How many there are, as far as is known."""
+        return sum(h.sessions for h in self.hosts.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether no session more may be opened."""
+        return self.sessions >= self.limit
+
+    @property
+    def spare(self) -> bool:
+        """Whether a host without sessions is ready."""
+        return any(not h.sessions for h in self.hosts.values())
+
+    @property
+    def next_number(self) -> int:
+        """A number that no known host has."""
+        return max(self.hosts, default=0) + 1
+
+    def report(self, load: Load) -> None:
+        """What a host says now replaces what was thought of it."""
+        self.hosts[load.number] = load
+
+    def lose(self, number: int) -> None:
+        """A host has died or ended."""
+        self.hosts.pop(number, None)
+
+    def place(self, gateway: str, node: str) -> int | None:
+        """The host for a new session, which is counted there at once; None where none has room."""
+        open_ = [h for h in self.hosts.values() if h.sessions < self.capacity]
+        if not open_ or self.full:
+            return None
+        best = min(open_, key=lambda h: _distance(h, gateway, node))
+        self.hosts[best.number] = replace(
+            best, sessions=best.sessions + 1, gateways=best.gateways | {gateway}
+        )
+        return best.number
+
+
+def _distance(host: Load, gateway: str, node: str) -> Key:
+    return gateway not in host.gateways, host.node != node, host.sessions, host.number

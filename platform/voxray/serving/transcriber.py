@@ -1,0 +1,124 @@
+"""The Transcriber deployment: one model per replica, leased to buffer actors, scaled on queue delay."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ray.exceptions import RayActorError
+from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
+
+from voxray.audio import Pcm
+from voxray.serving.calls import Answer, HostGone, Job
+from voxray.serving.decoder import Decoder
+from voxray.serving.scheduler import SchedulerOptions
+from voxray.serving.service import DecodeService
+from voxray.serving.settings import Replicas, ServiceArgs
+from voxray.serving.watching import recorder
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.models import ctranslate2_folder
+
+HEALTH_S = 1.0  # Serve's health checks; it stops them on a replica that is to go
+DRAIN_AFTER = 4  # of them missed
+BEAT_S = 1.0
+DELAY = "queue_delay_s"
+
+
+class RemoteSource:
+    """A buffer actor as a transcriber sees it."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    async def take(self, lease: int) -> list[Job] | None:
+        """As `calls.Source.take`."""
+        try:
+            jobs: list[Job] | None = await self._actor.take.remote(lease)
+        except RayActorError as e:
+            raise HostGone(str(e).splitlines()[0]) from e
+        return jobs
+
+    async def deliver(self, lease: int, answers: list[Answer]) -> None:
+        """As `calls.Source.deliver`."""
+        try:
+            await self._actor.deliver.remote(lease, answers)
+        except RayActorError as e:
+            raise HostGone(str(e).splitlines()[0]) from e
+
+
+class Transcriber:
+    """A replica. Serve's health checks are its heartbeat: when they stop, its leases end."""
+
+    def __init__(self, args: ServiceArgs) -> None:
+        decoding = args.decoding
+        self._name = args.model
+        self._engine = CTranslate2Engine(
+            ctranslate2_folder(args.model),
+            device=decoding.device,
+            compute_type=decoding.compute_type,
+            threads=decoding.threads or max(1, round(args.transcriber.cpus)),
+        )
+        options = SchedulerOptions(max_batch=decoding.max_batch, fill_s=decoding.fill_ms / 1000)
+        self._service = DecodeService(Decoder(self._engine), options, recorder("transcriber"))
+        self._checked_s = time.monotonic()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def attach(self, host: Any, lease: int) -> AsyncIterator[str]:
+        """Work for a buffer actor under its `lease` as long as this goes on; yields the model's name."""
+        self._watching = self._watching or asyncio.create_task(self._watch())
+        work = asyncio.create_task(self._service.attend(RemoteSource(host), lease))
+        try:
+            while not work.done():
+                yield self._name
+                await asyncio.wait([work], timeout=BEAT_S)
+            await work
+        finally:
+            work.cancel()
+
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+        """Windows of a file, between the live ones."""
+        return await self._service.transcribe([np.asarray(c) for c in clips], options)
+
+    async def describe(self) -> tuple[float, tuple[str, ...]]:
+        """The model's smallest window in seconds, and its languages."""
+        tokens = self._engine.tokens
+        return self._engine.min_window_s, tuple(tokens.languages) if tokens.multilingual else ("en",)
+
+    async def check_health(self) -> None:
+        """Called by Serve as long as this replica is to stay."""
+        self._checked_s = time.monotonic()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What `scale_on_delay` goes by."""
+        return {DELAY: self._service.delay_s()}
+
+    async def _watch(self) -> None:
+        while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
+            await asyncio.sleep(HEALTH_S / 4)
+        await self._service.drain()
+
+
+def scale_on_delay(target_s: float) -> Callable[[AutoscalingContext], tuple[int, dict[str, Any]]]:
+    """A policy for Serve: one replica more where a queue waits over `target_s`, one fewer below a quarter."""
+
+    def policy(context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
+        delays = (context.aggregated_metrics or {}).get("queue_delay_s", {}).values()
+        worst_s = max(delays, default=0.0)
+        step = 1 if worst_s > target_s else -1 if worst_s < target_s / 4 else 0
+        return max(1, context.current_num_replicas + step), context.policy_state
+
+    return policy
+
+
+def autoscaling(replicas: Replicas) -> AutoscalingConfig:
+    """Between `replicas.min` and `replicas.max`, on queue delay."""
+    return AutoscalingConfig(
+        min_replicas=replicas.min,
+        max_replicas=replicas.max,
+        upscale_delay_s=3.0,
+        downscale_delay_s=60.0,
+        look_back_period_s=4.0,
+        policy=AutoscalingPolicy(policy_function=scale_on_delay(replicas.queue_delay_s)),
+    )
