@@ -28,6 +28,8 @@ POSITIONS_PER_SECOND = FRAMES_PER_SECOND // 2  # 50: the encoder's second convol
 TIMESTAMP_STEP_S = 0.02
 
 CONTAINERS = "wav,w64,aiff,flac,mp3,aac,ogg,matroska,webm,mov,mp4"
+SAFE_OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}  # for FFmpeg
+MIN_RATE = 4_000  # of the source; at 1 Hz a packet of a few bytes would become hours
 EXTENSIONS = frozenset(
     {".wav", ".w64", ".aif", ".aiff", ".flac", ".mp3", ".aac", ".ogg", ".oga", ".opus"}
     | {".mka", ".mkv", ".webm", ".m4a", ".mp4", ".mov"}
@@ -78,14 +80,11 @@ def _opened(source: bytes | Path, name: str) -> BinaryIO:
 
 def _decode(file: BinaryIO, name: str, max_s: float) -> Pcm:
     _check_whole(file, name)
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}
-    with av.open(file, "r", options=options, metadata_errors="ignore") as container:
-        if not container.streams.audio:
-            raise AudioError(f"{name}: expected an audio stream, and there is none.")
-        blocks: list[Pcm] = []
+    with av.open(file, "r", options=SAFE_OPTIONS, metadata_errors="ignore") as container:
+        held: list[Pcm] = []
         samples = 0
-        for block in _blocks(container, name):
-            blocks.append(block)
+        for block in blocks(container, name):
+            held.append(block)
             samples += len(block)
             if samples > max_s * SAMPLE_RATE:
                 raise AudioError(f"{name}: expected at most {max_s:g} s, and it holds more; split it.")
@@ -97,7 +96,7 @@ def _decode(file: BinaryIO, name: str, max_s: float) -> Pcm:
             f"{name}: expected {promised_s:.2f} s of audio by its header, and only "
             f"{samples / SAMPLE_RATE:.2f} s are there; it is cut off or damaged."
         )
-    return np.concatenate(blocks)
+    return np.concatenate(held)
 
 
 def _check_whole(file: BinaryIO, name: str) -> None:
@@ -123,9 +122,17 @@ def _promised_s(container: av.container.InputContainer) -> float:
     return float(stream.duration * stream.time_base)
 
 
-def _blocks(container: av.container.InputContainer, name: str) -> Iterator[Pcm]:
+def blocks(container: av.container.InputContainer, name: str) -> Iterator[Pcm]:
+    """The first audio stream of an open container as 16 kHz mono int16, packet by packet.
+
+    AudioError, naming `name`, where there is none, or too much of it is damaged.
+    """
+    if not container.streams.audio:
+        raise AudioError(f"{name}: expected an audio stream, and there is none.")
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     for frame in _frames(container, name):
+        if frame.sample_rate < MIN_RATE:
+            raise AudioError(f"{name}: expected {MIN_RATE} Hz or more, and it has {frame.sample_rate} Hz.")
         yield from _resampled(resampler, frame)
     yield from _resampled(resampler, None)
 
