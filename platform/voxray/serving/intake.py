@@ -123,7 +123,9 @@ class PcmIntake:
         """See `Intake`."""
         if self.ended:
             return nothing()
-        self._undecided = False  # what is held was audio after all
+        if self._undecided and len(self._held) >= riff.MAGIC_BYTES:
+            self._held = b""  # a header that was cut off; less than that was audio after all
+        self._undecided = False
         rest = self.feed(b"")
         self.ended = True
         return np.concatenate([rest, self._counted(self._converter.finish())])
@@ -158,7 +160,7 @@ class PcmIntake:
         if not riff.may_begin(data):
             self._undecided = False
             return data
-        header = riff.parse_header(data) if len(data) >= 12 else None
+        header = riff.parse_header(data) if len(data) >= riff.MAGIC_BYTES else None
         if header is None:
             self._held = data
             return b""

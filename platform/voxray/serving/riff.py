@@ -12,6 +12,7 @@ from voxray.errors import AudioError
 from voxray.serving.pcm import Format
 from voxray.wire import WIDTHS, Encoding
 
+MAGIC_BYTES = 12  # RIFF, its size, WAVE: with these it is a header, and no audio
 MAX_HEADER = 64 * 1024  # bytes before the audio
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 384_000, 32  # as `start` allows
 
@@ -56,7 +57,7 @@ def parse_header(head: bytes) -> Header | None:
 
 def _chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and size of the bodies of the chunks that have begun."""
-    at = 12
+    at = MAGIC_BYTES
     while len(head) >= at + 8:
         name, size = struct.unpack_from("<4sI", head, at)
         yield name, at + 8, size
