@@ -1,0 +1,294 @@
+"""A stream over real sockets: connects, sends, receives, and connects again."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.uri import parse_uri
+
+from voxray.client.backoff import Backoff, Patience
+from voxray.client.conversation import FRAME_BYTES, Conversation, Event, State
+from voxray.client.inbox import Inbox
+from voxray.errors import ConfigError, ServiceError, WireError
+from voxray.wire import PATH, Ready, Start
+
+BUFFER_S = 120.0  # of audio that is held here at most
+CLOSE_TIMEOUT_S = 1.0
+PING_S = 10.0
+ABNORMAL = 1006  # what a connection without a close frame counts as
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SILENCE_CHECKS = 4  # in `silence_s`; at each the server must owe an answer
+REFUSED = (401, 403)  # HTTP statuses that trying again does not change
+
+
+def stream(
+    url: str, start: Start | None = None, *, live: bool = False, patience: Patience | None = None
+) -> "Live":
+    """A stream to `url` (`ws://` or `wss://`, with `/v1/stream` where it has no path), to be entered:
+
+        async with stream("ws://127.0.0.1:8000") as live:
+            await live.send(pcm)
+            await live.stop()
+            async for event in live: ...
+
+    `start` says what audio comes (default: 16 kHz mono s16le) and what is wanted of it. `live`: the audio is
+    made in real time, so that `send` never waits. ConfigError where `url` is none.
+    """
+    return Live(_full(url), start or Start(), live=live, patience=patience or Patience())
+
+
+class Live:
+    """One stream; iterating gives its events until `Done`. All of it runs in one event loop.
+
+    It outlives its connections: each loss is an event (`Lost`), and so is the `Ready` of each new one.
+    Events that are not taken wait; of acks and partials only the newest does.
+    """
+
+    def __init__(self, url: str, start: Start, *, live: bool, patience: Patience) -> None:
+        self._url = url
+        self._live = live
+        self._patience = patience
+        self._talk = Conversation(start)
+        self._backoff = Backoff(patience)
+        self._inbox = Inbox()
+        self._changed = asyncio.Event()
+        self._failure: Exception | None = None
+        self._over = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Live":
+        """Connect. ServiceError where nobody answers or the server refuses; the first try is not repeated."""
+        self._task = asyncio.create_task(self._run())
+        try:
+            await self._until(lambda: self._talk.ready is not None)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave at once, also where the stream was not stopped."""
+        await self._close()
+
+    def __aiter__(self) -> "Live":
+        """The events."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event. Raises what ended the stream: ServiceError, or WireError where a side was wrong."""
+        while not self._inbox:
+            if self._failure:
+                raise self._failure
+            if self._over:
+                raise StopAsyncIteration
+            await self._changed.wait()
+        return self._inbox.take()
+
+    async def send(self, audio: bytes) -> None:
+        """Audio, in pieces of any size. Waits while the server has no room, unless the source is live.
+
+        Raises what ended the stream, and ServiceError where a live source is `BUFFER_S` ahead of the server.
+        """
+        for at in range(0, len(audio), FRAME_BYTES):
+            if self._live:
+                self._check_room()
+            else:
+                await self._until(self._has_room)
+            self._check()
+            self._talk.add(audio[at : at + FRAME_BYTES])
+            self._ring()
+
+    async def finalize(self) -> None:
+        """Ask for the finals of all audio so far; `Finalized` comes after them."""
+        self._check()
+        self._talk.finalize()
+        self._ring()
+
+    async def stop(self) -> None:
+        """Ask for all finals and the end: iterate until it comes."""
+        self._talk.stop()
+        self._ring()
+
+    @property
+    def ready(self) -> Ready:
+        """The server's last `ready`."""
+        assert self._talk.ready  # entering waits for it
+        return self._talk.ready
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds of audio, here and at the server, that are not decoded yet."""
+        return self._talk.lag_s
+
+    # Waiting.
+
+    def _ring(self) -> None:
+        """Wake all who wait for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _until(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            self._check()
+            await self._changed.wait()
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+        if self._over:
+            raise ServiceError("expected nothing more after the stream's end, and more came.")
+
+    @property
+    def _buffer_bytes(self) -> int:
+        return int(BUFFER_S * self._talk.bytes_per_second)
+
+    def _has_room(self) -> bool:
+        return self._talk.unsent < FRAME_BYTES and self._talk.held < self._buffer_bytes
+
+    def _check_room(self) -> None:
+        """A live source cannot wait: where the server falls too far behind, the stream ends."""
+        if self._talk.held < self._buffer_bytes or self._failure:
+            return
+        self._failure = ServiceError(
+            f"expected the server to follow live audio, and {BUFFER_S:g} s of it wait for it; "
+            "give it a smaller model or more replicas."
+        )
+        if self._task:
+            self._task.cancel()
+
+    # Connections.
+
+    async def _run(self) -> None:
+        try:
+            while self._talk.state is not State.DONE:
+                await self._connect()
+        except Exception as e:  # whatever it is, the user learns of it from the iteration
+            self._failure = e
+        finally:
+            self._over = True
+            self._ring()
+
+    async def _close(self) -> None:
+        assert self._task
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _connect(self) -> None:
+        """One connection, from its opening to its loss; then the wait before the next."""
+        reason = "the connection was lost"
+        try:
+            async with connect(
+                self._url,
+                proxy=None if urlsplit(self._url).hostname in LOOPBACK else True,
+                compression=None,  # sound hardly shrinks
+                open_timeout=self._patience.opening_s,
+                ping_interval=PING_S,
+                ping_timeout=PING_S,
+                close_timeout=CLOSE_TIMEOUT_S,
+            ) as socket:
+                await self._converse(socket)
+        except (OSError, EOFError, WebSocketException) as e:
+            self._check_worth_retrying(e)
+            reason = str(e) or type(e).__name__
+        if self._talk.state is not State.DONE:
+            await self._pause(reason)
+
+    def _check_worth_retrying(self, error: Exception) -> None:
+        status = error.response.status_code if isinstance(error, InvalidStatus) else None
+        if status in REFUSED or (status and self._talk.ready is None):
+            raise ServiceError(
+                f"{self._url}: expected a stream, and the server refused it with HTTP {status}."
+            ) from error
+        if self._talk.ready is None:
+            raise ServiceError(
+                f"{self._url}: expected a Voxray server, and none answers ({error or 'no answer in time'}); "
+                "start one with `make serve`."
+            ) from error
+
+    async def _pause(self, reason: str) -> None:
+        delay_s = self._backoff.delay_s(asyncio.get_running_loop().time())
+        if delay_s is None:
+            raise ServiceError(
+                f"{self._url}: expected the server to answer again within {self._patience.total_s:g} s, "
+                f"and it did not ({reason})."
+            )
+        await asyncio.sleep(delay_s)
+
+    async def _converse(self, socket: ClientConnection) -> None:
+        """All that is said on one connection."""
+        sender: asyncio.Task[None] | None = None
+        try:
+            await socket.send(self._talk.opened())
+            sender = asyncio.create_task(self._send_all(socket))
+            await self._receive_all(socket)
+        except ConnectionClosed:
+            code = ABNORMAL if socket.close_code is None else socket.close_code
+            self._tell(self._talk.closed(code, socket.close_reason or ""))
+        except TimeoutError:
+            self._tell(self._talk.closed(ABNORMAL, "the server is silent"))
+        finally:
+            if sender:
+                await _end(sender)
+
+    async def _send_all(self, socket: ClientConnection) -> None:
+        """What the conversation has to say, as soon as it may."""
+        while True:
+            message = self._talk.message_to_send()
+            if message is None:
+                await self._changed.wait()
+            else:
+                await socket.send(message)
+                self._ring()
+
+    async def _receive_all(self, socket: ClientConnection) -> None:
+        """What comes, until the conversation is finished or goes on elsewhere."""
+        while self._talk.listens:
+            text = await self._next_message(socket)
+            if not isinstance(text, str):
+                raise WireError(f"expected messages as text, and {len(text)} bytes came.")
+            self._tell(*self._talk.receive_message(text))
+            if self._talk.heard:
+                self._backoff.heard()
+
+    async def _next_message(self, socket: ClientConnection) -> str | bytes:
+        """TimeoutError where the server owes something for `silence_s`, or `ready` for `opening_s`."""
+        opening = self._talk.state is State.OPENING
+        checks = 1 if opening else SILENCE_CHECKS
+        limit_s = (self._patience.opening_s if opening else self._patience.silence_s) / checks
+        owed = 0
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    return await socket.recv()
+            except TimeoutError:
+                owed = owed + 1 if self._talk.expects_answer else 0
+                if owed >= checks:
+                    raise
+
+    def _tell(self, *events: Event | None) -> None:
+        for event in events:
+            if event is not None:
+                self._inbox.put(event)
+        self._ring()
+
+
+async def _end(sender: asyncio.Task[None]) -> None:
+    """Cancel it; what failed in it other than the connection is raised."""
+    sender.cancel()
+    (outcome,) = await asyncio.gather(sender, return_exceptions=True)
+    if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionClosed):
+        raise outcome
+
+
+def _full(url: str) -> str:
+    """`url` with the stream's path where it has none."""
+    try:
+        parse_uri(url)
+    except InvalidURI as e:
+        raise ConfigError(f"expected a URL such as ws://127.0.0.1:8000{PATH}, and {url!r} came.") from e
+    return url.rstrip("/") + PATH if urlsplit(url).path in ("", "/") else url

@@ -1,0 +1,264 @@
+"""One stream from the client's side, over as many connections as it takes: pure, without sockets or clock.
+
+    OPENING -- ready --> OPEN -- done --> DONE
+       ^                  |
+       +--- opened() -- LOST <-- reconnect, or closed() with a code that a new connection may mend
+
+Texts and close codes go in (`receive_message`, `closed`), and so does what the user says (`add`, `finalize`,
+`stop`). Events come out as the answer to what went in, and `message_to_send()`. What the events promise,
+over all losses: segments count up by one, each has one final, and what was `stable` of a segment stays.
+Only where the server lost the session does the segment that was open begin anew: its `speech_start` comes a
+second time, and what was shown of it is void. The start or end of a segment may be missing after a loss.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+from voxray.client.replay import Mark, Replay
+from voxray.errors import ServiceError, VoxrayError, WireError
+from voxray.wire import (
+    NO_SEGMENT,
+    Ack,
+    Close,
+    Done,
+    Error,
+    Final,
+    Finalized,
+    Partial,
+    Ready,
+    Reconnect,
+    SpeechEnd,
+    SpeechStart,
+    Start,
+    parse_server,
+)
+
+FRAME_BYTES = 32_000  # at most this much audio in one frame: 1 s of 16 kHz mono
+FIRST_CREDIT_S = 2.0  # what may be sent before the first ack says how much
+CONTAINER_BYTES_PER_SECOND = 32_000  # a guess, for containers: their rate is not known here
+LOST_WITH_ACTOR = "not_resumable"  # code of the error that ends a container whose session is gone
+
+OUR_FAULT = {Close.NOT_AUDIO, Close.BAD_MESSAGE, Close.TOO_BIG}
+FINAL = OUR_FAULT | {Close.NOT_ALLOWED, Close.RESUMED_ELSEWHERE}
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is gone, and why; the client connects again, and the next `Ready` says how it went."""
+
+    reason: str
+
+
+Event = Ready | Lost | SpeechStart | Partial | SpeechEnd | Final | Ack | Finalized | Done
+"""What a stream gives its user."""
+
+
+class State(Enum):
+    """Of the conversation."""
+
+    LOST = "lost"
+    OPENING = "opening"
+    OPEN = "open"
+    DONE = "done"
+
+
+class Conversation:
+    """What was said, what has come, and what is to be said next. `start` asks for a new session."""
+
+    def __init__(self, start: Start, first_credit_s: float = FIRST_CREDIT_S) -> None:
+        self.state = State.LOST
+        self.have_segment = NO_SEGMENT
+        self.ready: Ready | None = None
+        self.ack: Ack | None = None
+        self._start = start
+        self._first_credit = int(first_credit_s * self.bytes_per_second)
+        self._replay = Replay()
+        self._session: str | None = None
+        self._token: str | None = None
+        self._limit = 0  # no byte from here on may be sent yet
+        self._received = 0  # what the server said that it has
+        self._begun = NO_SEGMENT
+        self._ended = NO_SEGMENT
+        self._stable = ""
+        self._timed = start.bytes_per_second is not None
+        self._error: Error | None = None
+        self.heard = False  # whether something came after `ready` on this connection
+
+    # What the user says.
+
+    def add(self, audio: bytes) -> None:
+        """More audio, as `start` describes it. ServiceError after `stop` or the server's end."""
+        self._check_open()
+        if self._replay.end == 0 and audio.startswith(b"RIFF"):
+            self._timed = False  # its header may say another rate than `start`
+        self._replay.append(audio)
+
+    def finalize(self) -> None:
+        """Ask for the finals of all audio so far; answered by one `Finalized`."""
+        self._check_open()
+        self._replay.mark(stop=False)
+
+    def stop(self) -> None:
+        """Ask for all finals and the end; a second time means nothing more."""
+        if self.state is not State.DONE and not self._replay.stopping:
+            self._replay.mark(stop=True)
+
+    # What comes from the server.
+
+    def opened(self) -> str:
+        """A connection is there: the `start` that goes first on it."""
+        self.state, self._error, self.heard = State.OPENING, None, False
+        fields = self._start.model_dump(exclude_defaults=True)
+        if self._session is not None:
+            fields |= {
+                "session": self._session,
+                "resume_token": self._token,
+                "have_segment": self.have_segment,
+                "from_byte": self._replay.start,
+            }
+        return json.dumps({"type": "start", **fields}, ensure_ascii=False)
+
+    def receive_message(self, text: str) -> list[Event]:
+        """What `text` means for the user, often nothing new. WireError where it cannot be."""
+        message = parse_server(text)
+        if self.state is State.OPENING and not isinstance(message, Ready | Error | Reconnect | None):
+            raise WireError(f"expected ready first, and {type(message).__name__} came.")
+        self.heard = self.heard or not isinstance(message, Ready)
+        match message:
+            case Ready():
+                return [self._begin(message)]
+            case Ack():
+                return self._acknowledge(message)
+            case SpeechStart() | Partial() | SpeechEnd() | Final():
+                return [message] if self._is_news(message) else []
+            case Finalized():
+                return [message] if self._replay.answered() else []
+            case Done():
+                self.state = State.DONE
+                return [message]
+            case Reconnect():
+                self._token = message.resume_token
+                return [self._lose("the server restarts")]
+            case Error():
+                self._error = message
+        return []
+
+    def closed(self, code: int, reason: str = "") -> Lost | None:
+        """The connection ended. Raises the server's error where a new one would not help."""
+        sentence = self._error.message if self._error else reason
+        if self.state is State.DONE and not self._replay.stopped:
+            raise _error(code, sentence or f"expected the stream to go on, and the server ended it ({code}).")
+        if self.state in (State.LOST, State.DONE):
+            return None
+        refused = self.ready is None and code != Close.RESTART  # the first try is not repeated
+        if refused or code in FINAL or (self._error and self._error.code == LOST_WITH_ACTOR):
+            raise _error(code, sentence)
+        return self._lose(sentence or f"closed with {code}")
+
+    # What goes to the server.
+
+    def message_to_send(self) -> bytes | str | None:
+        """The next audio or control message that may be sent now, which counts as sent; None: wait."""
+        if self.state is not State.OPEN:
+            return None
+        next_ = self._replay.take(self._limit, FRAME_BYTES)
+        if isinstance(next_, Mark):
+            return json.dumps({"type": "stop" if next_.stop else "finalize"})
+        return next_
+
+    @property
+    def listens(self) -> bool:
+        """Whether something may still come on this connection; after an end that was not asked for, why."""
+        return self.state is not State.LOST and not (self.state is State.DONE and self._replay.stopped)
+
+    @property
+    def expects_answer(self) -> bool:
+        """Whether the server owes a message: it then is silent for a second at most."""
+        if self.state is State.OPENING or (self.state is State.DONE and self.listens):
+            return True
+        return self.state is State.OPEN and (self._replay.unanswered or self._replay.sent > self._received)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for a connection or for credit."""
+        return self._replay.unsent
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory: those that wait, and those that may be asked for again."""
+        return self._replay.held
+
+    @property
+    def bytes_per_second(self) -> int:
+        """Of the audio in real time; for containers a guess."""
+        return self._start.bytes_per_second or CONTAINER_BYTES_PER_SECOND
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds of audio that are not decoded yet, here and at the server, as far as is known."""
+        here = (self._replay.end - self._received) / self.bytes_per_second
+        return here + (self.ack.lag_s if self.ack else 0.0)
+
+    # Transitions.
+
+    def _begin(self, ready: Ready) -> Ready:
+        if self.state is not State.OPENING:
+            raise WireError("expected one ready per connection, and a second came.")
+        self._replay.rewind(ready.received_bytes, kept=ready.resumed)
+        if not ready.resumed:
+            self._begun = self._ended = self.have_segment
+            self._stable = ""
+        self.state, self.ready = State.OPEN, ready
+        self._session, self._token = ready.session, ready.resume_token
+        self._received = ready.received_bytes
+        self._limit = ready.received_bytes + self._first_credit
+        return ready
+
+    def _acknowledge(self, ack: Ack) -> list[Event]:
+        self.ack, self._received = ack, ack.received_bytes
+        self._limit = ack.received_bytes + ack.credit_bytes
+        missed = self._replay.acknowledged(ack.received_bytes, ack.keep_from_byte)
+        self._replay.drop_before(ack.keep_from_byte - ack.keep_from_byte % self._start.frame_bytes)
+        return [*[Finalized()] * missed, ack]
+
+    def _is_news(self, event: SpeechStart | Partial | SpeechEnd | Final) -> bool:
+        """Whether `event` is of a segment whose final is not out, and not less than was shown."""
+        segment = event.segment
+        if segment <= self.have_segment:
+            return False
+        begins = segment > self._begun
+        self._begun, self._stable = segment, "" if begins else self._stable
+        match event:
+            case SpeechStart():
+                return begins
+            case Partial():
+                longer = event.stable.startswith(self._stable)
+                self._stable = event.stable if longer else self._stable
+                return longer
+            case SpeechEnd():
+                first, self._ended = segment > self._ended, segment
+                return first
+            case Final():
+                self.have_segment = segment
+                self._drop_spoken(event)
+                return True
+
+    def _drop_spoken(self, final: Final) -> None:
+        """A session that replaces this one must not hear again what this final says."""
+        if self._timed:
+            frame = self._start.frame_bytes
+            self._replay.drop_before(int(final.end_s * self._start.sample_rate + 1e-6) * frame)
+
+    def _lose(self, reason: str) -> Lost:
+        self.state = State.LOST
+        return Lost(reason)
+
+    def _check_open(self) -> None:
+        if self.state is State.DONE or self._replay.stopping:
+            raise ServiceError("expected nothing more after the stream's end, and more came.")
+
+
+def _error(code: int, sentence: str) -> VoxrayError:
+    kind = WireError if code in OUR_FAULT else ServiceError
+    return kind(sentence or f"the server closed the connection with {code}, and gave no reason.")

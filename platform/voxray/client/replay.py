@@ -1,0 +1,138 @@
+"""What a client has to say and may have to say again: audio, with `finalize` and `stop` between it."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from voxray.errors import WireError
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """`finalize` or `stop`, said after all audio before byte `position`."""
+
+    position: int
+    stop: bool = False
+
+
+class Replay:
+    """Audio from the first byte that the server may ask for again, and the marks that are not answered.
+
+    Positions are audio bytes from the session's start. The audio up to `sent` was handed over on this
+    connection or an earlier one; `rewind` begins a new connection.
+    """
+
+    def __init__(self) -> None:
+        self.start = self.sent = 0
+        self._audio = bytearray()
+        self._marks: deque[Mark] = deque()
+        self._marks_sent = 0
+        self._doubtful = 0  # of these, how many the server had before a loss, and may have answered then
+        self._twice: int | None = None  # a mark here was said twice, and may be answered twice
+
+    @property
+    def end(self) -> int:
+        """The byte after the last."""
+        return self.start + len(self._audio)
+
+    @property
+    def held(self) -> int:
+        """How many bytes are in memory."""
+        return len(self._audio)
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes are still to be handed over."""
+        return self.end - self.sent
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether a mark was handed over and not answered."""
+        return self._marks_sent > 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the last mark is a stop, after which nothing may come."""
+        return bool(self._marks) and self._marks[-1].stop
+
+    @property
+    def stopped(self) -> bool:
+        """Whether that stop was handed over, after everything else."""
+        return self.stopping and self._marks_sent == len(self._marks)
+
+    def append(self, audio: bytes) -> None:
+        """More audio."""
+        self._audio += audio
+
+    def mark(self, *, stop: bool) -> None:
+        """`finalize` or `stop`, after the audio so far."""
+        self._marks.append(Mark(self.end, stop))
+
+    def take(self, limit: int, most: int) -> bytes | Mark | None:
+        """What goes next: at most `most` bytes of audio, none past byte `limit`; or a mark in its place."""
+        mark = self._marks[self._marks_sent] if self._marks_sent < len(self._marks) else None
+        if mark and mark.position <= self.sent:
+            if self._confusable(mark):
+                return None
+            self._marks_sent += 1
+            return mark
+        stop = min(self.end, limit, self.sent + most, mark.position if mark else self.end)
+        if stop <= self.sent:
+            return None
+        audio = bytes(memoryview(self._audio)[self.sent - self.start : stop - self.start])
+        self.sent = stop
+        return audio
+
+    def drop_before(self, position: int) -> None:
+        """What is before `position` will not be asked for again."""
+        count = min(position, self.sent) - self.start
+        if count > 0:
+            del self._audio[:count]
+            self.start += count
+
+    def answered(self) -> bool:
+        """`finalized` came: whether it answers a mark. Of two answers to one mark, the second does not."""
+        if not self._marks_sent or self._marks[0].stop:
+            return False
+        self._marks.popleft()
+        self._marks_sent -= 1
+        self._doubtful = max(0, self._doubtful - 1)
+        return True
+
+    def acknowledged(self, received: int, keep_from: int) -> int:
+        """An `ack` came: how many marks were answered before the last loss, as it shows.
+
+        The server keeps what a `finalize` flushes until it has answered it.
+        """
+        missed = 0
+        while self._doubtful and self._marks[0].position <= keep_from and self.answered():
+            missed += 1
+        if self._twice is not None and received > self._twice and not self._awaits(self._twice):
+            self._twice = None  # both answers came before this: the mark was said before the audio after it
+        return missed
+
+    def rewind(self, received: int, *, kept: bool) -> None:
+        """Go on at byte `received` on a new connection; marks without an answer are said again.
+
+        Where the server `kept` the session, it has had the marks before `received`, which are not said again:
+        they would flush what followed them. Of one at `received` it is not known, and twice does no harm.
+        Raises WireError where byte `received` is gone, or never was.
+        """
+        if not self.start <= received <= self.end:
+            raise WireError(
+                f"ready: expected received_bytes from {self.start} to {self.end}, which are still here, "
+                f"and {received} came."
+            )
+        said = list(self._marks)[: self._marks_sent] if kept else []
+        self.sent = received
+        self._marks_sent = self._doubtful = sum(m.position < received for m in said)
+        if len(said) > self._marks_sent:
+            self._twice = received
+        elif not kept:
+            self._twice = None
+
+    def _awaits(self, position: int) -> bool:
+        return bool(self._marks_sent) and self._marks[0].position <= position
+
+    def _confusable(self, mark: Mark) -> bool:
+        """Whether the second answer to a mark before it could still be taken for the answer to `mark`."""
+        return self._twice is not None and not mark.stop and mark.position > self._twice

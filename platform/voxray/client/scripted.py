@@ -1,0 +1,180 @@
+"""A server that hears what is written in the audio: for tests and demos of clients, without any model.
+
+Each millisecond of audio holds one number: 0 is silence, any other the word `w<number>`. Sessions are kept,
+resumed and lost, audio is acknowledged and credited, as the service does it. `ScriptedServer` is pure.
+"""
+
+from dataclasses import dataclass, field
+from itertools import count
+from struct import iter_unpack, pack
+
+from voxray.transcript import Word
+from voxray.wire import (
+    Ack,
+    Done,
+    Final,
+    Finalized,
+    Partial,
+    Ready,
+    ServerMessage,
+    SpeechEnd,
+    SpeechStart,
+    Start,
+    render,
+)
+
+ENDPOINT = 3  # milliseconds of silence that end an utterance
+LONGEST = 6  # words, after which an utterance is cut
+ROOM_S = 30.0
+
+
+def spoken(numbers: list[int], sample_rate: int = 16_000) -> bytes:
+    """Mono s16le audio that says `numbers`, one a millisecond."""
+    return b"".join(pack("<h", n) * (sample_rate // 1000) for n in numbers)
+
+
+def words(numbers: list[int]) -> str:
+    """What a server hears in them."""
+    return " ".join(f"w{n}" for n in numbers if n)
+
+
+@dataclass
+class ScriptedSession:
+    """One session from byte `base` on; `messages` are to be sent to the connection that it has."""
+
+    id: str
+    token: str
+    cell: int  # bytes of a millisecond
+    base: int = 0
+    segment: int = 0
+    room: int = 0
+    words: bool = False
+    audio: bytearray = field(default_factory=bytearray)
+    marks: list[tuple[int, bool]] = field(default_factory=list)
+    finals: list[Final] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    heard: int = 0  # byte; what is before it is decoded
+    done: bool = False
+    _open: list[int] = field(default_factory=list)  # words of the utterance
+    _begin: int = 0
+    _end: int = 0
+
+    @property
+    def received(self) -> int:
+        """The byte after the last that came."""
+        return self.base + len(self.audio)
+
+    def receive(self, audio: bytes) -> None:
+        """More audio."""
+        assert not self.marks or not self.marks[-1][1], "audio after stop"
+        self.audio += audio
+
+    def mark(self, *, stop: bool) -> None:
+        """`finalize` or `stop`."""
+        self.marks.append((self.received, stop))
+        self._settle()
+
+    def hear(self, milliseconds: int) -> None:
+        """Decode that much more, where it is there."""
+        for _ in range(milliseconds):
+            self._settle()
+            at = self.heard - self.base
+            if at + self.cell > len(self.audio):
+                return
+            ((number,), *_rest) = iter_unpack("<h", bytes(self.audio[at : at + self.cell]))
+            self.heard += self.cell
+            self._hear(number)
+        self._settle()
+
+    def acknowledge(self) -> None:
+        """Say how far it is."""
+        lag = self.received - self.heard
+        keep = self._begin if self._open else self.heard
+        self._say(
+            Ack(self.received, keep, max(0, self.room - lag), self._s(self.heard), self._ms(lag) / 1000)
+        )
+
+    def resume(self, have_segment: int, *, resumed: bool) -> None:
+        """A new connection: `ready`, and the finals that it lacks."""
+        self.messages.clear()
+        self._say(Ready(self.id, self.token, resumed, self.received, "scripted"))
+        for final in self.finals:
+            if final.segment > have_segment:
+                self._say(final)
+
+    def _hear(self, number: int) -> None:
+        if number:
+            if not self._open:
+                self._begin = self.heard - self.cell
+                self._say(SpeechStart(self.segment, self._s(self._begin)))
+            self._open.append(number)
+            self._end = self.heard
+            *stable, last = [f"w{n}" for n in self._open]
+            text = " ".join(stable), f" w{number}" if stable else last
+            self._say(Partial(self.segment, self._s(self._begin), self._s(self._end), *text))
+        if self._open and (len(self._open) == LONGEST or self._ms(self.heard - self._end) == ENDPOINT):
+            self._finish()
+
+    def _finish(self) -> None:
+        begin, end = self._s(self._begin), self._s(self._end)
+        self._say(SpeechEnd(self.segment, end))
+        text = words(self._open)
+        timed = tuple(Word(w, begin, end) for w in text.split()) if self.words else None
+        final = Final(self.segment, begin, end, text, "en", timed)
+        self._say(final)
+        self.finals.append(final)
+        self.segment, self._open = self.segment + 1, []
+
+    def _settle(self) -> None:
+        """Answer the marks that all complete milliseconds before are decoded of."""
+        while self.marks and self.heard + self.cell > self.marks[0][0]:
+            _, stop = self.marks.pop(0)
+            if self._open:
+                self._finish()
+            if stop:
+                self.done = True
+                self._say(Done(self._s(self.received), self.segment))
+            else:
+                self._say(Finalized())
+
+    def _say(self, message: ServerMessage) -> None:
+        self.messages.append(render(message))
+
+    def _ms(self, size: int) -> int:
+        return size // self.cell
+
+    def _s(self, position: int) -> float:
+        return self._ms(position) / 1000
+
+
+class ScriptedServer:
+    """Its sessions; one that is deleted from `sessions` is lost, as if its actor had died."""
+
+    def __init__(self, room_s: float = ROOM_S) -> None:
+        self.sessions: dict[str, ScriptedSession] = {}
+        self.starts: list[Start] = []
+        self._room_s = room_s
+        self._numbers = count()
+
+    def open(self, start: Start) -> ScriptedSession:
+        """The session that `start` asks for again, or a new one, with `ready` as its first message."""
+        self.starts.append(start)
+        old = self.sessions.get(start.session or "")
+        if old and old.token == start.resume_token:
+            old.resume(start.have_segment, resumed=True)
+            return old
+        number, base = next(self._numbers), start.from_byte
+        room = int(self._room_s * (start.bytes_per_second or 0))
+        new = ScriptedSession(
+            id=f"0.{number:032x}",
+            token=f"token-{number}",
+            cell=(start.bytes_per_second or 0) // 1000,
+            base=base,
+            heard=base,
+            segment=start.have_segment + 1,
+            room=room,
+            words=start.words,
+        )
+        new.resume(start.have_segment, resumed=False)
+        self.sessions[new.id] = new
+        return new
