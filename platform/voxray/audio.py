@@ -6,6 +6,7 @@ that a playlist dressed as audio cannot make it read other files or URLs.
 
 import io
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -46,8 +47,8 @@ Pcm = npt.NDArray[np.int16]
 """Mono samples at 16 kHz, shape (samples,)."""
 
 
-def decode(source: bytes | Path, *, name: str = "", max_s: float = MAX_DECODED_S) -> Pcm:
-    """The whole of `source` as 16 kHz mono int16.
+def decode(source: bytes | Path | BinaryIO, *, name: str = "", max_s: float = MAX_DECODED_S) -> Pcm:
+    """The whole of `source` as 16 kHz mono int16. A file that is open is read from its start, and left open.
 
     Raises AudioError, naming `name` (default: the path), when the file cannot be read, is not audio in one
     of `CONTAINERS`, holds no samples or more than `max_s` seconds, or is cut off. A file counts as cut off
@@ -70,9 +71,11 @@ def decode(source: bytes | Path, *, name: str = "", max_s: float = MAX_DECODED_S
         raise AudioError(f"{name}: expected an audio file, and it cannot be read ({e.strerror}).") from e
 
 
-def _opened(source: bytes | Path, name: str) -> BinaryIO:
+def _opened(source: bytes | Path | BinaryIO, name: str) -> AbstractContextManager[BinaryIO]:
     if isinstance(source, bytes):
         return io.BytesIO(source)
+    if not isinstance(source, Path):
+        return nullcontext(source)
     if source.exists() and not source.is_file():  # a folder; or a pipe, which would be waited for
         raise AudioError(f"{name}: expected an audio file, and it is not a plain file.")
     return source.open("rb")

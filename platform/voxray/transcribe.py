@@ -29,6 +29,15 @@ class Cutting:
 FULL_WINDOWS = Cutting(max_pause_s=None, timestamps=True)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """A recording of `duration_s` seconds, cut for an engine: where its windows lie, and their samples."""
+
+    spans: tuple[Span, ...]
+    clips: tuple[Pcm, ...]
+    duration_s: float
+
+
 def cutting_for(min_window_s: float) -> Cutting:
     """The cutting that suits a model whose smallest window is `min_window_s`.
 
@@ -51,13 +60,25 @@ def transcribe(
     """
     cutting = cutting or Cutting()
     options = (options or DecodingOptions()).model_copy(update={"timestamps": cutting.timestamps})
-    spans = cut_at_pauses(pcm, cutting.max_s, max_pause_s=cutting.max_pause_s)
-    clips = [_clip(pcm, span) for span in spans]
-    heard = engine.transcribe(clips, options)
-    language = options.language or spoken_language(spans, heard)
-    heard = _in_language(engine, clips, heard, options, language)
-    segments = tuple(s for span, h in zip(spans, heard, strict=True) for s in segments_of(h, span.start_s))
-    return Transcript(segments, language, round(duration_s(pcm), TIME_DIGITS))
+    windows = cut(pcm, cutting)
+    heard = engine.transcribe(windows.clips, options)
+    language = options.language or spoken_language(windows.spans, heard)
+    heard = _in_language(engine, windows.clips, heard, options, language)
+    pairs = zip(windows.spans, heard, strict=True)
+    segments = tuple(s for span, hypothesis in pairs for s in segments_of(hypothesis, span.start_s))
+    return Transcript(segments, language, windows.duration_s)
+
+
+def cut(pcm: Pcm, cutting: Cutting) -> Windows:
+    """`pcm` cut at its pauses; the clips are views of it."""
+    spans = tuple(cut_at_pauses(pcm, cutting.max_s, max_pause_s=cutting.max_pause_s))
+    clips = tuple(_clip(pcm, span) for span in spans)
+    return Windows(spans, clips, round(duration_s(pcm), TIME_DIGITS))
+
+
+def foreign(heard: Sequence[Hypothesis], language: str) -> list[int]:
+    """Which of `heard` have words in another language than the recording's."""
+    return [i for i, h in enumerate(heard) if h.language != language and h.text]
 
 
 def spoken_language(spans: Sequence[Span], heard: Sequence[Hypothesis]) -> str:
@@ -94,7 +115,7 @@ def _in_language(
     options: DecodingOptions,
     language: str,
 ) -> list[Hypothesis]:
-    others = [i for i, h in enumerate(heard) if h.language != language and h.text]
+    others = foreign(heard, language)
     again = engine.transcribe([clips[i] for i in others], options.model_copy(update={"language": language}))
     found = dict(zip(others, again, strict=True))
     return [found.get(i, h) for i, h in enumerate(heard)]

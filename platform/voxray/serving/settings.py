@@ -26,6 +26,7 @@ class Limits(Config):
     frame_bytes: int = 1 << 20
     body_bytes: int = 100_000_000
     decoded_s: float = 4 * 3600.0  # of one REST file
+    files: int = Field(default=16, ge=1)  # REST files at once, in one gateway
     finalizes_per_s: float = 10.0
     overspeed: float = 4.0  # times real time, beyond the credit
 
