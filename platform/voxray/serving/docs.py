@@ -1,0 +1,42 @@
+"""The page at `/docs`: the API's schema as HTML, on one page that loads nothing else."""
+
+import html
+import re
+from collections.abc import Iterable
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+PAGE = files("voxray") / "assets" / "docs" / "index.html"
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def page(schema: dict[str, Any]) -> str:
+    """The page about `schema` (`openapi.schema`)."""
+    order = schema["components"]["schemas"]["Order"]["properties"]
+    responses = schema["paths"]["/v1/audio/transcriptions"]["post"]["responses"]
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        about=_marked(schema["info"]["description"]),
+        version=html.escape(schema["info"]["version"]),
+        operations=_rows(_operations(schema)),
+        fields=_rows((name, field["description"]) for name, field in order.items()),
+        errors=_rows((status, told["description"]) for status, told in responses.items()),
+    )
+
+
+def _operations(schema: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    for path, ways in schema["paths"].items():
+        for verb, operation in ways.items():
+            yield f"{verb.upper()} {path}", operation["summary"]
+
+
+def _rows(pairs: Iterable[tuple[str, str]]) -> str:
+    cells = (
+        f"<tr><th scope=row><code>{html.escape(a)}</code></th><td>{_marked(b)}</td></tr>" for a, b in pairs
+    )
+    return "\n".join(cells)
+
+
+def _marked(text: str) -> str:
+    """`text` as HTML, what stands between backticks as code."""
+    return _CODE.sub(r"<code>\1</code>", html.escape(text))

@@ -1,0 +1,35 @@
+"""What Whisper's languages are called: clients give codes or names, and OpenAI's answers have names."""
+
+_TABLE = """
+    af=afrikaans am=amharic ar=arabic as=assamese az=azerbaijani ba=bashkir be=belarusian bg=bulgarian
+    bn=bengali bo=tibetan br=breton bs=bosnian ca=catalan cs=czech cy=welsh da=danish de=german
+    el=greek en=english es=spanish et=estonian eu=basque fa=persian fi=finnish fo=faroese fr=french
+    gl=galician gu=gujarati ha=hausa haw=hawaiian he=hebrew hi=hindi hr=croatian ht=haitian_creole
+    hu=hungarian hy=armenian id=indonesian is=icelandic it=italian ja=japanese jw=javanese ka=georgian
+    kk=kazakh km=khmer kn=kannada ko=korean la=latin lb=luxembourgish ln=lingala lo=lao lt=lithuanian
+    lv=latvian mg=malagasy mi=maori mk=macedonian ml=malayalam mn=mongolian mr=marathi ms=malay
+    mt=maltese my=myanmar ne=nepali nl=dutch nn=nynorsk no=norwegian oc=occitan pa=punjabi pl=polish
+    ps=pashto pt=portuguese ro=romanian ru=russian sa=sanskrit sd=sindhi si=sinhala sk=slovak
+    sl=slovenian sn=shona so=somali sq=albanian sr=serbian su=sundanese sv=swedish sw=swahili ta=tamil
+    te=telugu tg=tajik th=thai tk=turkmen tl=tagalog tr=turkish tt=tatar uk=ukrainian ur=urdu uz=uzbek
+    vi=vietnamese yi=yiddish yo=yoruba yue=cantonese zh=chinese
+    und=undetermined
+"""
+
+NAMES = {code: name.replace("_", " ") for code, name in (pair.split("=") for pair in _TABLE.split())}
+"""Codes (ISO 639, as Whisper has them) to English names in lower case; `und` is where nobody spoke."""
+
+_CODES = {name: code for code, name in NAMES.items()}
+
+
+def code_of(text: str) -> str:
+    """The code of a language given as `en`, `EN`, `en-GB` or `English`; other text in lower case."""
+    plain = text.strip().lower().replace("_", "-")
+    if plain in _CODES:
+        return _CODES[plain]
+    return plain.partition("-")[0] or plain
+
+
+def name_of(code: str) -> str:
+    """`english` for `en`; a code that is not known is its own name."""
+    return NAMES.get(code, code)

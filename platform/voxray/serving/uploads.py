@@ -1,0 +1,143 @@
+"""Files that come by HTTP: read into a spooled file within limits, and decoded from it in bounded threads."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from voxray.audio import decode
+from voxray.serving.refusals import Refusal, wrong
+from voxray.serving.settings import Limits
+from voxray.transcribe import Cutting, Windows, cut
+
+MULTIPART = "multipart/form-data"
+MAX_FIELDS = 64
+MAX_FIELD_BYTES = 64 << 10
+MAX_NAME = 80  # characters of a file's name, in messages
+DECODERS = 2  # at once in one gateway: the rest of its cores are for live sound
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A form as it came: its text fields, each with all of its values, and the audio, spooled."""
+
+    fields: Mapping[str, list[str]]
+    file: BinaryIO
+    name: str
+
+
+@asynccontextmanager
+async def received(request: Request, limits: Limits) -> AsyncIterator[Upload]:
+    """The form in the body of `request`, its file open until the end of the context.
+
+    Raises Refusal: 415 where it is not a form, 413 over `limits.body_bytes` by its header or by count (the
+    rest is left unread), 408 where nothing comes for `limits.start_s`, 400 where it is cut off or holds not
+    one file. Raises starlette's ClientDisconnect where the client goes.
+    """
+    _check_headers(request, limits.body_bytes)
+    try:
+        form = await _Parser(request, limits).parse()
+    except MultiPartException as e:
+        raise Refusal(400, f"expected a form with one file, and it cannot be read ({e.message})") from e
+    try:
+        yield _upload(form)
+    finally:
+        await form.close()
+
+
+class Decoders:
+    """The threads in which files are decoded and cut, `DECODERS` at once."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="voxray-files")
+
+    async def windows(self, upload: Upload, cutting: Cutting) -> Windows:
+        """The windows of an upload; AudioError where it is not sound, or more than `limits.decoded_s`.
+
+        Where the caller is cancelled and closes the file, a decoder that still reads it ends too.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._windows, upload, cutting)
+
+    def _windows(self, upload: Upload, cutting: Cutting) -> Windows:
+        return cut(decode(upload.file, name=upload.name, max_s=self._limits.decoded_s), cutting)
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, for one file; it alone would take a body that is cut off for a form without a file."""
+
+    def __init__(self, request: Request, limits: Limits) -> None:
+        chunks = self._whole(request, limits)
+        super().__init__(
+            request.headers, chunks, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+        )
+        self._ended = False
+
+    def on_end(self) -> None:
+        """The closing boundary has come."""
+        self._ended = True
+
+    async def _whole(self, request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+        async with aclosing(_bounded(request, limits)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        if not self._ended:
+            raise MultiPartException("its closing boundary is missing.")
+
+
+def _check_headers(request: Request, max_bytes: int) -> None:
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != MULTIPART:
+        raise wrong("Content-Type", MULTIPART, kind, status=415)
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise _too_large(max_bytes, f"{length} were announced")
+
+
+def _too_large(max_bytes: int, came: str) -> Refusal:
+    message = f"file: expected a body of at most {max_bytes} bytes, and {came}; split it or compress it."
+    return Refusal(413, message, param="file", code="file_too_large")
+
+
+async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+    """The body's chunks as they come, up to the limit."""
+    count = 0
+    async with aclosing(request.stream()) as chunks:
+        while (chunk := await _next(chunks, limits.start_s)) is not None:
+            count += len(chunk)
+            if count > limits.body_bytes:
+                raise _too_large(limits.body_bytes, "more came")
+            yield chunk
+
+
+async def _next(chunks: AsyncIterator[bytes], within_s: float) -> bytes | None:
+    try:
+        async with asyncio.timeout(within_s):
+            return await anext(chunks, None)
+    except TimeoutError as e:
+        raise Refusal(408, f"expected the body to go on, and nothing came for {within_s:g} s.") from e
+
+
+def _upload(form: FormData) -> Upload:
+    fields: dict[str, list[str]] = {}
+    files: dict[str, UploadFile] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            files[name] = value
+        else:
+            fields.setdefault(name, []).append(value)
+    for name in files.keys() - {"file"}:
+        raise wrong(name[:MAX_NAME], "no file in this field; send it as file", files[name].filename)
+    if not files and "file" not in fields:
+        raise Refusal(400, "file: expected a file, and none came.", param="file", code="missing_parameter")
+    if not files:
+        raise wrong("file", "a file with its name", "text")
+    sent = files["file"]
+    return Upload(fields, sent.file, (sent.filename or "file")[:MAX_NAME])
