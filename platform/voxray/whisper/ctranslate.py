@@ -150,7 +150,7 @@ class CTranslate2Engine:
         for language in sorted({languages[i] for i in rows}):
             chosen = [i for i in rows if languages[i] == language]
             found = self.model.align(
-                _rows(encoded, chosen, len(clips)),
+                rows_of(encoded, chosen, len(clips)),
                 self.tokens.prompt(
                     language, options.task, timestamps=True
                 ),  # it adds <|notimestamps|> itself
@@ -174,7 +174,8 @@ def avg_logprob(result: Any, options: DecodingOptions) -> float:
     return total / (length + 1) if math.isfinite(total) else math.nan
 
 
-def _rows(encoded: Any, rows: Sequence[int], total: int) -> Any:
+def rows_of(encoded: Any, rows: Sequence[int], total: int) -> Any:
+    """Some `rows` of `total` encoder states, in their order; from a GPU they come back to the host."""
     if len(rows) == total:
         return encoded
     array = (
@@ -183,12 +184,18 @@ def _rows(encoded: Any, rows: Sequence[int], total: int) -> Any:
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(array[list(rows)]))
 
 
+def onsets_s(count: int, alignment: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """When each of `count` aligned tokens begins, and last when they end, in seconds; shape (count + 1,)."""
+    pairs = np.array([(token, frame) for token, frame in alignment.alignments])
+    first = np.array([pairs[pairs[:, 0] == k, 1].min(initial=10**6) for k in range(count + 1)])
+    last_frame = int(pairs[:, 1].max()) + 1
+    ordered = np.minimum.accumulate(np.minimum(first, last_frame)[::-1])[::-1]
+    return np.asarray(ordered / POSITIONS_PER_SECOND)
+
+
 def word_times(tokens: Tokens, ids: Sequence[int], alignment: Any) -> tuple[Word, ...]:
     """Words with times from one CTranslate2 alignment; probability is the mean over a word's tokens."""
-    pairs = np.array([(token, frame) for token, frame in alignment.alignments])
-    first = np.array([pairs[pairs[:, 0] == k, 1].min(initial=10**6) for k in range(len(ids) + 1)])
-    last_frame = int(pairs[:, 1].max()) + 1
-    first = np.minimum.accumulate(np.minimum(first, last_frame)[::-1])[::-1] / POSITIONS_PER_SECOND
+    first = onsets_s(len(ids), alignment)
     words, at = [], 0
     for group in tokens.word_groups(ids):
         end = at + len(group)
