@@ -1,0 +1,164 @@
+"""What the service and the load cost: CPU time and memory by group of processes, and what the service counts.
+
+Processes are told apart by their command lines, which Ray sets: `ray::ServeReplica:voxray:Gateway`,
+`ray::BufferActor` and so on. Memory is USS: what a process has for itself, shared pages left out.
+"""
+
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
+Group = Literal["load", "gateway", "buffers", "transcriber", "proxy", "ray", "bench"]
+GROUPS: tuple[Group, ...] = ("load", "gateway", "buffers", "transcriber", "proxy", "ray", "bench")
+SERVING: tuple[Group, ...] = ("gateway", "buffers", "transcriber")
+"""Where memory must not grow with the clients by more than a little."""
+
+_TITLES: tuple[tuple[str, Group], ...] = (
+    (r"ray::ServeReplica:[^:]*:Gateway", "gateway"),
+    (r"ray::BufferActor", "buffers"),
+    (r"ray::ServeReplica:[^:]*:Transcriber", "transcriber"),
+    (r"ray::(Proxy|HAProxy)|(\S*/)?haproxy\b", "proxy"),
+    (r"ray::|(\S*/)?(raylet|gcs_server)\b|\S*python\S* .*/ray/", "ray"),
+)
+_COUNTER = "_total"
+MB = 1_000_000
+
+ServiceStats = Callable[[], Mapping[str, float]]
+"""What the service tells of itself; a name that ends in `_total` counts up, every other is as it stands."""
+
+
+def silent() -> Mapping[str, float]:
+    """The stats of a service that tells nothing."""
+    return {}
+
+
+def group_of(command: str) -> Group | None:
+    """The group of the process that was started, or has titled itself, so; None: not a part of Ray."""
+    return next((group for pattern, group in _TITLES if re.match(pattern, command)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process so far: its group, its CPU seconds, and its memory where that was asked for."""
+
+    group: Group
+    cpu_s: float
+    uss_mb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All processes by id at one time, and what the service told then."""
+
+    at_s: float
+    processes: Mapping[int, Process]
+    stats: Mapping[str, float]
+
+    def uss_mb(self) -> dict[Group, float]:
+        """Memory by group, in MB; 0 where it was not asked for."""
+        sums: defaultdict[Group, float] = defaultdict(float)
+        for process in self.processes.values():
+            sums[process.group] += process.uss_mb
+        return dict(sums)
+
+
+class Meter:
+    """Reads the processes below this one; where the service is not its own, all of Ray's on this machine."""
+
+    def __init__(self, *, own: bool, stats: ServiceStats = silent) -> None:
+        self._own = own
+        self._stats = stats
+
+    def read(self, load: Collection[int], *, memory: bool = False) -> Reading:
+        """Where everything stands; `load` are the processes that play. Memory costs the others a pause."""
+        now_s = time.monotonic()
+        return Reading(now_s, dict(self._processes(load, memory)), self._stats())
+
+    def _processes(self, load: Collection[int], memory: bool) -> Iterator[tuple[int, Process]]:
+        me = psutil.Process()
+        for process in [me, *(me.children(recursive=True) if self._own else psutil.process_iter())]:
+            try:
+                if group := self._group(process, load):
+                    times = process.cpu_times()
+                    uss = process.memory_full_info().uss / MB if memory else 0.0
+                    yield process.pid, Process(group, times.user + times.system, uss)
+            except psutil.Error:
+                continue  # it has ended, or is another user's
+
+    def _group(self, process: psutil.Process, load: Collection[int]) -> Group | None:
+        if process.pid in load:
+            return "load"
+        if process.pid == os.getpid():
+            return "bench"
+        group = group_of(" ".join(process.cmdline()).strip())
+        return group or ("bench" if self._own else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Between two readings: CPU seconds per second, memory at the end, and the service's own figures.
+
+    `stats` has counters per second, their `_total` replaced by `_per_s`.
+    """
+
+    cpu: Mapping[Group, float]
+    uss_mb: Mapping[Group, float]
+    stats: Mapping[str, float]
+
+    @property
+    def serving_mb(self) -> float:
+        """Memory of gateway, buffer actors and transcriber."""
+        return sum(self.uss_mb.get(group, 0.0) for group in SERVING)
+
+
+def between(before: Reading, after: Reading) -> Usage:
+    """What was used from one reading to the next. A process that ended in between is not counted."""
+    seconds = max(1e-9, after.at_s - before.at_s)
+    cpu: defaultdict[Group, float] = defaultdict(float)
+    for pid, process in after.processes.items():
+        known = before.processes.get(pid)
+        cpu[process.group] += (process.cpu_s - (known.cpu_s if known else 0.0)) / seconds
+    return Usage(dict(cpu), after.uss_mb(), dict(_figures(before.stats, after.stats, seconds)))
+
+
+def _figures(
+    before: Mapping[str, float], after: Mapping[str, float], seconds: float
+) -> Iterator[tuple[str, float]]:
+    for name, value in after.items():
+        plain, counter, label = name.partition(_COUNTER)
+        if counter and (not label or label.startswith("{")):
+            yield f"{plain}_per_s{label}", (value - before.get(name, 0.0)) / seconds
+        else:
+            yield name, value
+
+
+def metrics_of(url: str) -> ServiceStats:
+    """Stats from the Prometheus page at `url`; nothing is told where there is none."""
+
+    def read() -> Mapping[str, float]:
+        try:
+            with urllib.request.urlopen(url, timeout=5.0) as answer:
+                return dict(parse_metrics(answer.read().decode()))
+        except (urllib.error.URLError, OSError, UnicodeDecodeError):
+            return {}
+
+    return read
+
+
+def parse_metrics(text: str) -> Iterator[tuple[str, float]]:
+    """Names, with their labels, and values of Prometheus' text format."""
+    for line in text.splitlines():
+        name, _, value = line.rpartition(" ")
+        if name and not line.startswith("#"):
+            try:
+                yield name, float(value)
+            except ValueError:
+                continue  # with a timestamp, or nothing of the kind
