@@ -5,17 +5,18 @@ import { toPcm } from "./pcm.js";
 export const SAMPLE_RATE = 16_000; // of decoded files; what the models hear
 
 /**
- * The file as mono pcm_s16le at `SAMPLE_RATE`, a second in each piece. Rejects with an Error whose message is for people.
+ * The file as mono pcm_s16le at `SAMPLE_RATE`, a second in each piece. Rejects with an Error whose message is for
+ * people.
  * @param {File} file
  * @returns {Promise<Uint8Array[]>}
  */
 export async function decode(file) {
-  const context = new OfflineAudioContext({ length: 1, sampleRate: SAMPLE_RATE });
+  const context = new OfflineAudioContext({ numberOfChannels: 1, length: 1, sampleRate: SAMPLE_RATE });
   let audio;
   try {
     audio = await context.decodeAudioData(await file.arrayBuffer());
   } catch (error) {
-    throw new Error("This is no audio that the browser can read.", { cause: error });
+    throw new Error("not audio that this browser can read", { cause: error });
   }
   return Array.from(seconds(audio), toPcm);
 }

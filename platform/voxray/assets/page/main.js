@@ -33,6 +33,7 @@ class Page {
     addEventListener("beforeunload", (event) => this.#run && event.preventDefault());
     this.#acceptDrops();
     this.#notice(unavailable());
+    this.#grown();
     this.#show();
   }
 
@@ -45,13 +46,13 @@ class Page {
   }
 
   async #startMicrophone() {
-    const page = {
+    const desk = {
       level: (level) => this.#meter.show(level),
       gone: () => this.#stopMicrophone("The microphone was disconnected."),
       recording: () => this.#transcript.add(`Microphone ${timeOfDay()}`),
     };
     this.#notice(null);
-    const opening = MicrophoneRun.open($("device").value, this.#terms(), page);
+    const opening = MicrophoneRun.open($("device").value, this.#terms(), desk);
     await this.#open(opening, (sentence) => this.#notice(sentence));
     await this.#listDevices();
   }

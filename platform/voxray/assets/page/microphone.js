@@ -1,6 +1,7 @@
 /** The microphone: frames of pcm_s16le, mono, at the sample rate of the audio context. */
 
 const WANTED = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
+const MONO = { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" };
 const WORKLET = new URL("./worklet.js", import.meta.url);
 
 /** Why there is no microphone here, in a sentence; null where there may be one. @returns {string | null} */
@@ -45,7 +46,7 @@ export class Microphone {
     const context = new AudioContext();
     try {
       await context.audioWorklet.addModule(WORKLET);
-      const frames = new AudioWorkletNode(context, "frames", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+      const frames = new AudioWorkletNode(context, "frames", MONO);
       frames.port.onmessage = ({ data }) => onFrame(data.pcm, data.level);
       const microphone = new Microphone(context, frames, onEnded);
       await microphone.use(device);

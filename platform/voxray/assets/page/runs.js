@@ -9,6 +9,11 @@ import { Microphone } from "./microphone.js";
  * @property {string | null} language
  * @property {() => string | null} key
  * @property {() => void} changed the state changed, or its numbers
+ *
+ * @typedef {object} Desk where a microphone's run shows
+ * @property {(level: number) => void} level
+ * @property {() => void} gone the device went away
+ * @property {() => import("./transcript.js").Recording} recording a new one
  */
 
 export class MicrophoneRun {
@@ -27,17 +32,17 @@ export class MicrophoneRun {
    * Asks for the microphone, and connects once it is there.
    * @param {string} device
    * @param {Terms} terms
-   * @param {{level: (level: number) => void, gone: () => void, recording: () => import("./transcript.js").Recording}} page
+   * @param {Desk} desk
    * @returns {Promise<MicrophoneRun>}
    */
-  static async open(device, terms, page) {
+  static async open(device, terms, desk) {
     let connection = null;
     const onFrame = (pcm, level) => {
       connection?.append(pcm);
-      page.level(level);
+      desk.level(level);
     };
-    const microphone = await Microphone.open(device, onFrame, page.gone);
-    const recording = page.recording();
+    const microphone = await Microphone.open(device, onFrame, desk.gone);
+    const recording = desk.recording();
     connection = connected(microphone.sampleRate, terms, recording);
     return new MicrophoneRun(microphone, connection, recording);
   }
@@ -66,6 +71,7 @@ export class MicrophoneRun {
     this.#connection.abandon();
   }
 
+  /** Connects now: a key was given. */
   retry() {
     this.#connection.retry();
   }
@@ -105,6 +111,7 @@ export class FileRun {
     this.#connection.abandon();
   }
 
+  /** Connects now: a key was given. */
   retry() {
     this.#connection.retry();
   }

@@ -13,7 +13,7 @@ export function describe(conversation, { now, file }) {
     case "connecting":
       return { state: "connecting", label: "Connecting", detail: "" };
     case "waiting":
-      return { state: "waiting", label: "Reconnecting", detail: `in ${Math.max(1, Math.ceil(conversation.retryAt - now))} s` };
+      return { state: "waiting", label: "Reconnecting", detail: `in ${wait(conversation, now)} s` };
     case "locked":
       return { state: "waiting", label: "Key needed", detail: "" };
     case "failed":
@@ -30,6 +30,10 @@ function live(conversation, file) {
   if (conversation.ended) return { state: "live", label: "Finishing", detail: "" };
   const lag = Math.round(conversation.lagS);
   return { state: "live", label: "Live", detail: lag >= TOLD_LAG_S ? `lagging by ${lag} s` : "" };
+}
+
+function wait({ retryAt }, now) {
+  return Math.max(1, Math.ceil(retryAt - now));
 }
 
 function percent({ processedS, lengthS }) {

@@ -1,0 +1,54 @@
+"""The page's pure modules, under node where there is one; tests/service/test_page.py has them in a browser."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxray.transcript import Segment, Transcript, to_srt, to_text, to_vtt
+
+HERE = Path(__file__).parent
+TESTS = sorted(HERE.glob("*.test.js"))
+ESM = "--experimental-detect-module"  # node before 22 takes .js for CommonJS otherwise
+
+NODE = shutil.which("node") or ""
+pytestmark = pytest.mark.skipif(not NODE, reason="node is not installed")
+
+TIMES = st.one_of(
+    st.integers(0, 400_000_000).map(lambda half_ms: half_ms / 2000), st.floats(0, 200_000, allow_nan=False)
+)
+SEGMENTS = st.lists(
+    st.builds(Segment, TIMES, TIMES, st.text(st.characters(exclude_categories=("Cs",)), max_size=30)),
+    max_size=20,
+)
+
+
+def node(*words: str | Path, stdin: str = "") -> str:
+    """The output of node; where it fails, the test does."""
+    command = [NODE, "--no-warnings", ESM, *map(str, words)]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_modules(file: Path) -> None:
+    assert "# fail 0" in node("--test", "--test-reporter", "tap", file)
+
+
+@settings(max_examples=25)
+@given(SEGMENTS)
+def test_captions_are_those_of_the_package(segments: list[Segment]) -> None:
+    transcript = Transcript(tuple(segments), "en", 0.0)
+    rendered = json.loads(node(HERE / "render.js", stdin=json.dumps([asdict(s) for s in segments])))
+
+    assert rendered == {
+        "text": to_text(transcript),
+        "srt": to_srt(transcript),
+        "vtt": to_vtt(transcript),
+    }
