@@ -66,6 +66,10 @@ class Decoders:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._windows, upload, cutting)
 
+    def close(self) -> None:
+        """Waits for what runs, and ends the threads."""
+        self._pool.shutdown()
+
     def _windows(self, upload: Upload, cutting: Cutting) -> Windows:
         return cut(decode(upload.file, name=upload.name, max_s=self._limits.decoded_s), cutting)
 
