@@ -90,15 +90,6 @@ test("a resume says what is here, and goes on where the service says", () => {
   assert.deepEqual(it.outgoing(), [counted(20, 80)]);
 });
 
-test("what a final covers is not offered to a session that begins anew", () => {
-  const { it } = live(100);
-  it.hear(ack(100, 100, 20), 0);
-  it.hear(final(0, 3), 0);
-  it.lost(Close.LOST, "", 1);
-  it.connect(1);
-  assert.equal(JSON.parse(it.opened()).from_byte, 60);
-});
-
 test("a stop that was lost is sent again", () => {
   const { it } = live(20);
   it.finish();

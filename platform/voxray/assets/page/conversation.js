@@ -34,7 +34,6 @@ export class Conversation {
   #tape;
   #session = null; // {session, token} of the last `ready`
   #haveSegment = NO_SEGMENT;
-  #finalEnd = 0; // the byte where the last final ends
   #sent = 0; // the next byte to send
   #limit = 0; // the byte up to which there is credit
   #lagS = 0;
@@ -93,8 +92,8 @@ export class Conversation {
 
   /** The socket is open: the message that goes first. @returns {string} */
   opened() {
-    const fromByte = Math.min(Math.max(this.#tape.start, this.#finalEnd), this.#tape.end);
-    const resume = this.#session && { ...this.#session, haveSegment: this.#haveSegment, fromByte };
+    const have = { haveSegment: this.#haveSegment, fromByte: this.#tape.start };
+    const resume = this.#session && { ...this.#session, ...have };
     return start(this.#format, resume);
   }
 
@@ -214,9 +213,6 @@ export class Conversation {
   #final(message) {
     if (message.segment <= this.#haveSegment) return null;
     this.#haveSegment = message.segment;
-    // Should the session be gone, its successor begins after this final: `keep_from_byte` of an older `ack` would
-    // have the same words heard again, as another segment.
-    this.#finalEnd = Math.round(message.end_s * this.#format.sampleRate) * BYTES_PER_SAMPLE;
     return message;
   }
 

@@ -1,0 +1,556 @@
+"""The page in a real browser, with a scripted service behind it that can be told to fail."""
+
+import io
+import re
+import shutil
+import wave
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+from tests.service import page_server
+from tests.service.page_server import PERIOD_S, TEXTS, PageServer, final
+
+from voxray.transcript import Segment, Transcript
+
+if find_spec("playwright") is None:
+    pytest.skip("playwright is not installed: pip install -e .[dev]", allow_module_level=True)
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
+RATE = 16_000
+WAIT_S = 15.0
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed"),
+]
+
+
+def recording(seconds: float) -> bytes:
+    """A wav file of noise: no second of it is like another, so that each byte can be found again."""
+    samples = np.random.default_rng(7).integers(-20_000, 20_000, round(seconds * RATE), dtype=np.int16)
+    return wav(samples.tobytes())
+
+
+def wav(pcm: bytes) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, 2, RATE, 0, "NONE", ""))
+        writer.writeframes(pcm)
+    return file.getvalue()
+
+
+def pcm_of(file: bytes) -> bytes:
+    with wave.open(io.BytesIO(file)) as reader:
+        return reader.readframes(reader.getnframes())
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    sound = tmp_path_factory.mktemp("sound") / "microphone.wav"
+    sound.write_bytes(recording(60))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-audio-capture={sound}%noloop",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def service() -> Iterator[PageServer]:
+    with page_server.running() as service:
+        yield service
+    assert service.violations == []
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        permissions=["microphone", "clipboard-read", "clipboard-write"],
+    )
+    context.set_default_timeout(WAIT_S * 1000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What a test expects on the console; everything else there fails it."""
+    return []
+
+
+@pytest.fixture
+def page(context: BrowserContext, service: PageServer, complaints: list[str]) -> Iterator[Page]:
+    page, heard = context.new_page(), list[str]()
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.goto(service.url)
+    yield page
+    assert [text for text in heard if not any(c in text for c in complaints)] == []
+
+
+def see(locator: Locator, text: str | re.Pattern[str]) -> None:
+    expect(locator).to_contain_text(text, timeout=WAIT_S * 1000)
+
+
+def until(what: Callable[[], object], said: str) -> None:
+    """Waits for a condition on the service's side."""
+    end = monotonic() + WAIT_S
+    while not what():
+        assert monotonic() < end, said
+        sleep(0.02)
+
+
+def drop_file(page: Page, name: str, data: bytes) -> None:
+    page.set_input_files("#files", {"name": name, "mimeType": "audio/wav", "buffer": data})
+
+
+def state(page: Page) -> Locator:
+    return page.locator("#state-label")
+
+
+def lines(page: Page) -> Locator:
+    return page.locator(".line p")
+
+
+def finished(page: Page) -> None:
+    expect(state(page)).to_have_text("Ready", timeout=WAIT_S * 1000)
+
+
+# The microphone
+
+
+def test_words_of_the_microphone_appear_and_stay(page: Page, service: PageServer) -> None:
+    page.click("#main")
+    see(state(page), "Live")
+    see(lines(page).first, TEXTS[0])
+    page.click("#main")
+    finished(page)
+
+    (session,) = service.sessions
+    assert session.start.words
+    assert session.start.language is None
+    assert lines(page).all_inner_texts() == [f.text for f in session.finals]
+    assert page.locator(".partial").is_hidden()
+
+
+def test_a_partial_has_a_firm_and_a_faint_part(page: Page) -> None:
+    page.click("#main")
+    see(page.locator(".stable"), "Good morning,")
+    see(page.locator(".unstable"), re.compile(r"\w"))
+
+    assert colour(page, ".stable") != colour(page, ".unstable")
+
+
+def test_the_level_moves(page: Page) -> None:
+    meter = page.get_by_role("meter", name="Microphone level")
+    expect(meter).to_have_attribute("aria-valuenow", "0")
+    page.click("#main")
+    expect(meter).to_have_attribute("aria-valuenow", re.compile("[1-9]"), timeout=WAIT_S * 1000)
+
+
+def test_the_devices_are_offered_once_there_is_permission(page: Page) -> None:
+    assert page.get_by_label("Microphone", exact=True).is_hidden()
+    page.click("#main")
+    devices = page.get_by_label("Microphone", exact=True)
+    expect(devices).to_be_visible()
+    assert len(devices.locator("option").all()) >= 2
+
+
+def test_another_device_goes_on_in_the_same_session(page: Page, service: PageServer) -> None:
+    page.click("#main")
+    see(state(page), "Live")
+    page.get_by_label("Microphone", exact=True).select_option(index=1)
+    until(lambda: service.sessions[0].received > 2 * service.sessions[0].rate, "no audio after the change")
+
+    assert len(service.sessions) == 1
+
+
+def test_the_language_is_told(page: Page, service: PageServer) -> None:
+    page.get_by_label("Language").fill(" DE ")
+    page.click("#main")
+    until(lambda: service.starts, "no start came")
+
+    assert service.starts[0]["language"] == "de"
+
+
+def test_a_page_that_is_not_safe_says_that_there_is_no_microphone(
+    browser: Browser, service: PageServer
+) -> None:
+    context = browser.new_context()
+    context.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
+    page = context.new_page()
+    page.goto(service.url)
+
+    see(page.get_by_role("alert"), "only to pages on localhost or https")
+    expect(page.locator("#main")).to_be_disabled()
+    drop_file(page, "a.wav", recording(3))
+    see(lines(page), TEXTS[0])
+    context.close()
+
+
+# Lost connections
+
+
+def test_a_lost_connection_resumes_and_every_byte_comes_once(
+    page: Page, service: PageServer, complaints: list[str]
+) -> None:
+    complaints.append("WebSocket connection")
+    service.speed, service.refusals = 8.0, 1
+    file = recording(30)
+    drop_file(page, "talk.wav", file)
+    for heard_s in (6.0, 15.0):
+        until(lambda s=heard_s: service.sessions and service.sessions[0].processed_s > s, "not heard")  # type: ignore[misc]  # the default binds it now
+        service.refusals = 1
+        service.drop()
+    finished(page)
+
+    (session,) = service.sessions
+    assert bytes(session.audio) == pcm_of(file)
+    assert len(service.starts) == 3
+    assert lines(page).all_inner_texts() == [TEXTS[i % 4] for i in range(10)]
+
+
+def test_a_session_that_is_gone_is_gone_on_with(
+    page: Page, service: PageServer, complaints: list[str]
+) -> None:
+    complaints.append("WebSocket connection")
+    service.speed = 8.0
+    file = recording(24)
+    drop_file(page, "talk.wav", file)
+    until(lambda: service.sessions and service.sessions[0].processed_s > 10.0, "not heard")
+    service.forget()
+    finished(page)
+
+    first, second = service.sessions
+    heard = bytes(first.audio[: second.first_byte]) + bytes(second.audio)
+    assert heard == pcm_of(file)
+    assert service.starts[1]["have_segment"] == len(first.finals) - 1 > 0
+    assert lines(page).all_inner_texts() == [TEXTS[i % 4] for i in range(8)]
+
+
+def test_the_microphone_is_recorded_while_there_is_no_connection(
+    page: Page, service: PageServer, complaints: list[str]
+) -> None:
+    complaints.append("WebSocket connection")
+    page.click("#main")
+    see(page.locator(".stable"), "Good")
+    service.refusals = 2
+    service.drop()
+    see(state(page), "Reconnecting")
+    see(page.locator("#state-detail"), re.compile(r"in \d s"))
+    see(state(page), "Live")
+    see(lines(page).nth(1), TEXTS[1])
+    page.click("#main")
+    finished(page)
+
+    (session,) = service.sessions
+    length = page.locator(".length").inner_text()
+    assert length == f"0:{int(session.received / session.rate):02d}"
+    assert lines(page).all_inner_texts() == [f.text for f in session.finals]
+
+
+def test_a_service_that_goes_sends_its_clients_on(page: Page, service: PageServer) -> None:
+    service.speed = 8.0
+    drop_file(page, "talk.wav", recording(12))
+    until(lambda: service.sessions and service.sessions[0].processed_s > 4.0, "not heard")
+    service.drain()
+    finished(page)
+
+    assert [s.get("session") for s in service.starts] == [None, "0.0"]
+    assert len(lines(page).all()) == 4
+
+
+def test_lag_is_told(page: Page, service: PageServer) -> None:
+    service.speed = 0.2
+    page.click("#main")
+
+    see(page.locator("#state-detail"), re.compile(r"lagging by [3-9] s"))
+
+
+def test_an_error_ends_the_recording_with_the_services_sentence(page: Page, service: PageServer) -> None:
+    page.click("#main")
+    see(lines(page).first, TEXTS[0])
+    service.end(1008, "Expected at most 4 times real time, and 9 came.")
+
+    see(page.get_by_role("alert"), "Expected at most 4 times real time, and 9 came.")
+    expect(page.locator("#main")).to_have_text("Start")
+    assert lines(page).first.inner_text() == TEXTS[0]
+
+
+# Keys
+
+
+def test_a_key_is_asked_for_kept_and_never_in_an_address(page: Page, service: PageServer) -> None:
+    service.key = "c2VzYW1lLTEvMg"  # sesame-1/2
+    page.click("#main")
+    dialog = page.get_by_role("dialog", name="This service asks for a key")
+    see(dialog, "Expected a key of this service, and another came.")
+    page.get_by_label("API key").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("API key")).to_have_value("")
+    page.get_by_label("API key").fill("sesame-1/2")
+    page.get_by_role("button", name="Connect").click()
+    see(lines(page).first, TEXTS[0])
+
+    assert page.evaluate("() => sessionStorage.length") == 1
+    assert not [p for p in service.paths if "sesame" in p or "c2Vz" in p]
+    assert "sesame" not in page.url
+
+
+def test_escape_leaves_the_question_for_a_key(page: Page, service: PageServer) -> None:
+    service.key = "c2VzYW1lLTEvMg"
+    page.click("#main")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#main")).to_have_text("Start")
+
+
+# Files, and what is done with a transcript
+
+
+def test_files_are_transcribed_one_after_another(page: Page, service: PageServer) -> None:
+    files = [recording(4), wav(pcm_of(recording(8))[RATE:])]
+    names = ["one.wav", "two.wav"]
+    page.set_input_files(
+        "#files",
+        [{"name": n, "mimeType": "audio/wav", "buffer": f} for n, f in zip(names, files, strict=True)],
+    )
+    expect(lines(page)).to_have_count(2 + 3)
+    finished(page)
+
+    assert page.locator(".recording h2").all_inner_texts() == names
+    assert [bytes(s.audio) for s in service.sessions] == [pcm_of(f) for f in files]
+
+
+def test_a_file_is_dropped_on_the_page(page: Page) -> None:
+    page.evaluate(
+        """(data) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], "a.wav"));
+            for (const type of ["dragover", "drop"])
+                window.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, cancelable: true }));
+        }""",
+        b64encode(recording(3)).decode(),
+    )
+    see(lines(page), TEXTS[0])
+
+
+def test_what_is_no_audio_is_said_and_the_next_file_goes_on(page: Page) -> None:
+    drop_file(page, "notes.txt", b"no audio at all")
+    drop_file(page, "talk.wav", recording(3))
+
+    see(lines(page), TEXTS[0])
+    see(page.locator(".note").first, "not audio that this browser can read")
+
+
+def test_a_file_can_be_stopped(page: Page, service: PageServer) -> None:
+    service.speed = 1.0
+    drop_file(page, "talk.wav", recording(60))
+    drop_file(page, "next.wav", recording(60))
+    see(page.locator("#state-detail"), "%")
+    page.click("#main")
+    finished(page)
+
+    see(page.locator(".note").nth(1), "not transcribed")
+
+
+@pytest.mark.parametrize("form", ["text", "srt", "vtt"])
+def test_downloads_are_those_of_the_package(page: Page, form: str, tmp_path: Path) -> None:
+    drop_file(page, "my talk.wav", recording(4 * PERIOD_S))
+    expect(lines(page)).to_have_count(4)
+    finished(page)
+    button = {"text": "Download as text", "srt": "SRT", "vtt": "VTT"}[form]
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+
+    finals = [final(i, i) for i in range(4)]
+    segments = tuple(Segment(f.start_s, f.end_s, f.text) for f in finals)
+    expected = Transcript(segments, "en", 0.0).render(form)  # type: ignore[arg-type]  # names from the table
+    assert download.value.path().read_bytes().decode() == expected
+    assert download.value.suggested_filename == f"my talk.{'txt' if form == 'text' else form}"
+
+
+def test_the_text_is_copied(page: Page) -> None:
+    drop_file(page, "talk.wav", recording(6))
+    expect(lines(page)).to_have_count(2)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+
+    assert page.evaluate("() => navigator.clipboard.readText()") == f"{TEXTS[0]}\n{TEXTS[1]}"
+
+
+def test_clear_asks_first(page: Page) -> None:
+    drop_file(page, "talk.wav", recording(6))
+    expect(lines(page)).to_have_count(2)
+    finished(page)
+    page.get_by_role("button", name="Clear").click()
+    see(page.get_by_role("dialog"), "2 lines go, and cannot be brought back.")
+    page.keyboard.press("Escape")
+    expect(lines(page)).to_have_count(2)
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("dialog").get_by_role("button", name="Clear").click()
+
+    expect(page.locator(".recording")).to_have_count(0)
+    expect(page.locator("#empty")).to_be_visible()
+
+
+# Reading
+
+
+def test_a_word_shows_its_times_under_the_pointer(page: Page) -> None:
+    drop_file(page, "talk.wav", recording(3))
+    page.get_by_text("morning,").hover()
+
+    expect(page.get_by_role("tooltip")).to_have_text("0:00.8 – 0:01.0")
+    page.locator("h1").hover()
+    expect(page.get_by_role("tooltip")).to_be_hidden()
+
+
+def test_the_arrow_keys_walk_through_lines_and_words(page: Page) -> None:
+    drop_file(page, "talk.wav", recording(6))
+    expect(lines(page)).to_have_count(2)
+    page.locator(".line").first.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+
+    expect(page.locator(".word:focus")).to_have_text("lamp")
+    expect(page.get_by_role("tooltip")).to_have_text(re.compile(r"^0:03\.7"))
+    assert page.locator(".line[tabindex='0']").count() == 1
+
+
+def test_the_view_follows_until_the_reader_scrolls_up(page: Page, service: PageServer) -> None:
+    page.set_viewport_size({"width": 800, "height": 500})
+    service.speed = 12.0
+    drop_file(page, "talk.wav", recording(70))
+    expect(lines(page)).to_have_count(12, timeout=WAIT_S * 1000)
+    expect(lines(page).nth(11)).to_be_in_viewport()
+    page.mouse.move(400, 200)
+    page.mouse.wheel(0, -600)
+    jump = page.get_by_role("button", name="Jump to live")
+    expect(jump).to_be_visible()
+    expect(lines(page)).to_have_count(20, timeout=WAIT_S * 1000)
+    expect(lines(page).nth(19)).not_to_be_in_viewport()
+    jump.click()
+
+    expect(lines(page).last).to_be_in_viewport()
+    expect(jump).to_be_hidden()
+
+
+# For everybody
+
+
+def test_the_keyboard_reaches_everything_in_order_and_focus_is_seen(page: Page) -> None:
+    drop_file(page, "talk.wav", recording(3))
+    expect(lines(page)).to_have_count(1)
+    finished(page)
+    reached = []
+    page.locator("h1").click()
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("() => document.activeElement.innerText || document.activeElement.id"))
+        assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+    assert reached[:4] == ["Copy", "Text", "SRT", "VTT"]
+    assert TEXTS[0] in reached[4]
+    assert reached[5:] == ["Start", "language", "Add files", "Clear"]
+
+
+@pytest.mark.parametrize("key", ["Space", "Enter"])
+def test_keys_press_buttons(page: Page, key: str) -> None:
+    page.get_by_role("button", name="Start").focus()
+    page.keyboard.press(key)
+
+    see(state(page), "Live")
+
+
+def test_only_finals_are_read_aloud(page: Page) -> None:
+    page.click("#main")
+    see(lines(page).first, TEXTS[0])
+
+    assert page.locator(".lines").get_attribute("aria-live") == "polite"
+    assert page.locator("[aria-live] .partial, .partial[aria-live]").count() == 0
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    page.click("#main")
+    see(lines(page).first, TEXTS[0])
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input:not([type=file]), select, [role=meter]")]
+            .filter((e) => !(e.innerText || e.textContent).trim() && !e.labels?.length && !e.ariaLabel)
+            .map((e) => e.outerHTML)"""
+    )
+
+    assert nameless == []
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("h1").count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # names from the table
+    page.click("#main")
+    see(page.locator(".unstable"), re.compile(r"\w"))
+    see(lines(page).first, TEXTS[0])
+    ground = colour(page, "html", "background-color")
+    raised = colour(page, ".row", "background-color")
+
+    for on, shown in (
+        (ground, (".stable", ".unstable", ".line time", ".partial time", ".link", ".length", "#state-label")),
+        (raised, (".field span", ".quiet", ".main.running", "#language")),
+    ):
+        for selector in shown:
+            assert contrast(colour(page, selector), on) >= 4.5, selector
+
+
+@pytest.mark.parametrize("width", [320, 375, 768, 1920])
+def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    drop_file(page, f"{'a long name ' * 6}and{'x' * 60}.wav", recording(6))
+    expect(lines(page)).to_have_count(2)
+
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_the_level_is_one_bar_for_those_who_want_no_motion(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.click("#main")
+    expect(page.get_by_role("meter")).to_have_attribute("aria-valuenow", re.compile("[1-9]"))
+
+    assert (
+        page.evaluate("() => getComputedStyle(document.querySelector('#main')).transitionProperty") == "none"
+    )
+
+
+def colour(page: Page, selector: str, what: str = "color") -> tuple[float, float, float]:
+    """A colour that an element has, each part from 0 to 1."""
+    found: str = page.locator(selector).first.evaluate("(e, what) => getComputedStyle(e)[what]", what)
+    red, green, blue = (float(n) / 255 for n in re.findall(r"[\d.]+", found)[:3])
+    return red, green, blue
+
+
+def contrast(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
+    """WCAG 2.2, contrast ratio."""
+    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: tuple[float, float, float]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
