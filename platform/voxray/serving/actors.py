@@ -13,9 +13,9 @@ from voxray.serving.calls import Call, HostGone, Opened, Opening, Refused, Reply
 from voxray.serving.host import SessionHost
 from voxray.serving.hosting import AsyncHost
 from voxray.serving.names import NAMESPACE, TRANSCRIBER, Service
+from voxray.serving.observing import Observations
 from voxray.serving.placement import Load
 from voxray.serving.voice import SileroVoice
-from voxray.serving.watching import recorder
 
 IDLE_S = 120.0  # without a call of a gateway, or of a directory that wants it kept
 RETRY_S = (0.1, 0.2, 0.5, 1.0)  # before the next transcriber is asked for; the last again and again
@@ -31,6 +31,7 @@ class BufferActor(AsyncHost):
         self._service = service
         self._number = number
         self._called_s = time.monotonic()
+        self._observed = Observations()
         args = service.args
         super().__init__(
             SessionHost(
@@ -39,7 +40,7 @@ class BufferActor(AsyncHost):
                 args.decoding,
                 SileroVoice(),
                 model=args.model,
-                observe=recorder("buffers"),
+                observe=self._observed,
             )
         )
 
@@ -59,6 +60,10 @@ class BufferActor(AsyncHost):
             self._called_s = time.monotonic()
         node = ray.get_runtime_context().get_node_id()
         return Load(self._number, node, self._host.sessions, self._host.gateways)
+
+    async def totals(self) -> dict[str, float]:
+        """What was observed so far; see `Observations`."""
+        return self._observed.totals()
 
     async def run(self) -> None:
         """Serve until nobody has called for `IDLE_S`, then end the process."""

@@ -6,6 +6,7 @@ make serve                                           Ray and the service on this
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.applications import Starlette
 
 from voxray.audio import Pcm
 from voxray.serving import gateway, rest
+from voxray.serving.access import Door
 from voxray.serving.directory import RayDirectory
 from voxray.serving.names import TRANSCRIBER, Service, code_digest
 from voxray.serving.settings import Replicas, ServiceArgs
@@ -26,7 +28,6 @@ from voxray.whisper.engines import DecodingOptions, Hypothesis
 GRACE_S = 60.0  # for a gateway's clients to be told, and a transcriber's batch to end
 WANT_S = 30.0  # how often the directory hears that a gateway lives
 LEASES = 1_000  # per transcriber; they wait, they do not work
-ADMITTED = 0.9  # of `max_ongoing_requests`: the rest is for HTTP, and for refusing
 
 
 class Gateway:
@@ -41,7 +42,9 @@ class Gateway:
         self._watching: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        self._app = gateway.build(self._directory, self._args, routes=rest.routes(self._files, self._args))
+        door = Door.of(self._args, os.environ)
+        routes = rest.routes(self._files, self._args, door.allows)
+        self._app = gateway.build(self._directory, self._args, routes=routes)
         return self._app
 
     async def check_health(self) -> None:

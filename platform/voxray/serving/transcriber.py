@@ -12,10 +12,10 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingP
 from voxray.audio import Pcm
 from voxray.serving.calls import Answer, HostGone, Job
 from voxray.serving.decoder import Decoder
+from voxray.serving.observing import Observations
 from voxray.serving.scheduler import SchedulerOptions
 from voxray.serving.service import DecodeService
 from voxray.serving.settings import Replicas, ServiceArgs
-from voxray.serving.watching import recorder
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, Hypothesis
 from voxray.whisper.models import ctranslate2_folder
@@ -23,6 +23,7 @@ from voxray.whisper.models import ctranslate2_folder
 HEALTH_S = 1.0  # Serve's health checks; it stops them on a replica that is to go
 DRAIN_AFTER = 4  # of them missed
 BEAT_S = 1.0
+SHED_AFTER_S = 5.0
 DELAY = "queue_delay_s"
 
 
@@ -31,9 +32,16 @@ class RemoteSource:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
+        self._released = False
+
+    def release(self) -> None:
+        """Give the lease back: nothing more is taken, and the actor looks for another transcriber."""
+        self._released = True
 
     async def take(self, lease: int) -> list[Job] | None:
         """As `calls.Source.take`."""
+        if self._released:
+            return None
         try:
             jobs: list[Job] | None = await self._actor.take.remote(lease)
         except RayActorError as e:
@@ -61,20 +69,26 @@ class Transcriber:
             threads=decoding.threads or max(1, round(args.transcriber.cpus)),
         )
         options = SchedulerOptions(max_batch=decoding.max_batch, fill_s=decoding.fill_ms / 1000)
-        self._service = DecodeService(Decoder(self._engine), options, recorder("transcriber"))
-        self._checked_s = time.monotonic()
+        self._observed = Observations()
+        self._service = DecodeService(Decoder(self._engine), options, self._observed)
+        self._leases: list[RemoteSource] = []
+        self._scaled = args.transcriber
+        self._checked_s = self._relaxed_s = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
 
     async def attach(self, host: Any, lease: int) -> AsyncIterator[str]:
         """Work for a buffer actor under its `lease` as long as this goes on; yields the model's name."""
         self._watching = self._watching or asyncio.create_task(self._watch())
-        work = asyncio.create_task(self._service.attend(RemoteSource(host), lease))
+        source = RemoteSource(host)
+        work = asyncio.create_task(self._service.attend(source, lease))
+        self._leases.append(source)
         try:
             while not work.done():
                 yield self._name
                 await asyncio.wait([work], timeout=BEAT_S)
             await work
         finally:
+            self._leases.remove(source)
             work.cancel()
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
@@ -85,6 +99,10 @@ class Transcriber:
         """The model's smallest window in seconds, and its languages."""
         tokens = self._engine.tokens
         return self._engine.min_window_s, tuple(tokens.languages) if tokens.multilingual else ("en",)
+
+    async def totals(self) -> dict[str, float]:
+        """What was observed so far; see `Observations`."""
+        return self._observed.totals()
 
     async def check_health(self) -> None:
         """Called by Serve as long as this replica is to stay."""
@@ -97,7 +115,16 @@ class Transcriber:
     async def _watch(self) -> None:
         while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
             await asyncio.sleep(HEALTH_S / 4)
-        await self._service.drain()
+            self._shed(time.monotonic())
+        self._service.drain()
+
+    def _shed(self, now_s: float) -> None:
+        """Give a lease back where the queue stays too long: an emptier replica, if there is one, takes it."""
+        if self._service.delay_s() < self._scaled.queue_delay_s:
+            self._relaxed_s = now_s
+        elif now_s - self._relaxed_s > SHED_AFTER_S and len(self._leases) > 1 and self._scaled.max > 1:
+            self._relaxed_s = now_s
+            self._leases[0].release()
 
 
 def scale_on_delay(target_s: float) -> Callable[[AutoscalingContext], tuple[int, dict[str, Any]]]:

@@ -1,0 +1,61 @@
+"""What buffer actors and transcribers observe: sums for who asks, histograms for Prometheus through Ray."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ray.util.metrics import Counter, Histogram
+
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+
+HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "first_partial_s": ("From the arrival of an utterance's first speech to its first partial.", SECONDS),
+    "final_s": ("From the arrival of an utterance's last speech to its final.", SECONDS),
+    "queue_delay_s": ("How long a window waited for its batch.", SECONDS),
+    "decode_s": ("How long a batch took.", SECONDS),
+    "batch_size": ("Windows in a batch.", SIZES),
+}
+COUNTERS = {
+    "audio_s": "Seconds of audio that were heard.",
+    "superseded": "Windows that a newer one of the same session replaced before they were decoded.",
+}
+
+
+@dataclass(slots=True)
+class Sum:
+    """Of all values of one name."""
+
+    count: int = 0
+    total: float = 0.0
+    largest: float = 0.0
+
+
+class Observations:
+    """Takes a name of `HISTOGRAMS` or `COUNTERS` and a value; other names are summed and not exported."""
+
+    def __init__(self) -> None:
+        self.sums: defaultdict[str, Sum] = defaultdict(Sum)
+        self._histograms = {
+            name: Histogram(f"voxray_{name}", text, list(bounds))
+            for name, (text, bounds) in HISTOGRAMS.items()
+        }
+        self._counters = {name: Counter(f"voxray_{name}", text) for name, text in COUNTERS.items()}
+
+    def __call__(self, name: str, value: float) -> None:
+        """`name` was `value` once more."""
+        known = self.sums[name]
+        known.count += 1
+        known.total += value
+        known.largest = max(known.largest, value)
+        if name in self._histograms:
+            self._histograms[name].observe(value)
+        elif name in self._counters and value > 0:
+            self._counters[name].inc(value)
+
+    def totals(self) -> dict[str, float]:
+        """`NAME_count`, `NAME_sum` and `NAME_max` of everything so far."""
+        return {
+            f"{name}_{key}": value
+            for name, s in self.sums.items()
+            for key, value in (("count", s.count), ("sum", s.total), ("max", s.largest))
+        }
