@@ -60,6 +60,7 @@ def fetched(intake: Intake, samples: int) -> Pcm:
     while sum(map(len, pieces)) < samples:
         assert time.monotonic() < until, f"{sum(map(len, pieces))} of {samples} samples"
         pieces.append(intake.feed(b""))
+        time.sleep(0.002)  # a host asks every 50 ms; who asks without a pause starves the thread
     return np.concatenate(pieces)
 
 
@@ -87,7 +88,8 @@ def test_a_container_is_heard_as_the_file_is(
         assert intake.ended
     file = decode(data)
     assert np.array_equal(pcm[: len(file)], file)
-    assert not pcm[len(file) :].any()  # the padding of an MP3, which is known only to who can seek
+    padding = 1_152 if container == "mp3" else 0  # samples at its end, which only those who can seek know of
+    assert len(pcm) <= len(file) + padding
 
 
 @pytest.mark.parametrize(("codec", "container", "options"), FORMATS[:4])
