@@ -1,7 +1,7 @@
 """A small service for tests of the page: it speaks the wire faithfully and hears what its script says.
 
-Utterance `k` is said from second `3 k + 0.5` to second `3 k + 2.3` of any audio. What a service cannot be asked to
-do on command, this one does: lose a connection, forget a session, refuse, ask for a key, be slow.
+Utterance `k` is said from second `3 k + 0.5` to second `3 k + 2.3` of any audio. What a service cannot be
+asked to do, this one does on command: lose a connection, forget a session, refuse, want a key, be slow.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ CREDIT_S = 4.0
 TICK_S = 0.02
 
 
-def said(segment: int, clip: int) -> tuple[str, float, tuple[Word, ...]]:
+def said(clip: int) -> tuple[str, float, tuple[Word, ...]]:
     """The text of the utterance in period `clip`, where it starts, and its words."""
     text, start_s = TEXTS[clip % len(TEXTS)], clip * PERIOD_S + ONSET_S
     parts = text.split()
@@ -49,13 +49,13 @@ def said(segment: int, clip: int) -> tuple[str, float, tuple[Word, ...]]:
 
 def final(segment: int, clip: int) -> wire.Final:
     """What segment `segment` is when it is over."""
-    text, start_s, words = said(segment, clip)
+    text, start_s, words = said(clip)
     return wire.Final(segment, start_s, round(start_s + SPOKEN_S, 3), text, "en", words)
 
 
 @dataclass
 class Session:
-    """What one client sent and was told. `first_byte` and `first_segment`: where a lost one was gone on with."""
+    """What one client sent and was told. `first_byte`: where it goes on with one that was lost."""
 
     number: int
     start: wire.Start
@@ -109,7 +109,7 @@ class Session:
         return int(self.finals[-1].end_s * self.rate) & ~1 if self.finals else 0
 
     def _partial(self, clip: int, until_s: float) -> Iterator[wire.ServerMessage]:
-        text, start_s, words = said(self.next_segment, clip)
+        text, start_s, words = said(clip)
         heard = sum(w.end_s <= until_s for w in words)
         if heard > self.shown:
             self.shown = heard
@@ -142,11 +142,12 @@ class PageServer:
 
     def drop(self) -> None:
         """Loses all connections without a word."""
-        self._soon(lambda: [ws.transport.abort() for ws in self._open.values()])
+        self._soon(self._abort)
 
     def forget(self) -> None:
         """Loses all connections, and their sessions with them."""
-        self._soon(lambda: ([ws.transport.abort() for ws in self._open.values()], self._open.clear()))
+        self._soon(self._abort)
+        self._soon(self._open.clear)
 
     def drain(self) -> None:
         """Sends everybody away, to connect again."""
@@ -158,6 +159,10 @@ class PageServer:
 
     def _soon(self, call: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(call)
+
+    def _abort(self) -> None:
+        for ws in self._open.values():
+            ws.transport.abort()
 
     async def _drain(self, number: int) -> None:
         ws = self._open[number]
@@ -183,7 +188,8 @@ class PageServer:
             f"0.{session.number}", f"token-{session.number}", resumed, session.received, "scripted"
         )
         again = [f for f in session.finals if resumed and f.segment > start.have_segment]
-        for message in (ready, *again):
+        messages: list[wire.ServerMessage] = [ready, *again]
+        for message in messages:
             await ws.send(wire.render(message))
         ticking = asyncio.ensure_future(self._tick(ws, session))
         try:

@@ -7,8 +7,13 @@
  */
 export function toPcm(samples) {
   const view = new DataView(new ArrayBuffer(2 * samples.length));
-  samples.forEach((x, i) => view.setInt16(2 * i, Math.max(-32768, Math.min(32767, Math.round(x * 32768))), true));
+  samples.forEach((x, i) => view.setInt16(2 * i, toInt16(x), true));
   return new Uint8Array(view.buffer);
+}
+
+/** As Chromium reads 16-bit files, so that what it decodes is sent as it stood there. */
+function toInt16(x) {
+  return Math.round(Math.max(-1, Math.min(1, x)) * (x < 0 ? 32768 : 32767));
 }
 
 /**
