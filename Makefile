@@ -16,7 +16,7 @@ export RAY_worker_niceness ?= 0
 export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: install demo test lint wheel clean
+.PHONY: install demo test lint wheel bench-live clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.installed
@@ -44,6 +44,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Starts the service by itself; BENCH="--clients 1,32 --compare" and so on (BENCH=--help lists them).
+bench-live: install
+	$(BIN)/python -m tests.benchmarks.live $(BENCH)
 
 wheel: install
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .

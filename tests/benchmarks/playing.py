@@ -41,8 +41,7 @@ class Part:
         """The audio. An utterance that the start or the end would cut is muted, not half heard."""
         rng = np.random.default_rng(self.seed)
         first = int(rng.integers(len(self.recording.pcm)))
-        whole = np.arange(first, first + round(self.seconds * SAMPLE_RATE))
-        pcm = np.take(self.recording.pcm, whole, mode="wrap").copy()
+        pcm = np.resize(np.roll(self.recording.pcm, -first), round(self.seconds * SAMPLE_RATE))
         kept: list[Utterance] = []
         for utterance, quiet_before_s, quiet_after_s in self._passing(first / SAMPLE_RATE):
             if utterance.start_s >= 0 and utterance.end_s <= self.seconds - self.quiet_s:

@@ -28,11 +28,11 @@ _TITLES: tuple[tuple[str, Group], ...] = (
     (r"ray::(Proxy|HAProxy)|(\S*/)?haproxy\b", "proxy"),
     (r"ray::|(\S*/)?(raylet|gcs_server)\b|\S*python\S* .*/ray/", "ray"),
 )
-_COUNTER = "_total"
+_COUNTER = re.compile(r"(\w+)_(total|sum|count)(\{.*\})?")
 MB = 1_000_000
 
 ServiceStats = Callable[[], Mapping[str, float]]
-"""What the service tells of itself; a name that ends in `_total` counts up, every other is as it stands."""
+"""What the service tells of itself, by Prometheus' names: `_total`, `_sum` and `_count` only grow."""
 
 
 def silent() -> Mapping[str, float]:
@@ -106,7 +106,8 @@ class Meter:
 class Usage:
     """Between two readings: CPU seconds per second, memory at the end, and the service's own figures.
 
-    `stats` has counters per second, their `_total` replaced by `_per_s`.
+    `stats` has `_per_s` for each `_total` and `_count`, `_mean` for each `_sum` over its `_count`, and every
+    other figure as it stands.
     """
 
     cpu: Mapping[Group, float]
@@ -132,10 +133,15 @@ def between(before: Reading, after: Reading) -> Usage:
 def _figures(
     before: Mapping[str, float], after: Mapping[str, float], seconds: float
 ) -> Iterator[tuple[str, float]]:
+    grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
     for name, value in after.items():
-        plain, counter, label = name.partition(_COUNTER)
-        if counter and (not label or label.startswith("{")):
-            yield f"{plain}_per_s{label}", (value - before.get(name, 0.0)) / seconds
+        counter = _COUNTER.fullmatch(name)
+        plain, kind, label = counter.groups("") if counter else (name, "", "")
+        if kind == "sum":
+            if count := grown.get(f"{plain}_count{label}"):
+                yield f"{plain}_mean{label}", grown[name] / count
+        elif kind:
+            yield f"{plain}_per_s{label}", grown[name] / seconds
         else:
             yield name, value
 
@@ -154,11 +160,7 @@ def metrics_of(url: str) -> ServiceStats:
 
 
 def parse_metrics(text: str) -> Iterator[tuple[str, float]]:
-    """Names, with their labels, and values of Prometheus' text format."""
-    for line in text.splitlines():
-        name, _, value = line.rpartition(" ")
-        if name and not line.startswith("#"):
-            try:
-                yield name, float(value)
-            except ValueError:
-                continue  # with a timestamp, or nothing of the kind
+    """The service's own names, with their labels, and values of Prometheus' text format; no buckets."""
+    for name, value in re.findall(r"^(voxray_\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE):
+        if not name.partition("{")[0].endswith("_bucket"):
+            yield name, float(value)
