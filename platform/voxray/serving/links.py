@@ -260,7 +260,8 @@ def started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 async def _within(limit_s: float, work: Awaitable[T]) -> T:
     """`work`, or HostGone where it fails or takes longer; far calls fail in more ways than can be named."""
     try:
-        return await asyncio.wait_for(work, limit_s)
+        async with asyncio.timeout(limit_s):  # not wait_for, which can swallow a cancellation (until 3.12)
+            return await work
     except (HostGone, ServiceError):
         raise
     except TimeoutError as e:

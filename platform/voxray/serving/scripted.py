@@ -22,7 +22,7 @@ from voxray.serving.calls import (
     Refused,
     Reply,
 )
-from voxray.wire import Close, Done, Error, Final, Finalized, Partial, Ready, ServerMessage, Start, render
+from voxray.wire import Close, Done, Error, Final, Finalized, Partial, Ready, ServerMessage, render
 
 CREDIT = 960_000  # bytes: 30 s at 16 kHz
 
@@ -31,6 +31,7 @@ CREDIT = 960_000  # bytes: 30 s at 16 kHz
 class ScriptedSession:
     """One session. `items`: all that came, in order; `room`: bytes that may still come."""
 
+    gateway: str
     token: str
     room: int
     bytes_per_second: int | None
@@ -77,7 +78,7 @@ class ScriptedHost:
         resumed = session is not None and session.token == start.resume_token
         if session and resumed:
             self._replace(start.session or "", session, opening.gateway)
-        name = (start.session or "") if resumed else self._begin(start)
+        name = (start.session or "") if resumed else self._begin(opening)
         now = self.sessions[name]
         ready = Ready(name, now.token, resumed, now.received, "scripted")
         return Opened(name, now.token, now.epoch, (render(ready),), now.room, now.bytes_per_second)
@@ -114,9 +115,10 @@ class ScriptedHost:
         if self.dead:
             raise HostGone("the host is dead.")
 
-    def _begin(self, start: Start) -> str:
-        name = f"{self.number}.{secrets.token_hex(16)}"
-        session = ScriptedSession(secrets.token_hex(8), self.credit_bytes, start.bytes_per_second)
+    def _begin(self, opening: Opening) -> str:
+        start, name = opening.start, f"{self.number}.{secrets.token_hex(16)}"
+        token, rate = secrets.token_hex(8), start.bytes_per_second
+        session = ScriptedSession(opening.gateway, token, self.credit_bytes, rate)
         session.received = session.flushed = start.from_byte
         session.segments = start.have_segment + 1
         self.sessions[name] = session
@@ -126,7 +128,8 @@ class ScriptedHost:
         if session.present:
             error = render(Error("resumed_elsewhere", "expected one connection, and another came."))
             old = Output(name, session.epoch, (error,), close=Close.RESUMED_ELSEWHERE)
-            self._replaced[gateway].append(old)
+            self._replaced[session.gateway].append(old)
+        session.gateway = gateway
         session.epoch += 1
         session.present = True
 
@@ -135,7 +138,7 @@ class ScriptedHost:
             session = self.sessions.get(given.session)
             if session and session.epoch == given.epoch:
                 self._take(session, given)
-        outputs = [*self._replaced.pop(call.gateway, ()), *self._outputs()]
+        outputs = [*self._replaced.pop(call.gateway, ()), *self._outputs(call.gateway)]
         return Reply(call.number, tuple(outputs), len(self.sessions))
 
     def _take(self, session: ScriptedSession, given: Input) -> None:
@@ -159,8 +162,8 @@ class ScriptedHost:
         session.say(Done(1.0, session.segments) if stop else Finalized())
         session.close = Close.NORMAL if stop else None
 
-    def _outputs(self) -> Sequence[Output]:
-        present = [(name, s) for name, s in self.sessions.items() if s.present]
+    def _outputs(self, gateway: str) -> Sequence[Output]:
+        present = [(name, s) for name, s in self.sessions.items() if s.present and s.gateway == gateway]
         outputs = [Output(name, s.epoch, tuple(s.messages), s.room, s.close) for name, s in present]
         for _, session in present:
             session.messages.clear()
