@@ -48,15 +48,17 @@ def opened() -> closing[ContainerIntake]:
     return closing(ContainerIntake())
 
 
-def rest(intake: Intake) -> Iterator[Pcm]:
-    """What `finish` gives, until all of it is given."""
+def fed(intake: Intake, data: bytes, size: int = 1 << 20) -> Iterator[Pcm]:
+    """What the intake gives for `data` and then until its end."""
+    for at in range(0, len(data), size):
+        yield intake.feed(data[at : at + size])
     while not intake.ended:
         yield intake.finish()
 
 
-def fetched(intake: Intake, samples: int) -> Pcm:
-    """At least so many samples of what was fed already."""
-    pieces, until = [np.empty(0, np.int16)], time.monotonic() + LIMIT_S
+def fetched(intake: Intake, data: bytes, samples: int) -> Pcm:
+    """What the intake gives for `data`, without its end, until that is so many samples."""
+    pieces, until = [intake.feed(data)], time.monotonic() + LIMIT_S
     while sum(map(len, pieces)) < samples:
         assert time.monotonic() < until, f"{sum(map(len, pieces))} of {samples} samples"
         pieces.append(intake.feed(b""))
@@ -81,8 +83,7 @@ def test_a_container_is_heard_as_the_file_is(
     data = written(music(3.0), codec, container, options)
 
     with opened() as intake:
-        pieces = [intake.feed(data[at : at + size]) for at in range(0, len(data), size)]
-        pcm = np.concatenate([*pieces, *rest(intake)])
+        pcm = np.concatenate(list(fed(intake, data, size)))
 
         assert intake.received == len(data)
         assert intake.ended
@@ -97,8 +98,7 @@ def test_samples_come_while_bytes_do(codec: Codec, container: str, options: dict
     data = written(music(10.0), codec, container, options)
 
     with opened() as intake:
-        intake.feed(data[: len(data) // 2])
-        pcm = fetched(intake, 4 * SAMPLE_RATE)
+        pcm = fetched(intake, data[: len(data) // 2], 4 * SAMPLE_RATE)
 
         assert 4.0 < duration_s(pcm) < 5.5
 
@@ -106,8 +106,7 @@ def test_samples_come_while_bytes_do(codec: Codec, container: str, options: dict
 def test_the_thread_ends_with_the_stream() -> None:
     before = set(threading.enumerate())
     with opened() as intake:
-        intake.feed(encode(music(1.0), "libopus", "ogg"))
-        assert len(np.concatenate(list(rest(intake)))) >= SAMPLE_RATE
+        assert sum(map(len, fed(intake, encode(music(1.0), "libopus", "ogg")))) >= SAMPLE_RATE
 
         assert gone(before)
 
@@ -140,8 +139,7 @@ def test_a_small_file_that_decodes_to_an_hour_waits_to_be_fetched() -> None:
     assert len(hour) < MAX_UNDECODED
 
     with opened() as intake:
-        intake.feed(hour)
-        pieces = list(rest(intake))
+        pieces = list(fed(intake, hour))
 
     assert max(map(len, pieces)) <= MAX_WAITING + packet
     assert sum(map(len, pieces)) == 3600 * SAMPLE_RATE
@@ -182,11 +180,11 @@ def test_more_than_the_credit_and_a_frame_on_its_way_is_refused() -> None:
     ids=["text", "m3u8", "concat", "zeros", "cut"],
 )
 def test_what_is_no_container_is_named_in_one_sentence(data: bytes) -> None:
-    with opened() as intake:
-        intake.feed(data)
-
-        with pytest.raises(AudioError, match=r"^container: expected audio .* cannot be decoded") as caught:
-            intake.finish()
+    with (
+        opened() as intake,
+        pytest.raises(AudioError, match=r"^container: expected audio .* cannot be decoded") as caught,
+    ):
+        list(fed(intake, data))
 
     assert "\n" not in str(caught.value)
 
@@ -196,18 +194,14 @@ def test_a_playlist_opens_no_file(tmp_path: Path) -> None:
     canary.write_bytes(encode(music(1.0), "pcm_s16le", "wav"))
 
     for target in (canary, f"file:{canary}", f"file://{canary}"):
-        with opened() as intake:
-            intake.feed(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n".encode())
-            with pytest.raises(AudioError, match="cannot be decoded"):
-                intake.finish()
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n"
+        with opened() as intake, pytest.raises(AudioError, match="cannot be decoded"):
+            list(fed(intake, playlist.encode()))
 
 
 def test_an_mp4_that_is_not_in_fragments_is_told_so() -> None:
-    with opened() as intake:
-        intake.feed(encode(music(1.0), "aac", "mp4"))
-
-        with pytest.raises(AudioError, match="mp4 in fragments"):
-            intake.finish()
+    with opened() as intake, pytest.raises(AudioError, match="mp4 in fragments"):
+        list(fed(intake, encode(music(1.0), "aac", "mp4")))
 
 
 def test_a_rate_of_1_hz_cannot_fill_memory() -> None:
@@ -215,10 +209,8 @@ def test_a_rate_of_1_hz_cannot_fill_memory() -> None:
     at = slow.index(b"fmt ") + 12
     slow[at : at + 8] = (1).to_bytes(4, "little") + (2).to_bytes(4, "little")
 
-    with opened() as intake:
-        intake.feed(bytes(slow))
-        with pytest.raises(AudioError, match="expected 4000 Hz or more, and it has 1 Hz"):
-            intake.finish()
+    with opened() as intake, pytest.raises(AudioError, match="expected 4000 Hz or more, and it has 1 Hz"):
+        list(fed(intake, bytes(slow)))
 
 
 def test_what_was_decoded_before_the_damage_is_given_first() -> None:
@@ -227,19 +219,18 @@ def test_what_was_decoded_before_the_damage_is_given_first() -> None:
     data[half::50] = bytes(255 - b for b in data[half::50])
 
     with opened() as intake:
-        intake.feed(bytes(data))
-        assert 8.0 < duration_s(intake.finish()) < 12.0
-        assert not intake.ended
+        pieces = fed(intake, bytes(data))
+        given = [next(pieces), next(pieces)]
+        assert 8.0 < sum(map(duration_s, given)) < 12.0
         with pytest.raises(AudioError, match="cannot be decoded"):
-            intake.finish()
+            next(pieces)
 
 
 def test_a_recording_that_breaks_off_keeps_what_came() -> None:
     data = written(music(10.0), "libopus", "webm", {"live": "1"})
 
     with opened() as intake:
-        intake.feed(data[: len(data) // 2])
-        pcm = np.concatenate(list(rest(intake)))
+        pcm = np.concatenate(list(fed(intake, data[: len(data) // 2])))
 
     assert 4.5 < duration_s(pcm) < 5.5
 
@@ -253,8 +244,7 @@ def test_nothing_at_all_is_nothing() -> None:
 
 def test_a_container_cannot_be_replayed() -> None:
     with closing(intake_for(Start(encoding="container"))) as intake:
-        intake.feed(encode(music(1.0), "libopus", "ogg"))
-        samples = len(intake.finish())
+        samples = sum(map(len, fed(intake, encode(music(1.0), "libopus", "ogg"))))
 
         assert not intake.resumable
         assert intake.byte_of(0) == intake.byte_of(samples) == intake.received
