@@ -162,6 +162,8 @@ class Connection:
         if output.close is Close.NORMAL and self._ending:
             ending = self._ending
             self._finish(Closing(ending.close, ending.reason), *filter(None, [ending.error]))
+        elif output.close is Close.RESTART:
+            self.restart()
         elif output.close is not None:
             self._finish(Closing(output.close))
 

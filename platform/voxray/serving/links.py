@@ -212,7 +212,8 @@ class Links:
 
     async def rest(self) -> None:
         """Wait until all connections are gone, and their hosts know it."""
-        await asyncio.gather(*self._openings, return_exceptions=True)
+        if self._openings:
+            await asyncio.wait(set(self._openings))
         await asyncio.gather(*(link.rest() for link in self._links.values()))
 
     async def _open(self, start: Start, peer: Peer) -> None:
@@ -227,12 +228,17 @@ class Links:
             peer.refused(refused)
 
     async def _resume(self, start: Start, peer: Peer) -> Refused | None:
-        """On the host that has the session; where that is gone, anew at `start.from_byte`."""
+        """On the host that has the session; anew at `start.from_byte` where that is gone.
+
+        A host that had it, has it no more, and has no room either is not the only one.
+        """
         number = int((start.session or "").partition(".")[0])
         found = await _within(self._pace.timeout_s, self._directory.find(number))
         if found:
             try:
-                return await self._link(*found).open(start, peer)
+                refused = await self._link(*found).open(start, peer)
+                if refused is None or refused.close is not Close.FULL:
+                    return refused
             except HostGone:
                 log.warning("%s is gone, and its session begins anew", found[0])
         return await self._begin(start, peer)

@@ -88,7 +88,7 @@ class Watch:
             labels = sorted(label for known, label in self._values if known is metric)
             for label in labels or ([] if metric.label else [""]):
                 tag = f'{{{metric.label}="{label}"}}' if metric.label else ""
-                lines.append(f"{name}{tag} {self.value(metric, label):g}")
+                lines.append(f"{name}{tag} {self.value(metric, label):.15g}")
         return "\n".join([*lines, ""])
 
 

@@ -277,6 +277,18 @@ def test_where_its_host_is_gone_a_session_begins_anew(number: int) -> None:
     run(test)
 
 
+def test_where_its_host_is_full_a_session_that_is_not_there_begins_elsewhere() -> None:
+    async def test() -> None:
+        full, other = ScriptedHost(1), ScriptedHost(2)
+        full.refusal = Refused(Close.FULL, "full", "expected room here, and there is none.")
+        start = Start(session=f"1.{'0' * 32}", resume_token="t")
+        peer = await peer_on(Links("g", ScriptedDirectory(other, full), FAST, Watch()), start)
+
+        assert peer.session.startswith("2.")
+
+    run(test)
+
+
 def test_a_service_without_room_is_full_and_one_without_hosts_unavailable() -> None:
     async def test() -> None:
         full = ScriptedDirectory(ScriptedHost())
