@@ -8,6 +8,7 @@ measures itself.
 """
 
 import asyncio
+import contextlib
 import multiprocessing as mp
 import time
 from collections.abc import Callable, Sequence
@@ -131,7 +132,12 @@ class Client:
             async with opening, asyncio.timeout(OPEN_S):
                 # No pings: a server that is busy shall be slow, not gone.
                 self._socket = await connect(
-                    self._plan.url, compression=None, max_size=None, ping_interval=None, open_timeout=None
+                    self._plan.url,
+                    compression=None,
+                    max_size=None,
+                    ping_interval=None,
+                    open_timeout=None,
+                    proxy=None,
                 )
                 await self._socket.send(self._plan.start.model_dump_json(exclude_none=True))
                 answer = parse_server(str(await self._socket.recv()))
@@ -147,13 +153,12 @@ class Client:
         start_s = begin_s + self._delay_s
         reading = asyncio.create_task(self._read(self._socket, start_s))
         try:
-            await self._send(self._socket, start_s)
+            with contextlib.suppress(ConnectionClosed):  # the reader knows why
+                await self._send(self._socket, start_s)
             async with asyncio.timeout(self._plan.tail_s):
-                await reading
-        except ConnectionClosed as e:
-            self._error = self._error or f"closed while it played: {e}"
+                self._error = await reading
         except TimeoutError:
-            self._error = self._error or f"no done within {self._plan.tail_s:g} s of stop"
+            self._error = f"no done within {self._plan.tail_s:g} s of stop"
         finally:
             reading.cancel()
             await self._socket.close()
@@ -167,17 +172,15 @@ class Client:
             await socket.send(frame)
         await socket.send('{"type":"stop"}')
 
-    async def _read(self, socket: ClientConnection, start_s: float) -> None:
-        done = False
+    async def _read(self, socket: ClientConnection, start_s: float) -> str | None:
+        """Write down what comes until the server closes; what went wrong."""
+        closed = "closed"
         try:
             async for text in socket:
                 self._messages.append((time.monotonic() - start_s, str(text)))
         except ConnectionClosed as e:
-            self._error = self._error or f"closed: {e}"
-        for _, text in self._messages[-3:]:
-            message = parse_server(text)
-            done = done or isinstance(message, Done)
-            if isinstance(message, Error):
-                self._error = f"{message.code}: {message.message}"
-        if not done:
-            self._error = self._error or "closed without done"
+            closed = f"closed: {e}"
+        last = parse_server(self._messages[-1][1]) if self._messages else None
+        if isinstance(last, Error):
+            return f"{last.code}: {last.message}"
+        return None if isinstance(last, Done) else f"{closed}, without done"

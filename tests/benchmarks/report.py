@@ -13,7 +13,7 @@ from tests.benchmarks.usage import GROUPS
 
 from voxray.text import ErrorCounts
 
-WIDTH = 150
+WIDTH = 140
 SHOWN_ERRORS = 3
 
 
@@ -30,6 +30,7 @@ def show(rows: Sequence[Row]) -> None:
     """The tables of one sweep, on stderr."""
     console = Console(stderr=True, width=WIDTH)
     console.print(_latencies(rows))
+    console.print(_words(rows))
     console.print(_costs(rows))
     if any(row.usage.stats for row in rows):
         console.print(_stats(rows))
@@ -39,30 +40,43 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def _latencies(rows: Sequence[Row]) -> Table:
-    table = Table(title=f"{rows[0].recording}: {rows[0].seconds:g} s each; latencies in seconds")
-    for name in ("clients", "words p50", "p95", "max", "finals p50", "p95", "max", "first p50", "p95"):
-        table.add_column(name, justify="right")
-    for name in ("WER %", "deleted %", "offline WER %", "deleted %", "without final", "end unheard"):
-        table.add_column(name, justify="right")
-    for name in ("errors", "lag", "sent late p95 ms", "messages/s"):
-        table.add_column(name, justify="right")
+    columns = ("words p50", "p95", "max", "finals p50", "p95", "max", "first p50", "p95", "lag")
+    title = f"{rows[0].recording}: {rows[0].seconds:g} s each; latencies in seconds"
+    table = _numbers(title, "clients", *columns, "sent late p95, ms", "messages/s")
     for row in rows:
-        verdict, first = row.verdict, row.first_partial
+        first = row.first_partial
         table.add_row(
             *(str(row.clients), *_three(row.committed), *_three(row.final), _s(first.p50), _s(first.p95)),
-            *(_percent(verdict.words), _deletions(verdict.words)),
+            *(_s(row.verdict.lag_s), _ms(row.late.p95), f"{row.messages_per_s:.1f}"),
+        )
+    return table
+
+
+def _words(rows: Sequence[Row]) -> Table:
+    columns = ("WER", "deleted", "offline WER", "deleted", "without final", "end unheard", "errors")
+    table = _numbers("Words; rates in %", "clients", *columns)
+    for row in rows:
+        verdict = row.verdict
+        table.add_row(
+            *(str(row.clients), _percent(verdict.words), _deletions(verdict.words)),
             *(_percent(row.offline), _deletions(row.offline)),
             *(f"{verdict.without_final}/{verdict.utterances}", str(verdict.unheard_ends)),
-            *(str(len(row.errors)), _s(verdict.lag_s), _ms(row.late.p95), f"{row.messages_per_s:.1f}"),
+            str(len(row.errors)),
         )
+    return table
+
+
+def _numbers(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right")
     return table
 
 
 def _costs(rows: Sequence[Row]) -> Table:
     groups = [g for g in GROUPS if any(row.usage.cpu.get(g) is not None for row in rows)]
-    table = Table("clients", title="CPU seconds per second | memory (USS), MB")
-    for name in [*groups, "all", *groups, "serving"]:
-        table.add_column(name, justify="right")
+    title = "CPU seconds per second, then memory (USS) in MB; serving: gateway, buffers and transcriber"
+    table = _numbers(title, "clients", *groups, "all", *groups, "serving")
     for row in rows:
         cpu, uss = row.usage.cpu, row.usage.uss_mb
         table.add_row(

@@ -7,7 +7,6 @@ Processes are told apart by their command lines, which Ray sets: `ray::ServeRepl
 import os
 import re
 import time
-import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -149,11 +148,13 @@ def _figures(
 def metrics_of(url: str) -> ServiceStats:
     """Stats from the Prometheus page at `url`; nothing is told where there is none."""
 
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
     def read() -> Mapping[str, float]:
         try:
-            with urllib.request.urlopen(url, timeout=5.0) as answer:
+            with opener.open(url, timeout=5.0) as answer:
                 return dict(parse_metrics(answer.read().decode()))
-        except (urllib.error.URLError, OSError, UnicodeDecodeError):
+        except (OSError, ValueError):  # URLError is an OSError
             return {}
 
     return read
