@@ -5,10 +5,10 @@
        +--- opened() -- LOST <-- reconnect, or closed() with a code that a new connection may mend
 
 Texts and close codes go in (`receive_message`, `closed`), and so does what the user says (`add`, `finalize`,
-`stop`). Events come out as the answer to what went in, and `message_to_send()`. What the events promise,
-over all losses: segments count up by one, each has one final, and what was `stable` of a segment stays.
-Only where the server lost the session does the segment that was open begin anew: its `speech_start` comes a
-second time, and what was shown of it is void. The start or end of a segment may be missing after a loss.
+`stop`). Events come out as the answer to what went in, and `message_to_send()`. What the events promise over
+all losses: segments count up by one, each begins with `speech_start` and has one final, and what was `stable`
+of it stays. Only where the server lost the session does the segment that was open begin anew: its
+`speech_start` comes a second time, and what was shown of it is void. A `speech_end` may be lost.
 """
 
 import json
@@ -131,7 +131,7 @@ class Conversation:
             case Ack():
                 return self._acknowledge(message)
             case SpeechStart() | Partial() | SpeechEnd() | Final():
-                return [message] if self._is_news(message) else []
+                return self._segment(message)
             case Finalized():
                 return [message] if self._replay.answered() else []
             case Done():
@@ -222,25 +222,31 @@ class Conversation:
         self._replay.drop_before(ack.keep_from_byte - ack.keep_from_byte % self._start.frame_bytes)
         return [*[Finalized()] * missed, ack]
 
-    def _is_news(self, event: SpeechStart | Partial | SpeechEnd | Final) -> bool:
-        """Whether `event` is of a segment whose final is not out, and not less than was shown."""
-        segment = event.segment
-        if segment <= self.have_segment:
-            return False
-        begins = segment > self._begun
-        self._begun, self._stable = segment, "" if begins else self._stable
+    def _segment(self, event: SpeechStart | Partial | SpeechEnd | Final) -> list[Event]:
+        """`event` where it is news, after the start of its segment, also where that was lost."""
+        if event.segment <= self.have_segment:
+            return []
+        begins = event.segment > self._begun
+        if begins:
+            self._begun, self._stable = event.segment, ""
+        if isinstance(event, SpeechStart):
+            return [event] if begins else []
+        at_s = event.at_s if isinstance(event, SpeechEnd) else event.start_s
+        news: list[Event] = [event] if self._is_news(event) else []
+        return [SpeechStart(event.segment, at_s), *news] if begins else news
+
+    def _is_news(self, event: Partial | SpeechEnd | Final) -> bool:
+        """Whether `event` says more of the segment that has begun than was said."""
         match event:
-            case SpeechStart():
-                return begins
             case Partial():
                 longer = event.stable.startswith(self._stable)
                 self._stable = event.stable if longer else self._stable
                 return longer
             case SpeechEnd():
-                first, self._ended = segment > self._ended, segment
+                first, self._ended = event.segment > self._ended, event.segment
                 return first
             case Final():
-                self.have_segment = segment
+                self.have_segment = event.segment
                 self._drop_spoken(event)
                 return True
 
