@@ -350,6 +350,7 @@ def test_an_error_ends_the_recording_with_the_services_sentence(page: Page, scri
     scripted.end(1008, "Expected at most 4 times real time, and 9 came.")
 
     see(page.get_by_role("alert"), "Expected at most 4 times real time, and 9 came.")
+    expect(state(page)).to_have_text("Stopped")
     expect(page.locator("#main")).to_have_text("Start")
     assert lines(page).first.inner_text() == TEXTS[0]
 
@@ -536,8 +537,11 @@ def test_the_keyboard_reaches_everything_in_order_and_focus_is_seen(page: Page) 
 def test_keys_press_buttons(page: Page, key: str) -> None:
     page.get_by_role("button", name="Start").focus()
     page.keyboard.press(key)
-
     see(state(page), "Live")
+    page.keyboard.press(key)
+    finished(page)
+
+    expect(page.get_by_role("button", name="Start")).to_be_focused()
 
 
 def test_only_finals_are_read_aloud(page: Page) -> None:

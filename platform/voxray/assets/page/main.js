@@ -11,10 +11,12 @@ import { describe } from "./status.js";
 import { Transcript } from "./transcript.js";
 
 const KEY = "voxray.key"; // in sessionStorage: gone with the tab
+const MOST_LAG_S = 600; // of a microphone; it is kept in memory
 const $ = (id) => document.getElementById(id);
 
 class Page {
   #run = null; // what is transcribed
+  #failed = null; // the conversation that ended badly, until the next begins
   #opening = false; // permission is asked for, or a file is decoded
   #queue = []; // {file, recording}
   #asking = false;
@@ -40,7 +42,8 @@ class Page {
   // What is transcribed
 
   async #main() {
-    if (!this.#run && !this.#opening) await this.#startMicrophone();
+    if ($("main").ariaDisabled === "true") return;
+    if (!this.#run) await this.#startMicrophone();
     else if (this.#run?.file || this.#run?.conversation.ended) this.#giveUp();
     else await this.#stopMicrophone();
   }
@@ -79,6 +82,7 @@ class Page {
   /** Takes the run that `opening` gives; where there is none, `complain` gets the reason. */
   async #open(opening, complain) {
     this.#opening = true;
+    this.#failed = null;
     this.#show();
     try {
       this.#run = await opening;
@@ -105,13 +109,18 @@ class Page {
       run.recording.note("");
       if (run.conversation.phase === "locked") this.#askKey(run);
       if (run.conversation.over) this.#ended(run);
+      else if (!run.file && !run.conversation.ended && run.conversation.lagS > MOST_LAG_S)
+        this.#stopMicrophone("The service is ten minutes behind, so recording stopped; what was said still comes.");
     }
     this.#show();
   }
 
   #ended(run) {
     this.#run = null;
-    if (run.conversation.phase === "failed") this.#notice(run.conversation.reason);
+    if (run.conversation.phase === "failed") {
+      this.#failed = run.conversation;
+      this.#notice(run.conversation.reason);
+    }
     run.abandon();
     run.recording.close();
     this.#meter.clear();
@@ -197,7 +206,8 @@ class Page {
   #show() {
     const conversation = this.#run?.conversation ?? null;
     const file = this.#run?.file ?? false;
-    const { state, label, detail } = describe(conversation, { now: seconds(), file });
+    const context = { now: seconds(), file, opening: this.#opening };
+    const { state, label, detail } = describe(conversation ?? this.#failed, context);
     $("state").dataset.state = state;
     if ($("state-label").textContent !== label) $("state-label").textContent = label;
     $("state-detail").textContent = detail;
@@ -210,7 +220,8 @@ class Page {
     const idle = !conversation;
     $("main").textContent = idle ? "Start" : patient ? "Finishing" : finishing ? "Give up" : "Stop";
     $("main").classList.toggle("running", !idle);
-    $("main").disabled = this.#opening || patient || (idle && unavailable() !== null);
+    // Not `disabled`, which would take the focus from whoever pressed it.
+    $("main").ariaDisabled = String(this.#opening || patient || (idle && unavailable() !== null));
   }
 }
 

@@ -2,6 +2,7 @@
 
 const WANTED = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
 const MONO = { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" };
+const FLUSH_MS = 500; // a context that the system has suspended does not answer
 const WORKLET = new URL("./worklet.js", import.meta.url);
 
 /** Why there is no microphone here, in a sentence; null where there may be one. @returns {string | null} */
@@ -76,15 +77,19 @@ export class Microphone {
   /** Ends listening; resolves when the last frame was given. */
   async close() {
     this.#release();
-    await new Promise((resolve) => {
-      const give = this.#frames.port.onmessage;
+    await Promise.race([this.#flushed(), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
+    await this.#context.close();
+  }
+
+  #flushed() {
+    const give = this.#frames.port.onmessage;
+    return new Promise((resolve) => {
       this.#frames.port.onmessage = (event) => {
         give(event);
         if (event.data.last) resolve();
       };
       this.#frames.port.postMessage("flush");
     });
-    await this.#context.close();
   }
 
   #release() {

@@ -5,10 +5,11 @@ const TOLD_LAG_S = 3;
 /**
  * The state in a word, and what changes by the second.
  * @param {import("./conversation.js").Conversation | null} conversation
- * @param {{now: number, file: boolean}} context `file`: not live, but as fast as it goes
+ * @param {{now: number, file: boolean, opening: boolean}} context `file`: not live, but as fast as it goes
  * @returns {{state: string, label: string, detail: string}}
  */
-export function describe(conversation, { now, file }) {
+export function describe(conversation, { now, file, opening }) {
+  if (opening) return { state: "connecting", label: "Opening", detail: "" };
   switch (conversation?.phase) {
     case "connecting":
       return { state: "connecting", label: "Connecting", detail: "" };
