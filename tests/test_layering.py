@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transcribe": MODELS,
     "corpora": MODELS,
     **{stage: MODELS | {"corpora"} for stage in STAGES},
-    "serving": MODELS | {"corpora", "streaming", "transcribe", "wire"},
+    "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
     "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "transcribe"},
     "doctor": MODELS | {"transcribe"},
     "cli": MODELS | {"transcribe", "doctor", "client", "wire"},

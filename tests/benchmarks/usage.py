@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 Group = Literal["load", "gateway", "buffers", "transcriber", "proxy", "ray", "bench"]
 GROUPS: tuple[Group, ...] = ("load", "gateway", "buffers", "transcriber", "proxy", "ray", "bench")

@@ -47,7 +47,7 @@ class LocalHosts:
     async def find(self, number: int) -> tuple[str, Host] | None:
         """The host with this number."""
         host = self._hosts.get(number)
-        return host and (f"host-{number}", host)
+        return None if host is None else (f"host-{number}", host)
 
     def lose(self) -> None:
         """The sessions of all hosts are gone; resumes find nothing."""

@@ -73,7 +73,7 @@ class BufferActor(AsyncHost):
             for task in tasks:
                 if task.done():
                     task.result()  # a bug: end with it, so that sessions go on elsewhere
-        ray.actor.exit_actor()
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray gives it no types
 
     async def _find_transcribers(self) -> None:
         """Hold a lease at one transcriber after another, for ever."""
@@ -82,7 +82,8 @@ class BufferActor(AsyncHost):
         while True:
             try:
                 handle = serve.get_deployment_handle(TRANSCRIBER, self._service.app)
-                async for model in handle.options(stream=True).attach.remote(me, self.new_lease()):
+                work: Any = handle.options(stream=True).attach.remote(me, self.new_lease())
+                async for model in work:
                     self._host.model, failures = model, 0
             except (RayError, serve.exceptions.RayServeException, RuntimeError) as e:
                 log.warning("transcriber lost (%s); looking for another", type(e).__name__)
@@ -98,16 +99,18 @@ class RayHost:
 
     async def open(self, opening: Opening) -> Opened | Refused:
         """As `calls.Host.open`."""
-        return await _answered(self._actor.open.remote(opening))
+        opened: Opened | Refused = await _answered(self._actor.open.remote(opening))
+        return opened
 
     async def tick(self, call: Call) -> Reply:
         """As `calls.Host.tick`."""
-        return await _answered(self._actor.tick.remote(call))
+        reply: Reply = await _answered(self._actor.tick.remote(call))
+        return reply
 
 
 def start_actor(service: Service, number: int) -> Any:
     """A new buffer actor, detached, and running."""
-    actor = (
+    actor: Any = (
         ray.remote(BufferActor)
         .options(
             name=service.host(number),

@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray import serve
+from ray.exceptions import RayActorError
 from ray.serve.config import AutoscalingConfig
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
 from voxray.audio import Pcm
+from voxray.errors import ServiceError
 from voxray.serving import gateway, rest
 from voxray.serving.access import Door
 from voxray.serving.directory import RayDirectory
@@ -33,7 +36,7 @@ LEASES = 1_000  # per transcriber; they wait, they do not work
 class Gateway:
     """A replica of the ingress: an ASGI app, stateless but for the sockets that are open."""
 
-    def __init__(self, args: ServiceArgs, transcriber: DeploymentHandle) -> None:
+    def __init__(self, args: ServiceArgs, transcriber: DeploymentHandle[Any]) -> None:
         self._args = args
         app = serve.get_replica_context().app_name
         self._directory = RayDirectory(Service(app, code_digest(), args))
@@ -65,7 +68,7 @@ class Gateway:
 class RayFiles:
     """Windows of files, spread over the transcribers."""
 
-    def __init__(self, model: str, transcriber: DeploymentHandle) -> None:
+    def __init__(self, model: str, transcriber: DeploymentHandle[Any]) -> None:
         self.model = model
         self._transcriber = transcriber
 
@@ -76,30 +79,35 @@ class RayFiles:
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
         """One hypothesis per clip, in order."""
-        answer: list[Hypothesis] = await self._transcriber.transcribe.remote(list(clips), options)
+        try:
+            answer: list[Hypothesis] = await self._transcriber.transcribe.remote(list(clips), options)
+        except (RayActorError, RayServeException) as e:
+            raise ServiceError(
+                f"expected a transcriber, and none could do this ({type(e).__name__}); ask again soon."
+            ) from e
         return answer
 
 
 def build(args: ServiceArgs) -> serve.Application:
     """Gateways in front, transcribers behind; buffer actors are started by the gateways."""
-    common = {"health_check_period_s": HEALTH_S, "graceful_shutdown_timeout_s": GRACE_S}
     transcriber = serve.deployment(
-        Transcriber,
         name=TRANSCRIBER,
         max_ongoing_requests=LEASES,
         autoscaling_config=autoscaling(args.transcriber),
         ray_actor_options=_resources(args.transcriber),
-        **common,
-    ).bind(args)
-    ingress: Any = serve.deployment(
-        serve.ingress()(Gateway),
+        health_check_period_s=HEALTH_S,
+        graceful_shutdown_timeout_s=GRACE_S,
+    )(Transcriber)
+    ingress = serve.deployment(
         name="Gateway",
         max_ongoing_requests=args.connections_per_gateway,
         autoscaling_config=_by_connections(args),
         ray_actor_options=_resources(args.gateway),
-        **common,
-    )
-    return ingress.bind(args, transcriber)
+        health_check_period_s=HEALTH_S,
+        graceful_shutdown_timeout_s=GRACE_S,
+    )(serve.ingress()(Gateway))
+    application: serve.Application = ingress.bind(args, transcriber.bind(args))
+    return application
 
 
 def _by_connections(args: ServiceArgs) -> AutoscalingConfig:

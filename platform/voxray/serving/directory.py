@@ -91,7 +91,8 @@ class DirectoryActor:
 
     async def _ask(self, number: int, keep: bool, limit_s: float = ANSWER_S) -> None:
         try:
-            load: Load = await asyncio.wait_for(self._actors[number].load.remote(keep), limit_s)
+            async with asyncio.timeout(limit_s):
+                load: Load = await self._actors[number].load.remote(keep)
             self._table.report(load)
         except (RayActorError, TimeoutError):
             self._table.lose(number)

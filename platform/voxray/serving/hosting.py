@@ -51,7 +51,8 @@ class AsyncHost:
             if jobs or left_s <= 0:
                 return jobs
             try:
-                await asyncio.wait_for(self._work.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._work.wait()
             except TimeoutError:
                 return []
         return None

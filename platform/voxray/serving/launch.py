@@ -106,9 +106,7 @@ def started(place: Place, args: ServiceArgs) -> Iterator[None]:
         serve.run(build(args), name=APP, route_prefix="/")
         yield
     finally:
-        with contextlib.suppress(Exception):  # whatever is left ends with the cluster
-            serve.shutdown()
-        ray.shutdown()
+        ray.shutdown()  # and Serve with it: its own shutdown would wait for streams that nobody serves again
         shutil.rmtree(temporary, ignore_errors=True)
 
 

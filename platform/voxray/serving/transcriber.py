@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ class Transcriber:
         self._checked_s = time.monotonic()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What `scale_on_delay` goes by."""
+        """What `ScaleOnDelay` goes by."""
         return {DELAY: self._service.delay_s()}
 
     async def _watch(self) -> None:
@@ -127,16 +127,18 @@ class Transcriber:
             self._leases[0].release()
 
 
-def scale_on_delay(target_s: float) -> Callable[[AutoscalingContext], tuple[int, dict[str, Any]]]:
+class ScaleOnDelay:
     """A policy for Serve: one replica more where a queue waits over `target_s`, one fewer below a quarter."""
 
-    def policy(context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-        delays = (context.aggregated_metrics or {}).get("queue_delay_s", {}).values()
-        worst_s = max(delays, default=0.0)
-        step = 1 if worst_s > target_s else -1 if worst_s < target_s / 4 else 0
-        return max(1, context.current_num_replicas + step), context.policy_state
+    def __init__(self, target_s: float) -> None:
+        self._target_s = target_s
 
-    return policy
+    def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
+        """How many replicas are wanted. Serve holds it to the bounds and delays of `autoscaling`."""
+        delays = (context.aggregated_metrics or {}).get(DELAY, {}).values()
+        worst_s = max(delays, default=0.0)
+        step = 1 if worst_s > self._target_s else -1 if worst_s < self._target_s / 4 else 0
+        return max(1, context.current_num_replicas + step), context.policy_state
 
 
 def autoscaling(replicas: Replicas) -> AutoscalingConfig:
@@ -147,5 +149,7 @@ def autoscaling(replicas: Replicas) -> AutoscalingConfig:
         upscale_delay_s=3.0,
         downscale_delay_s=60.0,
         look_back_period_s=4.0,
-        policy=AutoscalingPolicy(policy_function=scale_on_delay(replicas.queue_delay_s)),
+        policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]  # Ray gives it no types
+            policy_function=ScaleOnDelay, policy_kwargs={"target_s": replicas.queue_delay_s}
+        ),
     )
