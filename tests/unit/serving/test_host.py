@@ -442,6 +442,18 @@ def test_a_session_goes_on_while_nobody_is_connected() -> None:
     assert texts([json.loads(m) for m in desk.resume(opened).messages]) == [LINE.text]
 
 
+def test_what_a_lost_connection_was_not_sent_is_said_once() -> None:
+    desk = Desk()
+    opened = desk.open()
+    desk.send(opened, AUDIO)
+    while desk.decode():
+        pass
+    again = desk.resume(opened)
+
+    assert texts([json.loads(m) for m in again.messages]) == [LINE.text]
+    assert texts(desk.send(again)) == []
+
+
 # Time.
 
 
@@ -472,16 +484,14 @@ def test_a_session_that_nobody_comes_back_for_is_dropped() -> None:
 
 def test_a_connection_whose_session_was_dropped_is_told_to_come_again() -> None:
     desk = Desk()
-    desk.open()
+    opened = desk.open()
     desk.tick()
     desk.host.sweep(desk.now_s + 2.1)
-    desk.open("other")
     desk.now_s += 62.2
-    desk.tick(gateway="other")
-    desk.host._lines.called("gw", desk.now_s)
+    desk.open()
     desk.host.sweep(desk.now_s)
 
-    assert closes(desk.tick()) == [Close.RESTART]
+    assert [o.close for o in of(desk.tick(), opened)] == [Close.RESTART]
 
 
 # Jobs.
