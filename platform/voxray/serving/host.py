@@ -117,7 +117,8 @@ class SessionHost:
         for manager in list(self._managers.values()):
             if manager.absent_s is None and self._lines.silent(manager.gateway, now_s):
                 manager.absent_s = now_s
-            if manager.absent_s is not None and now_s - manager.absent_s > self._limits.kept_s:
+            kept_s = 0.0 if manager.failed else self._limits.kept_s  # a fault leaves nothing to come back to
+            if manager.absent_s is not None and now_s - manager.absent_s > kept_s:
                 self._part(manager, Close.RESTART)
                 self._drop(manager)
         self._lines.forget(before_s=now_s - self._limits.kept_s)

@@ -482,6 +482,16 @@ def test_a_session_that_nobody_comes_back_for_is_dropped() -> None:
     assert not json.loads(desk.resume(opened).messages[0])["resumed"]
 
 
+def test_a_session_that_failed_is_not_kept() -> None:
+    desk = Desk()
+    opened = desk.open()
+    desk.tick(Input(opened.session, opened.epoch, (STOP, b"after stop"), left=True))
+    assert len(desk.host._managers) == 1
+    desk.host.sweep(desk.now_s + 0.1)
+
+    assert desk.host._managers == {}
+
+
 def test_a_connection_whose_session_was_dropped_is_told_to_come_again() -> None:
     desk = Desk()
     opened = desk.open()
