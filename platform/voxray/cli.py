@@ -1,4 +1,4 @@
-"""The command line: `voxray transcribe FILE...`, `voxray doctor`, `voxray --version`.
+"""The command line: `voxray transcribe FILE...`, `voxray stream FILE`, `voxray doctor`, `voxray --version`.
 
 Commands import what they need when they run: `--version` answers at once, and `doctor` also where a library
 is broken.
@@ -6,9 +6,11 @@ is broken.
 
 import json
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from voxray.whisper.ctranslate import CTranslate2Engine
     from voxray.whisper.engines import DecodingOptions
 
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 EXTENSIONS: dict[Format, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 
 app = typer.Typer(
@@ -82,6 +85,46 @@ def transcribe(
 
 
 @app.command()
+def stream(
+    file: Annotated[Path | None, typer.Argument(help="A recording: any codec.")] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="This machine's microphone instead.")] = False,
+    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8000/v1/stream",
+    form: Annotated[Literal["text", "srt", "json"], typer.Option("--format", help="What to write.")] = "text",
+    fast: Annotated[bool, typer.Option("--fast", help="Not in real time, but as the server can.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Word times too (in json).")] = False,
+    language: Annotated[str | None, typer.Option(help="As `en`; detected where not given.")] = None,
+    prompt: Annotated[str, typer.Option(help="Text that comes before, in its style.")] = "",
+    hotwords: Annotated[str, typer.Option(help="Words that are likely.")] = "",
+    key: Annotated[str | None, typer.Option(envvar="VOXRAY_API_KEY", help="Where the server asks.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file instead of stdout.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
+) -> None:
+    """Stream a recording or the microphone to a server, and write what is said as it comes.
+
+    Ctrl-C ends the audio and waits for the last words; a second one leaves at once.
+    """
+    import asyncio
+
+    from voxray.client.captions import caption
+    from voxray.client.terminal import View
+    from voxray.config import parse
+    from voxray.wire import Start
+
+    asked = {"words": words, "language": language, "prompt": prompt, "hotwords": hotwords, "api_key": key}
+    try:
+        start = parse(Start, asked, where="stream")
+        source = _source(file, mic, fast)
+        with _finals_to(output, overwrite) as out:
+            view = View(form, out, sys.stderr, lag=not fast)
+            asyncio.run(caption(url, start, source, view, live=mic))
+    except VoxrayError as e:
+        _complain(e)
+        raise typer.Exit(1) from e
+    except asyncio.CancelledError as e:
+        raise typer.Exit(INTERRUPTED) from e
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -94,6 +137,34 @@ def doctor(
     else:
         show(findings)
     raise typer.Exit(0 if healthy(findings) else 1)
+
+
+def _source(file: Path | None, mic: bool, fast: bool) -> AsyncIterator[bytes]:
+    """16 kHz mono s16le from where it is asked for."""
+    from voxray.client.sources import microphone, played
+
+    if (file is None) is not mic:
+        raise ConfigError("expected a FILE or --mic, one of them; for example `voxray stream talk.mp3`.")
+    if file is None:
+        return microphone()
+    from voxray.audio import decode
+
+    return played(decode(file).astype("<i2").tobytes(), paced=not fast)
+
+
+@contextmanager
+def _finals_to(output: Path | None, overwrite: bool) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        file = output.open("w" if overwrite else "x", encoding="utf-8")
+    except FileExistsError as e:
+        raise OutputError(f"{output}: expected no such file yet, and there is one; add --overwrite.") from e
+    except OSError as e:
+        raise OutputError(f"{output}: expected to write there, and it cannot be done ({e.strerror}).") from e
+    with file:
+        yield file
 
 
 def _check_stdout(form: Format, files: list[Path], output: Path | None) -> None:

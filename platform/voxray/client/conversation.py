@@ -83,7 +83,7 @@ class Conversation:
         self._stable = ""
         self._timed = start.bytes_per_second is not None
         self._error: Error | None = None
-        self.heard = False  # whether something came after `ready` on this connection
+        self.heard = False  # whether the stream went on after `ready` on this connection
 
     # What the user says.
 
@@ -124,7 +124,7 @@ class Conversation:
         message = parse_server(text)
         if self.state is State.OPENING and not isinstance(message, Ready | Error | Reconnect | None):
             raise WireError(f"expected ready first, and {type(message).__name__} came.")
-        self.heard = self.heard or not isinstance(message, Ready)
+        self.heard = self.heard or not isinstance(message, Ready | Error | Reconnect | None)
         match message:
             case Ready():
                 return [self._begin(message)]

@@ -1,17 +1,26 @@
 """A server that hears what is written in the audio: for tests and demos of clients, without any model.
 
 Each millisecond of audio holds one number: 0 is silence, any other the word `w<number>`. Sessions are kept,
-resumed and lost, audio is acknowledged and credited, as the service does it. `ScriptedServer` is pure.
+resumed and lost, audio is acknowledged and credited, as the service does it. `ScriptedServer` is pure;
+`serving` puts it behind a socket.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from struct import iter_unpack, pack
 
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
 from voxray.transcript import Word
 from voxray.wire import (
     Ack,
+    Close,
     Done,
+    Error,
     Final,
     Finalized,
     Partial,
@@ -20,6 +29,8 @@ from voxray.wire import (
     SpeechEnd,
     SpeechStart,
     Start,
+    Stop,
+    parse_client,
     render,
 )
 
@@ -95,8 +106,9 @@ class ScriptedSession:
         )
 
     def resume(self, have_segment: int, *, resumed: bool) -> None:
-        """A new connection: `ready`, and the finals that it lacks."""
+        """A new connection: `ready`, and the finals that it lacks; it says again what it has no answer to."""
         self.messages.clear()
+        self.done = False
         self._say(Ready(self.id, self.token, resumed, self.received, "scripted"))
         for final in self.finals:
             if final.segment > have_segment:
@@ -178,3 +190,81 @@ class ScriptedServer:
         new.resume(start.have_segment, resumed=False)
         self.sessions[new.id] = new
         return new
+
+
+@dataclass
+class ScriptedService:
+    """A `ScriptedServer` on a port of this machine, which decodes and acknowledges every `tick_s`.
+
+    `drop_after`: each number drops the connection as abruptly as a killed process, once its session has
+    received so many bytes; each is used once. `forget`: such a drop loses the session too. `refuse`: what
+    the next connections are closed with. `silent`: connections get no messages any more.
+    """
+
+    server: ScriptedServer = field(default_factory=ScriptedServer)
+    tick_s: float = 0.01
+    speed: int = 400  # milliseconds of audio decoded in a tick
+    drop_after: list[int] = field(default_factory=list)
+    forget: bool = False
+    refuse: list[tuple[Close, Error]] = field(default_factory=list)
+    silent: bool = False
+    url: str = ""
+    connections: int = 0
+
+    async def attend(self, socket: ServerConnection) -> None:
+        """One connection from `start` to its end."""
+        self.connections += 1
+        try:
+            start = parse_client(str(await socket.recv()))
+            assert isinstance(start, Start)
+            if self.refuse:
+                code, error = self.refuse.pop(0)
+                await socket.send(render(error))
+                await socket.close(code)
+                return
+            session = self.server.open(start)
+            telling = asyncio.create_task(self._tell(socket, session))
+            try:
+                async for message in socket:
+                    self._receive(session, message)
+                    if self._drop(socket, session):
+                        return
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+        except ConnectionClosed:
+            return
+
+    async def _tell(self, socket: ServerConnection, session: ScriptedSession) -> None:
+        while True:
+            while session.messages and not self.silent:
+                await socket.send(session.messages.pop(0))
+            if session.done and not self.silent:
+                await socket.close(Close.NORMAL)
+                return
+            await asyncio.sleep(self.tick_s)
+            session.hear(self.speed)
+            session.acknowledge()
+
+    def _receive(self, session: ScriptedSession, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            session.receive(message)
+        else:
+            session.mark(stop=isinstance(parse_client(message), Stop))
+
+    def _drop(self, socket: ServerConnection, session: ScriptedSession) -> bool:
+        if not self.drop_after or session.received < self.drop_after[0]:
+            return False
+        self.drop_after.pop(0)
+        if self.forget:
+            del self.server.sessions[session.id]
+        socket.transport.abort()
+        return True
+
+
+@asynccontextmanager
+async def serving(service: ScriptedService, port: int = 0) -> AsyncIterator[ScriptedService]:
+    """While it lasts, `service` listens at `service.url`."""
+    async with serve(service.attend, "127.0.0.1", port, compression=None) as listener:
+        service.url = f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        yield service

@@ -1,0 +1,25 @@
+import pytest
+
+from voxray.client.backoff import Backoff, Patience
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
+def test_it_outlasts_a_killed_proxy_and_ends(jitter: float) -> None:
+    backoff, now_s, tries = Backoff(Patience(), lambda: jitter), 100.0, list[float]()
+    while (delay_s := backoff.delay_s(now_s)) is not None:
+        now_s += delay_s
+        tries.append(now_s - 100.0)
+
+    assert sum(t < 27 for t in tries) >= 8
+    assert 55 < tries[-1] <= 60
+    assert len(tries) < 40
+
+
+def test_it_begins_again_once_a_server_was_heard() -> None:
+    backoff = Backoff(Patience(), lambda: 1.0)
+    first = [backoff.delay_s(now_s) for now_s in (0.0, 1.0, 2.0)]
+    backoff.heard()
+
+    assert first == [0.25, 0.5, 1.0]
+    assert backoff.delay_s(59.9) == 0.25
+    assert backoff.delay_s(119.0) == 0.5

@@ -1,0 +1,237 @@
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+
+import pytest
+
+from voxray.client import Event, Live, Lost, Patience, stream
+from voxray.client.scripted import ScriptedServer, ScriptedService, serving, spoken, words
+from voxray.errors import ConfigError, ServiceError, VoxrayError, WireError
+from voxray.wire import Close, Done, Error, Final, Finalized, Ready, Start
+
+NUMBERS = [n % 10 and n for n in range(1, 2_001)]
+AUDIO = spoken(NUMBERS)  # 2 s: nine words, a millisecond of silence, and so on
+QUICK = Patience(first_s=0.01, most_s=0.05, total_s=5.0, silence_s=0.4, opening_s=5.0)
+
+
+def run(scene: Callable[[ScriptedService], Coroutine[None, None, None]], **service: object) -> None:
+    async def play() -> None:
+        async with asyncio.timeout(30), serving(ScriptedService(**service)) as there:  # type: ignore[arg-type]  # its fields
+            await scene(there)
+
+    asyncio.run(play())
+
+
+async def said(service: ScriptedService, *, live: bool = False) -> list[Event]:
+    """All events of one stream of `AUDIO`."""
+    async with stream(service.url, live=live, patience=QUICK) as talk:
+        await talk.send(AUDIO)
+        await talk.stop()
+        return [event async for event in talk]
+
+
+async def drained(live: Live) -> list[Event]:
+    return [event async for event in live]
+
+
+async def refused(service: ScriptedService, refusals: list[tuple[Close, Error]], patience: Patience) -> None:
+    """A stream that is lost once, and then refused."""
+    async with stream(service.url, patience=patience) as live:
+        service.refuse, service.drop_after = refusals, [1]
+        await live.send(AUDIO)
+        await drained(live)
+
+
+def finals(events: list[Event]) -> list[Final]:
+    return [e for e in events if isinstance(e, Final)]
+
+
+def text(events: list[Event]) -> str:
+    return " ".join(f.text for f in finals(events))
+
+
+def test_everything_that_is_said_comes_back() -> None:
+    async def scene(service: ScriptedService) -> None:
+        events = await said(service)
+
+        assert text(events) == words(NUMBERS)
+        assert isinstance(events[0], Ready)
+        assert isinstance(events[-1], Done)
+        assert [f.segment for f in finals(events)] == list(range(len(finals(events))))
+
+    run(scene)
+
+
+@pytest.mark.parametrize("forget", [False, True], ids=["session kept", "session lost"])
+@pytest.mark.parametrize("live", [False, True], ids=["file", "live"])
+def test_lost_connections_do_not_show_in_the_text(forget: bool, live: bool) -> None:
+    async def scene(service: ScriptedService) -> None:
+        events = await said(service, live=live)
+
+        assert text(events) == words(NUMBERS)
+        assert sum(isinstance(e, Lost) for e in events) == 3
+        assert service.connections == 4
+        assert [e.resumed for e in events if isinstance(e, Ready)] == [False, *[not forget] * 3]
+
+    run(scene, drop_after=[10_000, 40_000, 64_000], forget=forget, speed=20)
+
+
+def test_a_loss_just_before_done_is_mended() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, patience=QUICK) as live:
+            await live.send(AUDIO)
+            await live.stop()
+            events = [event async for event in live]
+
+        assert text(events) == words(NUMBERS)
+
+    run(scene, drop_after=[len(AUDIO)], speed=20)
+
+
+def test_a_file_waits_for_credit_and_no_more_is_sent_than_it_allows() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, patience=QUICK) as live:
+            sending = asyncio.create_task(live.send(AUDIO * 10))
+            async for event in live:
+                (session,) = service.server.sessions.values()
+                assert session.received - session.heard <= session.room + 64_000  # the first 2 s are free
+                if isinstance(event, Final) and event.segment == 50:
+                    break
+            assert not sending.done()
+            sending.cancel()
+
+    run(scene, server=ScriptedServer(room_s=0.5), speed=20)
+
+
+def test_finalize_is_answered_after_the_finals_of_what_was_said_before() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, patience=QUICK) as live:
+            await live.send(spoken([1, 2]))
+            await live.finalize()
+            events: list[Event] = []
+            async for event in live:
+                events.append(event)
+                if isinstance(event, Finalized):
+                    break
+            await live.send(spoken([3]))
+            await live.stop()
+            later = [event async for event in live]
+
+        assert [f.text for f in finals(events)] == ["w1 w2"]
+        assert [f.text for f in finals(later)] == ["w3"]
+
+    run(scene)
+
+
+def test_word_times_come_where_they_are_asked_for() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, Start(words=True), patience=QUICK) as live:
+            await live.send(spoken([7]))
+            await live.stop()
+            (final,) = finals([event async for event in live])
+
+        assert final.words
+        assert final.words[0].text == "w7"
+
+    run(scene)
+
+
+def test_a_silent_server_is_left() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, patience=QUICK) as live:
+            service.silent = True
+            await live.send(AUDIO)
+            await live.stop()
+            events: list[Event] = []
+            async for event in live:
+                events.append(event)
+                if isinstance(event, Lost):
+                    service.silent = False
+
+        assert [e.reason for e in events if isinstance(e, Lost)] == ["the server is silent"]
+        assert text(events) == words(NUMBERS)
+
+    run(scene)
+
+
+REFUSALS: list[tuple[Close, str, type[VoxrayError]]] = [
+    (Close.NOT_AUDIO, "not_audio", WireError),
+    (Close.BAD_MESSAGE, "bad_message", WireError),
+    (Close.TOO_BIG, "too_big", WireError),
+    (Close.NOT_ALLOWED, "not_allowed", ServiceError),
+    (Close.RESUMED_ELSEWHERE, "resumed_elsewhere", ServiceError),
+    (Close.RESTART, "not_resumable", ServiceError),
+]
+
+
+@pytest.mark.parametrize(("close", "code", "kind"), REFUSALS)
+@pytest.mark.parametrize("at_first", [True, False], ids=["at once", "after a loss"])
+def test_a_refusal_is_the_servers_sentence(
+    at_first: bool, close: Close, code: str, kind: type[VoxrayError]
+) -> None:
+    refusal = (close, Error(code, "expected this, and that came."))
+
+    async def scene(service: ScriptedService) -> None:
+        if at_first:
+            service.refuse = [refusal]
+        with pytest.raises(kind, match=r"^expected this, and that came\.$"):
+            await refused(service, [refusal], QUICK)
+
+    run(scene)
+
+
+def test_nobody_at_the_address_is_told_at_once() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{closed.getsockname()[1]}"
+
+        async def play() -> None:
+            async with stream(url):
+                raise AssertionError("nobody is there")
+
+        with pytest.raises(ServiceError, match="start one with `make serve`"):
+            asyncio.run(play())
+
+
+def test_it_gives_up_after_a_while() -> None:
+    async def scene(service: ScriptedService) -> None:
+        patience = replace(QUICK, total_s=0.2)
+        full = (Close.FULL, Error("full", "expected room."))
+        with pytest.raises(ServiceError, match=r"to answer again within 0\.2 s"):
+            await refused(service, [full] * 100, patience)
+
+    run(scene)
+
+
+def test_nothing_may_be_sent_after_stop() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, patience=QUICK) as live:
+            await live.stop()
+            await live.stop()
+            with pytest.raises(ServiceError, match="nothing more"):
+                await live.send(AUDIO)
+
+    run(scene)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "127.0.0.1:8000", "ws://"])
+def test_a_url_that_is_none_is_named(url: str) -> None:
+    async def play() -> Live:
+        return stream(url)
+
+    with pytest.raises(ConfigError, match="expected a URL such as ws://"):
+        asyncio.run(play())
+
+
+def test_a_live_source_is_not_held_up_and_not_buffered_for_ever() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, Start(sample_rate=4_000), live=True, patience=QUICK) as live:
+            for _ in range(120):
+                await live.send(bytes(8_000))
+            with pytest.raises(ServiceError, match="120 s of it wait"):
+                await live.send(bytes(8_000))
+            with pytest.raises(ServiceError, match="120 s of it wait"):
+                await drained(live)
+
+    run(scene, server=ScriptedServer(room_s=0.5), speed=0)
