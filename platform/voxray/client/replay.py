@@ -125,7 +125,7 @@ class Replay:
         said = list(self._marks)[: self._marks_sent] if kept else []
         self.sent = received
         self._marks_sent = self._doubtful = sum(m.position < received for m in said)
-        if len(said) > self._marks_sent:
+        if any(m.position == received for m in said):
             self._twice = received
         elif not kept:
             self._twice = None

@@ -184,20 +184,22 @@ def test_ctrl_c_waits_for_the_last_words_and_a_second_one_does_not(times: int, t
         "sys.stdout.buffer.flush(); time.sleep(60)"
     )
     command = [sys.executable, "-c", "from voxray.cli import app; app()", "stream", "--mic", "--url"]
-    with served(ScriptedService(speed=0 if times == 2 else 400)) as service:
-        with subprocess.Popen(
+    with (
+        served(ScriptedService(speed=0 if times == 2 else 400)) as service,
+        subprocess.Popen(
             [*command, service.url],
             env=recorder(tmp_path, script),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        ) as process:
-            _until(lambda: any(s.received == len(spoken([1, 2, 3])) for s in _sessions(service)))
+        ) as process,
+    ):
+        _until(lambda: any(s.received == len(spoken([1, 2, 3])) for s in _sessions(service)))
+        process.send_signal(signal.SIGINT)
+        if times == 2:
+            _until(lambda: any(s.marks for s in _sessions(service)))
             process.send_signal(signal.SIGINT)
-            if times == 2:
-                _until(lambda: any(s.marks for s in _sessions(service)))
-                process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=20)
 
     assert (out, process.returncode) == (("w1 w2 w3\n", 0) if times == 1 else ("", 130)), err
     assert err == ""

@@ -1,0 +1,174 @@
+import json
+
+import pytest
+
+from voxray.client.conversation import FIRST_CREDIT_S, Conversation, Event, State
+from voxray.errors import ServiceError, WireError
+from voxray.wire import (
+    Ack,
+    Close,
+    Done,
+    Error,
+    Final,
+    Finalized,
+    Partial,
+    Ready,
+    ServerMessage,
+    Start,
+    render,
+)
+
+SECOND = 32_000
+
+
+def tell(client: Conversation, *messages: ServerMessage) -> list[Event]:
+    return [event for message in messages for event in client.receive_message(render(message))]
+
+
+def ready(received: int = 0, *, resumed: bool = False) -> Ready:
+    return Ready("0.a", "token", resumed, received, "model")
+
+
+def opened(start: Start | None = None) -> Conversation:
+    client = Conversation(start or Start())
+    client.opened()
+    tell(client, ready())
+    return client
+
+
+def sent(client: Conversation) -> list[str | int]:
+    """What it sends now: texts, and the sizes of audio."""
+    found = list[str | int]()
+    while (message := client.message_to_send()) is not None:
+        found.append(len(message) if isinstance(message, bytes) else json.loads(message)["type"])
+    return found
+
+
+def again(client: Conversation, received: int, *, resumed: bool = True) -> dict[str, object]:
+    """A loss and a new connection; the `start` on it."""
+    client.closed(1006)
+    start: dict[str, object] = json.loads(client.opened())
+    tell(client, ready(received, resumed=resumed))
+    return start
+
+
+def test_start_says_only_what_differs_from_the_defaults() -> None:
+    assert json.loads(Conversation(Start(words=True)).opened()) == {"type": "start", "words": True}
+
+
+def test_a_resume_names_the_session_and_what_is_here() -> None:
+    client = opened()
+    client.add(bytes(3 * SECOND))
+    sent(client)
+    tell(client, Final(0, 0.5, 1.0, "one"), Ack(SECOND, 100, 9 * SECOND, 1.0, 0.0))
+
+    assert again(client, 2 * SECOND) == {
+        "type": "start",
+        "session": "0.a",
+        "resume_token": "token",
+        "have_segment": 0,
+        "from_byte": SECOND,  # where the final ended, though the ack still kept what is before
+    }
+    assert sent(client) == [SECOND]
+
+
+def test_nothing_is_sent_before_ready_and_little_before_the_first_ack() -> None:
+    client = Conversation(Start())
+    client.opened()
+    client.add(bytes(10 * SECOND))
+
+    assert sent(client) == []
+    tell(client, ready())
+    assert sent(client) == [SECOND] * int(FIRST_CREDIT_S)
+    tell(client, Ack(2 * SECOND, 0, SECOND // 2, 0.0, 2.0))
+    assert sent(client) == [SECOND // 2]
+
+
+def test_controls_keep_their_place_between_the_audio() -> None:
+    client = opened()
+    client.add(bytes(10))
+    client.finalize()
+    client.add(bytes(20))
+    client.stop()
+
+    assert sent(client) == [10, "finalize", 20, "stop"]
+
+
+def test_a_finalize_in_the_replay_is_said_again_in_its_place() -> None:
+    client = opened()
+    client.add(bytes(10))
+    client.finalize()
+    client.add(bytes(20))
+    sent(client)
+    again(client, 4)
+
+    assert sent(client) == [6, "finalize", 20]
+
+
+def test_a_finalize_that_the_server_had_is_not_said_again_inside_later_audio() -> None:
+    client = opened()
+    client.add(bytes(10))
+    client.finalize()
+    client.add(bytes(20))
+    sent(client)
+    again(client, 16)
+
+    assert sent(client) == [14]
+    ack = Ack(30, 12, SECOND, 0.0, 0.0)
+    assert tell(client, ack) == [Finalized(), ack]  # nothing before it is kept: it was answered
+    assert tell(client, Finalized()) == []
+
+
+def test_stable_text_is_never_taken_back() -> None:
+    client = opened()
+    tell(client, Partial(0, 0.0, 1.0, "turn on the", " light"))
+
+    assert tell(client, Partial(0, 0.0, 0.8, "turn", " on")) == []
+    assert len(tell(client, Partial(0, 0.0, 1.2, "turn on the lights", ""))) == 1
+
+
+def test_an_hour_of_silence_takes_no_memory() -> None:
+    client = opened()
+    for second in range(3_600):
+        client.add(bytes(SECOND))
+        sent(client)
+        end = (second + 1) * SECOND
+        tell(client, Ack(end, end - SECOND // 2, 30 * SECOND, second + 1.0, 0.0))
+        assert client.held <= 2 * SECOND
+
+
+def test_a_header_that_may_say_another_rate_leaves_the_times_alone() -> None:
+    client = opened()
+    client.add(b"RIFF" + bytes(2 * SECOND))
+    sent(client)
+    tell(client, Final(0, 0.0, 1.0, "one"))
+
+    assert again(client, SECOND)["from_byte"] == 0
+
+
+def test_an_end_that_was_not_asked_for_is_an_error() -> None:
+    client = opened()
+    tell(client, Done(3.0, 1), Error("behind", "expected a client in real time."))
+
+    assert client.state is State.DONE
+    with pytest.raises(ServiceError, match="expected a client in real time"):
+        client.closed(Close.FULL)
+
+
+@pytest.mark.parametrize("received", [SECOND // 2, 3 * SECOND])
+def test_a_server_that_asks_for_what_is_gone_is_told_so(received: int) -> None:
+    client = opened()
+    client.add(bytes(2 * SECOND))
+    sent(client)
+    tell(client, Ack(2 * SECOND, SECOND, SECOND, 1.0, 0.0))
+
+    with pytest.raises(WireError, match="expected received_bytes from 32000 to 64000"):
+        again(client, received)
+
+
+def test_anything_before_ready_is_an_error() -> None:
+    client = Conversation(Start())
+    client.opened()
+
+    with pytest.raises(WireError, match="expected ready first"):
+        tell(client, Finalized())
