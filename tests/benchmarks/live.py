@@ -31,7 +31,7 @@ from tests.benchmarks.measuring import Compare, Conditions, Row, doubling, measu
 from tests.benchmarks.playing import NOISE_DBFS
 from tests.benchmarks.recordings import DIGITS, Kind, Recording, of_kind, read
 from tests.benchmarks.soaking import soak
-from tests.benchmarks.usage import Meter, metrics_of
+from tests.benchmarks.usage import Meter, ServiceStats, metrics_of
 
 from voxray.errors import ConfigError, VoxrayError
 from voxray.wire import PATH, Start
@@ -141,7 +141,7 @@ def _measured(
         seed=options.seed,
         processes=options.processes,
     )
-    meter = Meter(own=not options.url, stats=metrics_of(_metrics_url(url)))
+    meter = Meter(own=not options.url, stats=_stats(options, url))
     warm_up(next(iter(sets.values())), conditions, options.warm_up)
     if options.soak:
         soaked = soak(next(iter(sets.values())), conditions, meter)
@@ -172,6 +172,16 @@ def _sweep(
         p95 = row.committed.p95
         if not options.clients and (p95 is None or p95 > options.limit_s):
             return
+
+
+def _stats(options: argparse.Namespace, url: str) -> ServiceStats:
+    """What the gateway tells, and where the service is this process's own, its actors too."""
+    gateway = metrics_of(_metrics_url(url))
+    if options.url:
+        return gateway
+    from tests.benchmarks.inside import observed
+
+    return lambda: {**gateway(), **observed()}
 
 
 def _metrics_url(url: str) -> str:

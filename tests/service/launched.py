@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -24,6 +25,12 @@ class Launched:
 
     port: int
     process: psutil.Process
+    log: Path
+    orders: IO[str]
+
+    def order(self, line: str) -> None:
+        """Write a line to its stdin."""
+        print(line, file=self.orders, flush=True)
 
     @property
     def http(self) -> str:
@@ -50,18 +57,22 @@ class Launched:
 
 
 @contextlib.contextmanager
-def launched(log: Path, *words: str) -> Iterator[Launched]:
-    """The service on a free port while the block runs; its output goes to `log`."""
+def launched(log: Path, *words: str, module: str = "voxray.serving.launch") -> Iterator[Launched]:
+    """The service on a free port while the block runs, started by `module`; its output goes to `log`."""
     port = _free_port()
-    command = [sys.executable, "-m", "voxray.serving.launch", str(ROOT / "serve" / "local.yaml")]
+    command = [sys.executable, "-m", module, str(ROOT / "serve" / "local.yaml"), f"port={port}", *words]
     with log.open("w") as out:
         child = subprocess.Popen(
-            [*command, f"port={port}", *words],
+            command,
+            stdin=subprocess.PIPE,
             stdout=out,
             stderr=out,
+            text=True,
+            cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-    service = Launched(port, psutil.Process(child.pid))
+    assert child.stdin
+    service = Launched(port, psutil.Process(child.pid), log, child.stdin)
     started = service.process.children
     try:
         wait_until(lambda: child.poll() is not None or "Voxray serves" in log.read_text(), START_S)
@@ -70,6 +81,7 @@ def launched(log: Path, *words: str) -> Iterator[Launched]:
     finally:
         everything = started(recursive=True) if child.poll() is None else []
         child.terminate()
+        child.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(END_S)
         child.kill()

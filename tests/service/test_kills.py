@@ -2,21 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import psutil
 import pytest
 from tests.benchmarks.recordings import Recording, of_kind
 from tests.service.launched import Launched, launched, wait_until
+from tests.service.speaking import Told, beginning, speak
 
-from voxray.audio import SAMPLE_RATE
-from voxray.client import Lost, stream
 from voxray.text import word_errors
-from voxray.wire import Final
 
 CLIENTS = 16
 LENGTH_S = 60.0
-FRAME_S = 0.1
 BACK_S = 90.0  # for a process to be there again; a killed proxy takes 22 to 27 s (ray.md, A1)
 LIMIT_S = 240.0
 KILLS = (  # when, in seconds of the stream, and whom
@@ -29,24 +25,10 @@ KILLS = (  # when, in seconds of the stream, and whom
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
-@dataclass
-class Told:
-    """What a client was told."""
-
-    finals: list[Final] = field(default_factory=list)
-    losses: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return " ".join(f.text for f in self.finals)
-
-
 @pytest.fixture(scope="module")
 def recording() -> Recording:
     """The built-in clips, one after another."""
-    (clips,) = of_kind("clips")
-    kept = tuple(u for u in clips.utterances if u.end_s < LENGTH_S - 1)
-    return Recording("clips", clips.pcm[: round(kept[-1].end_s * SAMPLE_RATE) + SAMPLE_RATE], kept)
+    return beginning(of_kind("clips")[0], LENGTH_S)
 
 
 @pytest.fixture(scope="module")
@@ -54,29 +36,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     log = tmp_path_factory.mktemp("service") / "log"
     with launched(log) as running:
         yield running
-
-
-async def speak(url: str, pcm: bytes, *, frame_s: float = FRAME_S) -> Told:
-    """What comes back when `pcm` is played in real time, or as fast as there is credit (`frame_s` 0)."""
-    told = Told()
-    frame = round(FRAME_S * SAMPLE_RATE) * 2
-    async with stream(url, live=frame_s > 0) as live:
-
-        async def play() -> None:
-            begun_s = asyncio.get_running_loop().time()
-            for number, at in enumerate(range(0, len(pcm), frame)):
-                await asyncio.sleep(begun_s + number * frame_s - asyncio.get_running_loop().time())
-                await live.send(pcm[at : at + frame])
-            await live.stop()
-
-        playing = asyncio.create_task(play())
-        async for event in live:
-            if isinstance(event, Final):
-                told.finals.append(event)
-            elif isinstance(event, Lost):
-                told.losses.append(event.reason)
-        await playing
-    return told
 
 
 async def kill_in_turn(service: Launched) -> list[psutil.Process]:

@@ -62,7 +62,7 @@ class DirectoryActor:
 
     async def _recover(self) -> None:
         """Know the actors that are there already."""
-        for name in await asyncio.to_thread(_actor_names):
+        for name in await asyncio.to_thread(actor_names):
             number = self._service.number(name)
             if number is not None and number not in self._actors:
                 try:
@@ -163,5 +163,6 @@ def directory_actor(service: Service) -> Any:
     )
 
 
-def _actor_names() -> list[str]:
+def actor_names() -> list[str]:
+    """Of all actors of all services on this cluster."""
     return [a["name"] for a in list_named_actors(all_namespaces=True) if a["namespace"] == NAMESPACE]

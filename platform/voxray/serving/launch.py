@@ -10,9 +10,11 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +22,11 @@ from typing import Any, Literal
 
 from voxray.cluster import ENVIRONMENT, LOGICAL_CPUS, OBJECT_STORE_BYTES
 from voxray.config import Config, load, parse, read_yaml
-from voxray.errors import ConfigError, MissingDependency, VoxrayError
+from voxray.errors import ConfigError, MissingDependency, ServiceError, VoxrayError
 from voxray.serving.settings import ServiceArgs
 
 APP = "voxray"
+PROXY_S = 60.0
 HAPROXY = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "86400",  # or sockets end 120 s after any change of replicas
@@ -104,10 +107,25 @@ def started(place: Place, args: ServiceArgs) -> Iterator[None]:
         )
         serve.start(http_options={"host": place.host, "port": place.port})
         serve.run(build(args), name=APP, route_prefix="/")
+        _wait_for_the_proxy(place)
         yield
     finally:
         ray.shutdown()  # and Serve with it: its own shutdown would wait for streams that nobody serves again
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _wait_for_the_proxy(place: Place) -> None:
+    """Serve calls an application ready before its proxy listens; ServiceError where it never does."""
+    host = "127.0.0.1" if place.host == "0.0.0.0" else place.host
+    until_s = time.monotonic() + PROXY_S
+    while time.monotonic() < until_s:
+        with contextlib.suppress(OSError), socket.create_connection((host, place.port), timeout=1.0):
+            return
+        time.sleep(0.1)
+    raise ServiceError(
+        f"expected the service to listen on {host}:{place.port}, and it does not after {PROXY_S:g} s; "
+        "is the port taken? Try another one, such as port=8001."
+    )
 
 
 def _wait_for_a_signal() -> None:

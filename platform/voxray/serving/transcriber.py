@@ -148,6 +148,7 @@ def autoscaling(replicas: Replicas) -> AutoscalingConfig:
         max_replicas=replicas.max,
         upscale_delay_s=3.0,
         downscale_delay_s=60.0,
+        metrics_interval_s=1.0,
         look_back_period_s=4.0,
         policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]  # Ray gives it no types
             policy_function=ScaleOnDelay, policy_kwargs={"target_s": replicas.queue_delay_s}

@@ -1,0 +1,25 @@
+"""What buffer actors and a transcriber have observed, asked over Ray where the service is this process's own."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import ray
+from ray import serve
+
+from voxray.serving.directory import actor_names
+from voxray.serving.launch import APP
+from voxray.serving.names import NAMESPACE, TRANSCRIBER
+
+ANSWER_S = 10.0
+
+
+def observed() -> Mapping[str, float]:
+    """Sums and counts, as Prometheus names them; with several transcribers, those of one."""
+    actors = [ray.get_actor(name, NAMESPACE) for name in actor_names() if "-buffers-" in name]
+    totals = ray.get([actor.totals.remote() for actor in actors], timeout=ANSWER_S)
+    handle = serve.get_deployment_handle(TRANSCRIBER, APP)
+    totals.append(handle.totals.remote().result(timeout_s=ANSWER_S))
+    added = Counter[str]()
+    for one in totals:
+        added.update({f"voxray_{name}": value for name, value in one.items() if not name.endswith("_max")})
+    return added

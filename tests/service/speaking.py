@@ -1,0 +1,58 @@
+"""A client that plays a recording to the service, whatever happens."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from tests.benchmarks.recordings import Recording
+
+from voxray.audio import SAMPLE_RATE
+from voxray.client import Lost, stream
+from voxray.wire import Final, Ready
+
+FRAME_S = 0.1
+
+
+@dataclass
+class Told:
+    """What a client was told."""
+
+    finals: list[Final] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All finals on one line."""
+        return " ".join(f.text for f in self.finals)
+
+
+async def speak(url: str, pcm: bytes, *, frame_s: float = FRAME_S) -> Told:
+    """What comes back when `pcm` is played in real time, or as fast as there is credit (`frame_s` 0)."""
+    told = Told()
+    frame = round(FRAME_S * SAMPLE_RATE) * 2
+    async with stream(url, live=frame_s > 0) as live:
+
+        async def play() -> None:
+            begun_s = asyncio.get_running_loop().time()
+            for number, at in enumerate(range(0, len(pcm), frame)):
+                await asyncio.sleep(begun_s + number * frame_s - asyncio.get_running_loop().time())
+                await live.send(pcm[at : at + frame])
+            await live.stop()
+
+        playing = asyncio.create_task(play())
+        async for event in live:
+            if isinstance(event, Final):
+                told.finals.append(event)
+            elif isinstance(event, Lost):
+                told.losses.append(event.reason)
+            elif isinstance(event, Ready):
+                told.models.append(event.model)
+        await playing
+    return told
+
+
+def beginning(recording: Recording, seconds: float) -> Recording:
+    """The utterances that end within so many seconds, and a second of what follows them."""
+    kept = tuple(u for u in recording.utterances if u.end_s < seconds - 1)
+    last = round((kept[-1].end_s + 1) * SAMPLE_RATE)
+    return Recording(recording.name, recording.pcm[:last], kept)
