@@ -1,7 +1,8 @@
-# Two commands do everything on a fresh machine with Python >= 3.11 and make:
+# On a fresh machine with Python >= 3.11 and make:
 #
 #     make demo    install into .venv, then label, distil, score, export and transcribe what is built in
 #     make test    install into .venv, then run every test
+#     make serve   install into .venv, then Ray and the live service on http://127.0.0.1:8000, until Ctrl-C
 #
 # Another Python: make PYTHON=python3.12 demo
 
@@ -16,7 +17,7 @@ export RAY_worker_niceness ?= 0
 export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: install demo test lint wheel bench-live clean
+.PHONY: install demo serve test browser lint wheel bench-live clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.installed
@@ -37,8 +38,19 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python jobs/demo.py
 
-test: install
+# SERVE="port=8001 model=FOLDER" and so on changes what serve/local.yaml says.
+serve: install
+	@exec $(BIN)/python -m voxray.serving.launch serve/local.yaml $(SERVE)
+
+test: install browser
 	$(BIN)/python -m pytest
+
+# The page is tested in Debian's Chromium: installed where this user may, else its tests are skipped.
+browser:
+	@command -v chromium >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { apt-get update && apt-get install -y chromium; } \
+	    >/dev/null 2>&1; } || \
+	  echo "chromium is not here and cannot be installed by this user: tests of the page are skipped"
 
 lint: install
 	$(BIN)/ruff check .
