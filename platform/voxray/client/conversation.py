@@ -136,7 +136,7 @@ class Conversation:
                 return [message] if self._replay.answered() else []
             case Done():
                 self.state = State.DONE
-                return [message]
+                return [*[Finalized()] * self._replay.finished(), message]
             case Reconnect():
                 self._token = message.resume_token
                 return [self._lose("the server restarts")]
@@ -147,7 +147,7 @@ class Conversation:
     def closed(self, code: int, reason: str = "") -> Lost | None:
         """The connection ended. Raises the server's error where a new one would not help."""
         sentence = self._error.message if self._error else reason
-        if self.state is State.DONE and not self._replay.stopped:
+        if self.state is State.DONE and not self._replay.complete:
             raise _error(code, sentence or f"expected the stream to go on, and the server ended it ({code}).")
         if self.state in (State.LOST, State.DONE):
             return None
@@ -170,7 +170,7 @@ class Conversation:
     @property
     def listens(self) -> bool:
         """Whether something may still come on this connection; after an end that was not asked for, why."""
-        return self.state is not State.LOST and not (self.state is State.DONE and self._replay.stopped)
+        return self.state is not State.LOST and not (self.state is State.DONE and self._replay.complete)
 
     @property
     def expects_answer(self) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from voxray.errors import WireError
 
+HELD_ACKS = 5  # once a second: after these, a second answer that did not come does not come any more
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -26,8 +28,8 @@ class Replay:
         self._audio = bytearray()
         self._marks: deque[Mark] = deque()
         self._marks_sent = 0
-        self._doubtful = 0  # of these, how many the server had before a loss, and may have answered then
         self._twice: int | None = None  # a mark here was said twice, and may be answered twice
+        self._patience = 0  # for how many more acks that may be waited for
 
     @property
     def end(self) -> int:
@@ -55,9 +57,9 @@ class Replay:
         return bool(self._marks) and self._marks[-1].stop
 
     @property
-    def stopped(self) -> bool:
-        """Whether that stop was handed over, after everything else."""
-        return self.stopping and self._marks_sent == len(self._marks)
+    def complete(self) -> bool:
+        """Whether it is to stop and nothing is left to send: `done` may come, also from before a loss."""
+        return self.stopping and not self.unsent
 
     def append(self, audio: bytes) -> None:
         """More audio."""
@@ -95,20 +97,27 @@ class Replay:
             return False
         self._marks.popleft()
         self._marks_sent -= 1
-        self._doubtful = max(0, self._doubtful - 1)
         return True
 
     def acknowledged(self, received: int, keep_from: int) -> int:
-        """An `ack` came: how many marks were answered before the last loss, as it shows.
+        """An `ack` came: how many marks it shows to be answered, by answers that were lost.
 
         The server keeps what a `finalize` flushes until it has answered it.
         """
         missed = 0
-        while self._doubtful and self._marks[0].position <= keep_from and self.answered():
+        while self._awaits(min(received - 1, keep_from)) and self.answered():
             missed += 1
-        if self._twice is not None and received > self._twice and not self._awaits(self._twice):
-            self._twice = None  # both answers came before this: the mark was said before the audio after it
+        if self._twice is not None and received > self._twice:
+            self._patience -= 1
+            if self._patience < 0 or not self._awaits(self._twice):
+                self._twice = None  # answers to both came before this, as the audio after them did
         return missed
+
+    def finished(self) -> int:
+        """`done` came: how many `finalize` it answers along with `stop`, their own answers being lost."""
+        count = sum(not m.stop for m in self._marks)
+        self._marks = deque(m for m in self._marks if m.stop)
+        return count
 
     def rewind(self, received: int, *, kept: bool) -> None:
         """Go on at byte `received` on a new connection; marks without an answer are said again.
@@ -124,9 +133,9 @@ class Replay:
             )
         said = list(self._marks)[: self._marks_sent] if kept else []
         self.sent = received
-        self._marks_sent = self._doubtful = sum(m.position < received for m in said)
+        self._marks_sent = sum(m.position < received for m in said)
         if any(m.position == received for m in said):
-            self._twice = received
+            self._twice, self._patience = received, HELD_ACKS
         elif not kept:
             self._twice = None
 

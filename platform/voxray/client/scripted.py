@@ -81,7 +81,9 @@ class ScriptedSession:
         self.audio += audio
 
     def mark(self, *, stop: bool) -> None:
-        """`finalize` or `stop`."""
+        """`finalize` or `stop`; after a stop, another is ignored."""
+        if self.done or (self.marks and self.marks[-1][1]):
+            return
         self.marks.append((self.received, stop))
         self._settle()
 
@@ -106,13 +108,14 @@ class ScriptedSession:
         )
 
     def resume(self, have_segment: int, *, resumed: bool) -> None:
-        """A new connection: `ready`, and the finals that it lacks; it says again what it has no answer to."""
+        """A new connection: `ready`, the finals that it lacks, and `done` where that was said."""
         self.messages.clear()
-        self.done = False
         self._say(Ready(self.id, self.token, resumed, self.received, "scripted"))
         for final in self.finals:
             if final.segment > have_segment:
                 self._say(final)
+        if self.done:
+            self._finish_stream()
 
     def _hear(self, number: int) -> None:
         if number:
@@ -144,10 +147,13 @@ class ScriptedSession:
             if self._open:
                 self._finish()
             if stop:
-                self.done = True
-                self._say(Done(self._s(self.received), self.segment))
+                self._finish_stream()
             else:
                 self._say(Finalized())
+
+    def _finish_stream(self) -> None:
+        self.done = True
+        self._say(Done(self._s(self.received), self.segment))
 
     def _say(self, message: ServerMessage) -> None:
         self.messages.append(render(message))

@@ -146,6 +146,18 @@ def test_a_header_that_may_say_another_rate_leaves_the_times_alone() -> None:
     assert again(client, SECOND)["from_byte"] == 0
 
 
+def test_done_may_come_before_a_stop_is_said_again() -> None:
+    client = opened()
+    client.add(bytes(10))
+    client.finalize()
+    client.stop()
+    sent(client)
+    again(client, 10)
+
+    assert tell(client, Done(0.1, 0)) == [Finalized(), Done(0.1, 0)]
+    assert client.closed(Close.NORMAL) is None
+
+
 def test_an_end_that_was_not_asked_for_is_an_error() -> None:
     client = opened()
     tell(client, Done(3.0, 1), Error("behind", "expected a client in real time."))

@@ -204,10 +204,13 @@ class Stage:
     def text(self) -> str:
         return " ".join(f.text for f in self.finals)
 
-    def finish(self) -> None:
-        """The rest of the audio, and everything up to `done`, without further losses."""
+    def finish(self, steps: list[Step]) -> None:
+        """The rest of the audio, a stop, more `steps`, then all up to `done` without further losses."""
         self.play(Say(len(self.audio)))
         self.client.stop()
+        for step in steps:
+            if not isinstance(step, Say | Flush) and self.client.state is not State.DONE:
+                self.play(step)
         for _ in range(60 + len(self.numbers)):
             self.carry(1000)
             self.work(Work(10, True))
@@ -217,12 +220,12 @@ class Stage:
 
 
 @settings(max_examples=300)
-@given(NUMBERS, STEPS)
-def test_losses_do_not_show_in_the_text(numbers: list[int], steps: list[Step]) -> None:
+@given(NUMBERS, STEPS, STEPS)
+def test_losses_do_not_show_in_the_text(numbers: list[int], steps: list[Step], later: list[Step]) -> None:
     stage = Stage(numbers)
     for step in steps:
         stage.play(step)
-    stage.finish()
+    stage.finish(later)
 
     assert stage.text == words(numbers)
     assert sum(isinstance(e, Finalized) for e in stage.events) == len(stage.flushes)
