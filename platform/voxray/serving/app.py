@@ -116,7 +116,8 @@ def _by_connections(args: ServiceArgs) -> AutoscalingConfig:
         min_replicas=args.gateway.min,
         max_replicas=args.gateway.max,
         target_ongoing_requests=args.connections_per_gateway / 2,
-        upscale_delay_s=5.0,
+        upscale_delay_s=args.gateway.up_s,
+        downscale_delay_s=args.gateway.down_s,
     )
 
 

@@ -42,10 +42,10 @@ class DirectoryActor:
         """An actor for a new session of `gateway` on `node`; None where the service is full."""
         await self.want()
         async with self._starting:
-            number = self._table.place(gateway, node)
+            number = self._table.place(gateway, node, time.monotonic())
             if number is None and not self._table.full:
                 await self._start()
-                number = self._table.place(gateway, node)
+                number = self._table.place(gateway, node, time.monotonic())
         return None if number is None else (number, self._actors[number])
 
     async def find(self, number: int) -> Placed | None:
@@ -93,7 +93,7 @@ class DirectoryActor:
         try:
             async with asyncio.timeout(limit_s):
                 load: Load = await self._actors[number].load.remote(keep)
-            self._table.report(load)
+            self._table.report(load, time.monotonic())
         except (RayActorError, TimeoutError):
             self._table.lose(number)
             self._actors.pop(number, None)

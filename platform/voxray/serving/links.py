@@ -39,6 +39,7 @@ from voxray.wire import Close, Start
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+PLACES = 3  # that are tried for a new session
 Key = tuple[str, int]  # session and epoch
 
 UNAVAILABLE = Refused(
@@ -244,8 +245,18 @@ class Links:
         return await self._begin(start, peer)
 
     async def _begin(self, start: Start, peer: Peer) -> Refused | None:
-        name, host = await _within(self._pace.place_s, self._directory.place(self._gateway))
-        return await self._link(name, host).open(start, peer)
+        """On the host that the directory names; what it knows can be old, and a host full or gone."""
+        refused: Refused | None = UNAVAILABLE
+        for _ in range(PLACES):
+            name, host = await _within(self._pace.place_s, self._directory.place(self._gateway))
+            try:
+                refused = await self._link(name, host).open(start, peer)
+            except HostGone as e:
+                log.warning("%s is gone: %s", name, e)
+                continue
+            if refused is None or refused.close is not Close.FULL:
+                break
+        return refused
 
     def _link(self, name: str, host: Host) -> Link:
         link = self._links.get(name)

@@ -7,6 +7,7 @@ call per tick) grow with the clients and not with their square; then one on its 
 from dataclasses import dataclass, field, replace
 
 Key = tuple[bool, bool, int, int]
+TOLD_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,16 @@ class Load:
 
 @dataclass(slots=True)
 class Table:
-    """The hosts of a service. `capacity`: sessions per host; `limit`: sessions in all."""
+    """The hosts of a service. `capacity`: sessions per host; `limit`: sessions in all.
+
+    A session that was placed is counted until the host has had `TOLD_S` to tell of it itself. Times are
+    seconds on a clock of the caller's.
+    """
 
     capacity: int
     limit: int
     hosts: dict[int, Load] = field(default_factory=dict)
+    _placed_s: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def sessions(self) -> int:
@@ -47,23 +53,26 @@ class Table:
         """A number that no known host has."""
         return max(self.hosts, default=0) + 1
 
-    def report(self, load: Load) -> None:
-        """What a host says now replaces what was thought of it."""
-        self.hosts[load.number] = load
+    def report(self, load: Load, now_s: float) -> None:
+        """What a host says now replaces what was thought of it, but for what it cannot know yet."""
+        placed_s = [t for t in self._placed_s.get(load.number, []) if now_s - t < TOLD_S]
+        self._placed_s[load.number] = placed_s
+        self.hosts[load.number] = replace(load, sessions=load.sessions + len(placed_s))
 
     def lose(self, number: int) -> None:
         """A host has died or ended."""
         self.hosts.pop(number, None)
+        self._placed_s.pop(number, None)
 
-    def place(self, gateway: str, node: str) -> int | None:
+    def place(self, gateway: str, node: str, now_s: float) -> int | None:
         """The host for a new session, which is counted there at once; None where none has room."""
         open_ = [h for h in self.hosts.values() if h.sessions < self.capacity]
         if not open_ or self.full:
             return None
         best = min(open_, key=lambda h: _distance(h, gateway, node))
-        self.hosts[best.number] = replace(
-            best, sessions=best.sessions + 1, gateways=best.gateways | {gateway}
-        )
+        gateways = best.gateways | {gateway}
+        self.hosts[best.number] = replace(best, sessions=best.sessions + 1, gateways=gateways)
+        self._placed_s.setdefault(best.number, []).append(now_s)
         return best.number
 
 

@@ -60,6 +60,8 @@ class Replicas(Config):
     cpus: float = 1.0
     gpus: float = 0.0
     queue_delay_s: float = 0.2  # transcribers: more are started above this, fewer below a quarter of it
+    up_s: float = Field(default=3.0, gt=0)  # for so long, before one is started
+    down_s: float = Field(default=60.0, gt=0)  # or ended
 
 
 class ServiceArgs(Config):

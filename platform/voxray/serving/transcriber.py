@@ -70,7 +70,8 @@ class Transcriber:
         )
         options = SchedulerOptions(max_batch=decoding.max_batch, fill_s=decoding.fill_ms / 1000)
         self._observed = Observations()
-        self._service = DecodeService(Decoder(self._engine), options, self._observed)
+        self._longest_s = 0.0  # that a window has waited since Serve last asked
+        self._service = DecodeService(Decoder(self._engine), options, self._observe)
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber
         self._checked_s = self._relaxed_s = time.monotonic()
@@ -110,7 +111,13 @@ class Transcriber:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What `ScaleOnDelay` goes by."""
-        return {DELAY: self._service.delay_s()}
+        longest_s, self._longest_s = self._longest_s, 0.0
+        return {DELAY: max(longest_s, self._service.delay_s())}
+
+    def _observe(self, name: str, value: float) -> None:
+        self._observed(name, value)
+        if name == DELAY:
+            self._longest_s = max(self._longest_s, value)
 
     async def _watch(self) -> None:
         while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
@@ -146,8 +153,8 @@ def autoscaling(replicas: Replicas) -> AutoscalingConfig:
     return AutoscalingConfig(
         min_replicas=replicas.min,
         max_replicas=replicas.max,
-        upscale_delay_s=3.0,
-        downscale_delay_s=60.0,
+        upscale_delay_s=replicas.up_s,
+        downscale_delay_s=replicas.down_s,
         metrics_interval_s=1.0,
         look_back_period_s=4.0,
         policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]  # Ray gives it no types

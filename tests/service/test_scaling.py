@@ -1,0 +1,65 @@
+"""Transcribers come and go with the load, and an actor can be one client's own; nobody loses a word."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from tests.benchmarks.recordings import Recording, of_kind
+from tests.service.launched import Launched, launched, wait_until
+from tests.service.speaking import Told, beginning, speak
+
+from voxray.text import word_errors
+
+CLIENTS = 5
+LENGTH_S = 40.0
+LIMIT_S = 240.0
+SCALED_S = 90.0  # a replica's start on a busy machine, and Serve's own delays
+TRANSCRIBER = "ServeReplica:voxray:Transcriber"
+ARGS = (
+    "limits.sessions_per_actor=1",
+    "limits.kept_s=2",
+    "transcriber.max=2",
+    "transcriber.queue_delay_s=0.015",  # less than a batch is waited for, so that any load is too much
+    "transcriber.up_s=2",
+    "transcriber.down_s=4",
+)
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    """The built-in clips, one after another."""
+    return beginning(of_kind("clips")[0], LENGTH_S)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    log = tmp_path_factory.mktemp("service") / "log"
+    with launched(log, *ARGS) as running:
+        yield running
+
+
+def scaled(service: Launched) -> bool:
+    """Whether there are two transcribers, and an actor for each client."""
+    return len(service.processes(TRANSCRIBER)) == 2 and len(service.processes("BufferActor")) >= CLIENTS
+
+
+async def speak_while_it_scales(service: Launched, pcm: bytes) -> tuple[Told, list[Told]]:
+    """What one is told alone, and what several are told at once."""
+    async with asyncio.timeout(LIMIT_S):
+        undisturbed = await speak(service.url, pcm, frame_s=0)
+        speaking = [asyncio.create_task(speak(service.url, pcm)) for _ in range(CLIENTS)]
+        await asyncio.to_thread(wait_until, lambda: scaled(service), SCALED_S)
+        return undisturbed, await asyncio.gather(*speaking)
+
+
+def test_a_second_transcriber_comes_and_goes(service: Launched, recording: Recording) -> None:
+    undisturbed, told = asyncio.run(speak_while_it_scales(service, recording.pcm.tobytes()))
+
+    for one in told:
+        assert [f.segment for f in one.finals] == list(range(len(one.finals)))
+        assert word_errors(undisturbed.text, one.text).errors <= 1
+        assert not one.losses
+    wait_until(lambda: len(service.processes(TRANSCRIBER)) == 1, SCALED_S)
+    assert asyncio.run(speak(service.url, recording.pcm.tobytes(), frame_s=0)).text == undisturbed.text
