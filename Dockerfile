@@ -3,6 +3,8 @@
 #     docker build -t voxray .
 #     docker run --rm voxray                                                     voxray doctor
 #     docker run --rm -v "$PWD:/data" voxray voxray transcribe /data/call.mp3
+#     docker run --rm --shm-size=1g -p 127.0.0.1:8000:8000 -e VOXRAY_API_KEYS=KEY voxray \
+#         python -m voxray.serving.launch serve/local.yaml host=0.0.0.0          the live service
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
@@ -27,6 +29,10 @@ COPY platform platform
 RUN pip install --no-cache-dir -c constraints.txt '.[train,serve]'
 
 COPY jobs jobs
+COPY serve serve
+
+# The live service, where it is started.
+EXPOSE 8000
 
 USER 1001
 CMD ["voxray", "doctor"]

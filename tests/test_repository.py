@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import voxray
+from voxray.serving.launch import HAPROXY
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "platform" / "voxray" / "assets"
@@ -201,7 +202,15 @@ def test_the_cluster_has_a_head_without_work_and_workers_from_zero(cluster: dict
 def test_every_node_starts_ray_with_the_three_settings(role: str, cluster: dict[str, Any]) -> None:
     (start,) = [c for c in cluster[f"{role}_start_ray_commands"] if "ray start" in c]
 
-    assert start.startswith("PYTHONPATH=platform RAY_AUTH_MODE=token RAY_worker_niceness=0 ray start ")
+    assert start.startswith("PYTHONPATH=platform RAY_AUTH_MODE=token RAY_worker_niceness=0 ")
+
+
+@pytest.mark.parametrize("role", ["head", "worker"])
+def test_every_node_has_the_proxy_that_make_serve_has(role: str, cluster: dict[str, Any]) -> None:
+    (start,) = [c for c in cluster[f"{role}_start_ray_commands"] if "ray start" in c]
+    environment, _, _ = start.partition("ray start ")
+
+    assert HAPROXY.items() <= dict(word.split("=", 1) for word in environment.split()).items()
 
 
 def test_every_node_runs_the_ray_that_is_tested(cluster: dict[str, Any]) -> None:

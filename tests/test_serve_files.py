@@ -1,0 +1,91 @@
+"""What is handed to `serve deploy`: valid by Ray Serve's schema and by ours, and as safe as it looks."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from voxray.config import parse
+from voxray.errors import ConfigError
+from voxray.serving.access import Door
+from voxray.serving.settings import ServiceArgs
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # Ray declares its own schema in pydantic's old way
+    from ray.serve.schema import HTTPOptionsSchema, ServeApplicationSchema, ServeDeploySchema
+
+NAMES = ["local.yaml", "config.yaml"]
+KEY = {"VOXRAY_API_KEYS": "a-key"}
+
+
+@pytest.fixture(params=NAMES)
+def values(request: pytest.FixtureRequest, repository: Path) -> dict[str, Any]:
+    """One of the files."""
+    return read(repository / "serve" / request.param)
+
+
+def read(file: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(file.read_text())
+    return loaded
+
+
+def args_of(values: dict[str, Any]) -> ServiceArgs:
+    (application,) = values["applications"]
+    return parse(ServiceArgs, application["args"])
+
+
+def test_every_file_is_tested(repository: Path) -> None:
+    assert sorted(f.name for f in (repository / "serve").glob("*.yaml")) == sorted(NAMES)
+
+
+def test_a_file_is_valid_by_rays_schema(values: dict[str, Any]) -> None:
+    assert ServeDeploySchema.model_validate(values).applications
+
+
+def test_a_file_has_no_key_that_ray_would_ignore(values: dict[str, Any]) -> None:
+    """Its schema takes any: those that it does not know may be for a newer Ray."""
+    assert set(values) <= set(ServeDeploySchema.model_fields)
+    assert set(values["http_options"]) <= set(HTTPOptionsSchema.model_fields)
+    assert all(set(a) <= set(ServeApplicationSchema.model_fields) for a in values["applications"])
+
+
+def test_its_arguments_are_the_services(values: dict[str, Any]) -> None:
+    assert args_of(values).model == "builtin"
+
+
+def test_its_application_can_be_imported(values: dict[str, Any]) -> None:
+    from voxray.serving.app import build
+
+    (application,) = values["applications"]
+
+    assert application["import_path"] == f"{build.__module__}:{build.__name__}"
+
+
+def test_the_service_knows_where_it_listens(values: dict[str, Any]) -> None:
+    """`args.host` decides whether strangers need a key; Ray listens on `http_options.host`."""
+    assert args_of(values).host == values["http_options"]["host"]
+
+
+def test_no_request_is_cut_off_by_a_timeout_of_rays(values: dict[str, Any]) -> None:
+    """It would end a stream after as many seconds (ray.md, A1)."""
+    assert ServeDeploySchema.model_validate(values).http_options.request_timeout_s is None
+
+
+def test_production_asks_for_keys(repository: Path) -> None:
+    args = args_of(read(repository / "serve" / "config.yaml"))
+    keyless = args.model_copy(update={"access": args.access.model_copy(update={"keys_file": None})})
+
+    assert args.access.keys_file
+    assert not args.access.allow_anonymous
+    assert Door.of(keyless, KEY).digests
+    with pytest.raises(ConfigError, match="expected keys"):
+        Door.of(keyless, {})
+
+
+def test_production_grows(repository: Path) -> None:
+    args = args_of(read(repository / "serve" / "config.yaml"))
+
+    assert 2 <= args.gateway.min < args.gateway.max
+    assert 2 <= args.transcriber.min < args.transcriber.max
