@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from voxray.cluster import cluster
 from voxray.corpora.labelled import read_clips, read_table
@@ -42,6 +42,13 @@ class DistilConfig(LearningConfig):
     adapt_encoder: bool = False  # train it too, so that it learns short windows
     pack: bool = False  # join clips of one speaker to 30 s before training
     max_dev_clips: int = Field(default=200, ge=1)
+
+    @field_validator("filter")
+    @classmethod
+    def _one_threshold(cls, options: FilterOptions) -> FilterOptions:
+        if options.wer_threshold is not None:
+            raise ValueError("expected the threshold as wer_threshold, outside of filter")
+        return options
 
 
 def run(config: DistilConfig) -> dict[str, Any]:

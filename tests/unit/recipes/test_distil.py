@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from voxray.config import parse
 from voxray.corpora.labelled import read_table
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import ClipStore
@@ -43,6 +44,11 @@ def test_the_threshold_can_be_switched_off(write_labels: WriteLabels) -> None:
     assert kept(config(labels, wer_threshold=None)) == ["a", "b"]
     assert kept(config(labels, wer_threshold=100.1)) == ["a", "b"]
     assert kept(config(labels, wer_threshold=100)) == ["a"]
+
+
+def test_the_threshold_has_one_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected the threshold as wer_threshold"):
+        parse(DistilConfig, {"labelled": tmp_path, "out": tmp_path, "filter": {"wer_threshold": 5}})
 
 
 def test_dev_clips_beyond_those_that_judge_are_not_trained_on(write_labels: WriteLabels) -> None:
