@@ -20,6 +20,9 @@ PATH = "/v1/stream"
 SUBPROTOCOL = "voxray.v1"
 KEY_SUBPROTOCOL = "voxray.key."  # and the key in base64url, without padding
 MAX_FRAME_BYTES = 1 << 20
+MAX_BYTE = (1 << 53) - 1  # the last whole number that every client can say
+MAX_SEGMENT = (1 << 31) - 1
+MAX_SHOWN = 240  # characters of what is wrong with a start: what came may be a megabyte
 NO_SEGMENT = -1  # `have_segment` of a client that has no final yet
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "container"]
@@ -61,8 +64,8 @@ class Start(Config):
     api_key: str | None = Field(default=None, max_length=512, repr=False)
     session: str | None = Field(default=None, max_length=64)
     resume_token: str | None = Field(default=None, max_length=128, repr=False)
-    have_segment: int = Field(default=NO_SEGMENT, ge=NO_SEGMENT)
-    from_byte: int = Field(default=0, ge=0)
+    have_segment: int = Field(default=NO_SEGMENT, ge=NO_SEGMENT, le=MAX_SEGMENT)
+    from_byte: int = Field(default=0, ge=0, le=MAX_BYTE)
 
     @property
     def frame_bytes(self) -> int:
@@ -202,7 +205,7 @@ def parse_client(text: str) -> ClientMessage:
         try:
             return parse(Start, values, where="start")
         except ConfigError as e:
-            raise WireError(str(e)) from e
+            raise WireError(f"expected a start message; {_cut(str(e), MAX_SHOWN)}") from e
     if kind not in ("finalize", "stop"):
         raise WireError(f"expected type start, finalize or stop, and {_short(kind)} came.")
     if extra := sorted(set(values) - {"type"}):
@@ -254,5 +257,8 @@ def _object(text: str) -> dict[str, Any]:
 
 def _short(value: object, limit: int = 60) -> str:
     """`value` for a message, cut: what came may be a megabyte."""
-    text = repr(value[:limit] if isinstance(value, str) else value)
-    return text if len(text) <= limit + 2 else text[:limit] + "..."
+    return _cut(repr(value[:limit] if isinstance(value, str) else value), limit + 2)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + "..."

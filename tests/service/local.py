@@ -35,6 +35,7 @@ class LocalHosts:
         self._transcriber = transcriber
         self._voice = SileroVoice()
         self._hosts: dict[int, AsyncHost] = {}
+        self._cores: dict[int, SessionHost] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def place(self, gateway: str) -> tuple[str, Host]:
@@ -52,10 +53,17 @@ class LocalHosts:
     def lose(self) -> None:
         """The sessions of all hosts are gone; resumes find nothing."""
         self._hosts.clear()
+        self._cores.clear()
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are, connected or not."""
+        return sum(core.sessions for core in self._cores.values())
 
     def _start(self, number: int) -> None:
         args = self._args
         core = SessionHost(number, args.limits, args.decoding, self._voice, model=args.model)
+        self._cores[number] = core
         host = self._hosts[number] = AsyncHost(core)
         self._tasks += [
             asyncio.create_task(host.sweep()),

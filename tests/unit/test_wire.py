@@ -1,0 +1,45 @@
+"""What a client may not say, and how it is told."""
+
+import json
+
+import pytest
+
+from voxray.errors import WireError
+from voxray.wire import MAX_BYTE, MAX_SEGMENT, MAX_SHOWN, Start, parse_client
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"prompt": "p" * 1_000_000},
+        {"k" * 1_000_000: 1},
+        {"encoding": ["a"] * 100_000},
+        {"from_byte": 10**4_000},
+    ],
+    ids=["value", "key", "list", "number"],
+)
+def test_what_is_wrong_with_a_start_is_said_in_short(values: dict[str, object]) -> None:
+    with pytest.raises(WireError, match=r"^expected a start message; start: .*\.\.\.$") as caught:
+        parse_client(json.dumps({"type": "start", **values}))
+
+    assert len(str(caught.value)) < MAX_SHOWN + 60
+
+
+@pytest.mark.parametrize(("field", "most"), [("from_byte", MAX_BYTE), ("have_segment", MAX_SEGMENT)])
+def test_no_session_begins_beyond_what_can_be_counted(field: str, most: int) -> None:
+    assert getattr(parse_client(f'{{"type":"start","{field}":{most}}}'), field) == most
+
+    with pytest.raises(WireError, match=f"'{field}': input should be less than or equal to {most}"):
+        parse_client(f'{{"type":"start","{field}":{most + 1}}}')
+
+
+@pytest.mark.parametrize("depth", [900, 960, 100_000])
+def test_what_is_nested_deeply_is_wrong_and_no_more(depth: int) -> None:
+    inner = "[" * depth + "]" * depth
+    for text in (inner, f'{{"type":{inner}}}', f'{{"type":"start","task":{inner}}}'):
+        with pytest.raises(WireError, match=r"^expected "):
+            parse_client(text)
+
+
+def test_a_key_is_not_shown_where_a_start_is() -> None:
+    assert "secret" not in repr(Start(api_key="secret", resume_token="secret"))
