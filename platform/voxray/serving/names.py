@@ -1,4 +1,7 @@
-"""What the actors of one service are called, so that every process finds them and no other service does."""
+"""What the actors of one service are called, so that every process finds them and no other service does.
+
+Those of another version are left to end by themselves: their clients begin anew at the new ones.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,22 +17,28 @@ TRANSCRIBER = "Transcriber"  # the deployment that buffer actors hand their wind
 
 @cache
 def code_digest() -> str:
-    """Of the package's source: actors of another version are left to end by themselves."""
+    """Of the package's source."""
     root = Path(str(files("voxray")))
     sha = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         sha.update(str(file.relative_to(root)).encode())
         sha.update(file.read_bytes())
-    return sha.hexdigest()[:12]
+    return sha.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One application of Ray Serve, its code and what it was told."""
+    """One application of Ray Serve, and what it was told. `digest`: of all that buffer actors depend on."""
 
     app: str
     digest: str
     args: ServiceArgs
+
+    @classmethod
+    def of(cls, app: str, args: ServiceArgs) -> "Service":
+        """Another model keeps the buffer actors of a service, other code, limits or decoding do not."""
+        told = f"{code_digest()} {args.limits.model_dump_json()} {args.decoding.model_dump_json()}"
+        return cls(app, hashlib.sha256(told.encode()).hexdigest()[:12], args)
 
     @property
     def directory(self) -> str:

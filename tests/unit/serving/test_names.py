@@ -2,7 +2,7 @@
 
 import pytest
 
-from voxray.serving.names import Service, code_digest
+from voxray.serving.names import Service
 from voxray.serving.settings import ServiceArgs
 
 
@@ -24,6 +24,14 @@ def test_other_actors_are_not_hosts(service: Service) -> None:
     assert service.number("x") is None
 
 
-def test_the_digest_is_of_the_code() -> None:
-    assert code_digest() == code_digest()
-    assert len(code_digest()) == 12
+def test_another_model_keeps_the_actors() -> None:
+    one, other = ServiceArgs(), ServiceArgs(model="/another")
+
+    assert Service.of("voxray", one).directory == Service.of("voxray", other).directory
+
+
+@pytest.mark.parametrize("changed", [{"limits": {"kept_s": 1}}, {"decoding": {"partial_every_s": 1}}])
+def test_other_limits_or_decoding_take_new_actors(changed: dict[str, object]) -> None:
+    one, other = ServiceArgs(), ServiceArgs.model_validate(changed)
+
+    assert Service.of("voxray", one).directory != Service.of("voxray", other).directory
