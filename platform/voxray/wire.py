@@ -20,6 +20,7 @@ PATH = "/v1/stream"
 SUBPROTOCOL = "voxray.v1"
 KEY_SUBPROTOCOL = "voxray.key."  # and the key in base64url, without padding
 MAX_FRAME_BYTES = 1 << 20
+MAX_CREDIT_BYTES = 4 << 20  # that any ack gives, whatever rate and channels a client claims
 MAX_BYTE = (1 << 53) - 1  # the last whole number that every client can say
 MAX_SEGMENT = (1 << 31) - 1
 MAX_SHOWN = 240  # characters of what is wrong with a start: what came may be a megabyte

@@ -34,6 +34,7 @@ from voxray.streaming.session import Session, State
 from voxray.streaming.tape import Pcm
 from voxray.wire import Close, Start
 
+PULL_S = 4.0  # of a container at once, which may decode to days: its host has others to listen to
 FINALIZE_BURST_S = 3.0  # of finalizes at once: the gateway has metered them, and a call may have been late
 
 
@@ -92,10 +93,10 @@ class BufferManager:
         """What has become samples since the last call, for the voice to hear. AudioError: it is not audio."""
         if self.closing is not None or self._inlet.empty:
             return np.empty(0, dtype=np.int16)
-        pcm = self._inlet.pull(self.session.room, now_s)
+        pcm = self._inlet.pull(min(self.session.room, samples(PULL_S)), now_s)
         if len(pcm):
             self._latency.arrived(self._inlet.end, now_s)
-        if self._inlet.end - self._inlet.start >= samples(self._limits.session_s) and not self._stopped:
+        if self._inlet.end - self._inlet.start >= samples(self._limits.session_s) and not self._cut_off:
             self._stopped = self._cut_off = True
             self._inlet.stop()
         return pcm

@@ -20,7 +20,7 @@ from voxray.serving.pcm import nothing
 from voxray.streaming.tape import Pcm
 
 MAX_UNDECODED = 1 << 20  # bytes in the pipe that a client has credit for; as much again may be on the way
-MAX_WAITING = 30 * SAMPLE_RATE  # samples in the pool, and those of one packet
+MAX_WAITING = 4 * SAMPLE_RATE  # samples in the pool, and those of one packet: what a host hears at once
 FINISH_S = 5.0  # what is in the pipe takes milliseconds
 
 # FFmpeg looks at 5 s of a stream before it gives the first packet, unless it is told to be quick.

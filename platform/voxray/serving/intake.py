@@ -12,7 +12,7 @@ from voxray.errors import WireError
 from voxray.serving import riff
 from voxray.serving.pcm import Converter, Format, nothing
 from voxray.streaming.tape import Pcm
-from voxray.wire import Start
+from voxray.wire import MAX_CREDIT_BYTES, Start
 
 _THINNEST = Format("pcm_s16le", 1, riff.MIN_RATE)  # a RIFF header can make no byte last longer
 
@@ -43,7 +43,7 @@ class Intake(Protocol):
     def finish(self) -> Pcm:
         """No bytes follow: the rest of the samples; what is less than a frame is dropped.
 
-        Containers give at most about 30 s at once: call it again until `ended`. AudioError as `feed`.
+        Containers give at most about 4 s at once: call it again until `ended`. AudioError as `feed`.
         """
         ...
 
@@ -151,7 +151,7 @@ class PcmIntake:
 
     def _credit(self, form: Format, room: int) -> int:
         until = self._origin + form.frames_within(self._given + room) * form.frame_bytes
-        return max(0, until - self.received)
+        return min(max(0, until - self.received), MAX_CREDIT_BYTES)
 
     def _decided(self, data: bytes) -> bytes:
         """The audio in `data`, the start of the stream; nothing (and it is held) while it may be a header."""

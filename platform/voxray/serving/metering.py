@@ -11,9 +11,11 @@ from enum import Enum
 
 from voxray.serving.calls import Control
 from voxray.serving.settings import Limits
+from voxray.wire import MAX_CREDIT_BYTES
 
 BURST_S = 5.0  # of audio that may come at once beyond the credit and still counts as live
 CONTAINER_BYTES = 4 << 20  # that wait of a container, whose seconds are not known before it is decoded
+MAX_TAKEN_BYTES = 256 << 10  # that go on at once: one client must not fill a tick that is everybody's
 MAX_WAITING_BYTES = 16 << 20  # beyond the credit, whatever rate and channels a client claims
 
 
@@ -52,7 +54,7 @@ class Inflow:
         room = CONTAINER_BYTES if bytes_per_second is None else round(seconds * bytes_per_second)
         rate = room / seconds
         self.room = min(room, MAX_WAITING_BYTES)
-        self.credit = room
+        self.credit = min(room, MAX_CREDIT_BYTES)
         self.waiting = 0
         self._speed = Bucket(limits.overspeed * rate, BURST_S * rate)
         self._finalizes = Bucket(limits.finalizes_per_s, max(1.0, limits.finalizes_per_s))
@@ -87,14 +89,16 @@ class Inflow:
         self.credit = credit_bytes
 
     def take(self) -> tuple[bytes | Control, ...]:
-        """What goes on now: as much audio as the credit allows, and the controls before and in it."""
+        """What goes on now: as much audio as the credit and one tick allow, and the controls in it."""
         taken = list[bytes | Control]()
+        left = min(self.credit, MAX_TAKEN_BYTES)
         while self._items:
             head = self._items[0]
             if isinstance(head, Control):
                 taken.append(head)
-            elif self.credit > 0:
-                taken.append(self._part(head))
+            elif left > 0:
+                taken.append(part := self._part(head, left))
+                left -= len(part)
             if isinstance(head, bytearray) and head:
                 break
             self._items.popleft()
@@ -115,8 +119,8 @@ class Inflow:
             self._items.append(bytearray(data))
         self.waiting += len(data)
 
-    def _part(self, run: bytearray) -> bytes:
-        part = bytes(run[: self.credit])
+    def _part(self, run: bytearray, most: int) -> bytes:
+        part = bytes(run[:most])
         del run[: len(part)]
         self.credit -= len(part)
         self.waiting -= len(part)

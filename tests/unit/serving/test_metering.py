@@ -2,8 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.serving.calls import Control
-from voxray.serving.metering import CONTAINER_BYTES, Bucket, Inflow, Verdict
+from voxray.serving.metering import CONTAINER_BYTES, MAX_TAKEN_BYTES, Bucket, Inflow, Verdict
 from voxray.serving.settings import Limits
+from voxray.wire import MAX_CREDIT_BYTES
 
 SECOND = 32_000  # bytes of 16 kHz s16le
 LIMITS = Limits()
@@ -82,7 +83,8 @@ def test_any_speed_is_right_within_the_credit() -> None:
     flow = inflow()
     for _ in range(1_000):
         assert send(flow, 30) is Verdict.FITS
-        flow.take()
+        while flow:
+            flow.take()
         flow.grant(30 * SECOND)
 
 
@@ -103,6 +105,18 @@ def test_containers_wait_up_to_4_mib_beyond_the_credit() -> None:
 
 def test_a_claimed_rate_does_not_claim_memory() -> None:
     assert inflow(rate=384_000 * 32 * 4).room == 16 << 20
+
+
+def test_one_client_does_not_fill_a_tick() -> None:
+    flow = inflow(rate=384_000 * 32 * 4)
+    assert flow.credit == MAX_CREDIT_BYTES
+    assert flow.receive_audio(bytes(MAX_CREDIT_BYTES), 0.0) is Verdict.FITS
+    flow.stop()
+    ticks = [flow.take() for _ in range(MAX_CREDIT_BYTES // MAX_TAKEN_BYTES)]
+
+    assert all(len(part) == MAX_TAKEN_BYTES for part, *_ in ticks if isinstance(part, bytes))
+    assert ticks[-1][1:] == (Control(stop=True),)
+    assert not flow
 
 
 def test_finalizes_are_few() -> None:
