@@ -9,7 +9,7 @@ import yaml
 
 from voxray.config import parse
 from voxray.errors import ConfigError
-from voxray.serving.access import Door
+from voxray.serving.gateway.access import Door
 from voxray.serving.settings import ServiceArgs
 
 with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What buffer actors and a transcriber have observed, asked over Ray where the service is this process's own."""
+"""What buffer actors and a transcriber have observed, asked over Ray where the service is our own."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import ray
 from ray import serve
 
-from voxray.serving.directory import actor_names
+from voxray.serving.buffers.directory import actor_names
 from voxray.serving.launch import APP
 from voxray.serving.names import NAMESPACE, TRANSCRIBER
 

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 import uvicorn
 
 from voxray.audio import Pcm
-from voxray.serving import gateway, rest
-from voxray.serving.access import Door
+from voxray.serving.buffers.host import SessionHost
+from voxray.serving.buffers.hosting import AsyncHost
+from voxray.serving.buffers.voice import SileroVoice
 from voxray.serving.calls import Host
-from voxray.serving.decoder import Decoder
-from voxray.serving.host import SessionHost
-from voxray.serving.hosting import AsyncHost
+from voxray.serving.gateway import asgi
+from voxray.serving.gateway.access import Door
+from voxray.serving.rest import routes
 from voxray.serving.scheduler import SchedulerOptions
-from voxray.serving.service import DecodeService
 from voxray.serving.settings import ServiceArgs
-from voxray.serving.voice import SileroVoice
+from voxray.serving.transcriber.decoder import Decoder
+from voxray.serving.transcriber.service import DecodeService
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, Hypothesis
 from voxray.whisper.models import ctranslate2_folder
@@ -141,7 +142,7 @@ async def _serve(
     transcriber = DecodeService(Decoder(engine), options)
     hosts = LocalHosts(args, transcriber)
     files = LocalFiles(transcriber, args.model, engine.min_window_s)
-    app = gateway.build(hosts, args, routes=rest.routes(files, args, Door.of(args, {}).allows), environ={})
+    app = asgi.build(hosts, args, routes=routes.routes(files, args, Door.of(args, {}).allows), environ={})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from voxray import wire
-from voxray.serving.page import HEADERS
+from voxray.serving.gateway.page import HEADERS
 from voxray.transcript import Word
 
 PAGE = files("voxray") / "assets" / "page"

@@ -20,9 +20,9 @@ from tests.service.speaker import Listener, clips, listen
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from voxray.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
+from voxray.serving.buffers.host import SessionHost
 from voxray.serving.calls import Call, Input, Opened, Opening, Output
-from voxray.serving.hearing import ScriptedEar, ScriptedVoice, spoken
-from voxray.serving.host import SessionHost
 from voxray.serving.settings import Decoding, Limits, ServiceArgs
 from voxray.streaming.scripted import Script
 from voxray.wire import Close, Start

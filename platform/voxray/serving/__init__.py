@@ -1,1 +1,1 @@
-"""Live and batch transcription over the network."""
+"""Live and batch transcription over the network: gateways, buffer actors, transcribers, Ray around them."""

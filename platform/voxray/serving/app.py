@@ -1,8 +1,10 @@
 """The application for Ray Serve: `voxray.serving.app:build`, with `ServiceArgs` as its arguments.
 
-serve deploy serve/config.yaml                       on a running cluster
-serve run voxray.serving.app:build model=FOLDER      from the repository, for a try
-make serve                                           Ray and the service on this machine, until Ctrl-C
+It is started by one of
+
+    serve deploy serve/config.yaml                       on a running cluster
+    serve run voxray.serving.app:build model=FOLDER      from the repository, for a try
+    make serve                                           Ray and the service on this machine, until Ctrl-C
 """
 
 import asyncio
@@ -20,12 +22,13 @@ from starlette.applications import Starlette
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
-from voxray.serving import gateway, rest
-from voxray.serving.access import Door
-from voxray.serving.directory import RayDirectory
+from voxray.serving.buffers.directory import RayDirectory
+from voxray.serving.gateway import asgi
+from voxray.serving.gateway.access import Door
 from voxray.serving.names import TRANSCRIBER, Service
+from voxray.serving.rest import routes
 from voxray.serving.settings import Replicas, ServiceArgs
-from voxray.serving.transcriber import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
+from voxray.serving.transcriber.deployment import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
 from voxray.whisper.engines import DecodingOptions, Hypothesis
 
 GRACE_S = 60.0  # for a gateway's clients to be told, and a transcriber's batch to end
@@ -46,8 +49,8 @@ class Gateway:
 
     def __serve_build_asgi_app__(self) -> Starlette:
         door = Door.of(self._args, os.environ)
-        routes = rest.routes(self._files, self._args, door.allows)
-        self._app = gateway.build(self._directory, self._args, routes=routes)
+        files = routes.routes(self._files, self._args, door.allows)
+        self._app = asgi.build(self._directory, self._args, routes=files)
         return self._app
 
     async def check_health(self) -> None:
@@ -62,7 +65,7 @@ class Gateway:
                 wanted_s = time.monotonic()
                 await self._directory.want()
             await asyncio.sleep(HEALTH_S / 4)
-        await gateway.drain(self._app)
+        await asgi.drain(self._app)
 
 
 class RayFiles:

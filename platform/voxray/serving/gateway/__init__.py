@@ -1,0 +1,1 @@
+"""The gateway: sockets on one side, hosts of sessions on the other; no Ray."""

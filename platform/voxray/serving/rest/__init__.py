@@ -1,0 +1,1 @@
+"""Files over HTTP, in the shape of OpenAI's audio API."""

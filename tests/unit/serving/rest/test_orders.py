@@ -1,0 +1,87 @@
+import pytest
+from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+from voxray.serving.refusals import Refusal
+from voxray.serving.rest.languages import NAMES, code_of, name_of
+from voxray.serving.rest.orders import WHISPER_1, Order, order_of
+from voxray.transcribe import UNDETERMINED
+
+LANGUAGES = ("en", "de", "zh", "es", "ru", "ko")
+
+
+def ordered(**fields: str | list[str]) -> Order:
+    lists = {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
+    return order_of(lists, "transcribe", ("mine", WHISPER_1), LANGUAGES)
+
+
+def refused(**fields: str | list[str]) -> Refusal:
+    with pytest.raises(Refusal) as raised:
+        ordered(**fields)
+    return raised.value
+
+
+def test_nothing_ordered_is_json_of_the_default_model() -> None:
+    assert ordered() == Order()
+    assert ordered(model="", language="", response_format="", stream="", temperature="") == Order()
+
+
+@pytest.mark.parametrize("text", ["de", "DE", "de-AT", "de_AT", "German", " german "])
+def test_a_language_is_given_by_code_or_by_name(text: str) -> None:
+    assert ordered(language=text).language == "de"
+
+
+def test_granularities_come_with_and_without_brackets() -> None:
+    form = "verbose_json"
+    both = ordered(response_format=form, **{"timestamp_granularities[]": ["word", "segment"]})
+    word = ordered(response_format=form, timestamp_granularities="word")
+
+    assert (both.words, both.segments) == (True, True)
+    assert (word.words, word.segments) == (True, False)
+    assert ordered(response_format=form).segments
+
+
+def test_fields_of_openai_without_meaning_here_change_nothing() -> None:
+    fields: dict[str, str | list[str]] = {
+        "include[]": ["logprobs"],
+        "chunking_strategy": "auto",
+        "chunking_strategy[type]": "server_vad",
+        "languages[]": ["en", "de"],
+    }
+
+    assert ordered(**fields) == Order()
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "status"),
+    [
+        ({"model": "other"}, "model", 404),
+        ({"model": ["mine", "mine"]}, "model", 400),
+        ({"language": "fr"}, "language", 400),
+        ({"language": "-"}, "language", 400),
+        ({"response_format": "xml"}, "response_format", 400),
+        ({"temperature": "warm"}, "temperature", 400),
+        ({"temperature": "nan"}, "temperature", 400),
+        ({"temperature": "-0.1"}, "temperature", 400),
+        ({"stream": "perhaps"}, "stream", 400),
+        ({"stream": "true", "response_format": "srt"}, "response_format", 400),
+        ({"timestamp_granularities[]": ["word"]}, "response_format", 400),
+        ({"timestamp_granularities[]": ["phoneme"]}, "timestamp_granularities", 400),
+        ({"prompt": "x" * 2_001}, "prompt", 400),
+        ({"beams": "5"}, "beams", 400),
+        ({"language[]": "de"}, "language[]", 400),
+        ({"file": "text"}, "file", 400),
+        ({"x" * 10_000: "1"}, "x" * 60, 400),
+    ],
+)
+def test_a_field_that_is_wrong_is_named(fields: dict[str, str | list[str]], param: str, status: int) -> None:
+    refusal = refused(**fields)
+
+    assert (refusal.param, refusal.status) == (param, status)
+    assert "expected" in refusal.message
+    assert len(refusal.message) < 400
+
+
+def test_every_language_of_whisper_has_a_name() -> None:
+    assert set(NAMES) == {*_LANGUAGE_CODES, UNDETERMINED}
+    assert all(code_of(name_of(code)) == code for code in NAMES)
+    assert name_of("tlh") == "tlh"

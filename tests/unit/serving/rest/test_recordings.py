@@ -1,0 +1,149 @@
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxray.audio import SAMPLE_RATE, Pcm, duration_s
+from voxray.errors import ServiceError
+from voxray.serving.rest.recordings import GROUP_S, GROUPS_AT_ONCE, Heard, Hearing, grouped
+from voxray.speech import Span
+from voxray.transcribe import UNDETERMINED, Windows
+from voxray.transcript import Segment
+from voxray.whisper.engines import DecodingOptions, Hypothesis
+
+
+@dataclass
+class ScriptedFiles:
+    """Hears in clip n what `script` says, `language:text`; later groups are ready before earlier ones."""
+
+    script: Sequence[str]
+    model: str = "scripted"
+    asked: list[tuple[list[int], str | None]] = field(default_factory=list)
+    running: int = 0
+    most: int = 0
+    fails_at: int | None = None
+
+    async def describe(self) -> tuple[float, tuple[str, ...]]:
+        return 2.0, ("en", "de")
+
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+        numbers = [int(clip[0]) for clip in clips]
+        self.asked.append((numbers, options.language))
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            for _ in range(len(self.script) - numbers[0]):
+                await asyncio.sleep(0)
+            if self.fails_at in numbers:
+                raise ServiceError("expected a transcriber, and it is gone.")
+            return [self._heard(n, options.language) for n in numbers]
+        finally:
+            self.running -= 1
+
+    def _heard(self, number: int, forced: str | None) -> Hypothesis:
+        language, _, text = self.script[number].partition(":")
+        said = f"{text} in {forced}" if text and forced else text
+        segments = (Segment(0.0, 1.0, said),) if said else ()
+        return Hypothesis(said, forced or language, (), segments, (), -0.1, 0.0, 1.0)
+
+
+def windows(count: int, length_s: float = 20.0) -> Windows:
+    """Windows of `length_s`, each with its number as its samples."""
+    clips = tuple(np.full(round(length_s * SAMPLE_RATE), i, dtype=np.int16) for i in range(count))
+    spans = tuple(Span(i * length_s, (i + 1) * length_s) for i in range(count))
+    return Windows(spans, clips, count * length_s)
+
+
+def hearing(files: ScriptedFiles, language: str | None = None) -> Hearing:
+    return Hearing(files, windows(len(files.script)), DecodingOptions(language=language))
+
+
+async def in_order(hearing: Hearing) -> list[Heard]:
+    return [heard async for heard in hearing.in_order()]
+
+
+def texts(heard: Sequence[Heard]) -> list[str]:
+    return [h.hypothesis.text for h in heard]
+
+
+@given(st.lists(st.floats(0.1, 30.0), max_size=40))
+def test_groups_keep_the_order_and_stay_within_a_call(lengths_s: list[float]) -> None:
+    clips = [np.zeros(round(s * SAMPLE_RATE), dtype=np.int16) for s in lengths_s]
+    groups = grouped(range(len(clips)), clips)
+
+    assert [i for group in groups for i in group] == list(range(len(clips)))
+    assert all(sum(duration_s(clips[i]) for i in group) <= GROUP_S + 1e-6 for group in groups)
+    assert all(
+        sum(duration_s(clips[i]) for i in (*group, after[0])) > GROUP_S - 1e-6
+        for group, after in pairwise(groups)
+    )
+
+
+@given(st.integers(0, 60))
+def test_windows_come_in_order_however_their_groups_end(count: int) -> None:
+    files = ScriptedFiles([f"en:{i}" for i in range(count)])
+    told = asyncio.run(in_order(hearing(files, "en")))
+    whole = asyncio.run(hearing(files, "en").whole())
+
+    assert texts(told) == [f"{i} in en" for i in range(count)]
+    assert whole.heard == tuple(told)
+    assert files.most <= GROUPS_AT_ONCE
+
+
+def test_groups_of_one_recording_run_together() -> None:
+    files = ScriptedFiles(["en:a"] * 60)
+    asyncio.run(hearing(files).whole())
+
+    assert files.most == GROUPS_AT_ONCE
+
+
+def test_windows_heard_in_another_language_are_decoded_again() -> None:
+    files = ScriptedFiles(["de:a", "en:b", "de:c", "en:d", "de:e"])
+    whole = asyncio.run(hearing(files).whole())
+
+    assert whole.language == "de"
+    assert texts(whole.heard) == ["a", "b in de", "c", "d in de", "e"]
+    assert files.asked[-1] == ([1, 3], "de")
+
+
+def test_a_stream_keeps_the_language_of_its_first_words() -> None:
+    files = ScriptedFiles(["cy:", "cy:", "cy:", "de:a", "en:b", "de:c", "en:d", "en:e", "en:f", "en:g"])
+    told = asyncio.run(in_order(hearing(files)))
+
+    assert texts(told) == ["", "", "", "a", "b in de", "c", *(f"{t} in de" for t in "defg")]
+    assert files.asked[:2] == [([0, 1, 2], None), ([3, 4, 5], None)]
+
+
+def test_a_recording_without_words_has_no_language() -> None:
+    files = ScriptedFiles(["cy:", "en:"])
+
+    assert asyncio.run(hearing(files).whole()).language == UNDETERMINED
+    assert texts(asyncio.run(in_order(hearing(files)))) == ["", ""]
+    assert asyncio.run(hearing(ScriptedFiles([])).whole()).heard == ()
+
+
+def test_a_group_that_fails_ends_the_others() -> None:
+    files = ScriptedFiles([f"en:{i}" for i in range(30)], fails_at=0)
+
+    with pytest.raises(ServiceError):
+        asyncio.run(hearing(files).whole())
+    assert files.running == 0
+
+
+def test_a_stream_that_is_left_ends_what_runs() -> None:
+    files = ScriptedFiles([f"en:{i}" for i in range(60)])
+
+    async def first() -> Heard:
+        stream = hearing(files, "en").in_order()
+        heard = await anext(stream)
+        await stream.aclose()
+        return heard
+
+    assert asyncio.run(first()).hypothesis.text == "0 in en"
+    assert files.running == 0
+    assert len(files.asked) <= GROUPS_AT_ONCE

@@ -1,0 +1,488 @@
+"""OpenAI's own client, unchanged, against the API over a real socket and the built-in model."""
+
+import asyncio
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import openai
+import pytest
+import uvicorn
+from openai.types.audio import TranscriptionVerbose, TranslationVerbose
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from voxray.audio import SAMPLE_RATE, Pcm, decode, encode
+from voxray.cli import app as cli
+from voxray.errors import ServiceError
+from voxray.serving.rest.routes import routes, while_connected
+from voxray.serving.settings import Limits, ServiceArgs
+from voxray.transcribe import transcribe
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.models import builtin
+
+KEY = "a-good-key"
+
+
+def has_key(connection: HTTPConnection) -> bool:
+    return connection.headers.get("authorization") == f"Bearer {KEY}"
+
+
+def anyone(connection: HTTPConnection) -> bool:
+    return True
+
+
+@dataclass
+class EngineFiles:
+    """The built-in model in this process, one call at a time."""
+
+    engine: CTranslate2Engine
+    model: str = "builtin"
+    calls: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    async def describe(self) -> tuple[float, tuple[str, ...]]:
+        return self.engine.min_window_s, tuple(self.engine.tokens.languages)
+
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+        self.calls.append(sum(len(c) for c in clips) / SAMPLE_RATE)
+        return await asyncio.to_thread(self._hear, clips, options)
+
+    def _hear(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+        with self._lock:
+            return self.engine.transcribe(clips, options)
+
+
+@dataclass
+class StuckFiles:
+    """Never answers; says when it was asked, and when it was left."""
+
+    model: str = "stuck"
+    asked: threading.Event = field(default_factory=threading.Event)
+    left: threading.Event = field(default_factory=threading.Event)
+
+    async def describe(self) -> tuple[float, tuple[str, ...]]:
+        return 2.0, ("en",)
+
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+        return []
+
+
+@dataclass
+class FullFiles(StuckFiles):
+    """Takes no work."""
+
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+        raise ServiceError("expected a transcriber with room, and all are full; ask again soon.")
+
+
+@contextmanager
+def served(
+    files: Any, args: ServiceArgs | None = None, allowed: Callable[[HTTPConnection], bool] = anyone
+) -> Iterator[str]:
+    """The API on a port of its own, until the end of the context; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = Starlette(routes=routes(files, args or ServiceArgs(), allowed))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+        listener.close()
+    assert not thread.is_alive()
+
+
+def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
+    end_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@contextmanager
+def client_of(address: str, key: str = KEY) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def engine() -> CTranslate2Engine:
+    return CTranslate2Engine(builtin("model-int8"), device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve built-in clips, one after another, as a file of half a minute."""
+    pause = np.zeros(SAMPLE_RATE, dtype=np.int16)
+    clips = [decode(f) for f in sorted(builtin("clips").glob("*.ogg"))[:12]]
+    path = tmp_path_factory.mktemp("rest") / "talk.flac"
+    path.write_bytes(encode(np.concatenate([part for clip in clips for part in (clip, pause)])))
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(engine: CTranslate2Engine) -> Iterator[str]:
+    with served(EngineFiles(engine), ServiceArgs(models=("my-model",)), has_key) as address:
+        yield address
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[openai.OpenAI]:
+    with client_of(address) as client:
+        yield client
+
+
+@pytest.fixture
+def small(engine: CTranslate2Engine) -> Iterator[TestClient]:
+    """The API with small limits, without a socket."""
+    limits = Limits(body_bytes=200_000, decoded_s=2.0)
+    with TestClient(
+        Starlette(routes=routes(EngineFiles(engine), ServiceArgs(limits=limits), anyone))
+    ) as client:
+        yield client
+
+
+def printed(recording: Path, form: str) -> str:
+    done = CliRunner().invoke(cli, ["transcribe", str(recording), "--format", form, "--device", "cpu"])
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_json_is_the_text_that_the_same_engine_hears(
+    client: openai.OpenAI, recording: Path, engine: CTranslate2Engine
+) -> None:
+    with recording.open("rb") as file:
+        said = client.audio.transcriptions.create(model="whisper-1", file=file)
+
+    assert said.text == transcribe(decode(recording), engine).text
+    assert len(said.text.split()) > 20
+
+
+@pytest.mark.parametrize("form", ["text", "srt", "vtt"])
+def test_a_format_is_what_the_command_line_prints(form: Any, client: openai.OpenAI, recording: Path) -> None:
+    with recording.open("rb") as file:
+        said = client.audio.transcriptions.create(model="builtin", file=file, response_format=form)
+
+    assert str(said) == printed(recording, form)
+
+
+def test_verbose_json_has_segments_and_words_with_times(
+    client: openai.OpenAI, recording: Path, engine: CTranslate2Engine
+) -> None:
+    with recording.open("rb") as file:
+        said = client.audio.transcriptions.create(
+            model="my-model",
+            file=file,
+            response_format="verbose_json",
+            timestamp_granularities=["word", "segment"],
+            language="en",
+        )
+    expected = transcribe(decode(recording), engine, DecodingOptions(language="en", words=True))
+
+    assert isinstance(said, TranscriptionVerbose)
+    assert said.language == "english"
+    assert said.duration == expected.duration_s
+    assert [(s.start, s.end, s.text) for s in said.segments or ()] == [
+        (s.start_s, s.end_s, s.text) for s in expected.segments
+    ]
+    assert [(w.word, w.start, w.end) for w in said.words or ()] == [
+        (w.text, w.start_s, w.end_s) for s in expected.segments for w in s.words
+    ]
+    assert all(s.tokens and s.avg_logprob <= 0 and s.no_speech_prob >= 0 for s in said.segments or ())
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # openai's word on its own whisper-1
+def test_translations_answer_in_english(client: openai.OpenAI, recording: Path) -> None:
+    with recording.open("rb") as file:
+        plain = client.audio.translations.create(model="whisper-1", file=file)
+        file.seek(0)
+        verbose = client.audio.translations.create(
+            model="whisper-1", file=file, response_format="verbose_json", temperature=0.2
+        )
+
+    assert isinstance(verbose, TranslationVerbose)
+    assert verbose.language == "english"
+    assert verbose.text == plain.text
+
+
+def test_a_stream_tells_the_windows_in_order_and_then_all(client: openai.OpenAI, recording: Path) -> None:
+    with recording.open("rb") as file:
+        whole = client.audio.transcriptions.create(model="whisper-1", file=file)
+        file.seek(0)
+        told = list(client.audio.transcriptions.create(model="whisper-1", file=file, stream=True))
+
+    deltas = [event.delta for event in told if event.type == "transcript.text.delta"]
+    assert len(deltas) > 3
+    assert [event.type for event in told] == ["transcript.text.delta"] * len(deltas) + [
+        "transcript.text.done"
+    ]
+    assert told[-1].type == "transcript.text.done"
+    assert "".join(deltas) == told[-1].text == whole.text
+
+
+def test_a_long_recording_goes_out_in_groups(engine: CTranslate2Engine, recording: Path) -> None:
+    files = EngineFiles(engine)
+    long = encode(np.tile(decode(recording), 5))
+    with served(files) as address, client_of(address) as client:
+        said = client.audio.transcriptions.create(model="builtin", file=("long.flac", long))
+
+    assert len(files.calls) >= 2
+    assert max(files.calls) <= 60
+    assert said.text == transcribe(decode(long), engine).text
+
+
+def test_models_are_listed_and_found_by_name(client: openai.OpenAI) -> None:
+    assert [m.id for m in client.models.list()] == ["builtin", "whisper-1", "my-model"]
+    assert client.models.retrieve("my-model").owned_by == "voxray"
+    with pytest.raises(openai.NotFoundError, match="openai/whisper-tiny"):
+        client.models.retrieve("openai/whisper-tiny")
+
+
+def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.OpenAI, recording: Path) -> None:
+    with recording.open("rb") as file:
+        said = client.audio.transcriptions.create(
+            model="whisper-1",
+            file=file,
+            include=["logprobs"],
+            chunking_strategy={"type": "server_vad", "threshold": 0.4},
+            prompt="Weather.",
+            temperature=0.5,
+        )
+
+    assert said.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "param", "code"),
+    [
+        ({"model": "gpt-4o"}, openai.NotFoundError, "model", "model_not_found"),
+        ({"language": "klingon"}, openai.BadRequestError, "language", "invalid_value"),
+        ({"temperature": 2}, openai.BadRequestError, "temperature", "invalid_value"),
+        ({"response_format": "diarized_json"}, openai.BadRequestError, "response_format", "invalid_value"),
+        ({"timestamp_granularities": ["word"]}, openai.BadRequestError, "response_format", "invalid_value"),
+        ({"extra_body": {"beams": "5"}}, openai.BadRequestError, "beams", "unknown_parameter"),
+        ({"file": ("a.wav", b"")}, openai.BadRequestError, "file", "invalid_file"),
+        ({"file": ("a.wav", b"not sound" * 99)}, openai.BadRequestError, "file", "invalid_file"),
+        (
+            {"file": ("a.mp3", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")},
+            openai.BadRequestError,
+            "file",
+            "invalid_file",
+        ),
+    ],
+)
+def test_what_is_wrong_is_an_error_of_the_right_class(
+    asked: dict[str, Any], error: type[openai.APIStatusError], param: str, code: str, client: openai.OpenAI
+) -> None:
+    file = ("a.flac", encode(np.zeros(SAMPLE_RATE, dtype=np.int16)))
+    with pytest.raises(error) as raised:
+        client.audio.transcriptions.create(**{"model": "whisper-1", "file": file, **asked})
+
+    assert (raised.value.param, raised.value.code) == (param, code)
+    assert isinstance(raised.value.body, dict)
+    assert "expected" in raised.value.body["message"]
+    assert raised.value.type == "invalid_request_error"
+
+
+def test_a_file_that_is_cut_off_is_refused(client: openai.OpenAI) -> None:
+    sound = encode(np.zeros(2 * SAMPLE_RATE, dtype=np.int16), "pcm_s16le", "wav")
+    with pytest.raises(openai.BadRequestError, match=r"talk\.wav: expected .* cut off"):
+        client.audio.transcriptions.create(model="whisper-1", file=("talk.wav", sound[: len(sound) // 2]))
+
+
+def test_silence_is_an_empty_text(client: openai.OpenAI) -> None:
+    file = ("a.flac", encode(np.zeros(SAMPLE_RATE, dtype=np.int16)))
+    said = client.audio.transcriptions.create(model="whisper-1", file=file)
+    told = list(client.audio.transcriptions.create(model="whisper-1", file=file, stream=True))
+
+    assert said.text == ""
+    assert [event.type for event in told] == ["transcript.text.done"]
+
+
+def test_a_wrong_key_is_refused_before_the_body_is_read(address: str) -> None:
+    with client_of(address, "a-bad-key") as client:
+        with pytest.raises(openai.AuthenticationError) as raised:
+            client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"x"))
+        with pytest.raises(openai.AuthenticationError):
+            client.models.list()
+        with pytest.raises(openai.AuthenticationError):
+            client.models.retrieve("builtin")
+
+    assert raised.value.code == "invalid_api_key"
+
+
+def test_a_body_over_the_limit_is_refused_by_its_header(small: TestClient) -> None:
+    answer = small.post("/v1/audio/transcriptions", files={"file": ("a.wav", bytes(300_000))})
+
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "file_too_large"
+    assert "were announced" in answer.json()["error"]["message"]
+
+
+def test_a_body_over_the_limit_is_refused_by_count_and_not_read_on() -> None:
+    """Chunked, it announces nothing."""
+    sent: list[int] = []
+    replies: list[dict[str, Any]] = []
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+
+    async def receive() -> dict[str, Any]:
+        sent.append(50_000)
+        return {"type": "http.request", "body": head if len(sent) == 1 else bytes(50_000), "more_body": True}
+
+    async def send(message: Any) -> None:
+        replies.append(message)
+
+    app = Starlette(routes=routes(StuckFiles(), ServiceArgs(limits=Limits(body_bytes=200_000)), anyone))
+    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"transfer-encoding", b"chunked")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/audio/transcriptions", "headers": headers}
+    asyncio.run(app({**scope, "query_string": b"", "root_path": ""}, receive, send))
+
+    assert replies[0]["status"] == 413
+    assert len(sent) <= 6
+
+
+def test_more_sound_than_may_be_decoded_is_refused(small: TestClient) -> None:
+    sound = encode(np.zeros(3 * SAMPLE_RATE, dtype=np.int16))
+    answer = small.post("/v1/audio/transcriptions", files={"file": ("a.flac", sound)})
+
+    assert answer.status_code == 400
+    assert "at most 2 s" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{}", "application/json", 415),
+        (b"file=x", "application/x-www-form-urlencoded", 415),
+        (b"", "", 415),
+        (b"", "multipart/form-data", 400),
+        (b"--b--\r\n", "multipart/form-data; boundary=b", 400),
+        (b"nonsense", "multipart/form-data; boundary=b", 400),
+        (b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+         "multipart/form-data; boundary=b", 400),
+        (b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\ncut',
+         "multipart/form-data; boundary=b", 400),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_form_with_a_file_is_refused(
+    body: bytes, kind: str, status: int, small: TestClient
+) -> None:
+    headers = {"content-type": kind} if kind else {}
+    answer = small.post("/v1/audio/transcriptions", content=body, headers=headers)
+
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_one_file_too_many_is_told_to_come_again() -> None:
+    files = StuckFiles()
+    url = "/v1/audio/transcriptions"
+    with served(files, ServiceArgs(limits=Limits(files=1))) as address:
+        with sent(address, as_sent({}, speech())):
+            assert files.asked.wait(30)
+            answer = httpx2.post(address + url, files={"file": ("a.ogg", speech())}, timeout=30)
+        assert files.left.wait(30)
+        refused = httpx2.post(address + url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
+
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["error"]["type"] == "rate_limit_error"
+    assert refused.status_code == 400  # the place is free again
+
+
+def test_a_full_service_is_told_in_the_answer_and_in_the_stream() -> None:
+    with served(FullFiles()) as address, client_of(address) as client:
+        with pytest.raises(openai.InternalServerError) as raised:
+            client.audio.transcriptions.create(model="stuck", file=("a.flac", speech()))
+        with pytest.raises(openai.APIError, match="all are full"):
+            list(client.audio.transcriptions.create(model="stuck", file=("a.flac", speech()), stream=True))
+
+    assert raised.value.status_code == 503
+    assert raised.value.response.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_work_stops_when_its_client_goes(stream: str) -> None:
+    files = StuckFiles()
+    with served(files) as address:
+        with sent(address, as_sent({"stream": stream}, speech())):
+            assert files.asked.wait(30)
+        assert files.left.wait(30)
+
+
+def test_what_is_awaited_for_a_client_that_is_gone_is_cancelled() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def play() -> None:
+        with pytest.raises(ClientDisconnect):
+            await while_connected(Request({"type": "http", "headers": []}, receive), work())
+        assert ended.is_set()
+
+    asyncio.run(play())
+
+
+def test_the_page_and_the_schema_are_open_and_say_the_same(address: str) -> None:
+    page = httpx2.get(f"{address}/docs")
+    schema = httpx2.get(f"{address}/openapi.json").json()
+
+    assert page.headers["content-type"].startswith("text/html")
+    for path in schema["paths"]:
+        assert path in page.text
+    for name in schema["components"]["schemas"]["Order"]["properties"]:
+        assert f"<code>{name}</code>" in page.text
+    assert "://" not in page.text.replace("http://localhost", "")
+
+
+def speech() -> bytes:
+    return sorted(builtin("clips").glob("*.ogg"))[0].read_bytes()
+
+
+def as_sent(fields: dict[str, str], sound: bytes) -> bytes:
+    request = httpx2.Request(
+        "POST",
+        "http://127.0.0.1/v1/audio/transcriptions",
+        data=fields,
+        files={"file": ("a.ogg", io.BytesIO(sound))},
+    )
+    head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
+    return f"POST {request.url.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read()
+
+
+@contextmanager
+def sent(address: str, request: bytes) -> Iterator[None]:
+    """A client that has sent `request`, and goes without an answer at the end of the context."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(request)
+        yield

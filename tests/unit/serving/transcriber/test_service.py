@@ -1,0 +1,487 @@
+"""The service around the scheduler, with a decoder that hears what it is told, and once with the real one."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxray.audio import SAMPLE_RATE, Pcm, decode
+from voxray.errors import AudioError, ServiceError
+from voxray.serving.calls import Answer, Job
+from voxray.serving.scheduler import Group, SchedulerOptions
+from voxray.serving.transcriber.decoder import Decoder
+from voxray.serving.transcriber.service import DecodeService
+from voxray.streaming.events import HeardWord, Hypothesis, Settings
+from voxray.whisper import engines
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.models import builtin
+
+LIMIT_S = 20.0
+AT_ONCE = SchedulerOptions(fill_s=0.0)
+
+
+def job(session: str, number: int = 0, settings: Settings = Settings.PARTIAL, pcm: bytes = b"") -> Job:
+    return Job(session, number, pcm, "", settings, False, None, "transcribe", "", "", 0.0)
+
+
+def hypothesis(text: str) -> Hypothesis:
+    return Hypothesis((HeardWord(text),))
+
+
+def file_hypothesis(text: str) -> engines.Hypothesis:
+    return engines.Hypothesis(text, "en", (), (), (), -0.1, 0.0, 1.0)
+
+
+@dataclass
+class EchoDecoder:
+    """Hears the session and the number of each job; of clips, their lengths. `gate` holds its thread up."""
+
+    latencies_s: Sequence[float] = (0.0,)
+    wrong: set[str] = field(default_factory=set)  # sessions whose batch fails
+    gate: threading.Event = field(default_factory=threading.Event)
+    calls: list[list[str]] = field(default_factory=list)
+    running: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def group(self, job: Job) -> Group:
+        return Group(0, 4, 2.0, 0.2 if job.settings is Settings.FALLBACK else 0.0)
+
+    def decode(self, jobs: Sequence[Job]) -> list[Hypothesis | None]:
+        self.running.update(j.session for j in jobs)
+        assert max(self.running.values()) == 1, "a session runs twice"
+        self._call([f"{j.session}{j.number}" for j in jobs])
+        self.running.subtract(j.session for j in jobs)
+        if any(j.session in self.wrong for j in jobs):
+            raise RuntimeError("out of memory")
+        return [hypothesis(f"{j.session}{j.number}") for j in jobs]
+
+    def pieces(self, clips: Sequence[Pcm]) -> Iterator[list[int]]:
+        if any(len(c) > 30 * SAMPLE_RATE for c in clips):
+            raise AudioError("clip 0: expected at most 30 s.")
+        return ([i] for i in reversed(range(len(clips))))
+
+    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.Hypothesis]:
+        self._call([f"clip {len(c)}" for c in clips])
+        if any(len(c) == 13 for c in clips):
+            raise AudioError("clip 0: unlucky.")
+        return [file_hypothesis(f"{len(c)} {options.language}") for c in clips]
+
+    def _call(self, names: list[str]) -> None:
+        self.calls.append(names)
+        assert self.gate.wait(LIMIT_S)
+        time.sleep(self.latencies_s[len(self.calls) % len(self.latencies_s)])
+
+
+@dataclass
+class ListedSource:
+    """Hands out what is put in, then waits; `None` ends the lease, an exception is raised."""
+
+    handed: "asyncio.Queue[list[Job] | Exception | None]" = field(default_factory=asyncio.Queue)
+    delivered: list[list[Answer]] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)  # closed, it delivers nothing
+    takes: int = 0
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+    def put(self, *jobs: Job) -> None:
+        self.handed.put_nowait(list(jobs))
+
+    async def take(self, lease: int) -> list[Job] | None:
+        self.takes += 1
+        handed = await self.handed.get()
+        if isinstance(handed, Exception):
+            raise handed
+        return handed
+
+    async def deliver(self, lease: int, answers: list[Answer]) -> None:
+        self.delivered.append(answers)
+        await self.open.wait()
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [a for answers in self.delivered for a in answers]
+
+    @property
+    def texts(self) -> list[str]:
+        return [a.hypothesis.text for a in self.answers if a.hypothesis]
+
+
+async def until(happens: Callable[[], object]) -> None:
+    """Wait for a condition, not for a time."""
+    async with asyncio.timeout(LIMIT_S):
+        while not happens():
+            await asyncio.sleep(0.001)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(LIMIT_S):
+            await test()
+
+    asyncio.run(limited())
+
+
+REQUESTS = st.lists(
+    st.tuples(st.integers(0, 1), st.sampled_from("abc"), st.sampled_from(list(Settings)), st.booleans()),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(REQUESTS, st.lists(st.sampled_from([0.0, 0.001, 0.003]), min_size=1, max_size=4), st.integers(1, 4))
+def test_each_job_is_answered_once_and_none_twice_at_a_time(
+    requests: list[tuple[int, str, Settings, bool]], latencies_s: list[float], max_batch: int
+) -> None:
+    decoder = EchoDecoder(latencies_s)
+
+    async def test() -> None:
+        sources = [ListedSource(), ListedSource()]
+        service = DecodeService(decoder, SchedulerOptions(max_batch=max_batch, fill_s=0.001))
+        attending = [asyncio.create_task(service.attend(s, lease=1)) for s in sources]
+        asked: list[list[Job]] = [[], []]
+        for number, (at, session, settings, pauses) in enumerate(requests):
+            asked[at].append(job(f"{session}{at}.", number, settings))
+            sources[at].put(asked[at][-1])
+            if pauses:
+                await asyncio.sleep(0.001)
+        await until(lambda: all(len(s.answers) >= len(a) for s, a in zip(sources, asked, strict=True)))
+        await service.close()
+        await asyncio.gather(*attending)
+        for source, jobs in zip(sources, asked, strict=True):
+            _check_answers(source.answers, jobs)
+
+    run(test)
+
+
+def _check_answers(answers: list[Answer], jobs: list[Job]) -> None:
+    assert Counter((a.session, a.number) for a in answers) == Counter((j.session, j.number) for j in jobs)
+    for session in {j.session for j in jobs}:
+        own = [a for a in answers if a.session == session]
+        decoded = [a.number for a in own if a.hypothesis]
+        assert [a.hypothesis.text for a in own if a.hypothesis] == [f"{session}{n}" for n in decoded]
+        assert decoded == sorted(decoded)
+        assert decoded[-1] == max(j.number for j in jobs if j.session == session)  # never superseded
+        assert all(a.superseded == (a.hypothesis is None) for a in own)
+
+
+def test_a_newer_job_replaces_the_queued_one() -> None:
+    decoder = EchoDecoder()
+    seen: list[tuple[str, float]] = []
+
+    async def test() -> None:
+        source = ListedSource()
+        service = DecodeService(decoder, AT_ONCE, lambda name, value: seen.append((name, value)))
+        attending = asyncio.create_task(service.attend(source, 1))
+        decoder.gate.clear()
+        source.put(job("a", 0))
+        await until(lambda: decoder.calls)
+        source.put(job("a", 1), job("a", 2), job("b", 0))
+        await until(lambda: source.answers)
+        assert source.answers == [Answer("a", 1, None, superseded=True)]
+        assert service.delay_s() > 0
+        decoder.gate.set()
+        await until(lambda: len(source.answers) == 4)
+        assert service.delay_s() == 0
+        assert decoder.calls in ([["a0"], ["a2", "b0"]], [["a0"], ["b0", "a2"]])
+        await service.close()
+        await attending
+
+    run(test)
+    counts = Counter(name for name, _ in seen)
+    assert counts == {"superseded": 1, "queue_delay_s": 3, "batch_size": 2, "decode_s": 2}
+    assert [v for name, v in seen if name == "batch_size"] == [1, 2]
+    assert all(v >= 0 for _, v in seen)
+
+
+def test_sessions_of_two_sources_are_two_though_they_are_called_the_same() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        sources = [ListedSource(), ListedSource()]
+        service = DecodeService(decoder, SchedulerOptions(max_batch=1))
+        decoder.gate.clear()
+        attending = [asyncio.create_task(service.attend(s, lease=5)) for s in sources]
+        sources[0].put(job("busy"))
+        await until(lambda: decoder.calls)
+        for source in sources:
+            source.put(job("a"))
+        await until(lambda: all(s.takes >= 2 for s in sources))
+        decoder.gate.set()
+        await until(lambda: [s.texts for s in sources] == [["busy0", "a0"], ["a0"]])
+        await service.close()
+        await asyncio.gather(*attending)
+
+    run(test)
+
+
+def test_a_source_that_takes_its_answers_slowly_holds_up_nobody_and_gets_them_in_order() -> None:
+    async def test() -> None:
+        slow, quick = ListedSource(), ListedSource()
+        service = DecodeService(EchoDecoder(), AT_ONCE)
+        attending = [asyncio.create_task(service.attend(s, 1)) for s in (slow, quick)]
+        slow.open.clear()
+        for number in range(4):
+            slow.put(job("a", number))
+            quick.put(job("b", number))
+            await until(lambda n=number: len(quick.answers) == n + 1 and slow.handed.empty())  # type: ignore[misc]  # a default binds it
+        assert slow.texts == ["a0"]
+        slow.open.set()
+        await until(lambda: len(slow.answers) == 4)
+        assert [a.number for a in slow.answers] == [0, 1, 2, 3]
+        assert len(slow.delivered) == 2
+        await service.close()
+        await asyncio.gather(*attending)
+
+    run(test)
+
+
+def test_a_batch_that_fails_fails_its_jobs_and_the_next_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        source = ListedSource()
+        service = DecodeService(EchoDecoder(wrong={"bad"}), AT_ONCE)
+        attending = asyncio.create_task(service.attend(source, 1))
+        source.put(job("bad"))
+        await until(lambda: source.answers)
+        source.put(job("good"), job("bad", 1, Settings.FALLBACK))
+        await until(lambda: len(source.answers) == 3)
+        assert source.texts == ["good0"]
+        assert [a for a in source.answers if a.session == "bad"] == [
+            Answer("bad", 0, None),
+            Answer("bad", 1, None),
+        ]
+        await service.close()
+        await attending
+
+    run(test)
+    assert "a batch of 1 could not be decoded" in caplog.text
+    assert "out of memory" in caplog.text
+
+
+@pytest.mark.parametrize("end", [None, ConnectionError("the host died")])
+def test_a_lease_that_is_over_leaves_nothing_queued(
+    end: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        ending, staying = ListedSource(), ListedSource()
+        service = DecodeService(decoder, SchedulerOptions(max_batch=1))
+        lives = asyncio.create_task(service.attend(staying, 1))
+        decoder.gate.clear()
+        staying.put(job("a"))
+        await until(lambda: decoder.calls)
+        ending.put(job("b"), job("c"))
+        ending.handed.put_nowait(end)
+        await service.attend(ending, 1)
+        staying.put(job("d"))
+        decoder.gate.set()
+        await until(lambda: staying.texts == ["a0", "d0"])
+        assert decoder.calls == [["a0"], ["d0"]]
+        await service.close()
+        await lives
+
+    run(test)
+    assert ("the host died" in caplog.text) == (end is not None)
+
+
+def test_a_source_that_cannot_be_delivered_to_is_left() -> None:
+    class Gone(ListedSource):
+        async def deliver(self, lease: int, answers: list[Answer]) -> None:
+            raise ConnectionError("the host died")
+
+    async def test() -> None:
+        source = Gone()
+        service = DecodeService(EchoDecoder())
+        source.put(job("a"))
+        await service.attend(source, 1)
+        await service.close()
+
+    run(test)
+
+
+def test_draining_delivers_what_runs_and_takes_nothing_more() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        source = ListedSource()
+        service = DecodeService(decoder, SchedulerOptions(max_batch=1))
+        attending = asyncio.create_task(service.attend(source, 1))
+        decoder.gate.clear()
+        source.put(job("a"))
+        await until(lambda: decoder.calls)
+        source.put(job("b"))
+        await until(lambda: source.takes == 3)
+        source.open.clear()
+
+        service.drain()
+        decoder.gate.set()
+        await until(lambda: source.answers)
+        assert not attending.done()  # it is not delivered yet
+        source.open.set()
+        await attending
+
+        assert (source.texts, decoder.calls, source.takes) == (["a0"], [["a0"]], 3)
+        await service.attend(source, 2)
+        assert source.takes == 3
+        assert [h.text for h in await service.transcribe([np.zeros(3, np.int16)])] == ["3 None"]
+        await service.close()
+
+    run(test)
+
+
+def test_a_lease_whose_caller_gives_up_leaves_nothing_queued() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        source = ListedSource()
+        service = DecodeService(decoder, SchedulerOptions(max_batch=1))
+        attending = asyncio.create_task(service.attend(source, 1))
+        decoder.gate.clear()
+        source.put(job("a"), job("b"))
+        await until(lambda: decoder.calls)
+        attending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attending
+        decoder.gate.set()
+        await service.close()
+        assert decoder.calls == [["a0"]]
+
+    run(test)
+
+
+def clips(*lengths: int) -> list[Pcm]:
+    return [np.zeros(n, np.int16) for n in lengths]
+
+
+def test_clips_of_a_file_are_heard_in_their_order() -> None:
+    async def test() -> None:
+        service = DecodeService(EchoDecoder())
+        heard = await service.transcribe(clips(1, 2, 3), DecodingOptions(language="en"))
+        assert [h.text for h in heard] == ["1 en", "2 en", "3 en"]
+        assert await service.transcribe([]) == []
+        await service.close()
+
+    run(test)
+
+
+def test_a_file_that_cannot_be_transcribed_fails_alone() -> None:
+    async def test() -> None:
+        service = DecodeService(EchoDecoder())
+        for wrong in (clips(13), clips(31 * SAMPLE_RATE)):
+            with pytest.raises(AudioError):
+                await service.transcribe(wrong)
+        assert len(await service.transcribe(clips(1))) == 1
+        await service.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "order"),
+    [(LIMIT_S, "a0 b0 c0 clip clip clip"), (0.0, "a0 clip b0 clip c0 clip")],
+    ids=["files wait", "files have waited long"],
+)
+def test_a_batch_waits_for_one_piece_of_a_file_at_most(patience_s: float, order: str) -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        source = ListedSource()
+        options = SchedulerOptions(max_batch=1, fill_s=0.0, patience_s=patience_s)
+        service = DecodeService(decoder, options)
+        attending = asyncio.create_task(service.attend(source, 1))
+        decoder.gate.clear()
+        source.put(job("a"))
+        await until(lambda: decoder.calls)
+        source.put(job("b"), job("c"))
+        files = [asyncio.create_task(service.transcribe(clips(n))) for n in (1, 2, 3)]
+        await until(lambda: source.takes == 3 and len(service._pieces) == 3)
+        decoder.gate.set()
+        await asyncio.gather(*files)
+        assert [c.split()[0] for [c] in decoder.calls] == order.split()
+        await service.close()
+        await attending
+
+    run(test)
+
+
+def test_a_file_that_nobody_waits_for_is_not_transcribed() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        service = DecodeService(decoder)
+        decoder.gate.clear()
+        first, second = (asyncio.create_task(service.transcribe(clips(n))) for n in (1, 2))
+        await until(lambda: decoder.calls and service._pieces)
+        assert service.delay_s() > 0
+        second.cancel()
+        decoder.gate.set()
+        await first
+        assert [h.text for h in await service.transcribe(clips(3))] == ["3 None"]
+        assert decoder.calls == [["clip 1"], ["clip 3"]]
+        await service.close()
+
+    run(test)
+
+
+def test_closing_ends_what_is_at_work_and_refuses_the_rest() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        service = DecodeService(decoder)
+        decoder.gate.clear()
+        first, second = (asyncio.create_task(service.transcribe(clips(n))) for n in (1, 2))
+        await until(lambda: decoder.calls)
+        closing = asyncio.create_task(service.close())
+        await asyncio.sleep(0)
+        decoder.gate.set()
+        await closing
+        assert len(await first) == 1
+        with pytest.raises(ServiceError, match="closed"):
+            await second
+        with pytest.raises(ServiceError, match="closed"):
+            await service.transcribe(clips(1))
+        with pytest.raises(ServiceError, match="closed"):
+            await service.attend(ListedSource(), 1)
+        await service.close()
+
+    run(test)
+
+
+def test_a_service_that_fails_lets_go_of_its_sources() -> None:
+    def observe(name: str, value: float) -> None:
+        raise ZeroDivisionError(name)
+
+    async def test() -> None:
+        source = ListedSource()
+        service = DecodeService(EchoDecoder(), observe=observe)
+        source.put(job("a"))
+        await service.attend(source, 1)
+        with pytest.raises(ServiceError):
+            await service.attend(source, 1)
+        with pytest.raises(ZeroDivisionError):
+            await service.close()
+
+    run(test)
+
+
+def test_live_windows_and_files_share_the_built_in_model() -> None:
+    heard = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:6]]
+
+    async def test() -> None:
+        engine = CTranslate2Engine(builtin("model-int8"), device="cpu", threads=1)
+        service = DecodeService(Decoder(engine))
+        source = ListedSource()
+        attending = asyncio.create_task(service.attend(source, 1))
+        source.put(*(job(str(i), pcm=c.tobytes()) for i, c in enumerate(heard)))
+        of_file = await service.transcribe(heard)
+        await until(lambda: len(source.answers) == len(heard))
+        answers = sorted(source.answers, key=lambda a: a.session)
+        assert [a.hypothesis.text for a in answers if a.hypothesis] == [h.text for h in of_file]
+        await service.close()
+        await attending
+
+    run(test)
