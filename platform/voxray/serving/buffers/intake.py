@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from voxray.errors import WireError
-from voxray.serving.buffers import riff
+from voxray.errors import AudioError, WireError
+from voxray.serving.buffers import magic, riff
 from voxray.serving.buffers.pcm import Converter, Format, nothing
 from voxray.streaming.tape import Pcm
 from voxray.wire import MAX_CREDIT_BYTES, Start
@@ -157,7 +157,12 @@ class PcmIntake:
         """The audio in `data`, the start of the stream; nothing (and it is held) while it may be a header."""
         if not data:
             return data
-        if not riff.may_begin(data):
+        if name := magic.container(data):
+            raise AudioError(
+                f"audio: expected {self.form.encoding}, and a {name} file came; "
+                "send it with encoding container in start."
+            )
+        if not (riff.may_begin(data) or magic.may_begin(data)):
             self._undecided = False
             return data
         header = riff.parse_header(data) if len(data) >= riff.MAGIC_BYTES else None

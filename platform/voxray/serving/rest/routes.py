@@ -24,6 +24,7 @@ from voxray.serving.rest import docs, openapi
 from voxray.serving.rest.answers import answer, events
 from voxray.serving.rest.orders import WHISPER_1, Order, check_model, order_of
 from voxray.serving.rest.recordings import Files, Hearing
+from voxray.serving.rest.strays import Stray
 from voxray.serving.rest.uploads import Decoders, Upload, received
 from voxray.serving.settings import ServiceArgs
 from voxray.transcribe import cutting_for
@@ -39,13 +40,15 @@ def routes(files: Files, args: ServiceArgs, allowed: Allowed) -> list[Route]:
     desk = Desk(files, args, allowed)
     schema = openapi.schema(desk.models, args.limits)
     page = docs.page(schema)
+    safe = {"Content-Security-Policy": docs.policy(page)}
     return [
         Route("/v1/audio/transcriptions", Audio(desk, "transcribe"), methods=["POST"]),
         Route("/v1/audio/translations", Audio(desk, "translate"), methods=["POST"]),
         Route("/v1/models", desk.list_models),
         Route("/v1/models/{name:path}", desk.show_model),
         Route("/openapi.json", lambda _: JSONResponse(schema)),
-        Route("/docs", lambda _: HTMLResponse(page)),
+        Route("/docs", lambda _: HTMLResponse(page, headers=safe)),
+        Route("/v1/{path:path}", Stray()),
     ]
 
 

@@ -336,3 +336,25 @@ def test_intake_of_pcm_does_without_ffmpeg() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    "head", [b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"ID3\x04"], ids=["webm", "ogg", "flac", "mp3"]
+)
+def test_a_container_that_is_sent_as_pcm_is_told_so(head: bytes, size: int) -> None:
+    intake, data = intake_for(Start()), head + bytes(50)
+
+    heard = (intake.feed(data[at : at + size]) for at in range(0, len(data), size))
+
+    with pytest.raises(
+        AudioError, match=r"expected pcm_s16le, and a \w+ file came; send it with encoding con"
+    ):
+        list(heard)
+
+
+def test_what_only_begins_as_a_container_is_audio() -> None:
+    intake = intake_for(Start())
+    heard = [intake.feed(b"O"), intake.feed(b"gg"), intake.feed(b"t"), intake.finish()]
+
+    assert np.concatenate(heard).tobytes() == b"Oggt"

@@ -1,13 +1,16 @@
 """OpenAI's own client, unchanged, against the API over a real socket and the built-in model."""
 
 import asyncio
+import base64
 import io
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -462,6 +465,38 @@ def test_the_page_and_the_schema_are_open_and_say_the_same(address: str) -> None
     for name in schema["components"]["schemas"]["Order"]["properties"]:
         assert f"<code>{name}</code>" in page.text
     assert "://" not in page.text.replace("http://localhost", "")
+
+
+def test_the_page_s_own_policy_allows_its_style(address: str) -> None:
+    page = httpx2.get(f"{address}/docs")
+    (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+
+    assert f"style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
+    assert "style=" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/audio/transcriptions", "POST"),
+        ("DELETE", "/v1/models/builtin", "GET"),
+        ("POST", "/v1/models", "GET"),
+        ("GET", "/v1/nothing", None),
+        ("POST", "/v1/chat/completions", None),
+    ],
+)
+def test_what_is_not_there_is_said_in_openai_s_shape(
+    method: str, path: str, allowed: str | None, address: str
+) -> None:
+    answer = httpx2.request(method, f"{address}{path}")
+    error = answer.json()["error"]
+
+    assert (answer.status_code, error["code"]) == (
+        (405, "method_not_allowed") if allowed else (404, "not_found")
+    )
+    assert error["message"].startswith("expected ")
+    assert answer.headers.get("allow") == allowed
 
 
 def speech() -> bytes:
