@@ -4,9 +4,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import pytest
+from tests.unit.client.scripted import ScriptedServer, ScriptedService, serving, spoken, words
 
 from voxray.client import Event, Live, Lost, Patience, stream
-from voxray.client.scripted import ScriptedServer, ScriptedService, serving, spoken, words
 from voxray.errors import ConfigError, ServiceError, VoxrayError, WireError
 from voxray.wire import Close, Done, Error, Final, Finalized, Ready, Start
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.client.scripted import ScriptedServer, ScriptedSession, spoken, words
 
 from voxray.client.conversation import Conversation, Event, Lost, State
-from voxray.client.scripted import ScriptedServer, ScriptedSession, spoken, words
 from voxray.wire import (
     Close,
     Done,

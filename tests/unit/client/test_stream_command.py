@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.client.scripted import ScriptedService, ScriptedSession, serving, spoken
 from typer.testing import CliRunner, Result
 
 from voxray.audio import encode
 from voxray.cli import app
-from voxray.client.scripted import ScriptedService, ScriptedSession, serving, spoken
 from voxray.wire import Close, Error
 
 NUMBERS = [0, 1, 2, 3, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""A server that hears what is written in the audio: for tests and demos of clients, without any model.
+"""A server that hears what is written in the audio: for tests of clients, without any model.
 
 Each millisecond of audio holds one number: 0 is silence, any other the word `w<number>`. Sessions are kept,
 resumed and lost, audio is acknowledged and credited, as the service does it. `ScriptedServer` is pure;
