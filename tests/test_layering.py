@@ -13,7 +13,7 @@ MODULES = {
     for f in sorted((SOURCE / "voxray").rglob("*.py"))
 }
 
-GROUND = {"errors", "transcript", "audio", "text", "config"}
+GROUND = {"errors", "transcript", "audio", "text", "config", "languages"}
 MODELS = GROUND | {"speech", "whisper"}
 STAGES = {"labelling", "training", "scoring", "synthesis", "serving"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -22,11 +22,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audio": {"errors"},
     "text": {"errors"},
     "config": {"errors"},
+    "languages": {"errors"},
     "cluster": {"errors"},
     "job": {"errors", "config"},
     "speech": {"errors", "audio"},
     "streaming": {"errors", "transcript", "text"},
-    "wire": {"errors", "transcript", "config"},
+    "wire": {"errors", "transcript", "config", "languages"},
     "client": {"errors", "transcript", "text", "config", "wire"},
     "whisper": MODELS,
     "transcribe": MODELS,

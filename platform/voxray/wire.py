@@ -8,12 +8,13 @@ session's start; bytes are audio bytes as the client sent them, the first of the
 import json
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from voxray.config import Config, parse
 from voxray.errors import ConfigError, WireError
+from voxray.languages import language_of
 from voxray.transcript import Word
 
 PATH = "/v1/stream"
@@ -44,8 +45,23 @@ class Close(IntEnum):
     RESUMED_ELSEWHERE = 4409
 
 
+def _one_language(value: object) -> object:
+    return language_of(value) if isinstance(value, str) else value
+
+
+def _one_text(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        return value
+    if not all(isinstance(v, str) for v in value):
+        raise ValueError("expected a text, or a list of texts")
+    return ", ".join(filter(None, map(str.strip, value)))
+
+
 class Start(Config):
     """The first message of a client, all of it optional: what audio comes, and what is wanted of it.
+
+    `language` comes as a code or an English name, and is kept as a code; `hotwords` comes as a text or as a
+    list of texts, and is kept as one.
 
     A client that resumes gives `session` and `resume_token` of `ready`, `have_segment` (the last final that
     came) and `from_byte` (the first byte that it still has).
@@ -55,10 +71,10 @@ class Start(Config):
     sample_rate: int = Field(default=16_000, ge=4_000, le=384_000)
     encoding: Encoding = "pcm_s16le"
     channels: int = Field(default=1, ge=1, le=32)
-    language: str | None = Field(default=None, max_length=16)
+    language: Annotated[str | None, BeforeValidator(_one_language)] = None
     task: Task = "transcribe"
     prompt: str = Field(default="", max_length=2_000)
-    hotwords: str = Field(default="", max_length=2_000)
+    hotwords: Annotated[str, BeforeValidator(_one_text)] = Field(default="", max_length=2_000)
     words: bool = False
     partials: bool = True
     endpoint_ms: int = Field(default=600, ge=300, le=5_000)

@@ -43,3 +43,41 @@ def test_what_is_nested_deeply_is_wrong_and_no_more(depth: int) -> None:
 
 def test_a_key_is_not_shown_where_a_start_is() -> None:
     assert "secret" not in repr(Start(api_key="secret", resume_token="secret"))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("de", "de"), ("German", "de"), ("EN", "en"), ("en-GB", "en"), ("", None), (" ", None), (None, None)],
+)
+def test_a_language_is_kept_as_its_code(given: str | None, kept: str | None) -> None:
+    start = parse_client(json.dumps({"type": "start", "language": given}))
+
+    assert isinstance(start, Start)
+    assert start.language == kept
+
+
+@pytest.mark.parametrize("given", ["xx", "Klingon", "und", "l" * 1_000_000])
+def test_a_language_that_nobody_hears_is_named(given: str) -> None:
+    with pytest.raises(WireError, match=r"'language': expected a language .* such as en .*, and '") as caught:
+        parse_client(json.dumps({"type": "start", "language": given}))
+
+    assert len(str(caught.value)) < MAX_SHOWN + 60
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("Ray, Voxray", "Ray, Voxray"), (["Ray", " Voxray ", ""], "Ray, Voxray"), ([], ""), ("", "")],
+)
+def test_hotwords_are_a_text_or_a_list(given: str | list[str], kept: str) -> None:
+    start = parse_client(json.dumps({"type": "start", "hotwords": given}))
+
+    assert isinstance(start, Start)
+    assert start.hotwords == kept
+
+
+@pytest.mark.parametrize("given", [["a", 1], [["a"]], [None], {"a": 1}, ["a" * 1_001] * 2, ["ab"] * 100_000])
+def test_hotwords_are_texts_and_bounded(given: object) -> None:
+    with pytest.raises(WireError, match="'hotwords': ") as caught:
+        parse_client(json.dumps({"type": "start", "hotwords": given}))
+
+    assert len(str(caught.value)) < MAX_SHOWN + 60

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxray.errors import VoxrayError
+from voxray.languages import name_of
 from voxray.serving.refusals import refusal_of
-from voxray.serving.rest.languages import name_of
 from voxray.serving.rest.orders import Order
 from voxray.serving.rest.recordings import Heard, Hearing, Recording
 from voxray.serving.rest.wording import Wording, reworded, wording

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from voxray.languages import code_of
 from voxray.serving.refusals import Refusal, wrong
-from voxray.serving.rest.languages import code_of
 from voxray.whisper.engines import Task
 
 Format = Literal["json", "text", "srt", "vtt", "verbose_json"]

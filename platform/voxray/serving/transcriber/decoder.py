@@ -158,11 +158,15 @@ class Decoder:
         return (rows[at : at + step] for at in range(0, len(rows), step))
 
     def _spoken(self, encoded: Any, windows: Sequence[Window]) -> tuple[str, ...]:
-        """The jobs' own languages, else the model's where it has one, else the likeliest that it has."""
+        """The jobs' own languages, else the model's where it has one, else the likeliest that it has.
+
+        A job's own that the model has no token for is as none: its hypothesis says what was heard instead.
+        """
         if not self._tokens.multilingual:
             return ("en",) * len(windows)
         only = self._languages[0] if len(self._languages) == 1 else None
-        named = {i: lang for i, w in enumerate(windows) if (lang := w.job.language or only)}
+        asked = [w.job.language if w.job.language in self._tokens.languages else only for w in windows]
+        named = {i: language for i, language in enumerate(asked) if language}
         open_ = [i for i in range(len(windows)) if i not in named]
         if open_:
             guesses = self._engine.model.detect_language(rows_of(encoded, open_, len(windows)))

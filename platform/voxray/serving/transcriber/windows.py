@@ -59,8 +59,7 @@ class Windows:
 
     def window(self, job: Job) -> Window:
         """AudioError or ModelError where `job` cannot be decoded, and would break its batch."""
-        if self._tokens.multilingual:
-            self._check_spoken(job)
+        self._check_task(job.task)
         previous = self.previous(job.prompt, job.hotwords)
         prefix = plain_tokens(self._tokens, job.prefix)
         if len(prefix) >= self.room(len(previous)):
@@ -75,11 +74,9 @@ class Windows:
         ids = [i for text in texts for i in plain_tokens(self._tokens, text)]
         return (self._tokens.previous, *ids[-MAX_PREVIOUS:]) if ids else ()
 
-    def _check_spoken(self, job: Job) -> None:
-        if job.language is not None:
-            self._tokens.language(job.language)
-        if job.task not in self._tokens.tasks:
-            raise ModelError(f"task {job.task!r}: expected one of {', '.join(self._tokens.tasks)}.")
+    def _check_task(self, task: str) -> None:
+        if self._tokens.multilingual and task not in self._tokens.tasks:
+            raise ModelError(f"task {task!r}: expected one of {', '.join(self._tokens.tasks)}.")
 
 
 def _samples(data: bytes) -> Pcm:

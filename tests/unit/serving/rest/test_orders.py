@@ -1,10 +1,7 @@
 import pytest
-from faster_whisper.tokenizer import _LANGUAGE_CODES
 
 from voxray.serving.refusals import Refusal
-from voxray.serving.rest.languages import NAMES, code_of, name_of
 from voxray.serving.rest.orders import WHISPER_1, Order, order_of
-from voxray.transcribe import UNDETERMINED
 
 LANGUAGES = ("en", "de", "zh", "es", "ru", "ko")
 
@@ -79,9 +76,3 @@ def test_a_field_that_is_wrong_is_named(fields: dict[str, str | list[str]], para
     assert (refusal.param, refusal.status) == (param, status)
     assert "expected" in refusal.message
     assert len(refusal.message) < 400
-
-
-def test_every_language_of_whisper_has_a_name() -> None:
-    assert set(NAMES) == {*_LANGUAGE_CODES, UNDETERMINED}
-    assert all(code_of(name_of(code)) == code for code in NAMES)
-    assert name_of("tlh") == "tlh"

@@ -143,14 +143,13 @@ def test_silence_has_no_words(decoder: Decoder) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        {"language": "xx"},
         {"pcm": b"odd"},
         {"pcm": b""},
         {"pcm": bytes(2 * 31 * SAMPLE_RATE)},
         {"prefix": " nine" * 448},
         {"task": "summarise"},
     ],
-    ids=["language", "odd bytes", "no samples", "over 30 s", "prefix", "task"],
+    ids=["odd bytes", "no samples", "over 30 s", "prefix", "task"],
 )
 def test_a_job_that_cannot_be_decoded_fails_alone(
     decoder: Decoder, clips: list[Pcm], broken: dict[str, Any]
@@ -190,6 +189,16 @@ def test_a_model_of_several_languages_detects_one_of_them(
 
     assert [h.language for h in heard(two, job(clips[0]), job(clips[0], language="fr"))] == ["en", "fr"]
     assert heard(other, job(clips[0]))[0].language in {"de", "fr"}
+
+
+def test_a_language_that_the_model_does_not_know_is_detected(
+    engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]
+) -> None:
+    several = Decoder(engine, languages=("en", "de"))
+    cantonese, plain = job(clips[0], language="yue", word_times=True), job(clips[0], word_times=True)
+
+    assert heard(decoder, cantonese) == heard(decoder, plain)
+    assert heard(several, cantonese) == heard(several, plain)
 
 
 def test_a_group_says_where_the_start_token_stands(decoder: Decoder, clips: list[Pcm]) -> None:

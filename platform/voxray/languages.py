@@ -1,5 +1,7 @@
 """What Whisper's languages are called: clients give codes or names, and OpenAI's answers have names."""
 
+from voxray.errors import ConfigError
+
 _TABLE = """
     af=afrikaans am=amharic ar=arabic as=assamese az=azerbaijani ba=bashkir be=belarusian bg=bulgarian
     bn=bengali bo=tibetan br=breton bs=bosnian ca=catalan cs=czech cy=welsh da=danish de=german
@@ -19,6 +21,7 @@ _TABLE = """
 NAMES = {code: name.replace("_", " ") for code, name in (pair.split("=") for pair in _TABLE.split())}
 """Codes (ISO 639, as Whisper has them) to English names in lower case; `und` is where nobody spoke."""
 
+_SPOKEN = NAMES.keys() - {"und"}
 _CODES = {name: code for code, name in NAMES.items()}
 
 
@@ -28,6 +31,19 @@ def code_of(text: str) -> str:
     if plain in _CODES:
         return _CODES[plain]
     return plain.partition("-")[0] or plain
+
+
+def language_of(text: str) -> str | None:
+    """The code of the language that `text` asks for, None where it is blank: to be detected.
+
+    ConfigError where Whisper has no such language.
+    """
+    if not text.strip():
+        return None
+    code = code_of(text)
+    if code not in _SPOKEN:
+        raise ConfigError("expected a language of Whisper by its code or English name, such as en or English")
+    return code
 
 
 def name_of(code: str) -> str:
