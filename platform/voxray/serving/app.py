@@ -8,6 +8,7 @@ It is started by one of
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ from voxray.serving.settings import Replicas, ServiceArgs
 from voxray.serving.transcriber.deployment import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
 from voxray.whisper.engines import DecodingOptions, Hypothesis
 
+log = logging.getLogger(__name__)
+
 GRACE_S = 60.0  # for a gateway's clients to be told, and a transcriber's batch to end
 WANT_S = 30.0  # how often the directory hears that a gateway lives
 LEASES = 1_000  # per transcriber; they wait, they do not work
@@ -45,7 +48,8 @@ class Gateway:
         self._directory = RayDirectory(Service.of(app, args))
         self._files = RayFiles(args.model, transcriber)
         self._checked_s = time.monotonic()
-        self._watching: asyncio.Task[None] | None = None
+        self._drained = False
+        self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
         door = Door.of(self._args, os.environ)
@@ -54,18 +58,33 @@ class Gateway:
         return self._app
 
     async def check_health(self) -> None:
-        """Called by Serve as long as this replica is to stay; then clients are told to move."""
+        """Called by Serve as long as this replica is to stay; then clients are told to move.
+
+        One that told them because Serve was silent for long, and is asked again, is replaced: it raises.
+        """
+        if self._drained:
+            raise RuntimeError(
+                "expected to be stopped, and was not; this replica has sent its clients away."
+            )
         self._checked_s = time.monotonic()
-        self._watching = self._watching or asyncio.create_task(self._watch())
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._want())]
 
     async def _watch(self) -> None:
-        wanted_s = -WANT_S
         while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
-            if time.monotonic() - wanted_s > WANT_S:
-                wanted_s = time.monotonic()
-                await self._directory.want()
             await asyncio.sleep(HEALTH_S / 4)
+        self._drained = True
         await asgi.drain(self._app)
+
+    async def _want(self) -> None:
+        """The directory keeps a host ready as long as gateways tell it that they live."""
+        while not self._drained:
+            try:
+                async with asyncio.timeout(WANT_S):
+                    await self._directory.want()
+            except Exception as e:  # clients may come all the same, and wait for their host
+                log.warning("the directory does not answer (%s: %s)", type(e).__name__, e)
+            await asyncio.sleep(WANT_S)
 
 
 class RayFiles:

@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError
 
 from voxray.serving.buffers.host import SessionHost
 from voxray.serving.buffers.hosting import AsyncHost
@@ -19,6 +19,9 @@ from voxray.serving.observing import Observations
 
 IDLE_S = 120.0  # without a call of a gateway, or of a directory that wants it kept
 RETRY_S = (0.1, 0.2, 0.5, 1.0)  # before the next transcriber is asked for; the last again and again
+FIRST_S = 30.0  # until a transcriber is free to answer
+SILENT_S = 10.0  # then it beats each second
+LOST_S = 120.0
 CONCURRENT_CALLS = 1_000
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ class BufferActor(AsyncHost):
     def __init__(self, service: Service, number: int) -> None:
         self._service = service
         self._number = number
-        self._called_s = time.monotonic()
+        self._called_s = self._heard_s = time.monotonic()
         self._observed = Observations()
         args = service.args
         super().__init__(
@@ -66,29 +69,50 @@ class BufferActor(AsyncHost):
         return self._observed.totals()
 
     async def run(self) -> None:
-        """Serve until nobody has called for `IDLE_S`, then end the process."""
+        """Serve until nobody has called for `IDLE_S`, then end the process.
+
+        So it does after a fault of its own, and where no transcriber was found for `LOST_S`: its sessions
+        then begin anew at another actor, and its handle's view of Serve, which may be an old one, goes too.
+        """
         tasks = [asyncio.create_task(self.sweep()), asyncio.create_task(self._find_transcribers())]
-        while self._host.sessions or time.monotonic() - self._called_s < IDLE_S:
-            await asyncio.sleep(1.0)
-            for task in tasks:
-                if task.done():
-                    task.result()  # a bug: end with it, so that sessions go on elsewhere
-        ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray gives it no types
+        try:
+            while self._host.sessions or time.monotonic() - self._called_s < IDLE_S:
+                await asyncio.wait(tasks, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                if any(task.done() for task in tasks) or time.monotonic() - self._heard_s > LOST_S:
+                    log.error("ending: %s", [t.exception() for t in tasks if t.done()] or "no transcriber")
+                    return
+        finally:
+            ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray gives it no types
 
     async def _find_transcribers(self) -> None:
         """Hold a lease at one transcriber after another, for ever."""
-        me = ray.get_runtime_context().current_actor
         failures = 0
         while True:
+            before_s = self._heard_s
             try:
-                handle = serve.get_deployment_handle(TRANSCRIBER, self._service.app)
-                work: Any = handle.options(stream=True).attach.remote(me, self.new_lease())
-                async for model in work:
-                    self._host.model, failures = model, 0
-            except (RayError, serve.exceptions.RayServeException, RuntimeError) as e:
-                log.warning("transcriber lost (%s); looking for another", type(e).__name__)
-            failures += 1
-            await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S)) - 1])
+                await self._work_with_one()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task and task.cancelling():
+                    raise  # ours; otherwise the stream was cancelled at its other end
+            except Exception as e:  # Ray's errors have no common base; what they mean is the same
+                log.warning("transcriber lost (%s: %s)", type(e).__name__, str(e).splitlines()[:1])
+            failures = 0 if self._heard_s > before_s else failures + 1
+            await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+
+    async def _work_with_one(self) -> None:
+        """One lease, until its transcriber ends it, dies, or is silent for `SILENT_S`."""
+        me = ray.get_runtime_context().current_actor
+        handle = serve.get_deployment_handle(TRANSCRIBER, self._service.app)
+        beats: Any = handle.options(stream=True).attach.remote(me, self.new_lease())
+        limit_s = FIRST_S
+        while True:
+            async with asyncio.timeout(limit_s):
+                try:
+                    self._host.model = await anext(beats)
+                except StopAsyncIteration:
+                    return
+            self._heard_s, limit_s = time.monotonic(), SILENT_S
 
 
 class RayHost:

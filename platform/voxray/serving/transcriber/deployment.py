@@ -21,7 +21,7 @@ from voxray.whisper.engines import DecodingOptions, Hypothesis
 from voxray.whisper.models import ctranslate2_folder
 
 HEALTH_S = 1.0  # Serve's health checks; it stops them on a replica that is to go
-DRAIN_AFTER = 4  # of them missed
+DRAIN_AFTER = 6  # of them missed; a busy controller misses some
 BEAT_S = 1.0
 SHED_AFTER_S = 5.0
 DELAY = "queue_delay_s"
@@ -75,6 +75,7 @@ class Transcriber:
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber
         self._checked_s = self._relaxed_s = time.monotonic()
+        self._drained = False
         self._watching: asyncio.Task[None] | None = None
 
     async def attach(self, host: Any, lease: int) -> AsyncIterator[str]:
@@ -106,7 +107,14 @@ class Transcriber:
         return self._observed.totals()
 
     async def check_health(self) -> None:
-        """Called by Serve as long as this replica is to stay."""
+        """Called by Serve as long as this replica is to stay. What it raises has the replica replaced.
+
+        One that drained because Serve was silent for long, and is asked again, has to go as well.
+        """
+        if self._drained:
+            raise RuntimeError(
+                "expected to be stopped, and was not; this replica has given back its work."
+            )
         self._checked_s = time.monotonic()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -123,6 +131,7 @@ class Transcriber:
         while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
             await asyncio.sleep(HEALTH_S / 4)
             self._shed(time.monotonic())
+        self._drained = True
         self._service.drain()
 
     def _shed(self, now_s: float) -> None:

@@ -70,10 +70,30 @@ def test_sessions_are_counted_and_pairs_stay_few(gateways: list[str], capacity: 
     t = Table(capacity, limit=1_000)
     for gateway in gateways:
         if not t.spare:  # as the directory sees to
-            t.report(Load(t.next_number, "node"), 0.0)
+            t.report(Load(len(t.hosts) + 1, "node"), 0.0)
         assert t.place(gateway, "node", 0.0) is not None
 
     assert t.sessions == len(gateways)
     assert all(h.sessions <= capacity for h in t.hosts.values())
     needed = sum(-(-gateways.count(g) // capacity) for g in "abc")
     assert sum(len(h.gateways) for h in t.hosts.values()) == needed
+
+
+def test_sessions_that_a_host_tells_of_are_not_counted_twice() -> None:
+    t = table(Load(1, "here"), capacity=10)
+    for _ in range(4):
+        t.place("a", "here", 0.0)
+    t.report(Load(1, "here", 3), 0.1)
+
+    assert t.sessions == 4
+
+    t.report(Load(1, "here", 4), 0.2)
+
+    assert t.sessions == 4
+
+
+def test_a_host_that_failed_is_not_chosen_again() -> None:
+    t = table(Load(1, "here", 1, frozenset({"a"})), Load(2, "there"))
+
+    assert t.place("a", "here", 0.0, without={1}) == 2
+    assert t.place("a", "here", 0.0, without={1, 2}) is None
