@@ -39,12 +39,11 @@ class LocalHosts:
         self._cores: dict[int, SessionHost] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def place(self, gateway: str) -> tuple[str, Host]:
-        """The host that is there, or a new one."""
-        if not self._hosts:
-            self._start(len(self._tasks) + 1)
-        ((number, host),) = self._hosts.items()
-        return f"host-{number}", host
+    async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
+        """A host that is there, or a new one."""
+        open_ = [number for number in self._hosts if f"host-{number}" not in without]
+        number = open_[0] if open_ else self._start(len(self._tasks) + 1)
+        return f"host-{number}", self._hosts[number]
 
     async def find(self, number: int) -> tuple[str, Host] | None:
         """The host with this number."""
@@ -61,7 +60,7 @@ class LocalHosts:
         """How many sessions there are, connected or not."""
         return sum(core.sessions for core in self._cores.values())
 
-    def _start(self, number: int) -> None:
+    def _start(self, number: int) -> int:
         args = self._args
         core = SessionHost(number, args.limits, args.decoding, self._voice, model=args.model)
         self._cores[number] = core
@@ -70,6 +69,7 @@ class LocalHosts:
             asyncio.create_task(host.sweep()),
             asyncio.create_task(self._transcriber.attend(host, host.new_lease())),
         ]
+        return number
 
     async def end(self) -> None:
         """Stop what was started."""

@@ -20,11 +20,13 @@ class Opening:
     """A connection that asks for a session, or for its session again (`start.session`).
 
     A session that is not found, or a wrong token, begins a new one at `start.from_byte` with segment
-    `start.have_segment + 1`.
+    `start.have_segment + 1`. One that is not `resumable` ends with its connection, as
+    nobody is told its token.
     """
 
     gateway: str
     start: Start
+    resumable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tick of one gateway. `number` counts up by one; the same number again gets the same reply.
+    """One tick of one gateway. `number` grows with each; the same number again gets the same reply.
 
     A call acknowledges the reply to the one before it.
     """
@@ -159,8 +161,11 @@ class Host(Protocol):
 class Directory(Protocol):
     """Which host has which session, and which takes a new one."""
 
-    async def place(self, gateway: str) -> tuple[str, Host]:
-        """A host for a new session, with its name; ServiceError where no more may be opened."""
+    async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
+        """A host for a new session, with its name; ServiceError where no more may be opened.
+
+        `without`: names of hosts that this session was offered to, and that were full or did not answer.
+        """
         ...
 
     async def find(self, number: int) -> tuple[str, Host] | None:

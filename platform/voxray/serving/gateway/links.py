@@ -11,10 +11,8 @@ once more, with its number, which a host answers with the same reply; then the h
 import asyncio
 import contextvars
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Coroutine, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from time import monotonic
 from typing import Any, Protocol, TypeVar
@@ -102,11 +100,16 @@ class Link:
         self._early: dict[Key, list[Output]] = {}  # a reply may overtake the answer to `open`
         self._task: asyncio.Task[None] | None = None
 
-    async def open(self, start: Start, peer: Peer) -> Refused | None:
+    @property
+    def ended(self) -> bool:
+        """Whether it has nobody, and nobody is to come: another may take its place."""
+        return not self._opening and (self._task is None or self._task.done())
+
+    async def open(self, opening: Opening, peer: Peer) -> Refused | None:
         """Open a session for `peer` and take it in; why not, or None. HostGone where the host is dead."""
         self._opening += 1
         try:
-            answer = await _within(self._pace.timeout_s, self._host.open(Opening(self._gateway, start)))
+            answer = await _within(self._pace.timeout_s, self._host.open(opening))
             if self.dead:
                 raise HostGone("the host stopped answering while a session was opened.")
             if isinstance(answer, Refused):
@@ -193,21 +196,28 @@ class Link:
 
 
 class Links:
-    """One gateway's links, by the names of their hosts."""
+    """One gateway's links, by the names of their hosts, as long as those have connections.
+
+    All count their calls together: a host that was given up and is found alive must not hear old numbers.
+    """
 
     def __init__(self, gateway: str, directory: Directory, pace: Pace, watch: Watch) -> None:
         self._gateway, self._directory, self._pace, self._watch = gateway, directory, pace, watch
         self._links: dict[str, Link] = {}
-        # A host that was given up and is found alive must not hear old numbers again.
-        self._numbers: defaultdict[str, Iterator[int]] = defaultdict(partial(count, 1))
+        self._numbers = count(1)
         self._openings: set[asyncio.Task[None]] = set()
 
-    def open(self, start: Start, peer: Peer) -> None:
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names of the hosts that it has to do with now."""
+        return frozenset(name for name, link in self._links.items() if not (link.dead or link.ended))
+
+    def open(self, start: Start, peer: Peer, *, resumable: bool = True) -> None:
         """Find a session for `peer`; it is told when it has one, or why it gets none.
 
         This goes on when the peer goes, so that a session which its host has opened is left again.
         """
-        task = started(self._open(start, peer))
+        task = started(self._open(Opening(self._gateway, start, resumable), peer))
         self._openings.add(task)
         task.add_done_callback(self._openings.discard)
 
@@ -217,9 +227,10 @@ class Links:
             await asyncio.wait(set(self._openings))
         await asyncio.gather(*(link.rest() for link in self._links.values()))
 
-    async def _open(self, start: Start, peer: Peer) -> None:
+    async def _open(self, opening: Opening, peer: Peer) -> None:
         try:
-            refused = await self._resume(start, peer) if start.session else await self._begin(start, peer)
+            find = self._resume if opening.start.session else self._begin
+            refused = await find(opening, peer)
         except ServiceError as e:
             refused = Refused(Close.FULL, "full", str(e))
         except HostGone as e:
@@ -228,42 +239,46 @@ class Links:
         if refused:
             peer.refused(refused)
 
-    async def _resume(self, start: Start, peer: Peer) -> Refused | None:
+    async def _resume(self, opening: Opening, peer: Peer) -> Refused | None:
         """On the host that has the session; anew at `start.from_byte` where that is gone.
 
         A host that had it, has it no more, and has no room either is not the only one.
         """
-        number = int((start.session or "").partition(".")[0])
+        number = int((opening.start.session or "").partition(".")[0])
         found = await _within(self._pace.timeout_s, self._directory.find(number))
-        if found:
-            try:
-                refused = await self._link(*found).open(start, peer)
-                if refused is None or refused.close is not Close.FULL:
-                    return refused
-            except HostGone:
-                log.warning("%s is gone, and its session begins anew", found[0])
-        return await self._begin(start, peer)
+        if not found:
+            return await self._begin(opening, peer)
+        refused = await self._try(*found, opening, peer)
+        if refused is None or refused.close is not Close.FULL:
+            return refused
+        return await self._begin(opening, peer, frozenset({found[0]}))
 
-    async def _begin(self, start: Start, peer: Peer) -> Refused | None:
+    async def _begin(
+        self, opening: Opening, peer: Peer, without: frozenset[str] = frozenset()
+    ) -> Refused | None:
         """On the host that the directory names; what it knows can be old, and a host full or gone."""
         refused: Refused | None = UNAVAILABLE
         for _ in range(PLACES):
-            name, host = await _within(self._pace.place_s, self._directory.place(self._gateway))
-            try:
-                refused = await self._link(name, host).open(start, peer)
-            except HostGone as e:
-                log.warning("%s is gone: %s", name, e)
-                continue
+            name, host = await _within(self._pace.place_s, self._directory.place(self._gateway, without))
+            refused = await self._try(name, host, opening, peer)
             if refused is None or refused.close is not Close.FULL:
                 break
+            without |= {name}
         return refused
 
+    async def _try(self, name: str, host: Host, opening: Opening, peer: Peer) -> Refused | None:
+        """`UNAVAILABLE` where the host is gone; a link with connections learns that from its calls."""
+        try:
+            return await self._link(name, host).open(opening, peer)
+        except HostGone as e:
+            log.warning("%s is gone: %s", name, e)
+            return UNAVAILABLE
+
     def _link(self, name: str, host: Host) -> Link:
-        link = self._links.get(name)
-        if link is None or link.dead:
-            link = Link(self._gateway, host, self._numbers[name], self._pace, self._watch)
-            self._links[name] = link
-        return link
+        self._links = {known: self._links[known] for known in self.hosts}
+        if name not in self._links:
+            self._links[name] = Link(self._gateway, host, self._numbers, self._pace, self._watch)
+        return self._links[name]
 
 
 def started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -172,19 +172,23 @@ class ScriptedHost:
 
 
 class ScriptedDirectory:
-    """`calls.Directory` over hosts that a test made; the first that is not dead takes new sessions."""
+    """`calls.Directory` over hosts that a test made; the first that it takes for alive gets new sessions.
+
+    `late`: it does not know yet which hosts are dead.
+    """
 
     def __init__(self, *hosts: ScriptedHost) -> None:
         self.hosts = {host.number: host for host in hosts}
         self.asked = list[int]()
-        self.full = False
+        self.full = self.late = False
 
-    async def place(self, gateway: str) -> tuple[str, Host]:
+    async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
         """As `calls.Directory.place`."""
-        living = [host for host in self.hosts.values() if not host.dead]
-        if self.full or not living:
+        named = {f"host-{host.number}": host for host in self.hosts.values() if self.late or not host.dead}
+        left = [(name, host) for name, host in named.items() if name not in without]
+        if self.full or not left:
             raise ServiceError("expected room for one more session, and there is none; try again later.")
-        return f"host-{living[0].number}", living[0]
+        return left[0]
 
     async def find(self, number: int) -> tuple[str, Host] | None:
         """As `calls.Directory.find`."""

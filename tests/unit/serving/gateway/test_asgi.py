@@ -598,7 +598,7 @@ class OneHost:
         self.host = AsyncHost(self.sessions)
         self._ear = ScriptedEar(script)
 
-    async def place(self, gateway: str) -> tuple[str, Host]:
+    async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
         return "host-1", self.host
 
     async def find(self, number: int) -> tuple[str, Host] | None:

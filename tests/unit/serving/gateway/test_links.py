@@ -186,9 +186,75 @@ def test_a_host_is_told_who_left_and_then_called_no_more() -> None:
         assert [given.left for given in inputs] == [True]
         assert not host.sessions[peer.session].present
         calls = len(host.calls)
-        again = await peer_on(all_)
-        assert again.link is peer.link
+        await peer_on(all_)
         await until(lambda: len(host.calls) > calls)
+        assert [call.number for call in host.calls] == list(range(1, len(host.calls) + 1))
+
+    run(test)
+
+
+def test_a_link_that_nobody_needs_is_forgotten() -> None:
+    async def test() -> None:
+        hosts = [ScriptedHost(number) for number in range(1, 5)]
+        directory = ScriptedDirectory(*hosts)
+        all_ = Links("g", directory, FAST, Watch())
+        for host in hosts:
+            (await peer_on(all_)).leave()
+            await asyncio.wait_for(all_.rest(), 5)
+            host.dead = True
+        hosts[-1].dead = False
+        living = await peer_on(all_)
+
+        assert all_.hosts == {f"host-{hosts[-1].number}"}
+        assert living.got
+
+    run(test)
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_name_that_another_host_has_now_leads_to_that_host(resumes: bool) -> None:
+    async def test() -> None:
+        died, next_ = ScriptedHost(1), ScriptedHost(1)
+        directory = ScriptedDirectory(died)
+        all_ = Links("g", directory, FAST, Watch())
+        first = await peer_on(all_)
+        first.leave()
+        await asyncio.wait_for(all_.rest(), 5)
+        died.dead = True
+        directory.hosts = {1: next_}
+        peer = await peer_on(all_, Start(session=first.session, resume_token="t") if resumes else None)
+
+        assert peer.session in next_.sessions
+
+    run(test)
+
+
+def test_hosts_that_failed_or_were_full_are_not_tried_again_for_the_same_session() -> None:
+    async def test() -> None:
+        dead, full, living = ScriptedHost(1), ScriptedHost(2), ScriptedHost(3)
+        dead.dead = True
+        full.refusal = Refused(Close.FULL, "full", "expected room here, and there is none.")
+        directory = ScriptedDirectory(dead, full, living)
+        directory.late = True
+        peer = await peer_on(Links("g", directory, FAST, Watch()))
+
+        assert peer.session.startswith("3.")
+        assert len(full.openings) == 1
+
+    run(test)
+
+
+def test_who_resumes_at_a_dead_host_does_not_begin_anew_there() -> None:
+    async def test() -> None:
+        hosts = [ScriptedHost(number) for number in range(1, 5)]
+        for host in hosts[:3]:
+            host.dead = True
+        directory = ScriptedDirectory(*hosts)
+        directory.late = True
+        start = Start(session=f"1.{'0' * 32}", resume_token="t")
+        peer = await peer_on(Links("g", directory, FAST, Watch()), start)
+
+        assert peer.session.startswith("4.")
 
     run(test)
 
@@ -293,9 +359,10 @@ def test_a_service_without_room_is_full_and_one_without_hosts_unavailable() -> N
     async def test() -> None:
         full = ScriptedDirectory(ScriptedHost())
         full.full = True
-        host = ScriptedHost()
-        host.gate.clear()
-        peers = [await peer_on(Links("g", full, FAST, Watch())), await peer_on(links(host))]
+        silent = [ScriptedHost(number) for number in range(3)]
+        for host in silent:
+            host.gate.clear()
+        peers = [await peer_on(Links("g", full, FAST, Watch())), await peer_on(links(*silent))]
 
         assert [p.refusal and (p.refusal.close, p.refusal.code) for p in peers] == [
             (Close.FULL, "full"),
