@@ -98,9 +98,10 @@ class Inlet:
         return self._cut(part, room) if room > 0 else None
 
     def stop(self) -> None:
-        """End here: what was not read is left out, and what was is followed by a `stop`."""
+        """End here: what was not read is left out, and what was is followed by one `stop`."""
         self._unread.clear()
-        self._parts.append(Control(stop=True))
+        if not any(isinstance(part, Control) and part.stop for part in self._parts):
+            self._parts.append(Control(stop=True))
         self._delayed = False
 
     def _read(self, room: int, now_s: float) -> Pcm | None:

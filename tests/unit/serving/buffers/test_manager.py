@@ -20,9 +20,9 @@ FINALIZE, STOP = Control(stop=False), Control(stop=True)
 VOICE = ScriptedVoice()
 
 
-def manager_of(**start: object) -> BufferManager:
+def manager_of(limits: Limits | None = None, **start: object) -> BufferManager:
     return BufferManager(
-        Key("7.a", "token"), Start.model_validate(start), VOICE.track(), Limits(), Decoding()
+        Key("7.a", "token"), Start.model_validate(start), VOICE.track(), limits or Limits(), Decoding()
     )
 
 
@@ -111,6 +111,14 @@ def test_each_connection_has_a_higher_epoch_and_is_welcomed() -> None:
     assert manager.epoch == 2
     assert parse_server(first) == Ready("7.a", "token", False, 0, "builtin")
     assert parse_server(again) == Ready("7.a", "token", True, 0, "builtin")
+
+
+def test_a_stop_with_the_audio_that_makes_the_session_too_long_is_the_only_one() -> None:
+    client = Client(manager_of(Limits(session_s=1.0)))
+    client.send(spoken(SCRIPT).tobytes(), STOP)
+
+    assert [f.text for f in client.finals] == ["turn on the lights please", "and the heating too"]
+    assert client.outputs[-1].close is Close.NORMAL
 
 
 def test_nothing_is_heard_after_the_end() -> None:
