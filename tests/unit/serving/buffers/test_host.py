@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
 
-from voxray.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
 from voxray.serving.buffers.host import SessionHost
+from voxray.serving.buffers.lines import SILENT_S
 from voxray.serving.buffers.voice import Track
 from voxray.serving.calls import Answer, Call, Control, Input, Job, Opened, Opening, Output, Refused, Reply
 from voxray.serving.settings import Decoding, Limits
@@ -480,6 +481,30 @@ def test_a_session_that_nobody_comes_back_for_is_dropped() -> None:
 
     assert desk.host.sessions == 0
     assert not json.loads(desk.resume(opened).messages[0])["resumed"]
+
+
+def test_a_session_that_nobody_can_resume_ends_with_its_connection() -> None:
+    desk = Desk()
+    opened = desk.host.open(Opening("gw", Start(), resumable=False), desk.now_s)
+    assert isinstance(opened, Opened)
+    desk.send(opened, AUDIO)
+    assert desk.host.queued == 1
+    reply = desk.tick(Input(opened.session, opened.epoch, (AUDIO,), left=True))
+
+    assert of(reply, opened) == []
+    assert (desk.host.sessions, desk.host.queued) == (0, 0)
+    assert json.loads(desk.resume(opened).messages[0])["resumed"] is False
+
+
+def test_a_session_that_nobody_can_resume_outlives_a_gateway_that_is_silent_for_a_while() -> None:
+    desk = Desk()
+    opened = desk.host.open(Opening("gw", Start(), resumable=False), desk.now_s)
+    assert isinstance(opened, Opened)
+    desk.now_s += 2 * SILENT_S
+    desk.host.sweep(desk.now_s)
+
+    assert desk.host.attached == 0
+    assert texts(desk.play(opened)) == [LINE.text]
 
 
 def test_a_session_that_failed_is_not_kept() -> None:

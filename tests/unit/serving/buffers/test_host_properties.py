@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from tests.unit.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
 
 from voxray.client.conversation import Conversation, Event, State
-from voxray.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
 from voxray.serving.buffers.host import SessionHost
 from voxray.serving.calls import Answer, Call, Control, Input, Job, Opened, Opening, Output, Reply
 from voxray.serving.settings import Decoding, Limits

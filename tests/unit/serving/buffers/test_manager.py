@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
 
 from voxray.audio import encode
 from voxray.errors import AudioError, WireError
-from voxray.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
 from voxray.serving.buffers.manager import BufferManager, Key, session_options
 from voxray.serving.calls import Control, Output
 from voxray.serving.settings import Decoding, Limits

@@ -14,17 +14,17 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from tests.unit.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
+from tests.unit.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from voxray.errors import ConfigError
-from voxray.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
 from voxray.serving.buffers.host import SessionHost
 from voxray.serving.buffers.hosting import AsyncHost
 from voxray.serving.calls import Directory, Host, Refused
 from voxray.serving.gateway import asgi
-from voxray.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
 from voxray.serving.gateway.watching import CLOSED, MESSAGES_IN
 from voxray.serving.settings import ServiceArgs
 from voxray.streaming.scripted import Script
@@ -582,6 +582,18 @@ def test_calls_do_not_grow_with_the_clients() -> None:
 
             assert len(service.host.calls[before].inputs) == 20
             assert service.host.most_running == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize(("path", "resumable"), [("/v1/stream", True), ("/", False)])
+def test_hosts_know_who_cannot_come_back(path: str, resumable: bool) -> None:
+    async def test() -> None:
+        async with serving() as service, service.connect(path) as connection:
+            await connection.send(b"ab")
+            await until(lambda: service.host.openings)
+
+            assert service.host.openings[0].resumable is resumable
 
     run(test)
 

@@ -3,10 +3,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from tests.unit.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
 
 from voxray.serving.calls import Control, Opened, Opening, Output, Refused
 from voxray.serving.gateway.links import Link, Links, Pace
-from voxray.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
 from voxray.serving.gateway.watching import CALLS, CALLS_REPEATED, HOSTS_LOST, Watch
 from voxray.wire import Close, Start
 
