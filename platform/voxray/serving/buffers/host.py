@@ -79,7 +79,7 @@ class SessionHost:
         left = self._take(call, line, now_s)
         self._listen(mine, now_s)
         for manager in left:
-            manager.detach(now_s)
+            self._leave(manager, now_s)
         outputs = [*line.farewells(), *self._outputs(mine, now_s)]
         line.reply = Reply(call.number, tuple(outputs), self.sessions)
         return line.reply
@@ -188,6 +188,7 @@ class SessionHost:
             )
         except WireError as e:
             return Refused(Close.BAD_MESSAGE, "bad_message", str(e))
+        manager.resumable = opening.resumable
         self._managers[key.session] = manager
         self._observe("opened", 1)
         return self._opened(manager, opening)
@@ -208,9 +209,15 @@ class SessionHost:
         if line := self._lines.find(manager.gateway):
             line.dismiss(manager.key.session, manager.epoch, close)
 
+    def _leave(self, manager: BufferManager, now_s: float) -> None:
+        """Its connection is gone; what nobody can come back for goes with it."""
+        manager.detach(now_s)
+        if not manager.resumable:
+            self._drop(manager)
+
     def _drop(self, manager: BufferManager) -> None:
         del self._managers[manager.key.session]
-        if manager.closing is None:
+        if manager.closing is None and manager.resumable:
             self._observe("dropped", 1)
         with self._contained(manager):
             manager.free()
@@ -272,10 +279,10 @@ class SessionHost:
             output = manager.output() if manager.gateway is not None else None
             if output is None:
                 continue
-            if output.close is not None:
-                manager.detach(now_s)
             if manager.failed:
                 self._drop(manager)
+            elif output.close is not None:
+                self._leave(manager, now_s)
             yield output
 
     def _managers_of(self, gateway: str) -> list[BufferManager]:

@@ -66,6 +66,7 @@ class BufferManager:
         self.epoch = 0
         self.absent_s: float | None = None  # since when nobody is connected
         self.closing: Close | None = None  # how the connection is to end, once all is said
+        self.resumable = True  # False: nobody comes back once the connection is gone
         self.failed = False
         intake = intake_for(start, start.from_byte)
         at = intake.sample_of(start.from_byte)

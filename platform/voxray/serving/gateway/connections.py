@@ -205,7 +205,8 @@ class Connection:
             raise WireError("start: session: expected one that `ready` gave, and something else came.")
         self.state = State.OPENING
         self._inflow = Inflow(start.bytes_per_second, self._terms.limits)
-        self._terms.links.open(start.model_copy(update={"api_key": None}), self)
+        start = start.model_copy(update={"api_key": None})
+        self._terms.links.open(start, self, resumable=self._dialect.resumable)
 
     def _hear_finalize(self) -> None:
         if self._inflow.receive_finalize(self._heard_s) is Verdict.TOO_FAST:

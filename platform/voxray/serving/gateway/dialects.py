@@ -11,10 +11,16 @@ from voxray.wire import ClientMessage, Final, Finalize, Start, parse_client, par
 
 
 class Dialect(Protocol):
-    """What one kind of client says and hears. `defaults` is the start of one that sends none."""
+    """What one kind of client says and hears. `defaults` is the start of one that sends none.
+
+    `resumable`: it is told its session's token, and may come back for it.
+    """
 
     @property
     def defaults(self) -> Start: ...
+
+    @property
+    def resumable(self) -> bool: ...
 
     def read(self, frame: str | bytes) -> ClientMessage | bytes:
         """The message in a frame, or the audio; WireError that says what was expected and what came."""
@@ -29,6 +35,7 @@ class Wire:
     """`voxray.wire`, as it is."""
 
     defaults = Start()
+    resumable = True
 
     def read(self, frame: str | bytes) -> ClientMessage | bytes:
         """JSON in text frames, audio in binary ones."""
@@ -43,6 +50,7 @@ class Plain:
     """Audio in, finals out."""
 
     defaults = Start(partials=False)
+    resumable = False
 
     def read(self, frame: str | bytes) -> ClientMessage | bytes:
         """Audio; an empty frame is a `finalize`."""
