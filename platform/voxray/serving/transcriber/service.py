@@ -74,20 +74,28 @@ class DecodeService:
     """Serves one loaded model. It belongs to the event loop in which it is first used.
 
     `observe` is told `queue_delay_s` of each job, `batch_size` and `decode_s` of each batch, and `superseded`
-    (1) for each job that a newer one replaced.
+    (1) for each job that a newer one replaced. `released_s`: how long what runs may take when its lease ends,
+    for where the lease was given back its answers are still of use.
     """
 
     def __init__(
-        self, decoder: Decodes, options: SchedulerOptions | None = None, observe: Observe | None = None
+        self,
+        decoder: Decodes,
+        options: SchedulerOptions | None = None,
+        observe: Observe | None = None,
+        *,
+        released_s: float = 5.0,
     ) -> None:
         self._decoder = decoder
         self._options = options or SchedulerOptions()
         self._observe = observe or (lambda name, value: None)
+        self._released_s = released_s
         self._scheduler = Scheduler[Asked](self._options)
         self._pieces: deque[Piece] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._attended = 0
         self._running: asyncio.Task[None] | None = None
+        self._began_s: float | None = None  # when the thread got what it is at
         self._changed = asyncio.Event()
         self._draining = asyncio.Event()
         self._closed = False
@@ -95,7 +103,8 @@ class DecodeService:
     async def attend(self, source: Source, lease: int) -> None:
         """Decode what `source` has until its lease is over, it is gone, or the service drains.
 
-        What is then queued is dropped unanswered: a host gives it to its next transcriber.
+        What is then queued is dropped unanswered: a host gives it to its next transcriber. What runs is
+        delivered, unless the source is gone; after the end of a lease for at most `released_s`.
         """
         running = self._start()
         if self._draining.is_set():
@@ -108,11 +117,12 @@ class DecodeService:
         try:
             ends = (taking, delivering, draining, running)
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            released = taking.done() and taking.exception() is None
             taking.cancel()
             self._forget(attended)
-            if draining.done():
+            if draining.done() or released:
                 attended.end()
-                await asyncio.wait({delivering})
+                await asyncio.wait({delivering}, timeout=None if draining.done() else self._released_s)
         finally:
             self._forget(attended)
             await _ended(taking, delivering, draining)
@@ -133,9 +143,16 @@ class DecodeService:
 
     def delay_s(self) -> float:
         """How long the oldest job, or piece of a file, has waited."""
-        now_s = time.monotonic()
-        piece_s = now_s - self._pieces[0].arrived_s if self._pieces else 0.0
-        return max(self._scheduler.delay_s(now_s), piece_s)
+        piece_s = time.monotonic() - self._pieces[0].arrived_s if self._pieces else 0.0
+        return max(self.live_delay_s(), piece_s)
+
+    def live_delay_s(self) -> float:
+        """How long the oldest job has waited."""
+        return self._scheduler.delay_s(time.monotonic())
+
+    def stuck_s(self) -> float:
+        """How long the thread has been at its batch, or piece of a file; 0 where it is idle."""
+        return 0.0 if self._began_s is None else time.monotonic() - self._began_s
 
     def drain(self) -> None:
         """Take no more jobs: each `attend` returns once what it has running is delivered. Files go on."""
@@ -254,7 +271,11 @@ class DecodeService:
                 piece.heard.set_result(heard)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        self._began_s = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        finally:
+            self._began_s = None
 
 
 def _closed() -> ServiceError:

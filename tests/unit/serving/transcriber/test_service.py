@@ -293,6 +293,85 @@ def test_a_lease_that_is_over_leaves_nothing_queued(
     assert ("the host died" in caplog.text) == (end is not None)
 
 
+def test_what_runs_when_a_lease_is_given_back_is_delivered() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        source = ListedSource()
+        service = DecodeService(decoder, SchedulerOptions(max_batch=1))
+        attending = asyncio.create_task(service.attend(source, 1))
+        decoder.gate.clear()
+        source.put(job("a"), job("b"))
+        await until(lambda: decoder.calls)
+        source.handed.put_nowait(None)
+        await until(lambda: service.live_delay_s() == 0)  # what was queued is dropped
+        assert not attending.done()
+        decoder.gate.set()
+        await attending
+
+        assert (source.texts, decoder.calls) == (["a0"], [["a0"]])
+        await service.close()
+
+    run(test)
+
+
+def test_a_decode_that_hangs_does_not_hold_a_lease_that_is_given_back() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        source = ListedSource()
+        service = DecodeService(decoder, AT_ONCE, released_s=0.01)
+        attending = asyncio.create_task(service.attend(source, 1))
+        decoder.gate.clear()
+        source.put(job("a"))
+        await until(lambda: decoder.calls)
+        source.handed.put_nowait(None)
+        await attending
+
+        assert source.answers == []
+        decoder.gate.set()
+        await service.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("of_file", [False, True])
+def test_how_long_the_thread_has_been_at_something_can_be_asked(of_file: bool) -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        source = ListedSource()
+        service = DecodeService(decoder, AT_ONCE)
+        attending = asyncio.create_task(service.attend(source, 1))
+        assert service.stuck_s() == 0
+        decoder.gate.clear()
+        heard = asyncio.create_task(service.transcribe(clips(1) if of_file else []))
+        if not of_file:
+            source.put(job("a"))
+        await until(lambda: decoder.calls and service.stuck_s() > 0.01)
+        decoder.gate.set()
+        await until(lambda: service.stuck_s() == 0)
+        await heard
+        await service.close()
+        await attending
+
+    run(test)
+
+
+def test_files_that_wait_are_no_live_delay() -> None:
+    async def test() -> None:
+        decoder = EchoDecoder()
+        service = DecodeService(decoder, AT_ONCE)
+        decoder.gate.clear()
+        heard = asyncio.create_task(service.transcribe(clips(1)))
+        await until(lambda: decoder.calls)
+        other = asyncio.create_task(service.transcribe(clips(2)))
+        await until(lambda: service.delay_s() > 0)
+        assert service.live_delay_s() == 0
+        decoder.gate.set()
+        await asyncio.gather(heard, other)
+        await service.close()
+
+    run(test)
+
+
 def test_a_source_that_cannot_be_delivered_to_is_left() -> None:
     class Gone(ListedSource):
         async def deliver(self, lease: int, answers: list[Answer]) -> None:
