@@ -8,8 +8,10 @@
     GREETING -> OPENING -> OPEN -> CLOSED, and CLOSED from any of them
 
 `stop` does not change the state: what is heard goes to its end, and `Ending` says how the socket closes then.
-A client that falls silent for `limits.idle_s` (nothing comes, nothing waits, and it has credit) did nothing
-wrong: its session is stopped as if it had asked, and it gets its finals, `done`, and 1000 with the reason.
+A client that falls silent for `limits.idle_s` (nothing comes, nothing waits, and it has credit), or is here
+for `limits.session_s`, did nothing wrong: its session is stopped as if it had asked, and it gets its finals,
+`done`, and 1000 with the reason. Where these do not come, a client that asked is to resume elsewhere (1012),
+and another is told to try again later (1013).
 """
 
 import asyncio
@@ -25,6 +27,7 @@ from voxray.errors import WireError
 from voxray.serving.calls import Control, Opened, Output, Refused
 from voxray.serving.gateway.access import Door, expected_key
 from voxray.serving.gateway.dialects import Dialect
+from voxray.serving.gateway.endings import LATE, STOPPED, Ending, Stay
 from voxray.serving.gateway.links import Link, Links
 from voxray.serving.gateway.metering import Inflow, Verdict
 from voxray.serving.gateway.outbox import Closing, Outbox
@@ -35,6 +38,7 @@ from voxray.wire import Close, Error, Finalize, Reconnect, ServerMessage, Start,
 log = logging.getLogger(__name__)
 
 CLOSE_S = 5.0  # for a client to take its last messages
+ACK = '{"type": "ack"'  # as wire.render begins one; they come also while nothing else does
 SESSION = re.compile(r"[0-9]+\.[0-9a-f]{32}")
 
 
@@ -45,19 +49,6 @@ class State(Enum):
     OPENING = "opening"
     OPEN = "open"
     CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a socket closes once its session has been flushed; `asked`: by the client."""
-
-    close: Close = Close.NORMAL
-    reason: str = ""
-    error: Error | None = None
-    asked: bool = False
-
-
-STOPPED = Ending(asked=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +74,7 @@ class Connection:
         self._ending: Ending | None = None
         self._opened: Opened | None = None
         self._link: Link | None = None
-        self._heard_s = terms.clock()
+        self._stay = Stay(terms.limits, terms.clock())
 
     # What the client does.
 
@@ -91,7 +82,6 @@ class Connection:
         """A frame came. What comes after the gateway itself has decided to end is not heard."""
         if self.state is State.CLOSED or (self._ending and not self._ending.asked):
             return
-        self._heard_s = self._terms.clock()
         self._terms.watch.add(MESSAGES_IN)
         limit = self._terms.limits.frame_bytes
         if len(frame) > limit:
@@ -139,6 +129,7 @@ class Connection:
         if self.closed:
             return
         self.state = State.OPEN
+        self._stay.moved(self._terms.clock())
         self._inflow.grant(opened.credit_bytes)
         self.outbox.admit(tuple(filter(None, map(self._dialect.write, opened.messages))))
 
@@ -148,17 +139,23 @@ class Connection:
 
     def take(self) -> tuple[bytes | Control, ...]:
         """As `links.Peer.take`."""
-        if self._inflow:
-            return self._inflow.take()
-        silent_s = self._terms.clock() - self._heard_s
-        if silent_s > self._terms.limits.idle_s and self._inflow.credit > 0 and not self._ending:
-            self._stop(Ending(reason=f"idle: nothing came for {self._terms.limits.idle_s:g} s"))
-        return ()
+        now_s = self._terms.clock()
+        if self._ending and self._stay.late(now_s):
+            self._give_up(self._ending)
+        elif not self._ending:
+            waits = bool(self._inflow) or self._inflow.credit <= 0
+            if ending := self._stay.over(now_s, waits=waits):
+                self._stop(ending)
+        if taken := self._inflow.take():
+            self._stay.moved(now_s)
+        return taken
 
     def tell(self, output: Output) -> None:
         """As `links.Peer.tell`."""
         self._inflow.grant(output.credit_bytes)
         self._send(output.messages)
+        if not all(message.startswith(ACK) for message in output.messages):
+            self._stay.moved(self._terms.clock())
         if output.close is Close.NORMAL and self._ending:
             ending = self._ending
             self._finish(Closing(ending.close, ending.reason), *filter(None, [ending.error]))
@@ -183,6 +180,8 @@ class Connection:
 
     def _hear(self, frame: str | bytes) -> None:
         message = self._dialect.read(frame)
+        if message:  # an empty frame says nothing
+            self._stay.heard(self._terms.clock())
         if self.state is State.GREETING:
             self._begin(message if isinstance(message, Start) else self._dialect.defaults)
         elif isinstance(message, Start):
@@ -209,14 +208,14 @@ class Connection:
         self._terms.links.open(start, self, resumable=self._dialect.resumable)
 
     def _hear_finalize(self) -> None:
-        if self._inflow.receive_finalize(self._heard_s) is Verdict.TOO_FAST:
+        if self._inflow.receive_finalize(self._terms.clock()) is Verdict.TOO_FAST:
             limit = self._terms.limits.finalizes_per_s
             message = f"expected at most {limit:g} finalize messages a second, and more came."
             self._fail(Close.BAD_MESSAGE, "too_fast", message)
 
     def _hear_audio(self, data: bytes) -> None:
         self._terms.watch.add(AUDIO_BYTES, len(data))
-        verdict, waiting = self._inflow.receive_audio(data, self._heard_s), self._inflow.waiting
+        verdict, waiting = self._inflow.receive_audio(data, self._terms.clock()), self._inflow.waiting
         if verdict is Verdict.TOO_FAST:
             message = (
                 f"expected at most {self._terms.limits.overspeed:g} times real time beyond credit_bytes, and "
@@ -233,6 +232,14 @@ class Connection:
     def _stop(self, ending: Ending) -> None:
         self._ending = ending
         self._inflow.stop()
+        self._stay.moved(self._terms.clock())
+
+    def _give_up(self, ending: Ending) -> None:
+        """Its finals do not come."""
+        if ending.asked:
+            self.restart()
+        else:
+            self._finish(Closing(Close.FULL, LATE.code), LATE)
 
     def _send(self, messages: tuple[str, ...]) -> None:
         for message in messages:

@@ -59,6 +59,7 @@ class ScriptedHost:
         self.sessions = dict[str, ScriptedSession]()
         self.failing = 0  # calls to come that fail
         self.dead = False
+        self.hung = False  # no flush is answered
         self.frozen = False  # nothing that comes is decoded, so that it uses up the room
         self.refusal: Refused | None = None
         self.gate = asyncio.Event()
@@ -154,6 +155,8 @@ class ScriptedHost:
             session.room = self.credit_bytes
 
     def _flush(self, session: ScriptedSession, *, stop: bool) -> None:
+        if self.hung:
+            return
         if count := session.received - session.flushed:
             session.say(Partial(session.segments, 0.0, 1.0, "", "bytes"))
             session.say(Final(session.segments, 0.0, 1.0, f"{count} bytes"))

@@ -23,14 +23,17 @@ from websockets.typing import Subprotocol
 from voxray.errors import ConfigError
 from voxray.serving.buffers.host import SessionHost
 from voxray.serving.buffers.hosting import AsyncHost
-from voxray.serving.calls import Directory, Host, Refused
+from voxray.serving.calls import Control, Directory, Host, Refused
 from voxray.serving.gateway import asgi
+from voxray.serving.gateway.endings import DONE_S
 from voxray.serving.gateway.watching import CLOSED, MESSAGES_IN
 from voxray.serving.settings import ServiceArgs
 from voxray.streaming.scripted import Script
-from voxray.wire import Close
+from voxray.wire import Ack, Close, Final
 
 SECOND = bytes(32_000)  # of 16 kHz s16le
+STOP = Control(stop=True)
+ACK = Ack(received_bytes=2, keep_from_byte=0, credit_bytes=0, processed_s=0.0, lag_s=0.0)
 Messages = list[dict[str, Any]]
 
 
@@ -328,6 +331,95 @@ def test_one_that_falls_silent_gets_its_finals_and_a_normal_end() -> None:
             assert await client.closed() == Close.NORMAL
             assert client.kinds[-2:] == ["final", "done"]
             assert client.connection.close_reason == "idle: nothing came for 300 s"
+
+    run(test)
+
+
+def test_empty_frames_are_silence() -> None:
+    async def test() -> None:
+        async with serving() as service, service.client(start={}) as client:
+            await client.next("ready")
+            service.clock.now_s += 299
+            await client.send(b"")
+            await service.until_heard(2)
+            service.clock.now_s += 2
+
+            assert await client.closed() == Close.NORMAL
+            assert client.connection.close_reason == "idle: nothing came for 300 s"
+
+    run(test)
+
+
+def test_one_that_is_here_for_too_long_gets_its_finals_and_a_normal_end() -> None:
+    async def test() -> None:
+        async with serving(limits={"session_s": 1_000.0}) as service, service.client(start={}) as client:
+            session = (await client.next("ready"))["session"]
+            for frame in range(1, 5):
+                service.clock.now_s += 250
+                await client.send(b"ab")
+                await until(lambda n=frame: service.host.heard(session) == n * b"ab")  # type: ignore[misc]  # a default binds it
+            assert service.gateway.sessions == 1
+            service.clock.now_s += 1
+
+            assert await client.closed() == Close.NORMAL
+            assert client.kinds[-2:] == ["final", "done"]
+            assert client.connection.close_reason == "session: open for 1000 s"
+
+    run(test)
+
+
+def test_one_that_stopped_and_is_not_answered_is_to_come_again() -> None:
+    async def test() -> None:
+        host = ScriptedHost()
+        host.hung = True
+        async with serving(host) as service, service.client(start={}) as client:
+            session = (await client.next("ready"))["session"]
+            await client.send(b"ab")
+            await client.say("stop")
+            await until(lambda: STOP in host.sessions[session].items)
+            service.clock.now_s += DONE_S
+            host.sessions[session].say(ACK)  # which says that nothing has moved
+            await client.next("ack")
+            assert service.gateway.sessions == 1
+            service.clock.now_s += 1
+
+            assert await client.closed() == Close.RESTART
+            assert client.kinds[-1] == "reconnect"
+            await until(lambda: not host.sessions[session].present)
+
+    run(test)
+
+
+def test_finals_put_off_the_end_of_patience() -> None:
+    async def test() -> None:
+        host = ScriptedHost()
+        host.hung = True
+        async with serving(host) as service, service.client(start={}) as client:
+            session = (await client.next("ready"))["session"]
+            await client.say("stop")
+            await until(lambda: STOP in host.sessions[session].items)
+            for segment in range(3):
+                service.clock.now_s += DONE_S
+                host.sessions[session].say(Final(segment, 0.0, 1.0, "slow"))
+                await client.next("final")
+            host.sessions[session].close = Close.NORMAL
+
+            assert await client.closed() == Close.NORMAL
+
+    run(test)
+
+
+def test_one_whom_the_service_ends_and_does_not_answer_is_told_to_try_later() -> None:
+    async def test() -> None:
+        host = ScriptedHost()
+        host.hung = True
+        async with serving(host) as service, service.client(start={}) as client:
+            session = (await client.next("ready"))["session"]
+            service.clock.now_s += 301
+            await until(lambda: STOP in host.sessions[session].items)
+            service.clock.now_s += DONE_S + 1
+
+            assert (await client.closed(), client.error) == (Close.FULL, "unavailable")
 
     run(test)
 
