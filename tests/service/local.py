@@ -15,8 +15,7 @@ from voxray.serving.buffers.hosting import AsyncHost
 from voxray.serving.buffers.voice import SileroVoice
 from voxray.serving.calls import Host
 from voxray.serving.gateway import asgi
-from voxray.serving.gateway.access import Door
-from voxray.serving.rest import routes
+from voxray.serving.rest.routes import Api
 from voxray.serving.scheduler import SchedulerOptions
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.transcriber.decoder import Decoder
@@ -142,7 +141,8 @@ async def _serve(
     transcriber = DecodeService(Decoder(engine), options)
     hosts = LocalHosts(args, transcriber)
     files = LocalFiles(transcriber, args.model, engine.min_window_s)
-    app = asgi.build(hosts, args, routes=routes.routes(files, args, Door.of(args, {}).allows), environ={})
+    api = Api(files, args)
+    app = asgi.build(hosts, args, routes=api.routes, running=api.running, environ={})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)

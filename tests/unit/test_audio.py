@@ -282,3 +282,24 @@ def test_resampling_to_the_same_rate_changes_nothing() -> None:
     samples = to_float(tone(0.1))
 
     assert resample(samples, SAMPLE_RATE) is samples
+
+
+def test_whoever_admits_the_samples_hears_of_each_before_it_is_kept() -> None:
+    admitted = list[int]()
+    pcm = decode(encode(tone(3.0), "libopus", "ogg"), admit=admitted.append)
+
+    assert sum(admitted) == len(pcm)
+    assert len(admitted) > 100
+
+
+def test_what_is_not_admitted_is_not_decoded_to_its_end() -> None:
+    admitted = list[int]()
+
+    def admit(samples: int) -> None:
+        if len(admitted) == 3:
+            raise LookupError("full")
+        admitted.append(samples)
+
+    with pytest.raises(LookupError, match="full"):
+        decode(encode(tone(3.0), "libopus", "ogg"), admit=admit)
+    assert len(admitted) == 3

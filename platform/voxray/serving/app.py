@@ -9,7 +9,6 @@ It is started by one of
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -25,9 +24,8 @@ from voxray.audio import Pcm
 from voxray.errors import ServiceError
 from voxray.serving.buffers.directory import RayDirectory
 from voxray.serving.gateway import asgi
-from voxray.serving.gateway.access import Door
 from voxray.serving.names import TRANSCRIBER, Service
-from voxray.serving.rest import routes
+from voxray.serving.rest.routes import Api
 from voxray.serving.settings import Replicas, ServiceArgs
 from voxray.serving.transcriber.deployment import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
 from voxray.whisper.engines import DecodingOptions, Hypothesis
@@ -52,9 +50,8 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        door = Door.of(self._args, os.environ)
-        files = routes.routes(self._files, self._args, door.allows)
-        self._app = asgi.build(self._directory, self._args, routes=files)
+        api = Api(self._files, self._args)
+        self._app = asgi.build(self._directory, self._args, routes=api.routes, running=api.running)
         return self._app
 
     async def check_health(self) -> None:
@@ -63,9 +60,7 @@ class Gateway:
         One that told them because Serve was silent for long, and is asked again, is replaced: it raises.
         """
         if self._drained:
-            raise RuntimeError(
-                "expected to be stopped, and was not; this replica has sent its clients away."
-            )
+            raise RuntimeError("expected to be stopped, and was not; this replica has sent its clients away.")
         self._checked_s = time.monotonic()
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._want())]

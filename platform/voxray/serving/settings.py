@@ -25,8 +25,9 @@ class Limits(Config):
     )  # of audio per session, and as much again at the gateway
     frame_bytes: int = 1 << 20
     body_bytes: int = 100_000_000
-    decoded_s: float = 4 * 3600.0  # of one REST file
-    files: int = Field(default=16, ge=1)  # REST files at once, in one gateway
+    uploads: int = Field(default=64, ge=1)  # bodies of REST requests at once, in one gateway
+    files: int = Field(default=16, ge=1)  # of these, those that are heard
+    decoded_s: float = 4 * 3600.0  # audio of one REST file, and of all in one gateway
     finalizes_per_s: float = 10.0
     overspeed: float = 4.0  # times real time, beyond the credit
 

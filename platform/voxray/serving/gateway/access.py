@@ -8,6 +8,7 @@ sends it, the page's own or one of `allowed_origins`, or any web page could list
 
 import base64
 import binascii
+import contextlib
 import hmac
 import ipaddress
 import re
@@ -18,7 +19,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
@@ -57,7 +57,7 @@ class Door:
                 f"host: expected keys (access.keys_file or {VARIABLE}) on a host other than loopback, and "
                 f"{args.host!r} came without; set them, or access.allow_anonymous=true to let anybody in."
             )
-        hosts = frozenset(_bare(h) for h in access.allowed_hosts)
+        hosts = frozenset(map(_name, access.allowed_hosts))
         origins = frozenset(o.lower().rstrip("/") for o in access.allowed_origins)
         return cls(tuple(_digest(key) for key in keys), hosts, origins)
 
@@ -65,10 +65,6 @@ class Door:
         """Whether `key` is one of the keys, in a time that does not tell how near it came."""
         offered = _digest(key or "")
         return not self.digests or sum(hmac.compare_digest(offered, d) for d in self.digests) > 0
-
-    def allows(self, connection: HTTPConnection) -> bool:
-        """Whether a request's `Authorization` has one of the keys."""
-        return self.admits(bearer_key(connection.headers))
 
     def objection(self, headers: Headers) -> str | None:
         """What is wrong with `Host` or `Origin`, as a sentence; None where nothing is."""
@@ -104,10 +100,16 @@ class Guard:
         headers, http = Headers(scope=scope), scope["type"] == "http"
         if objection := self._door.objection(headers):
             return _refused(403, "not_allowed_here", objection) if http else WebSocketClose()
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if not http or not path.startswith("/v1/") or self._door.admits(bearer_key(headers)):
+        if not http or not is_of_the_api(scope) or self._door.admits(bearer_key(headers)):
             return None
         return _refused(401, "invalid_api_key", expected_key(bearer_key(headers)))
+
+
+def is_of_the_api(scope: Scope) -> bool:
+    """Whether a request is for what is below `/v1/`."""
+    root: str = scope.get("root_path", "").rstrip("/")
+    path: str = scope["path"]
+    return path.removeprefix(root).startswith("/v1/")
 
 
 def bearer_key(headers: Headers) -> str | None:
@@ -166,6 +168,18 @@ def _keys_in(words: Iterable[str], where: str) -> list[str]:
 
 def _digest(key: str) -> bytes:
     return sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _name(host: str) -> str:
+    """One of `allowed_hosts` as it is compared: without a port, for any is allowed."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.IPv6Address(_bare(host)))
+    found = _HOST.fullmatch(host.lower())
+    if not found or "*" in host:
+        raise ConfigError(
+            f"access.allowed_hosts: expected names or addresses such as voice.example.com, and {host!r} came."
+        )
+    return _bare(found[1])
 
 
 def _bare(host: str) -> str:

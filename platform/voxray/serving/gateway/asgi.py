@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -26,6 +27,7 @@ from starlette.websockets import WebSocket
 from voxray.serving.calls import Directory, Refused
 from voxray.serving.gateway.access import Door, Guard, bearer_key, expected_key, subprotocol_key
 from voxray.serving.gateway.connections import Connection, Terms, attend
+from voxray.serving.gateway.cors import Shared
 from voxray.serving.gateway.dialects import Dialect, Plain, Wire
 from voxray.serving.gateway.links import Links, Pace
 from voxray.serving.gateway.page import SafeHeaders, page_routes
@@ -146,16 +148,25 @@ def build(
     args: ServiceArgs,
     *,
     routes: Sequence[BaseRoute] = (),
+    running: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
     environ: Mapping[str, str] = os.environ,
     page: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """The app. Its `state.gateway` is the `Gateway`; `clock` gives seconds that only grow.
 
+    `running` is around its life: what its `routes` need ends with it.
+
     ConfigError where strangers could come in although nothing allows that (`access.Door.of`).
     """
     door = Door.of(args, environ)
     gateway = Gateway(directory, args, door, clock=clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with running(), gateway.lifespan(app):
+            yield
+
     app = Starlette(
         routes=[
             WebSocketRoute(PATH, gateway.stream),
@@ -165,8 +176,8 @@ def build(
             *page_routes(page),
             *routes,
         ],
-        middleware=[Middleware(SafeHeaders), Middleware(Guard, door=door)],
-        lifespan=gateway.lifespan,
+        middleware=[Middleware(SafeHeaders), Middleware(Shared, door=door), Middleware(Guard, door=door)],
+        lifespan=lifespan,
     )
     app.state.gateway = gateway
     return app

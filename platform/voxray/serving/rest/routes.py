@@ -4,16 +4,16 @@
     GET  /v1/models, /v1/models/{id}                         the one model, by its names
     GET  /docs, /openapi.json                                open to all
 
-A request's key is checked before its body is read, and its body is read before its audio is decoded; where
-its client goes, its work stops.
+A request's key is the gateway's concern, and looked at before all this. Its body is read before its audio is
+decoded; where its client goes, its work stops.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from voxray.errors import VoxrayError
 from voxray.serving.refusals import Refusal, refusal_of
 from voxray.serving.rest import docs, openapi
+from voxray.serving.rest.admission import Places, Reserve, Share
 from voxray.serving.rest.answers import answer, events
 from voxray.serving.rest.orders import WHISPER_1, Order, check_model, order_of
 from voxray.serving.rest.recordings import Files, Hearing
@@ -30,59 +31,48 @@ from voxray.serving.settings import ServiceArgs
 from voxray.transcribe import cutting_for
 from voxray.whisper.engines import DecodingOptions, Task
 
-Allowed = Callable[[HTTPConnection], bool]
-
 T = TypeVar("T")
 
 
-def routes(files: Files, args: ServiceArgs, allowed: Allowed) -> list[Route]:
-    """The routes of the API, to be mounted at the root. `allowed`: whether a request has a good key."""
-    desk = Desk(files, args, allowed)
-    schema = openapi.schema(desk.models, args.limits)
-    page = docs.page(schema)
-    safe = {"Content-Security-Policy": docs.policy(page)}
-    return [
-        Route("/v1/audio/transcriptions", Audio(desk, "transcribe"), methods=["POST"]),
-        Route("/v1/audio/translations", Audio(desk, "translate"), methods=["POST"]),
-        Route("/v1/models", desk.list_models),
-        Route("/v1/models/{name:path}", desk.show_model),
-        Route("/openapi.json", lambda _: JSONResponse(schema)),
-        Route("/docs", lambda _: HTMLResponse(page, headers=safe)),
-        Route("/v1/{path:path}", Stray()),
-    ]
+class Api:
+    """The API over `files`: its `routes` are to be mounted at the root. Who may ask is not looked at here."""
+
+    def __init__(self, files: Files, args: ServiceArgs) -> None:
+        self._desk = Desk(files, args)
+        schema = openapi.schema(self._desk.models, args.limits)
+        page = docs.page(schema)
+        safe = {"Content-Security-Policy": docs.policy(page)}
+        self.routes = [
+            Route("/v1/audio/transcriptions", Audio(self._desk, "transcribe"), methods=["POST"]),
+            Route("/v1/audio/translations", Audio(self._desk, "translate"), methods=["POST"]),
+            Route("/v1/models", self._desk.list_models),
+            Route("/v1/models/{name:path}", self._desk.show_model),
+            Route("/openapi.json", lambda _: JSONResponse(schema)),
+            Route("/docs", lambda _: HTMLResponse(page, headers=safe)),
+            Route("/v1/{path:path}", Stray()),
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Around the life of the app that has the routes: no thread outlives it."""
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._desk.decoders.close)
 
 
 class Desk:
-    """What all requests share: who may ask, for which models, and how many files at once."""
+    """What all requests share: for which models they may ask, and what room there is for files."""
 
-    def __init__(self, files: Files, args: ServiceArgs, allowed: Allowed) -> None:
+    def __init__(self, files: Files, args: ServiceArgs) -> None:
         self.files = files
         self.limits = args.limits
         self.models = tuple(dict.fromkeys([files.model, WHISPER_1, *args.models]))
         self.decoders = Decoders(args.limits)
-        self._allowed = allowed
-        self._running = 0
+        self.uploads = Places(args.limits.uploads, "uploads")
+        self.places = Places(args.limits.files, "files")
+        self.reserve = Reserve(args.limits.decoded_s)
         self._described: tuple[float, tuple[str, ...]] | None = None
-
-    def admit(self, request: Request) -> None:
-        """Refusal 401 where the request's key is not good."""
-        if not self._allowed(request):
-            message = "expected a key that is known (Authorization: Bearer KEY), and none came."
-            raise Refusal(401, message, code="invalid_api_key")
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place for one file; Refusal 429 where all are taken."""
-        if self._running >= self.limits.files:
-            message = (
-                f"expected at most {self.limits.files} files at once, and one more came; ask again soon."
-            )
-            raise Refusal(429, message, code="rate_limit_exceeded")
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
         """The model's smallest window in seconds and its languages, asked for once."""
@@ -92,18 +82,13 @@ class Desk:
 
     async def list_models(self, request: Request) -> Response:
         """`GET /v1/models`."""
-        return await _told(lambda: self._list(request))
+        return JSONResponse({"object": "list", "data": [_model(name) for name in self.models]})
 
     async def show_model(self, request: Request) -> Response:
         """`GET /v1/models/{name}`."""
         return await _told(lambda: self._show(request))
 
-    async def _list(self, request: Request) -> Response:
-        self.admit(request)
-        return JSONResponse({"object": "list", "data": [_model(name) for name in self.models]})
-
     async def _show(self, request: Request) -> Response:
-        self.admit(request)
         check_model(request.path_params["name"], self.models)
         return JSONResponse(_model(request.path_params["name"]))
 
@@ -111,7 +96,7 @@ class Desk:
 class Audio:
     """An ASGI app: a file comes, and what is said in it goes, for one `task`.
 
-    Not a function of request to response: the place of a streamed answer is taken until its last event.
+    Not a function of request to response: what a file takes is given back after the last event of a stream.
     """
 
     def __init__(self, desk: Desk, task: Task) -> None:
@@ -122,25 +107,27 @@ class Audio:
         """Answers one request; nothing where its client is gone."""
         request = Request(scope, receive)
         try:
-            self._desk.admit(request)
-            async with self._desk.place():
-                response = await _told(lambda: self._respond(request))
+            with ExitStack() as taken:
+                response = await _told(lambda: self._respond(request, taken))
                 await _sent(response, scope, receive, send)
-        except Refusal as e:
-            await e.response()(scope, receive, send)
         except ClientDisconnect:
             return
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request, taken: ExitStack) -> Response:
+        """The answer. A file's place is taken once its body is here: who sends slowly keeps nobody out."""
+        self._desk.places.check()
         _, languages = await self._desk.describe()
-        async with received(request, self._desk.limits) as upload:
-            order = order_of(upload.fields, self._task, self._desk.models, languages)
-            return await while_connected(request, self._answer(upload, order))
+        with self._desk.uploads.place():
+            async with received(request, self._desk.limits) as upload:
+                order = order_of(upload.fields, self._task, self._desk.models, languages)
+                taken.enter_context(self._desk.places.place())
+                share = taken.enter_context(self._desk.reserve.share())
+                return await while_connected(request, self._answer(upload, order, share))
 
-    async def _answer(self, upload: Upload, order: Order) -> Response:
+    async def _answer(self, upload: Upload, order: Order, share: Share) -> Response:
         min_window_s, _ = await self._desk.describe()
         cutting = cutting_for(min_window_s)
-        windows = await self._desk.decoders.windows(upload, cutting)
+        windows = await self._desk.decoders.windows(upload, cutting, share)
         options = DecodingOptions(
             language=order.language, task=order.task, words=order.words, timestamps=cutting.timestamps
         )

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from voxray.audio import decode
 from voxray.serving.refusals import Refusal, wrong
+from voxray.serving.rest.admission import Share
 from voxray.serving.settings import Limits
 from voxray.transcribe import Cutting, Windows, cut
 
@@ -20,6 +21,7 @@ MULTIPART = "multipart/form-data"
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 64 << 10
 MAX_NAME = 80  # characters of a file's name, in messages
+MIN_RATE = 16 << 10  # bytes per second of a body: one who trickles holds an upload for nothing
 DECODERS = 2  # at once in one gateway: the rest of its cores are for live sound
 
 
@@ -37,8 +39,8 @@ async def received(request: Request, limits: Limits) -> AsyncIterator[Upload]:
     """The form in the body of `request`, its file open until the end of the context.
 
     Raises Refusal: 415 where it is not a form, 413 over `limits.body_bytes` by its header or by count (the
-    rest is left unread), 408 where nothing comes for `limits.start_s`, 400 where it is cut off or holds not
-    one file. Raises starlette's ClientDisconnect where the client goes.
+    rest is left unread), 408 where nothing comes for `limits.start_s` or less than `MIN_RATE` after that, 400
+    where it is cut off or holds not one file. Raises starlette's ClientDisconnect where the client goes.
     """
     _check_headers(request, limits.body_bytes)
     try:
@@ -58,20 +60,22 @@ class Decoders:
         self._limits = limits
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="voxray-files")
 
-    async def windows(self, upload: Upload, cutting: Cutting) -> Windows:
+    async def windows(self, upload: Upload, cutting: Cutting, share: Share) -> Windows:
         """The windows of an upload; AudioError where it is not sound, or more than `limits.decoded_s`.
 
-        Where the caller is cancelled and closes the file, a decoder that still reads it ends too.
+        Refusal 429 where `share` cannot grow. Where the caller is cancelled and closes the file or `share`, a
+        decoder that is still at it ends too.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._windows, upload, cutting)
+        return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share)
 
     def close(self) -> None:
         """Waits for what runs, and ends the threads."""
         self._pool.shutdown()
 
-    def _windows(self, upload: Upload, cutting: Cutting) -> Windows:
-        return cut(decode(upload.file, name=upload.name, max_s=self._limits.decoded_s), cutting)
+    def _windows(self, upload: Upload, cutting: Cutting, share: Share) -> Windows:
+        pcm = decode(upload.file, name=upload.name, max_s=self._limits.decoded_s, admit=share.take)
+        return cut(pcm, cutting)
 
 
 class _Parser(MultiPartParser):
@@ -113,20 +117,29 @@ def _too_large(max_bytes: int, came: str) -> Refusal:
 async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
     """The body's chunks as they come, up to the limit."""
     count = 0
+    now_s = asyncio.get_running_loop().time
+    began_s = now_s()
     async with aclosing(request.stream()) as chunks:
-        while (chunk := await _next(chunks, limits.start_s)) is not None:
+        while True:
+            left_s = began_s + limits.start_s + count / MIN_RATE - now_s()
+            chunk = await _next(chunks, limits.start_s, left_s)
+            if chunk is None:
+                return
             count += len(chunk)
             if count > limits.body_bytes:
                 raise _too_large(limits.body_bytes, "more came")
             yield chunk
 
 
-async def _next(chunks: AsyncIterator[bytes], within_s: float) -> bytes | None:
+async def _next(chunks: AsyncIterator[bytes], silent_s: float, left_s: float) -> bytes | None:
+    """The next chunk; it may be `silent_s` away, and `left_s` by how slowly those before it came."""
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(min(silent_s, left_s)):
             return await anext(chunks, None)
     except TimeoutError as e:
-        raise Refusal(408, f"expected the body to go on, and nothing came for {within_s:g} s.") from e
+        came = f"nothing came for {silent_s:g} s" if silent_s <= left_s else "it comes more slowly"
+        message = f"expected the body to go on, {MIN_RATE} bytes a second or more, and {came}."
+        raise Refusal(408, message) from e
 
 
 def _upload(form: FormData) -> Upload:

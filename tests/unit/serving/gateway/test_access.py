@@ -99,6 +99,26 @@ def test_own_hosts_pass(host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("allowed", "host"),
+    [
+        ("voxray.example.com:8443", "voxray.example.com:8443"),
+        ("voxray.example.com:8443", "voxray.example.com"),
+        ("Voxray.Example.com", "voxray.example.com:8443"),
+        ("[fd00::1]:8000", "[fd00::1]"),
+        ("fd00:0::1", "[fd00::1]:80"),
+    ],
+)
+def test_an_allowed_host_is_meant_with_any_port(allowed: str, host: str) -> None:
+    assert door(allowed_hosts=(allowed,)).objection(headers(host)) is None
+
+
+@pytest.mark.parametrize("allowed", ["https://voxray.example.com", "*.example.com", "a b", "", "host:port"])
+def test_what_cannot_be_a_host_is_told_at_the_start(allowed: str) -> None:
+    with pytest.raises(ConfigError, match=r"access\.allowed_hosts: expected names"):
+        door(allowed_hosts=(allowed,))
+
+
+@pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "localhost@evil.example", "evil@localhost", "", "a b"]
 )
 def test_a_name_that_an_attacker_points_here_does_not_pass(host: str) -> None:

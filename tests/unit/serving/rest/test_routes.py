@@ -21,14 +21,16 @@ import pytest
 import uvicorn
 from openai.types.audio import TranscriptionVerbose, TranslationVerbose
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.testclient import TestClient
+from tests.unit.serving.gateway.scripted import ScriptedDirectory
 from typer.testing import CliRunner
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode, encode
 from voxray.cli import app as cli
 from voxray.errors import ServiceError
-from voxray.serving.rest.routes import routes, while_connected
+from voxray.serving.gateway import asgi
+from voxray.serving.rest.routes import Api, while_connected
 from voxray.serving.settings import Limits, ServiceArgs
 from voxray.transcribe import transcribe
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -36,14 +38,6 @@ from voxray.whisper.engines import DecodingOptions, Hypothesis
 from voxray.whisper.models import builtin
 
 KEY = "a-good-key"
-
-
-def has_key(connection: HTTPConnection) -> bool:
-    return connection.headers.get("authorization") == f"Bearer {KEY}"
-
-
-def anyone(connection: HTTPConnection) -> bool:
-    return True
 
 
 @dataclass
@@ -97,14 +91,19 @@ class FullFiles(StuckFiles):
         raise ServiceError("expected a transcriber with room, and all are full; ask again soon.")
 
 
+def app_of(files: Any, args: ServiceArgs | None = None, keys: str = "") -> Starlette:
+    """The gateway's app with the API, which nobody streams to."""
+    args = args or ServiceArgs()
+    api = Api(files, args)
+    environ = {"VOXRAY_API_KEYS": keys}
+    return asgi.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=environ)
+
+
 @contextmanager
-def served(
-    files: Any, args: ServiceArgs | None = None, allowed: Callable[[HTTPConnection], bool] = anyone
-) -> Iterator[str]:
+def served(files: Any, args: ServiceArgs | None = None, keys: str = "") -> Iterator[str]:
     """The API on a port of its own, until the end of the context; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = Starlette(routes=routes(files, args or ServiceArgs(), allowed))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app_of(files, args, keys), log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -147,7 +146,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(engine: CTranslate2Engine) -> Iterator[str]:
-    with served(EngineFiles(engine), ServiceArgs(models=("my-model",)), has_key) as address:
+    with served(EngineFiles(engine), ServiceArgs(models=("my-model",)), KEY) as address:
         yield address
 
 
@@ -161,9 +160,8 @@ def client(address: str) -> Iterator[openai.OpenAI]:
 def small(engine: CTranslate2Engine) -> Iterator[TestClient]:
     """The API with small limits, without a socket."""
     limits = Limits(body_bytes=200_000, decoded_s=2.0)
-    with TestClient(
-        Starlette(routes=routes(EngineFiles(engine), ServiceArgs(limits=limits), anyone))
-    ) as client:
+    app = app_of(EngineFiles(engine), ServiceArgs(limits=limits))
+    with TestClient(app, base_url="http://localhost") as client:
         yield client
 
 
@@ -357,8 +355,9 @@ def test_a_body_over_the_limit_is_refused_by_count_and_not_read_on() -> None:
     async def send(message: Any) -> None:
         replies.append(message)
 
-    app = Starlette(routes=routes(StuckFiles(), ServiceArgs(limits=Limits(body_bytes=200_000)), anyone))
+    app = app_of(StuckFiles(), ServiceArgs(limits=Limits(body_bytes=200_000)))
     headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"transfer-encoding", b"chunked")]
+    headers.append((b"host", b"localhost"))
     scope = {"type": "http", "method": "POST", "path": "/v1/audio/transcriptions", "headers": headers}
     asyncio.run(app({**scope, "query_string": b"", "root_path": ""}, receive, send))
 
@@ -413,6 +412,56 @@ def test_one_file_too_many_is_told_to_come_again() -> None:
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["error"]["type"] == "rate_limit_error"
     assert refused.status_code == 400  # the place is free again
+
+
+def test_bodies_that_do_not_end_keep_nobody_out() -> None:
+    """A place is for a file that is here; 16 clients that sent a byte now and then used to hold them all."""
+    url = "/v1/audio/transcriptions"
+    limits = Limits(files=1, uploads=2)
+    with served(StuckFiles(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
+        answer = httpx2.post(address + url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_file"
+
+
+def test_one_upload_too_many_is_told_to_come_again() -> None:
+    url = "/v1/audio/transcriptions"
+    limits = Limits(uploads=1)
+    with served(StuckFiles(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
+        until(lambda: refused(address + url))  # the other one may not have been heard yet
+
+
+def refused(url: str) -> bool:
+    answer = httpx2.post(url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
+    return answer.status_code == 429 and "at most 1 uploads at once" in answer.text
+
+
+def test_files_share_the_memory_for_their_audio() -> None:
+    url = "/v1/audio/transcriptions"
+    seconds = len(decode(sorted(builtin("clips").glob("*.ogg"))[0])) / SAMPLE_RATE
+    files = StuckFiles()
+    with served(files, ServiceArgs(limits=Limits(decoded_s=1.5 * seconds))) as address:
+        with sent(address, as_sent({}, speech())):
+            assert files.asked.wait(30)
+            answer = httpx2.post(address + url, files={"file": ("a.ogg", speech())}, timeout=30)
+        assert files.left.wait(30)
+        files.asked.clear()
+        with sent(address, as_sent({}, speech())):
+            assert files.asked.wait(30)  # the room is free again
+
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "1"
+    assert "of audio in all files" in answer.json()["error"]["message"]
+
+
+def test_the_threads_end_with_the_app() -> None:
+    before = decoding_threads()
+    with served(StuckFiles()) as address:
+        httpx2.post(f"{address}/v1/audio/transcriptions", files={"file": ("a.ogg", b"no sound")})
+        assert decoding_threads() > before
+
+    assert decoding_threads() <= before
 
 
 def test_a_full_service_is_told_in_the_answer_and_in_the_stream() -> None:
@@ -473,6 +522,7 @@ def test_the_page_s_own_policy_allows_its_style(address: str) -> None:
     digest = base64.b64encode(sha256(style.encode()).digest()).decode()
 
     assert f"style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
+    assert page.headers["x-content-type-options"] == "nosniff"  # the app's other headers are kept
     assert "style=" not in page.text
 
 
@@ -489,7 +539,7 @@ def test_the_page_s_own_policy_allows_its_style(address: str) -> None:
 def test_what_is_not_there_is_said_in_openai_s_shape(
     method: str, path: str, allowed: str | None, address: str
 ) -> None:
-    answer = httpx2.request(method, f"{address}{path}")
+    answer = httpx2.request(method, f"{address}{path}", headers={"Authorization": f"Bearer {KEY}"})
     error = answer.json()["error"]
 
     assert (answer.status_code, error["code"]) == (
@@ -497,6 +547,10 @@ def test_what_is_not_there_is_said_in_openai_s_shape(
     )
     assert error["message"].startswith("expected ")
     assert answer.headers.get("allow") == allowed
+
+
+def decoding_threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name.startswith("voxray-files")}
 
 
 def speech() -> bytes:
@@ -512,6 +566,10 @@ def as_sent(fields: dict[str, str], sound: bytes) -> bytes:
     )
     head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
     return f"POST {request.url.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read()
+
+
+def unended() -> bytes:
+    return as_sent({}, speech())[:-20]
 
 
 @contextmanager

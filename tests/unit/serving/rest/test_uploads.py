@@ -1,5 +1,6 @@
 import asyncio
 import io
+import itertools
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.errors import AudioError
 from voxray.serving.refusals import Refusal
+from voxray.serving.rest.admission import Reserve, Share
 from voxray.serving.rest.uploads import Decoders, Upload, received
 from voxray.serving.settings import Limits
 from voxray.transcribe import Cutting
@@ -90,6 +92,24 @@ def test_a_body_that_stops_coming_is_given_up() -> None:
     assert raised.value.status == 408
 
 
+def test_a_body_that_trickles_is_given_up() -> None:
+    """Each byte comes in time, and the whole would take for ever."""
+
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    pieces = itertools.chain([head], itertools.repeat(b"-"))
+
+    async def receive() -> Any:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": next(pieces), "more_body": True}
+
+    kind = b"multipart/form-data; boundary=b"
+    trickling = Request({"type": "http", "headers": [(b"content-type", kind)]}, receive)
+
+    with pytest.raises(Refusal, match="it comes more slowly") as raised:
+        taken(trickling, Limits(start_s=0.2, body_bytes=1000))
+    assert raised.value.status == 408
+
+
 def test_a_client_that_goes_while_it_sends_ends_the_reading() -> None:
     body, kind = form(bytes(1000))
 
@@ -133,12 +153,15 @@ def test_a_decoder_whose_file_is_closed_stops_reading_it() -> None:
     sound = encode(np.zeros(600 * SAMPLE_RATE, dtype=np.int16), "pcm_s16le", "wav")
     whole = Gate(sound)
     whole.open.set()
+    reserve = Reserve(3600.0)
 
     async def play() -> Gate:
         decoders = Decoders(Limits())
-        await decoders.windows(Upload({}, whole, "whole.wav"), Cutting())
+        with reserve.share() as share:
+            await decoders.windows(Upload({}, whole, "whole.wav"), Cutting(), share)
         gate = Gate(sound)
-        task = asyncio.create_task(decoders.windows(Upload({}, gate, "left.wav"), Cutting()))
+        work = decoders.windows(Upload({}, gate, "left.wav"), Cutting(), Share(reserve))
+        task = asyncio.create_task(work)
         await asyncio.to_thread(gate.reached.wait, 30)
         task.cancel()
         gate.close()
@@ -152,7 +175,8 @@ def test_a_decoder_whose_file_is_closed_stops_reading_it() -> None:
 def test_sound_longer_than_the_limit_is_refused_by_name() -> None:
     sound = encode(np.zeros(3 * SAMPLE_RATE, dtype=np.int16))
     decoders = Decoders(Limits(decoded_s=2.0))
+    upload = Upload({}, io.BytesIO(sound), "talk.flac")
 
-    with pytest.raises(AudioError, match=r"talk\.flac: expected at most 2 s"):
-        asyncio.run(decoders.windows(Upload({}, io.BytesIO(sound), "talk.flac"), Cutting()))
+    with pytest.raises(AudioError, match=r"talk\.flac: expected at most 2 s"), Reserve(2.0).share() as share:
+        asyncio.run(decoders.windows(upload, Cutting(), share))
     decoders.close()
