@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -87,11 +87,15 @@ async def _from_device(sounddevice: Any) -> AsyncIterator[bytes]:
             yield await blocks.get()
 
 
-def _opened(sounddevice: Any, heard: Callable[..., None]) -> AbstractContextManager[object]:
-    try:
-        stream: AbstractContextManager[object] = sounddevice.RawInputStream(
-            samplerate=SAMPLE_RATE, channels=1, dtype="int16", blocksize=BLOCK_SAMPLES, callback=heard
-        )
-    except sounddevice.PortAudioError as e:
-        raise AudioError(f"expected a microphone, and none can be opened ({e}).") from e
-    return stream
+@contextmanager
+def _opened(sounddevice: Any, heard: Callable[..., None]) -> Iterator[None]:
+    """While it lasts, `heard` is given blocks. AudioError where the device does not open or start."""
+    with ExitStack() as stack:
+        try:
+            stream = sounddevice.RawInputStream(
+                samplerate=SAMPLE_RATE, channels=1, dtype="int16", blocksize=BLOCK_SAMPLES, callback=heard
+            )
+            stack.enter_context(stream)
+        except sounddevice.PortAudioError as e:
+            raise AudioError(f"expected a microphone, and none can be opened ({e}).") from e
+        yield
