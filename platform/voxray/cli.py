@@ -6,11 +6,11 @@ is broken.
 
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -106,6 +106,7 @@ def stream(
     import asyncio
 
     from voxray.client.captions import caption
+    from voxray.client.draft import draft
     from voxray.client.terminal import View
     from voxray.config import parse
     from voxray.wire import Start
@@ -114,7 +115,7 @@ def stream(
     try:
         start = parse(Start, asked, where="stream")
         source = _source(file, mic, fast)
-        with _finals_to(output, overwrite) as out:
+        with draft(output, overwrite=overwrite) if output else nullcontext(sys.stdout) as out:
             view = View(form, out, sys.stderr, lag=not fast)
             asyncio.run(caption(url, start, source, view, live=mic))
     except VoxrayError as e:
@@ -145,26 +146,13 @@ def _source(file: Path | None, mic: bool, fast: bool) -> AsyncIterator[bytes]:
 
     if (file is None) is not mic:
         raise ConfigError("expected a FILE or --mic, one of them; for example `voxray stream talk.mp3`.")
+    if mic and fast:
+        raise ConfigError("expected --fast with a FILE; --mic gives audio as it is spoken, and no faster.")
     if file is None:
         return microphone()
     from voxray.audio import decode
 
     return played(decode(file).astype("<i2").tobytes(), paced=not fast)
-
-
-@contextmanager
-def _finals_to(output: Path | None, overwrite: bool) -> Iterator[TextIO]:
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        file = output.open("w" if overwrite else "x", encoding="utf-8")
-    except FileExistsError as e:
-        raise OutputError(f"{output}: expected no such file yet, and there is one; add --overwrite.") from e
-    except OSError as e:
-        raise OutputError(f"{output}: expected to write there, and it cannot be done ({e.strerror}).") from e
-    with file:
-        yield file
 
 
 def _check_stdout(form: Format, files: list[Path], output: Path | None) -> None:

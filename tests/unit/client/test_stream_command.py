@@ -136,6 +136,7 @@ def test_a_file_that_is_not_audio(tmp_path: Path) -> None:
 
 
 def test_one_source_is_needed(talk: Path) -> None:
+    fails(voxray("--mic", "--fast"), "expected --fast with a FILE")
     fails(voxray(), "expected a FILE or --mic")
     fails(voxray(talk, "--mic"), "expected a FILE or --mic")
 
@@ -164,6 +165,54 @@ def test_a_recorder_that_ends_gives_its_words_and_its_reason(
 
     fails(result, "expected arecord to go on recording, and it ended (no device).")
     assert result.stdout.splitlines() == SPOKEN
+
+
+def test_where_nobody_answers_no_file_is_touched(talk: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("What was said before.")
+    for output in (old, new):
+        fails(voxray(talk, "--url", "ws://127.0.0.1:1", "--output", output, "--overwrite"), "none answers")
+
+    assert old.read_text() == "What was said before."
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["old.txt", "talk.flac"]
+
+
+def test_what_was_heard_before_a_failure_is_kept(service: ScriptedService, tmp_path: Path) -> None:
+    script = f"import sys; sys.stdout.buffer.write({spoken(NUMBERS)!r}); sys.exit('no device')"
+    output = tmp_path / "kept.txt"
+    output.write_text("What was said before.")
+    words = ["stream", "--mic", "--url", service.url, "--output", str(output), "--overwrite"]
+    fails(CliRunner().invoke(app, words, env=recorder(tmp_path, script)), "it ended (no device)")
+
+    assert output.read_text().splitlines() == SPOKEN
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["arecord", "kept.txt"]
+
+
+def test_the_draft_of_another_run_is_not_written_over(
+    service: ScriptedService, talk: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "talk.txt.part").write_text("w1")
+
+    fails(voxray(talk, "--url", service.url, "--output", tmp_path / "talk.txt"), "talk.txt.part: expected no")
+    assert (tmp_path / "talk.txt.part").read_text() == "w1"
+
+
+def test_links_and_devices_stay_what_they_are(service: ScriptedService, talk: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.txt"
+    (tmp_path / "real.txt").write_text("")
+    link.symlink_to("real.txt")
+    for output in (link, Path("/dev/null")):
+        result = voxray(talk, "--url", service.url, "--fast", "--output", output, "--overwrite")
+        assert result.exit_code == 0, result.output
+
+    assert link.is_symlink()
+    assert (tmp_path / "real.txt").read_text().splitlines() == SPOKEN
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_folder_is_no_file(talk: Path, tmp_path: Path) -> None:
+    fails(voxray(talk, "--output", tmp_path, "--overwrite"), "expected to write there")
+    fails(voxray(talk, "--output", tmp_path / "no" / "a.txt"), "expected to write there")
 
 
 def _sessions(service: ScriptedService) -> list[ScriptedSession]:
