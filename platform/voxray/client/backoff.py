@@ -10,18 +10,20 @@ class Patience:
     """Seconds: delays double from `first_s` to `most_s`; `total_s` after a loss no more is tried.
 
     A killed Serve proxy is back after 22 to 27 s. `silence_s`: a server that owes an answer and says nothing
-    for so long is lost; `opening_s`: as long may a connection take until `ready`.
+    for so long is lost. `connect_s`: so long may a connection take; `opening_s`: so long may `ready` take
+    then, for the server may have to start an actor, and gives that 60 s.
     """
 
     first_s: float = 0.25
     most_s: float = 4.0
     total_s: float = 60.0
     silence_s: float = 10.0
-    opening_s: float = 20.0
+    connect_s: float = 20.0
+    opening_s: float = 75.0
 
 
 class Backoff:
-    """The delays of one stream. They go on growing until a server is heard after a loss."""
+    """The delays of one stream. They go on growing until a loss is made good."""
 
     def __init__(self, patience: Patience, jitter: Callable[[], float] = random) -> None:
         self._patience = patience
@@ -29,8 +31,8 @@ class Backoff:
         self._tries = 0
         self._lost_s: float | None = None
 
-    def heard(self) -> None:
-        """A server goes on with the stream."""
+    def recovered(self) -> None:
+        """The stream is further than when it was lost."""
         self._tries, self._lost_s = 0, None
 
     def delay_s(self, now_s: float) -> float | None:

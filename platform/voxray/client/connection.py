@@ -12,6 +12,7 @@ from websockets.uri import parse_uri
 from voxray.client.backoff import Backoff, Patience
 from voxray.client.conversation import FRAME_BYTES, Conversation, Event, State
 from voxray.client.inbox import Inbox
+from voxray.client.refusals import LOOPBACK, REFUSED, why
 from voxray.errors import ConfigError, ServiceError, WireError
 from voxray.wire import PATH, Ready, Start
 
@@ -19,9 +20,7 @@ BUFFER_S = 120.0  # of audio that is held here at most
 CLOSE_TIMEOUT_S = 1.0
 PING_S = 10.0
 ABNORMAL = 1006  # what a connection without a close frame counts as
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SILENCE_CHECKS = 4  # in `silence_s`; at each the server must owe an answer
-REFUSED = (401, 403)  # HTTP statuses that trying again does not change
 
 
 def stream(
@@ -186,7 +185,7 @@ class Live:
                 self._url,
                 proxy=None if urlsplit(self._url).hostname in LOOPBACK else True,
                 compression=None,  # sound hardly shrinks
-                open_timeout=self._patience.opening_s,
+                open_timeout=self._patience.connect_s,
                 ping_interval=PING_S,
                 ping_timeout=PING_S,
                 close_timeout=CLOSE_TIMEOUT_S,
@@ -199,16 +198,10 @@ class Live:
             await self._pause(reason)
 
     def _check_worth_retrying(self, error: Exception) -> None:
+        """Raises ServiceError where a next try would end as this one did, and where this was the first."""
         status = error.response.status_code if isinstance(error, InvalidStatus) else None
-        if status in REFUSED or (status and self._talk.ready is None):
-            raise ServiceError(
-                f"{self._url}: expected a stream, and the server refused it with HTTP {status}."
-            ) from error
-        if self._talk.ready is None:
-            raise ServiceError(
-                f"{self._url}: expected a Voxray server, and none answers ({error or 'no answer in time'}); "
-                "start one with `make serve`."
-            ) from error
+        if status in REFUSED or self._talk.ready is None:
+            raise ServiceError(f"{self._url}: {why(self._url, error)}") from error
 
     async def _pause(self, reason: str) -> None:
         delay_s = self._backoff.delay_s(asyncio.get_running_loop().time())
@@ -247,13 +240,15 @@ class Live:
 
     async def _receive_all(self, socket: ClientConnection) -> None:
         """What comes, until the conversation is finished or goes on elsewhere."""
+        clock = asyncio.get_running_loop().time
+        held_s = clock() + self._patience.total_s  # from then on the connection is one that holds
         while self._talk.listens:
             text = await self._next_message(socket)
             if not isinstance(text, str):
                 raise WireError(f"expected messages as text, and {len(text)} bytes came.")
             self._tell(*self._talk.receive_message(text))
-            if self._talk.heard:
-                self._backoff.heard()
+            if self._talk.advanced or clock() > held_s:
+                self._backoff.recovered()
 
     async def _next_message(self, socket: ClientConnection) -> str | bytes:
         """TimeoutError where the server owes something for `silence_s`, or `ready` for `opening_s`."""

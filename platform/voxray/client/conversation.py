@@ -15,6 +15,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
+from voxray.client.header import Header
 from voxray.client.replay import Mark, Replay
 from voxray.errors import ServiceError, VoxrayError, WireError
 from voxray.wire import (
@@ -81,17 +82,18 @@ class Conversation:
         self._begun = NO_SEGMENT
         self._ended = NO_SEGMENT
         self._stable = ""
-        self._timed = start.bytes_per_second is not None
+        self._header = Header(start)
+        self._processed_s = 0.0  # the most that any session has processed
+        self._found = (0, 0.0)  # what was no more needed, and what was processed, when this connection began
         self._error: Error | None = None
-        self.heard = False  # whether the stream went on after `ready` on this connection
+        self.advanced = False  # whether this connection brought the stream further than those before
 
     # What the user says.
 
     def add(self, audio: bytes) -> None:
         """More audio, as `start` describes it. ServiceError after `stop` or the server's end."""
         self._check_open()
-        if self._replay.end == 0 and audio.startswith(b"RIFF"):
-            self._timed = False  # its header may say another rate than `start`
+        self._header.add(audio)
         self._replay.append(audio)
 
     def finalize(self) -> None:
@@ -108,7 +110,7 @@ class Conversation:
 
     def opened(self) -> str:
         """A connection is there: the `start` that goes first on it."""
-        self.state, self._error, self.heard = State.OPENING, None, False
+        self.state, self._error, self.advanced = State.OPENING, None, False
         fields = self._start.model_dump(exclude_defaults=True)
         if self._session is not None:
             fields |= {
@@ -124,7 +126,6 @@ class Conversation:
         message = parse_server(text)
         if self.state is State.OPENING and not isinstance(message, Ready | Error | Reconnect | None):
             raise WireError(f"expected ready first, and {type(message).__name__} came.")
-        self.heard = self.heard or not isinstance(message, Ready | Error | Reconnect | None)
         match message:
             case Ready():
                 return [self._begin(message)]
@@ -205,6 +206,7 @@ class Conversation:
     def _begin(self, ready: Ready) -> Ready:
         if self.state is not State.OPENING:
             raise WireError("expected one ready per connection, and a second came.")
+        self._check_continuable(ready)
         self._replay.rewind(ready.received_bytes, kept=ready.resumed)
         if not ready.resumed:
             self._begun = self._ended = self.have_segment
@@ -213,10 +215,23 @@ class Conversation:
         self._session, self._token = ready.session, ready.resume_token
         self._received = ready.received_bytes
         self._limit = ready.received_bytes + self._first_credit
+        self._found = self._replay.start, self._processed_s
         return ready
+
+    def _check_continuable(self, ready: Ready) -> None:
+        """A new session that goes on in the middle has only `start` to know the audio by."""
+        if not ready.resumed and self._replay.start and self._header.differs:
+            raise ServiceError(
+                f"{LOST_WITH_ACTOR}: expected the session that heard the stream's RIFF header, which differs "
+                "from start, and the server has lost it; send the stream anew, or say in start what the "
+                "header does."
+            )
 
     def _acknowledge(self, ack: Ack) -> list[Event]:
         self.ack, self._received = ack, ack.received_bytes
+        kept, processed_s = self._found
+        self.advanced |= ack.keep_from_byte > kept or ack.processed_s > processed_s
+        self._processed_s = max(self._processed_s, ack.processed_s)
         self._limit = ack.received_bytes + ack.credit_bytes
         missed = self._replay.acknowledged(ack.received_bytes, ack.keep_from_byte)
         self._replay.drop_before(ack.keep_from_byte - ack.keep_from_byte % self._start.frame_bytes)
@@ -246,13 +261,13 @@ class Conversation:
                 first, self._ended = event.segment > self._ended, event.segment
                 return first
             case Final():
-                self.have_segment = event.segment
+                self.have_segment, self.advanced = event.segment, True
                 self._drop_spoken(event)
                 return True
 
     def _drop_spoken(self, final: Final) -> None:
         """A session that replaces this one must not hear again what this final says."""
-        if self._timed:
+        if self._start.bytes_per_second and not self._header.found:  # it may say another rate than `start`
             frame = self._start.frame_bytes
             self._replay.drop_before(int(final.end_s * self._start.sample_rate + 1e-6) * frame)
 

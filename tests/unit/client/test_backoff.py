@@ -1,6 +1,7 @@
 import pytest
 
 from voxray.client.backoff import Backoff, Patience
+from voxray.serving.gateway.links import Pace
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
@@ -15,10 +16,14 @@ def test_it_outlasts_a_killed_proxy_and_ends(jitter: float) -> None:
     assert len(tries) < 40
 
 
-def test_it_begins_again_once_a_server_was_heard() -> None:
+def test_an_opening_outlasts_an_actor_that_has_to_be_started() -> None:
+    assert Patience().opening_s > Pace().place_s
+
+
+def test_it_begins_again_once_a_loss_was_made_good() -> None:
     backoff = Backoff(Patience(), lambda: 1.0)
     first = [backoff.delay_s(now_s) for now_s in (0.0, 1.0, 2.0)]
-    backoff.heard()
+    backoff.recovered()
 
     assert first == [0.25, 0.5, 1.0]
     assert backoff.delay_s(59.9) == 0.25

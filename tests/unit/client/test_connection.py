@@ -1,12 +1,18 @@
 import asyncio
+import re
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from http import HTTPStatus
 
 import pytest
 from tests.unit.client.scripted import ScriptedServer, ScriptedService, serving, spoken, words
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from voxray.client import Event, Live, Lost, Patience, stream
+from voxray.client.refusals import why
 from voxray.errors import ConfigError, ServiceError, VoxrayError, WireError
 from voxray.wire import Close, Done, Error, Final, Finalized, Ready, Start
 
@@ -181,17 +187,93 @@ def test_a_refusal_is_the_servers_sentence(
     run(scene)
 
 
+async def connected(url: str, patience: Patience = QUICK) -> None:
+    async with stream(url, patience=patience):
+        raise AssertionError("nobody is there")
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED])
+def test_a_name_that_is_not_allowed_is_told_with_what_allows_it(status: HTTPStatus) -> None:
+    async def scene() -> None:
+        def refuse(socket: ServerConnection, request: Request) -> Response:
+            return socket.respond(status, "no")
+
+        async with serve(ScriptedService().attend, "127.0.0.1", 0, process_request=refuse) as listener:
+            await connected(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
+
+    with pytest.raises(ServiceError, match=rf"HTTP {status:d}; its access\.allowed_hosts .*_origins .* keys"):
+        asyncio.run(scene())
+
+
+def test_tls_where_there_is_none_is_told_as_that() -> None:
+    async def scene(service: ScriptedService) -> None:
+        with pytest.raises(ServiceError, match=r"it breaks off\); write ws:// where the server has no"):
+            await connected(service.url.replace("ws:", "wss:"))
+
+    run(scene)
+
+
+def test_a_server_of_something_else_is_told_as_that() -> None:
+    async def scene() -> None:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 mail ready\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+            await connected(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
+
+    with pytest.raises(ServiceError, match="expected a WebSocket server, and what answers is none"):
+        asyncio.run(scene())
+
+
+def test_a_server_that_does_not_answer_is_told_as_that() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ServiceError, match="nothing answers in time"):
+            asyncio.run(connected(url, replace(QUICK, connect_s=0.1)))
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "said"),
+    [
+        ("ws://far.example", ConnectionRefusedError(111, "refused"), "whether it runs there"),
+        ("ws://localhost:8000", ConnectionRefusedError(111, "refused"), "start one with `make serve`"),
+        ("ws://localhost:8000", OSError("Multiple exceptions: [Errno 111]"), "start one with `make serve`"),
+        (
+            "wss://localhost",
+            ssl.SSLError(1, "self-signed"),
+            r"expected TLS .*self-signed.*; write ws:// where",
+        ),
+        ("ws://far.example", socket.gaierror(-2, "Name unknown"), "the name of a host, .*Name unknown"),
+    ],
+)
+def test_only_this_machine_is_told_to_start_a_server(url: str, error: Exception, said: str) -> None:
+    assert re.search(said, why(url, error))
+    assert ("make serve" in why(url, error)) == ("make serve" in said)
+
+
 def test_nobody_at_the_address_is_told_at_once() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{closed.getsockname()[1]}"
 
-        async def play() -> None:
-            async with stream(url):
-                raise AssertionError("nobody is there")
-
         with pytest.raises(ServiceError, match="start one with `make serve`"):
-            asyncio.run(play())
+            asyncio.run(connected(url))
+
+
+def test_a_session_that_faults_on_the_same_audio_each_time_is_given_up() -> None:
+    async def scene(service: ScriptedService) -> None:
+        patience = replace(QUICK, total_s=0.5)
+        async with stream(service.url, patience=patience) as live:
+            await live.send(AUDIO)
+            await live.stop()
+            with pytest.raises(ServiceError, match=r"to answer again within 0\.5 s"):
+                await drained(live)
+
+        assert service.connections > 5
+
+    run(scene, drop_after=[40_000] * 10_000, forget=True, speed=1)
 
 
 def test_it_gives_up_after_a_while() -> None:

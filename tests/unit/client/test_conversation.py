@@ -1,4 +1,5 @@
 import json
+from struct import pack
 
 import pytest
 
@@ -14,6 +15,7 @@ from voxray.wire import (
     Partial,
     Ready,
     ServerMessage,
+    SpeechStart,
     Start,
     render,
 )
@@ -144,6 +146,88 @@ def test_a_header_that_may_say_another_rate_leaves_the_times_alone() -> None:
     tell(client, Final(0, 0.0, 1.0, "one"))
 
     assert again(client, SECOND)["from_byte"] == 0
+
+
+def wav(rate: int = 16_000, *, before: bytes = b"", extensible: bool = False, tag: int = 1) -> bytes:
+    """The header of a mono file of 16 bits, with a chunk `before` its format or none."""
+    form = pack("<HHIIHH", 0xFFFE if extensible else tag, 1, rate, 2 * rate, 2, 16)
+    if extensible:
+        form += pack("<HHIH", 22, 16, 4, tag) + bytes.fromhex("000000001000800000aa00389b71")
+    chunks = before + b"fmt " + pack("<I", len(form)) + form + b"data" + pack("<I", 0xFFFFFFFF)
+    return b"RIFF" + pack("<I", 0xFFFFFFFF) + b"WAVE" + chunks
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        wav(8_000),
+        wav(tag=7),
+        wav(before=b"JUNK" + pack("<I", 8_000)),
+        b"RIFF" + bytes(100),
+        wav()[:30] + b"?",
+    ],
+    ids=["rate", "format", "far", "nonsense", "cut"],
+)
+@pytest.mark.parametrize("piece", [1, 7, SECOND])
+def test_a_header_that_differs_cannot_be_gone_on_with_in_a_new_session(header: bytes, piece: int) -> None:
+    client, audio = opened(), header + bytes(2 * SECOND)
+    for at in range(0, 200, piece):
+        client.add(audio[at : min(at + piece, 200)])
+    client.add(audio[200:])
+    sent(client)
+    tell(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
+
+    with pytest.raises(ServiceError, match=r"^not_resumable: expected the session that heard .* RIFF"):
+        again(client, SECOND, resumed=False)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [wav(), wav(extensible=True), wav(before=b"JUNK" + pack("<I", 3) + bytes(4)), bytes(44), b"RIFL" * 11],
+    ids=["plain", "extensible", "chunk before", "none", "other"],
+)
+def test_a_header_that_says_what_start_does_may_be_missed(header: bytes) -> None:
+    client = opened()
+    client.add(header + bytes(2 * SECOND))
+    sent(client)
+    tell(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
+    again(client, SECOND, resumed=False)
+
+    assert sum(n for n in sent(client) if isinstance(n, int)) == SECOND + len(header)
+
+
+def test_a_header_that_differs_is_heard_again_where_all_is_still_here_or_the_session_is() -> None:
+    client = opened()
+    client.add(wav(8_000) + bytes(2 * SECOND))
+    sent(client)
+    again(client, 0, resumed=False)
+    sent(client)
+    tell(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
+    again(client, SECOND)
+
+    assert sum(n for n in sent(client) if isinstance(n, int)) == SECOND + 44
+
+
+def test_a_connection_advances_by_finals_and_by_audio_that_was_not_processed_before() -> None:
+    client = opened()
+    client.add(bytes(10 * SECOND))
+    sent(client)
+    tell(client, Ack(2 * SECOND, SECOND, SECOND, 2.0, 0.0))
+    advanced = [client.advanced]
+    for messages in (
+        [],
+        [Ack(2 * SECOND, SECOND, SECOND, 1.5, 0.0), SpeechStart(0, 1.0), Partial(0, 1.0, 1.5, "", " one")],
+        [Ack(2 * SECOND, SECOND, SECOND, 2.0, 0.0), Finalized()],
+        [Ack(2 * SECOND, SECOND, SECOND, 2.1, 0.0)],
+        [Final(0, 1.0, 1.5, "one")],
+        [Final(0, 1.0, 1.5, "one")],  # it came before
+        [Ack(2 * SECOND, SECOND + SECOND // 2 + 2, SECOND, 1.5, 0.0)],
+    ):
+        again(client, 2 * SECOND, resumed=False)
+        tell(client, *messages)
+        advanced.append(client.advanced)
+
+    assert advanced == [True, False, False, False, True, True, False, True]
 
 
 def test_done_may_come_before_a_stop_is_said_again() -> None:

@@ -1,0 +1,48 @@
+"""Why a connection did not come to be, in words for the one who asked for it."""
+
+import ssl
+from socket import gaierror
+from urllib.parse import urlsplit
+
+from websockets.exceptions import InvalidStatus
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+REFUSED = (401, 403)  # HTTP statuses that trying again does not change
+
+
+def why(url: str, error: Exception) -> str:
+    """What was expected at `url`, what came instead, and what to do."""
+    match error:
+        case InvalidStatus():
+            return _refused(error.response.status_code)
+        case ssl.SSLError():
+            sentence = f"expected TLS with a certificate that this machine trusts, and it failed ({error})"
+            return f"{sentence}; {_other_scheme(url)}."
+        case gaierror():
+            return f"expected the name of a host, and it is not known ({error.strerror})."
+        case TimeoutError():
+            return "expected a Voxray server, and nothing answers in time; look at the address."
+        case OSError() if not isinstance(error, ConnectionResetError):
+            return f"expected a Voxray server, and none answers ({error}){_what_to_do(url)}."
+    came = str(error) or "it breaks off"
+    return f"expected a WebSocket server, and what answers is none ({came}); {_other_scheme(url)}."
+
+
+def _refused(status: int) -> str:
+    sentence = f"expected a stream, and the server refused it with HTTP {status}"
+    if status not in REFUSED:
+        return f"{sentence}."
+    return (
+        f"{sentence}; its access.allowed_hosts must name the host of this URL, its access.allowed_origins a "
+        "foreign page, and where keys are asked for, one must be given."
+    )
+
+
+def _other_scheme(url: str) -> str:
+    secure = urlsplit(url).scheme == "wss"
+    return "write ws:// where the server has no TLS" if secure else "write wss:// where the server has TLS"
+
+
+def _what_to_do(url: str) -> str:
+    here = urlsplit(url).hostname in LOOPBACK
+    return "; start one with `make serve`" if here else "; look at the address, and whether it runs there"
