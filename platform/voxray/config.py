@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -26,9 +27,7 @@ def load(model: type[C], file: Path | None = None, overrides: Sequence[str] = ()
 
     Raises ConfigError naming the key, what was expected, and the nearest known key.
     """
-    values = read_yaml(file) if file else {}
-    for word in overrides:
-        _assign(values, word)
+    values = overridden(read_yaml(file) if file else {}, overrides)
     places = [str(file)] if file else []
     return parse(model, values, where=" and ".join([*places, "command line"] if overrides else places))
 
@@ -39,6 +38,14 @@ def parse(model: type[C], values: Mapping[str, Any], where: str = "") -> C:
         return model.model_validate(dict(values))
     except ValidationError as e:
         raise ConfigError(f"{where or 'configuration'}: {_explain(model, e)}") from e
+
+
+def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of `values` with `overrides` (`key=value`, as `load` takes them) on top, not checked further."""
+    changed = deepcopy(dict(values))
+    for word in overrides:
+        _assign(changed, word)
+    return changed
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from voxray.serving.buffers.directory import RayDirectory
 from voxray.serving.gateway import asgi
 from voxray.serving.names import TRANSCRIBER, Service
 from voxray.serving.rest.routes import Api
-from voxray.serving.settings import Replicas, ServiceArgs
+from voxray.serving.settings import ServiceArgs
 from voxray.serving.transcriber.deployment import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
 from voxray.whisper.engines import DecodingOptions, Hypothesis
 
@@ -111,7 +111,7 @@ def build(args: ServiceArgs) -> serve.Application:
         name=TRANSCRIBER,
         max_ongoing_requests=LEASES,
         autoscaling_config=autoscaling(args.transcriber),
-        ray_actor_options=_resources(args.transcriber),
+        ray_actor_options={"num_cpus": args.transcriber.cpus, "num_gpus": args.transcriber.gpus},
         health_check_period_s=HEALTH_S,
         graceful_shutdown_timeout_s=GRACE_S,
     )(Transcriber)
@@ -119,7 +119,7 @@ def build(args: ServiceArgs) -> serve.Application:
         name="Gateway",
         max_ongoing_requests=args.connections_per_gateway,
         autoscaling_config=_by_connections(args),
-        ray_actor_options=_resources(args.gateway),
+        ray_actor_options={"num_cpus": args.gateway.cpus},
         health_check_period_s=HEALTH_S,
         graceful_shutdown_timeout_s=GRACE_S,
     )(serve.ingress()(Gateway))
@@ -136,7 +136,3 @@ def _by_connections(args: ServiceArgs) -> AutoscalingConfig:
         upscale_delay_s=args.gateway.up_s,
         downscale_delay_s=args.gateway.down_s,
     )
-
-
-def _resources(replicas: Replicas) -> dict[str, float]:
-    return {"num_cpus": replicas.cpus, "num_gpus": replicas.gpus}

@@ -16,13 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from voxray.cluster import ENVIRONMENT, LOGICAL_CPUS, OBJECT_STORE_BYTES
-from voxray.config import Config, load, parse, read_yaml
+from voxray.config import Config, overridden, parse, read_yaml
 from voxray.errors import ConfigError, MissingDependency, ServiceError, VoxrayError
 from voxray.serving.settings import ServiceArgs
 
@@ -65,19 +65,13 @@ def read(words: Sequence[str]) -> tuple[Place, ServiceArgs]:
     http, applications = values.get("http_options") or {}, values.get("applications") or []
     if len(applications) != 1:
         raise ConfigError(f"{words[0]}: expected one application, and it has {len(applications)}.")
-    where = {k: v for k, v in http.items() if k in Place.model_fields}
+    told = {k: v for k, v in http.items() if k in Place.model_fields}
     own = [w for w in words[1:] if w.partition("=")[0] in Place.model_fields]
-    place = parse(Place, {**where, **load(Place, None, own).model_dump(exclude_unset=True)}, words[0])
     others = [w for w in words[1:] if w not in own]
-    args: Mapping[str, Any] = applications[0].get("args") or {}
-    changed = load(ServiceArgs, None, [f"host={place.host}", *others]).model_dump(exclude_unset=True)
-    return place, parse(ServiceArgs, _merged(args, changed), words[0])
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, group by group."""
-    both = {k: _merged(below[k], v) for k, v in above.items() if isinstance(v, dict) and below.get(k)}
-    return {**below, **above, **both}
+    where = f"{words[0]} and command line" if words[1:] else words[0]
+    place = parse(Place, overridden(told, own), where)
+    args = {**(applications[0].get("args") or {}), "host": place.host}
+    return place, parse(ServiceArgs, overridden(args, others), where)
 
 
 @contextlib.contextmanager

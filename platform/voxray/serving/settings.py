@@ -1,12 +1,13 @@
 """What a deployment can be told: `args` in serve/config.yaml, `key=value` for `serve run`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from voxray.config import Config
 from voxray.streaming.agreement import Policy
+from voxray.wire import MAX_FRAME_BYTES
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -23,7 +24,7 @@ class Limits(Config):
     undecoded_s: float = Field(
         default=30.0, ge=15.0
     )  # of audio per session, and as much again at the gateway
-    frame_bytes: int = 1 << 20
+    frame_bytes: int = MAX_FRAME_BYTES
     body_bytes: int = 100_000_000
     uploads: int = Field(default=64, ge=1)  # bodies of REST requests at once, in one gateway
     files: int = Field(default=16, ge=1)  # of these, those that are heard
@@ -59,10 +60,27 @@ class Replicas(Config):
     min: int = Field(default=1, ge=1)
     max: int = Field(default=1, ge=1)
     cpus: float = 1.0
+    up_s: float = Field(default=3.0, gt=0)  # over the target for so long, before one is started
+    down_s: float = Field(default=60.0, gt=0)  # or below it, before one is ended
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"expected min to be at most max, which is {self.max}; set max too")
+        return self
+
+
+class Gateways(Replicas):
+    """One more is started for each half of `connections_per_gateway`."""
+
+    cpus: float = 0.5
+
+
+class Transcribers(Replicas):
+    """One more is started where windows wait over `queue_delay_s`, one ended below a quarter of it."""
+
     gpus: float = 0.0
-    queue_delay_s: float = 0.2  # transcribers: more are started above this, fewer below a quarter of it
-    up_s: float = Field(default=3.0, gt=0)  # for so long, before one is started
-    down_s: float = Field(default=60.0, gt=0)  # or ended
+    queue_delay_s: float = 0.2
 
 
 class ServiceArgs(Config):
@@ -72,9 +90,9 @@ class ServiceArgs(Config):
     models: tuple[str, ...] = ()  # other names that REST clients may ask for: they mean `model`
     host: str = "127.0.0.1"  # where the proxy listens, for the check that strangers need a key
     tick_ms: float = Field(default=50.0, ge=5)
-    gateway: Replicas = Replicas(cpus=0.5)
+    gateway: Gateways = Gateways()
     connections_per_gateway: int = Field(default=800, ge=1, le=900)
-    transcriber: Replicas = Replicas()
+    transcriber: Transcribers = Transcribers()
     limits: Limits = Limits()
     access: Access = Access()
     decoding: Decoding = Decoding()

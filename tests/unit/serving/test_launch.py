@@ -37,6 +37,12 @@ def test_a_word_changes_one_key_of_a_group(local: str) -> None:
     assert (args.gateway.max, args.gateway.cpus) == (3, 0.5)
 
 
+def test_a_word_is_held_against_what_the_file_says(repository: Path) -> None:
+    _, args = read([str(repository / "serve" / "config.yaml"), "transcriber.min=9"])
+
+    assert (args.transcriber.min, args.transcriber.max) == (9, 16)
+
+
 def test_the_service_knows_where_it_listens(local: str) -> None:
     _, args = read([local, "host=0.0.0.0"])
 
@@ -51,6 +57,10 @@ def test_the_service_knows_where_it_listens(local: str) -> None:
         (["LOCAL", "prot=1"], "prot"),
         (["LOCAL", "limits.sesions=1"], "sesions"),
         (["LOCAL", "port=x"], "port"),
+        (["LOCAL", "transcriber.min=2"], "transcriber': expected min to be at most max, which is 1"),
+        (["LOCAL", "gateway.gpus=1"], "gateway.gpus"),
+        (["LOCAL", "gateway.queue_delay_s=1"], "gateway.queue_delay_s"),
+        (["LOCAL", "transcriber=4"], "transcriber"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(

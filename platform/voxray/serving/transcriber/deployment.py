@@ -13,7 +13,7 @@ from voxray.audio import Pcm
 from voxray.serving.calls import Answer, HostGone, Job
 from voxray.serving.observing import Observations
 from voxray.serving.scheduler import SchedulerOptions
-from voxray.serving.settings import Replicas, ServiceArgs
+from voxray.serving.settings import ServiceArgs, Transcribers
 from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.service import DecodeService
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -112,9 +112,7 @@ class Transcriber:
         One that drained because Serve was silent for long, and is asked again, has to go as well.
         """
         if self._drained:
-            raise RuntimeError(
-                "expected to be stopped, and was not; this replica has given back its work."
-            )
+            raise RuntimeError("expected to be stopped, and was not; this replica has given back its work.")
         self._checked_s = time.monotonic()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -157,7 +155,7 @@ class ScaleOnDelay:
         return max(1, context.current_num_replicas + step), context.policy_state
 
 
-def autoscaling(replicas: Replicas) -> AutoscalingConfig:
+def autoscaling(replicas: Transcribers) -> AutoscalingConfig:
     """Between `replicas.min` and `replicas.max`, on queue delay."""
     return AutoscalingConfig(
         min_replicas=replicas.min,
