@@ -207,13 +207,18 @@ class PageServer:
         return session, False
 
     async def _read(self, ws: ServerConnection, session: Session) -> None:
+        finishing: asyncio.Future[None] | None = None
         async for data in ws:
-            if isinstance(data, bytes):
+            if finishing:
+                self.violations.append(f"{len(data)} bytes or characters after stop")
+            elif isinstance(data, bytes):
                 session.audio += data
                 if session.received / session.rate > session.processed_s + CREDIT_S + 2.1:
                     self.violations.append(f"{session.received} bytes at {session.processed_s} s: no credit")
             elif isinstance(wire.parse_client(data), wire.Stop):
-                return await self._finish(ws, session)
+                finishing = asyncio.ensure_future(self._finish(ws, session))
+        if finishing:
+            await finishing
 
     async def _tick(self, ws: ServerConnection, session: Session) -> None:
         with suppress(ConnectionClosed):

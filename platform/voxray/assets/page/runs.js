@@ -20,6 +20,7 @@ export class MicrophoneRun {
   file = false;
   #microphone;
   #connection;
+  #closed = null; // once asked for: the last frame was given
 
   /** Use `MicrophoneRun.open`. */
   constructor(microphone, connection, recording) {
@@ -52,23 +53,24 @@ export class MicrophoneRun {
   }
 
   /** Another microphone from now on. @param {string} device */
-  use(device) {
-    return this.#microphone.use(device);
+  async use(device) {
+    if (!this.#closed) await this.#microphone.use(device);
   }
 
-  /** No more audio; the last words come yet. */
+  /** No more audio; the last words come yet. Asked twice, it is one stop: nothing may follow it. */
   async stop() {
-    const microphone = this.#microphone;
-    this.#microphone = null;
-    await microphone?.close();
+    await this.#close();
     this.#connection.finish();
   }
 
   /** Ends at once. */
   abandon() {
-    this.#microphone?.close();
-    this.#microphone = null;
+    this.#close();
     this.#connection.abandon();
+  }
+
+  #close() {
+    return (this.#closed ??= this.#microphone.close());
   }
 
   /** Connects now: a key was given. */
