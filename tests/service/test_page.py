@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import permutations
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -165,6 +166,16 @@ def finished(page: Page) -> None:
 
 
 # The microphone
+
+
+def test_a_second_click_stops_no_sooner_than_the_last_frame(page: Page, scripted: PageServer) -> None:
+    page.click("#main")
+    see(lines(page).first, TEXTS[0])
+    page.evaluate("() => { const main = document.getElementById('main'); main.click(); main.click(); }")
+    finished(page)
+
+    (session,) = scripted.sessions
+    assert lines(page).all_inner_texts() == [f.text for f in session.finals]
 
 
 def test_words_of_the_microphone_appear_and_stay(page: Page, scripted: PageServer) -> None:
@@ -583,6 +594,36 @@ def test_text_stands_out_from_its_ground(page: Page, scheme: str) -> None:
             assert contrast(colour(page, selector), on) >= 4.5, selector
 
 
+@pytest.mark.parametrize("hovered", [False, True], ids=["away", "hovered"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_main_button_stands_out_in_every_state_and_on_the_way_to_it(
+    page: Page, scheme: str, hovered: bool
+) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # names from the table
+    page.hover("#main" if hovered else "h1")
+    states = [(running, disabled) for running in (False, True) for disabled in (False, True)]
+    for before, after in permutations(states, 2):
+        for state in (before, after):
+            page.evaluate(
+                """([running, disabled]) => {
+                    const main = document.getElementById("main");
+                    document.getAnimations().forEach((a) => a.finish());
+                    main.classList.toggle("running", running);
+                    main.ariaDisabled = String(disabled);
+                    getComputedStyle(main).color;
+                }""",
+                state,
+            )
+        for ms in (0, 35, 70, 105):
+            page.evaluate(
+                "(ms) => document.getAnimations().forEach((a) => { a.pause(); a.currentTime = ms; })", ms
+            )
+            bare = after == (True, False) and not hovered  # it has no ground of its own
+            ground = colour(page, ".row" if bare else "#main", "background-color")
+            found = contrast(colour(page, "#main"), ground)
+            assert found >= 4.5, f"{before} to {after} after {ms} ms: {found:.2f}"
+
+
 @pytest.mark.parametrize("width", [320, 375, 768, 1920])
 def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
@@ -597,15 +638,17 @@ def test_the_level_is_one_bar_for_those_who_want_no_motion(page: Page) -> None:
     page.click("#main")
     expect(page.get_by_role("meter")).to_have_attribute("aria-valuenow", re.compile("[1-9]"))
 
-    assert (
-        page.evaluate("() => getComputedStyle(document.querySelector('#main')).transitionProperty") == "none"
-    )
+    drop = "() => getComputedStyle(document.querySelector('.drop')).transitionProperty"
+    assert page.evaluate(drop) == "none"
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(drop) == "opacity"
 
 
 def colour(page: Page, selector: str, what: str = "color") -> tuple[float, float, float]:
-    """A colour that an element has, each part from 0 to 1."""
+    """A colour that an element has, each part from 0 to 1; mixed ones are told so, plain ones up to 255."""
     found: str = page.locator(selector).first.evaluate("(e, what) => getComputedStyle(e)[what]", what)
-    red, green, blue = (float(n) / 255 for n in re.findall(r"[\d.]+", found)[:3])
+    most = 1 if found.startswith("color(") else 255
+    red, green, blue = (float(n) / most for n in re.findall(r"[\d.]+", found)[:3])
     return red, green, blue
 
 

@@ -129,14 +129,63 @@ test("retries are spread, grow, and end after a minute", () => {
   assert.match(it.reason, /did not answer for 60 seconds/);
 });
 
-test("a connection that came back begins to count anew", () => {
+for (const [what, message, anew] of [
+  ["that says no more than ready", ack(40, 0), false],
+  ["that processed what had been", ack(40, 0, 20, { processed_s: 2 }), false],
+  ["that begins a segment", { type: "speech_start", segment: 0, at_s: 1 }, false],
+  ["that needs less again", ack(40, 0, 22, { processed_s: 1 }), true],
+  ["that processed more", ack(40, 0, 20, { processed_s: 2.1 }), true],
+  ["that gives a final", final(0), true],
+])
+  test(`a connection ${what} ${anew ? "begins" : "does not begin"} to count anew`, () => {
+    const { it } = live(100);
+    it.outgoing();
+    it.hear(ack(40, 0, 20, { processed_s: 2 }), 0);
+    it.lost(Close.LOST, "", 0);
+    it.connect(50);
+    it.hear({ ...READY, received_bytes: 40 }, 50);
+    it.hear(message, 51);
+    it.lost(Close.LOST, "", 55);
+    assert.equal(it.phase, "waiting");
+    assert.equal(it.retryAt, anew ? 55.5 : 56);
+  });
+
+test("a session that fails on the same audio each time is given up", () => {
+  const { it } = live(100);
+  it.outgoing();
+  it.hear(ack(40, 0, 20, { processed_s: 2 }), 0);
+  let now = 0;
+  it.lost(Close.RESTART, "the session failed", now);
+  while (it.phase === "waiting" && now < 2 * RETRY_FOR_S) {
+    now = it.retryAt;
+    it.connect(now);
+    it.hear({ ...READY, received_bytes: 20 }, now);
+    it.hear(ack(40, 0, 20, { processed_s: 2 }), now);
+    it.lost(Close.RESTART, "the session failed", now);
+  }
+  assert.deepEqual([it.phase, it.reason], ["failed", "the session failed"]);
+});
+
+test("a connection that holds begins to count anew", () => {
   const { it } = live();
   it.lost(Close.LOST, "", 0);
-  it.connect(50);
-  it.hear({ ...READY, resumed: true }, 50);
+  it.connect(1);
+  it.hear({ ...READY, resumed: true }, 1);
+  it.hear(ack(0, 0), 2 + RETRY_FOR_S);
   it.lost(Close.LOST, "", 100);
-  assert.equal(it.phase, "waiting");
   assert.equal(it.retryAt, 100.5);
+});
+
+test("what a final says is not sent to the session after it", () => {
+  const { it } = live(100);
+  it.outgoing();
+  it.hear(final(0, 1.5), 0);
+  it.lost(Close.LOST, "", 0);
+  it.connect(1);
+  const first = JSON.parse(it.opened());
+  assert.deepEqual([first.have_segment, first.from_byte], [0, 30]);
+  it.hear({ ...READY, received_bytes: 30 }, 1);
+  assert.deepEqual(it.outgoing()[0], counted(40, 30));
 });
 
 for (const code of [1003, 1008, 1009, 4409])
@@ -181,6 +230,17 @@ test("a socket that says nothing is given up", () => {
   const { it } = live();
   assert.equal(it.due(15), null);
   assert.equal(it.due(15.1), "drop");
+});
+
+test("a socket that does not open is given up, and one that opened has the time an actor takes to start", () => {
+  const { it } = conversation();
+  assert.equal(it.due(15.1), "drop");
+  it.opened();
+  assert.equal(it.due(70), null);
+  assert.equal(it.due(75.1), "drop");
+  it.lost(Close.LOST, "", 75.1);
+  it.connect(76);
+  assert.equal(it.due(92), "drop");
 });
 
 test("lag counts what is at the service and what is still here", () => {

@@ -15,6 +15,7 @@ export const RETRY_FOR_S = 60; // the service keeps a session without a connecti
 const FIRST_DELAY_S = 0.5;
 const LONGEST_DELAY_S = 8;
 const SILENT_S = 15; // an `ack` comes once a second: a socket that says nothing for so long is dead
+const OPENING_S = 75; // until `ready`: the service may have to start an actor, and gives that a minute
 const UNTOLD_CREDIT_S = 2; // what is sent before the first `ack` tells the credit
 const FRAME_BYTES = 1 << 16;
 
@@ -40,8 +41,12 @@ export class Conversation {
   #ended = false; // there will be no more audio
   #stopSent = false;
   #dismissed = false; // `done` came unasked
-  #lostAt = null; // when the connection was lost that is being replaced
+  #lostAt = null; // when the stream was lost that did not get further since
   #attempts = 0;
+  #greeted = false; // the socket is open, and `ready` is awaited
+  #readyAt = 0;
+  #mostS = 0; // the most that any session has processed
+  #found = { byte: 0, seconds: 0 }; // what was kept and processed when this connection began
   #heardAt;
   #said = null; // the sentence of the last `error`
 
@@ -87,11 +92,13 @@ export class Conversation {
   connect(now) {
     this.phase = "connecting";
     this.#heardAt = now;
+    this.#greeted = false;
     this.#stopSent = false;
   }
 
   /** The socket is open: the message that goes first. @returns {string} */
   opened() {
+    this.#greeted = true;
     const have = { haveSegment: this.#haveSegment, fromByte: this.#tape.start };
     const resume = this.#session && { ...this.#session, ...have };
     return start(this.#format, resume);
@@ -126,9 +133,9 @@ export class Conversation {
     this.#heardAt = now;
     switch (message.type) {
       case "ready":
-        return this.#ready(message);
+        return this.#ready(message, now);
       case "ack":
-        return this.#ack(message);
+        return this.#ack(message, now);
       case "reconnect":
         if (this.#session) this.#session.token = message.resume_token;
         return null;
@@ -185,24 +192,29 @@ export class Conversation {
   due(now) {
     if (this.phase === "waiting") return now >= this.retryAt ? "connect" : null;
     const open = this.phase === "connecting" || this.phase === "live";
-    return open && now - this.#heardAt > SILENT_S ? "drop" : null;
+    const patience = this.phase === "connecting" && this.#greeted ? OPENING_S : SILENT_S;
+    return open && now - this.#heardAt > patience ? "drop" : null;
   }
 
   get #bytesPerSecond() {
     return this.#format.sampleRate * BYTES_PER_SAMPLE;
   }
 
-  #ready(message) {
+  #ready(message, now) {
     this.#session = { session: message.session, token: message.resume_token };
     this.#sent = Math.min(Math.max(message.received_bytes, this.#tape.start), this.#tape.end);
     this.#limit = this.#sent + UNTOLD_CREDIT_S * this.#bytesPerSecond;
-    this.#lostAt = null;
-    this.#attempts = 0;
+    this.#readyAt = now;
+    this.#found = { byte: this.#tape.start, seconds: this.#mostS };
     this.phase = "live";
     return null;
   }
 
-  #ack(message) {
+  #ack(message, now) {
+    const { byte, seconds } = this.#found;
+    const further = message.keep_from_byte > byte || message.processed_s > seconds;
+    if (further || now - this.#readyAt > RETRY_FOR_S) this.#recovered();
+    this.#mostS = Math.max(this.#mostS, message.processed_s);
     this.#limit = message.received_bytes + message.credit_bytes;
     this.#lagS = message.lag_s;
     this.processedS = message.processed_s;
@@ -213,7 +225,21 @@ export class Conversation {
   #final(message) {
     if (message.segment <= this.#haveSegment) return null;
     this.#haveSegment = message.segment;
+    this.#dropSpoken(message);
+    this.#recovered();
     return message;
+  }
+
+  /** A session that replaces this one must not hear again what this final says. */
+  #dropSpoken(final) {
+    const spoken = Math.floor(final.end_s * this.#format.sampleRate + 1e-6) * BYTES_PER_SAMPLE;
+    this.#tape.dropBefore(Math.min(spoken, this.#sent));
+  }
+
+  /** The stream is further than when it was lost. Only that counts: a session may fail on the same audio again. */
+  #recovered() {
+    this.#lostAt = null;
+    this.#attempts = 0;
   }
 
   #fail(reason) {
