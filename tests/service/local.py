@@ -82,12 +82,13 @@ class LocalFiles:
     """`recordings.Files` over the decoder of this process."""
 
     transcriber: DecodeService
-    model: str = "builtin"
-    smallest_s: float = 2.0
+    model: str
+    smallest_s: float
+    languages: tuple[str, ...]
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
         """As `Files.describe`."""
-        return self.smallest_s, ("en",)
+        return self.smallest_s, self.languages
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
         """As `Files.transcribe`."""
@@ -138,9 +139,10 @@ async def _serve(
 ) -> None:
     engine = CTranslate2Engine(ctranslate2_folder(args.model), threads=1)
     options = SchedulerOptions(max_batch=args.decoding.max_batch, fill_s=args.decoding.fill_ms / 1000)
-    transcriber = DecodeService(Decoder(engine), options)
+    decoder = Decoder(engine)
+    transcriber = DecodeService(decoder, options)
     hosts = LocalHosts(args, transcriber)
-    files = LocalFiles(transcriber, args.model, engine.min_window_s)
+    files = LocalFiles(transcriber, args.model, engine.min_window_s, decoder.languages)
     api = Api(files, args)
     app = asgi.build(hosts, args, routes=api.routes, running=api.running, environ={})
     with socket.create_server(("127.0.0.1", 0)) as listening:

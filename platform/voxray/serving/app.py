@@ -10,18 +10,18 @@ It is started by one of
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ray import serve
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
 from voxray.audio import Pcm
-from voxray.errors import ServiceError
+from voxray.errors import ServiceError, VoxrayError
 from voxray.serving.buffers.directory import RayDirectory
 from voxray.serving.gateway import asgi
 from voxray.serving.names import TRANSCRIBER, Service
@@ -91,18 +91,29 @@ class RayFiles:
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
         """The model's smallest window in seconds, and its languages."""
-        answer: tuple[float, tuple[str, ...]] = await self._transcriber.describe.remote()
+        answer: tuple[float, tuple[str, ...]] = await _answer(self._transcriber.describe.remote)
         return answer
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
         """One hypothesis per clip, in order."""
-        try:
-            answer: list[Hypothesis] = await self._transcriber.transcribe.remote(list(clips), options)
-        except (RayActorError, RayServeException) as e:
-            raise ServiceError(
-                f"expected a transcriber, and none could do this ({type(e).__name__}); ask again soon."
-            ) from e
+        answer: list[Hypothesis] = await _answer(self._transcriber.transcribe.remote, list(clips), options)
         return answer
+
+
+async def _answer(ask: Callable[..., Awaitable[Any]], *what: Any) -> Any:
+    """What a transcriber answers. Its own error is raised as it was there, without the other process's
+    traceback, which Ray makes its text; ServiceError where it had another fault, or there was no answer.
+    """
+    try:
+        return await ask(*what)
+    except (RayError, RayServeException) as e:
+        cause = e.cause if isinstance(e, RayTaskError) else e
+        if isinstance(cause, VoxrayError):
+            raise cause from None
+        log.warning("a transcriber did not answer: %s: %s", type(cause).__name__, e)
+        raise ServiceError(
+            f"expected a transcriber, and none could do this ({type(cause).__name__}); ask again soon."
+        ) from e
 
 
 def build(args: ServiceArgs) -> serve.Application:

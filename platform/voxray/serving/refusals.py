@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from voxray.errors import AudioError, ServiceError, VoxrayError
+from voxray.errors import AudioError, ModelError, ServiceError, VoxrayError
 
 RETRY_AFTER_S = 1  # clients of OpenAI wait this long before they ask again
 
@@ -55,9 +55,11 @@ def wrong(param: str, expected: str, came: object, *, status: int = 400, code: s
 
 
 def refusal_of(error: VoxrayError) -> Refusal:
-    """What a client is told of an error: its file is wrong, or the service cannot take it now."""
+    """What a client is told of an error: its file or its wish is wrong, or the service cannot take it now."""
     if isinstance(error, AudioError):
         return Refusal(400, str(error), param="file", code="invalid_file")
+    if isinstance(error, ModelError):  # of a model that was loaded: it was asked for what it does not know
+        return Refusal(400, str(error), code="invalid_value")
     if isinstance(error, ServiceError):
         return Refusal(503, str(error), code="service_unavailable")
     return Refusal(500, str(error), code="internal_error")

@@ -84,7 +84,7 @@ class Batch:
 class Decoder:
     """Decodes live windows, and pieces of files, with one loaded model; one call at a time.
 
-    `languages`: those that it may detect; the model's own where none are given.
+    `languages`: those that it may hear; the model's own where none are given.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class Decoder:
         self._tokens = engine.tokens
         self._guards = guards or Guards()
         self._windows = Windows(engine.tokens)
-        known = languages or _languages(engine.folder) or engine.tokens.languages
-        self._languages = tuple(known)
+        own = engine.tokens.languages if engine.tokens.multilingual else ("en",)
+        self.languages = tuple(languages or _languages(engine.folder) or own)
         self._forbids_blank = _forbids_blank(engine.folder)
 
     def group(self, job: Job) -> Group:
@@ -122,7 +122,7 @@ class Decoder:
 
     def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.Hypothesis]:
         """As `Engine.transcribe`; a model of one language is not asked which it hears."""
-        only = self._languages[0] if len(self._languages) == 1 else None
+        only = self.languages[0] if len(self.languages) == 1 else None
         language = options.language or only
         return self._engine.transcribe(clips, options.model_copy(update={"language": language}))
 
@@ -164,7 +164,7 @@ class Decoder:
         """
         if not self._tokens.multilingual:
             return ("en",) * len(windows)
-        only = self._languages[0] if len(self._languages) == 1 else None
+        only = self.languages[0] if len(self.languages) == 1 else None
         asked = [w.job.language if w.job.language in self._tokens.languages else only for w in windows]
         named = {i: language for i, language in enumerate(asked) if language}
         open_ = [i for i in range(len(windows)) if i not in named]
@@ -175,7 +175,7 @@ class Decoder:
 
     def _likeliest(self, guesses: Sequence[tuple[str, float]]) -> str:
         codes = (name.strip("<|>") for name, _ in guesses)
-        return next(code for code in codes if code in self._languages)
+        return next(code for code in codes if code in self.languages)
 
     # Generating.
 

@@ -71,7 +71,8 @@ class Transcriber:
         options = SchedulerOptions(max_batch=decoding.max_batch, fill_s=decoding.fill_ms / 1000)
         self._observed = Observations()
         self._longest_s = 0.0  # that a window has waited since Serve last asked
-        self._service = DecodeService(Decoder(self._engine), options, self._observe)
+        self._decoder = Decoder(self._engine)
+        self._service = DecodeService(self._decoder, options, self._observe)
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber
         self._checked_s = self._relaxed_s = time.monotonic()
@@ -98,9 +99,8 @@ class Transcriber:
         return await self._service.transcribe([np.asarray(c) for c in clips], options)
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """The model's smallest window in seconds, and its languages."""
-        tokens = self._engine.tokens
-        return self._engine.min_window_s, tuple(tokens.languages) if tokens.multilingual else ("en",)
+        """The model's smallest window in seconds, and the languages that it was trained on."""
+        return self._engine.min_window_s, self._decoder.languages
 
     async def totals(self) -> dict[str, float]:
         """What was observed so far; see `Observations`."""

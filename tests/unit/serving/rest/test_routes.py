@@ -32,6 +32,7 @@ from voxray.errors import ServiceError
 from voxray.serving.gateway import asgi
 from voxray.serving.rest.routes import Api, while_connected
 from voxray.serving.settings import Limits, ServiceArgs
+from voxray.serving.transcriber.decoder import Decoder
 from voxray.transcribe import transcribe
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, Hypothesis
@@ -52,7 +53,7 @@ class EngineFiles:
         self._lock = threading.Lock()
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
-        return self.engine.min_window_s, tuple(self.engine.tokens.languages)
+        return self.engine.min_window_s, Decoder(self.engine).languages
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
         self.calls.append(sum(len(c) for c in clips) / SAMPLE_RATE)
@@ -279,6 +280,7 @@ def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.Open
     ("asked", "error", "param", "code"),
     [
         ({"model": "gpt-4o"}, openai.NotFoundError, "model", "model_not_found"),
+        ({"language": "de"}, openai.BadRequestError, "language", "invalid_value"),
         ({"language": "klingon"}, openai.BadRequestError, "language", "invalid_value"),
         ({"temperature": 2}, openai.BadRequestError, "temperature", "invalid_value"),
         ({"response_format": "diarized_json"}, openai.BadRequestError, "response_format", "invalid_value"),

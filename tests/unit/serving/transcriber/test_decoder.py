@@ -258,6 +258,13 @@ def test_a_fallback_that_never_passes_is_the_likeliest(engine: CTranslate2Engine
     assert found.avg_logprob > -0.5
 
 
+def test_it_knows_the_languages_that_the_model_was_trained_on(engine: CTranslate2Engine) -> None:
+    """The vocabulary has 99 whatever the model has heard."""
+    assert len(engine.tokens.languages) > 90
+    assert Decoder(engine).languages == ("en",)
+    assert Decoder(engine, languages=["en", "de"]).languages == ("en", "de")
+
+
 def test_files_are_cut_into_pieces_that_live_windows_can_wait_for(
     engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]
 ) -> None:
