@@ -20,6 +20,16 @@ WINDOWS_S = (2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
 """Window lengths that batches are padded to, in training and in serving alike."""
 
 
+TOKENS_PER_S = 20.0  # more than anyone speaks: what writes more has fallen into a loop
+SPARE_TOKENS = 32  # for timestamps, and for what short clips hold
+LOOP_NGRAM = 3
+
+
+def most_tokens(seconds: float) -> int:
+    """How many tokens of text and timestamps can stand for so much audio."""
+    return int(TOKENS_PER_S * seconds) + SPARE_TOKENS
+
+
 def window_s(seconds: float, smallest_s: float = WINDOWS_S[0]) -> float:
     """The smallest window that holds `seconds` of audio and that the model can be given."""
     fitting = (w for w in WINDOWS_S if w >= seconds - 1e-6 and w >= smallest_s)
@@ -102,15 +112,8 @@ class CTranslate2Engine:
         """Hypotheses of one encoded batch."""
         spoken = self._languages(encoded, options.language, languages)
         prompts = [self.tokens.prompt(lang, options.task, options.timestamps) for lang in spoken]
-        results = self.model.generate(
-            encoded,
-            prompts,
-            beam_size=options.beams,
-            max_length=2 * options.max_new_tokens,  # CTranslate2 halves it for what comes after the prompt
-            length_penalty=_length_penalty(options),
-            return_scores=True,
-            return_no_speech_prob=True,
-        )
+        results = self._generate(encoded, prompts, options, options.max_new_tokens)
+        self._unloop(results, encoded, clips, prompts, options)
         ids = [[t for t in r.sequences_ids[0] if t != self.tokens.end] for r in results]
         words = self._align(encoded, clips, spoken, ids, options) if options.words else [()] * len(clips)
         return [
@@ -125,6 +128,44 @@ class CTranslate2Engine:
             )
             for clip, language, row, result, spans in zip(clips, spoken, ids, results, words, strict=True)
         ]
+
+    def _generate(
+        self, encoded: Any, prompts: Sequence[Sequence[int]], options: DecodingOptions, most: int, **more: int
+    ) -> list[Any]:
+        """CTranslate2's results of at most `most` new tokens."""
+        found: list[Any] = self.model.generate(
+            encoded,
+            prompts,
+            beam_size=options.beams,
+            max_length=2 * most,  # CTranslate2 halves it for what comes after the prompt
+            length_penalty=_length_penalty(options),
+            return_scores=True,
+            return_no_speech_prob=True,
+            **more,
+        )
+        return found
+
+    def _unloop(
+        self,
+        results: list[Any],
+        encoded: Any,
+        clips: Sequence[Pcm],
+        prompts: Sequence[Sequence[int]],
+        options: DecodingOptions,
+    ) -> None:
+        """Decode again, with no `LOOP_NGRAM` tokens twice, what has more text than anyone can have said.
+
+        Whisper samples at rising temperatures there; labels and scores are to be the same each time.
+        """
+        most = [most_tokens(duration_s(clip)) for clip in clips]
+        rows = [i for i, r in enumerate(results) if len(r.sequences_ids[0]) > most[i]]
+        if not rows:
+            return
+        longest = min(options.max_new_tokens, max(most[i] for i in rows))
+        states, again = rows_of(encoded, rows, len(clips)), [prompts[i] for i in rows]
+        heard = self._generate(states, again, options, longest, no_repeat_ngram_size=LOOP_NGRAM)
+        for i, result in zip(rows, heard, strict=True):
+            results[i] = result
 
     def _languages(self, encoded: Any, forced: str | None, own: Sequence[str | None]) -> list[str]:
         if not self.tokens.multilingual:

@@ -8,7 +8,14 @@ import pytest
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ModelError
 from voxray.text import normaliser
-from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine, min_window_s, window_s, word_times
+from voxray.whisper.ctranslate import (
+    WINDOWS_S,
+    CTranslate2Engine,
+    min_window_s,
+    most_tokens,
+    window_s,
+    word_times,
+)
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.models import builtin
 
@@ -118,3 +125,16 @@ def test_a_folder_without_a_model_is_named(tmp_path_factory: pytest.TempPathFact
 
 def _silence(seconds: float) -> Pcm:
     return np.zeros(round(seconds * SAMPLE_RATE), dtype=np.int16)
+
+
+def test_what_loops_is_decoded_again(engine: CTranslate2Engine) -> None:
+    """A tenth of a second of speech over and over: the decoder says a word for ever, if it is let."""
+    clips = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:50]]
+    stuck = [np.tile(c[len(c) // 2 : len(c) // 2 + 1600], 30) for c in clips]
+    prompts = [engine.tokens.prompt("en")] * len(stuck)
+    endless = engine.model.generate(engine.encode(stuck, 4.0), prompts, beam_size=1, max_length=448)
+    assert any(len(r.sequences_ids[0]) > most_tokens(3.0) for r in endless)  # or nothing is tested
+
+    heard = engine.transcribe(stuck, ENGLISH)
+
+    assert all(len(h.tokens) <= most_tokens(3.0) for h in heard)
