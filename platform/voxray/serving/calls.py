@@ -134,6 +134,14 @@ class Answer:
     superseded: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A transcriber that holds a lease lives: its model's name, and the languages that it was trained on."""
+
+    model: str
+    languages: tuple[str, ...]
+
+
 class Source(Protocol):
     """Where a transcriber gets its jobs: a host, near or far."""
 

@@ -13,7 +13,7 @@ from voxray.serving.buffers.host import SessionHost
 from voxray.serving.buffers.hosting import AsyncHost
 from voxray.serving.buffers.placement import Load
 from voxray.serving.buffers.voice import SileroVoice
-from voxray.serving.calls import Call, HostGone, Opened, Opening, Refused, Reply
+from voxray.serving.calls import Beat, Call, HostGone, Opened, Opening, Refused, Reply
 from voxray.serving.names import NAMESPACE, TRANSCRIBER, Service
 from voxray.serving.observing import Observations
 
@@ -109,9 +109,10 @@ class BufferActor(AsyncHost):
         while True:
             async with asyncio.timeout(limit_s):
                 try:
-                    self._host.model = await anext(beats)
+                    beat: Beat = await anext(beats)
                 except StopAsyncIteration:
                     return
+            self._host.model, self._host.languages = beat.model, beat.languages
             self._heard_s, limit_s = time.monotonic(), SILENT_S
 
 

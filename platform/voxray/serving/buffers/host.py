@@ -49,6 +49,7 @@ class SessionHost:
         secret: Callable[[], str] = new_secret,
     ) -> None:
         self.number, self.model = number, model
+        self.languages: tuple[str, ...] = ()  # that the model was trained on; none: not known yet
         self.called_s: float | None = None  # when a gateway last called
         self._limits, self._decoding, self._voice = limits, decoding, voice
         self._observe, self._secret = observe, secret
@@ -131,11 +132,6 @@ class SessionHost:
         return sum(m.closing is None for m in self._managers.values())
 
     @property
-    def attached(self) -> int:
-        """How many of them are connected."""
-        return sum(m.closing is None and m.absent_s is None for m in self._managers.values())
-
-    @property
     def gateways(self) -> frozenset[str]:
         """Those that have connections here."""
         return frozenset(m.gateway for m in self._managers.values() if m.gateway and m.absent_s is None)
@@ -178,6 +174,10 @@ class SessionHost:
                 "expected a container from its first byte on, for nobody here has what came before "
                 f"byte {start.from_byte}; send it as a new stream.",
             )
+        if start.language and self.languages and start.language not in self.languages:
+            known = ", ".join(self.languages)
+            message = f"language: expected one that the model knows ({known}), and {start.language!r} came."
+            return Refused(Close.BAD_MESSAGE, "bad_message", message)
         if self.sessions >= self._limits.sessions_per_actor:
             most = f"expected at most {self._limits.sessions_per_actor} sessions here, and all are taken."
             return Refused(Close.FULL, "full", most)

@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
 from voxray.audio import Pcm
-from voxray.serving.calls import Answer, HostGone, Job
+from voxray.serving.calls import Answer, Beat, HostGone, Job
 from voxray.serving.observing import Observations
 from voxray.serving.scheduler import SchedulerOptions
 from voxray.serving.settings import ServiceArgs, Transcribers
@@ -22,6 +22,7 @@ from voxray.whisper.models import ctranslate2_folder
 
 HEALTH_S = 1.0  # Serve's health checks; it stops them on a replica that is to go
 DRAIN_AFTER = 6  # of them missed; a busy controller misses some
+STUCK_S = 60.0  # a batch that runs for so long never ends
 BEAT_S = 1.0
 SHED_AFTER_S = 5.0
 DELAY = "queue_delay_s"
@@ -79,15 +80,15 @@ class Transcriber:
         self._drained = False
         self._watching: asyncio.Task[None] | None = None
 
-    async def attach(self, host: Any, lease: int) -> AsyncIterator[str]:
-        """Work for a buffer actor under its `lease` as long as this goes on; yields the model's name."""
+    async def attach(self, host: Any, lease: int) -> AsyncIterator[Beat]:
+        """Work for a buffer actor under its `lease` as long as this goes on; a beat each second."""
         self._watching = self._watching or asyncio.create_task(self._watch())
         source = RemoteSource(host)
         work = asyncio.create_task(self._service.attend(source, lease))
         self._leases.append(source)
         try:
             while not work.done():
-                yield self._name
+                yield Beat(self._name, self._decoder.languages)
                 await asyncio.wait([work], timeout=BEAT_S)
             await work
         finally:
@@ -113,6 +114,8 @@ class Transcriber:
         """
         if self._drained:
             raise RuntimeError("expected to be stopped, and was not; this replica has given back its work.")
+        if (stuck_s := self._service.stuck_s()) > STUCK_S:
+            raise RuntimeError(f"expected a batch to end within {STUCK_S:g} s; one runs for {stuck_s:.0f} s.")
         self._checked_s = time.monotonic()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -134,7 +137,7 @@ class Transcriber:
 
     def _shed(self, now_s: float) -> None:
         """Give a lease back where the queue stays too long: an emptier replica, if there is one, takes it."""
-        if self._service.delay_s() < self._scaled.queue_delay_s:
+        if self._service.live_delay_s() < self._scaled.queue_delay_s:
             self._relaxed_s = now_s
         elif now_s - self._relaxed_s > SHED_AFTER_S and len(self._leases) > 1 and self._scaled.max > 1:
             self._relaxed_s = now_s

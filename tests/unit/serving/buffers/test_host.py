@@ -159,6 +159,20 @@ def test_a_session_that_cannot_begin_between_frames_is_refused() -> None:
     assert "from_byte" in refused.message
 
 
+def test_a_language_that_the_model_does_not_know_is_refused() -> None:
+    desk = Desk()
+    assert isinstance(desk.ask(language="de"), Opened)  # before a transcriber has told
+
+    desk.host.languages = ("en", "fr")
+    refused = desk.ask(language="de")
+
+    assert isinstance(refused, Refused)
+    assert refused.close is Close.BAD_MESSAGE
+    assert refused.message == "language: expected one that the model knows (en, fr), and 'de' came."
+    assert isinstance(desk.ask(language="fr"), Opened)
+    assert isinstance(desk.ask(), Opened)
+
+
 @pytest.mark.parametrize("start", [{"from_byte": 100}, {"have_segment": 0}])
 def test_a_container_cannot_begin_in_its_middle(start: dict[str, Any]) -> None:
     refused = Desk().ask(encoding="container", session="7.unknown", **start)
@@ -439,7 +453,7 @@ def test_a_session_goes_on_while_nobody_is_connected() -> None:
     while desk.decode():
         pass
 
-    assert desk.host.attached == 0
+    assert not desk.host.gateways
     assert texts([json.loads(m) for m in desk.resume(opened).messages]) == [LINE.text]
 
 
@@ -463,12 +477,12 @@ def test_a_silent_gateway_loses_its_clients_and_finds_them_again() -> None:
     opened = desk.open()
     desk.send(opened, AUDIO)
     desk.host.sweep(desk.now_s + 1.9)
-    assert desk.host.attached == 1
+    assert desk.host.gateways
     desk.host.sweep(desk.now_s + 2.1)
-    assert (desk.host.attached, desk.host.sessions, desk.host.gateways) == (0, 1, frozenset())
+    assert (desk.host.sessions, desk.host.gateways) == (1, frozenset())
 
     assert texts(desk.settle(opened)) == [LINE.text]
-    assert desk.host.attached == 1
+    assert desk.host.gateways
 
 
 def test_a_session_that_nobody_comes_back_for_is_dropped() -> None:
@@ -503,7 +517,7 @@ def test_a_session_that_nobody_can_resume_outlives_a_gateway_that_is_silent_for_
     desk.now_s += 2 * SILENT_S
     desk.host.sweep(desk.now_s)
 
-    assert desk.host.attached == 0
+    assert not desk.host.gateways
     assert texts(desk.play(opened)) == [LINE.text]
 
 
