@@ -21,7 +21,6 @@ from voxray.streaming.tape import Pcm
 
 MAX_UNDECODED = 1 << 20  # bytes in the pipe that a client has credit for; as much again may be on the way
 MAX_WAITING = 4 * SAMPLE_RATE  # samples in the pool, and those of one packet: what a host hears at once
-FINISH_S = 5.0  # what is in the pipe takes milliseconds
 
 # FFmpeg looks at 5 s of a stream before it gives the first packet, unless it is told to be quick.
 _LIVE_OPTIONS = {**SAFE_OPTIONS, "probesize": "32768", "analyzeduration": "200000"}
@@ -124,11 +123,6 @@ class Pool:
         with self._changed:
             return self._ended and not self._blocks and self._error is None
 
-    def wait(self, limit_s: float) -> bool:
-        """Wait until it has ended or is full; False where that takes longer."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._ended or self._held >= MAX_WAITING, limit_s)
-
 
 class ContainerIntake:
     """An `Intake` of whatever FFmpeg finds in the bytes. `close` it, or its thread waits for ever."""
@@ -161,14 +155,10 @@ class ContainerIntake:
         return self._fetched()
 
     def finish(self) -> Pcm:
-        """See `Intake`: waits until all is decoded, or as much as the pool may hold."""
+        """See `Intake`: what has been decoded by now; nobody waits for the thread."""
         self._pipe.end()
         if self._thread is None:
             self._pool.end()
-        if not self._pool.wait(FINISH_S):
-            raise AudioError(
-                f"{_NAME}: expected its end within {FINISH_S:g} s, and it takes longer to decode."
-            )
         return self._fetched()
 
     def sample_of(self, byte: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxray.errors import AudioError
 from voxray.serving.buffers.intake import Intake
 from voxray.serving.buffers.pcm import nothing
 from voxray.serving.calls import Control
@@ -26,6 +27,7 @@ class Heard:
 
 
 SETTLED_S = 0.1  # after which a container's thread has decoded all that it was fed, or it never will
+FINISH_S = 5.0  # for a container that has ended to give more samples: what it still holds takes milliseconds
 
 
 class Inlet:
@@ -39,6 +41,7 @@ class Inlet:
         self.start = self.end = at
         self._delayed = delayed
         self._changed_s = 0.0  # when bytes went into the intake, or samples came out
+        self._owed_s: float | None = None  # since when a container that has ended gives nothing
         self._unread: deque[bytes | Control] = deque()
         self._parts: deque[Pcm | Control] = deque()
         self._passed = at  # what is before it is in the session
@@ -112,9 +115,10 @@ class Inlet:
             self._changed_s = now_s
             return self.intake.feed(head)
         if self._delayed and self.waiting >= room:
+            self._owed_s = None  # its thread may wait for us
             return None
         if head and head.stop and not self.intake.ended:
-            return self.intake.finish()
+            return self._finish(now_s)
         if self._delayed and not self.intake.ended and len(late := self.intake.feed(b"")):
             return late
         settled = not self._delayed or self.intake.ended or now_s - self._changed_s >= SETTLED_S
@@ -123,6 +127,17 @@ class Inlet:
         self._parts.append(head)
         self._unread.popleft()
         return nothing()
+
+    def _finish(self, now_s: float) -> Pcm | None:
+        """Samples before a stop; None where those that are left are not there yet."""
+        pcm = self.intake.finish()
+        if len(pcm) or self.intake.ended:
+            self._owed_s = None
+            return pcm
+        self._owed_s = now_s if self._owed_s is None else self._owed_s
+        if now_s - self._owed_s > FINISH_S:
+            raise AudioError(f"audio: expected its end within {FINISH_S:g} s, and it takes longer to decode.")
+        return None
 
     def _cut(self, part: Pcm, room: int) -> Heard:
         pcm, rest = part[:room], part[room:]

@@ -43,7 +43,8 @@ class Intake(Protocol):
     def finish(self) -> Pcm:
         """No bytes follow: the rest of the samples; what is less than a frame is dropped.
 
-        Containers give at most about 4 s at once: call it again until `ended`. AudioError as `feed`.
+        Containers give what is there, at most about 4 s at once: call it again, later, until `ended`.
+        AudioError as `feed`.
         """
         ...
 
@@ -83,7 +84,10 @@ def intake_for(start: Start, at_byte: int = 0) -> Intake:
 
 
 class PcmIntake:
-    """PCM of any rate and number of channels; at byte 0 a RIFF/WAVE header may say which."""
+    """PCM of any rate and number of channels; at byte 0 a RIFF/WAVE header may say which, and where it ends.
+
+    What comes after that end is dropped.
+    """
 
     def __init__(self, start: Start, at_byte: int = 0) -> None:
         if at_byte % start.frame_bytes:
@@ -96,6 +100,7 @@ class PcmIntake:
         self.ended = False
         self._start = at_byte
         self._origin = 0  # where frame 0 begins: after a RIFF header
+        self._end: int | None = None  # of the audio, where a RIFF header says so
         self._undecided = at_byte == 0  # whether a RIFF header may still come
         self._held = b""  # less than a frame, or less than a header
         self._converter = Converter(Format(start.encoding, start.channels, start.sample_rate))
@@ -114,6 +119,7 @@ class PcmIntake:
             self._held = b""
         if self._undecided:
             data = self._decided(data)
+        data = self._within(data)
         whole = len(data) - len(data) % self.form.frame_bytes
         if whole < len(data):
             data, self._held = data[:whole], data[whole:]
@@ -132,6 +138,7 @@ class PcmIntake:
 
     def sample_of(self, byte: int) -> int:
         """See `Intake`."""
+        byte = byte if self._end is None else min(byte, self._end)
         return self.form.sample_of(max(0, byte - self._origin) // self.form.frame_bytes)
 
     def byte_of(self, sample: int) -> int:
@@ -142,7 +149,9 @@ class PcmIntake:
         return max(self._start, byte if byte > self._origin else 0)
 
     def credit(self, room: int) -> int:
-        """See `Intake`; while a RIFF header may come, what is safe with any."""
+        """See `Intake`; while a RIFF header may come, what is safe with any; after its end, any bytes."""
+        if self._end is not None and self.received >= self._end:
+            return MAX_CREDIT_BYTES if room > 0 else 0
         credit = self._credit(self.form, room)
         return min(credit, self._credit(_THINNEST, room)) if self._undecided else credit
 
@@ -173,11 +182,18 @@ class PcmIntake:
         self._begin_after(header)
         return data[header.length :]
 
+    def _within(self, data: bytes) -> bytes:
+        """What of `data`, the last bytes that came, is audio."""
+        if self._end is None or self.received <= self._end:
+            return data
+        return data[: max(0, self._end - self.received + len(data))]
+
     def _begin_after(self, header: riff.Header) -> None:
         """Take the header's word; another intake, which has none, can only go on where it says the same."""
         frame_bytes = self.form.frame_bytes
         self.resumable = header.form == self.form and header.length % frame_bytes == 0
         self._origin = header.length
+        self._end = None if header.audio_bytes is None else header.length + header.audio_bytes
         self._converter = Converter(header.form)
 
     def _counted(self, pcm: Pcm) -> Pcm:

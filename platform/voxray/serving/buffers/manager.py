@@ -184,11 +184,6 @@ class BufferManager:
         return max(0, self._inlet.intake.credit(room) - self._inlet.unread)
 
     @property
-    def received_s(self) -> float:
-        """Seconds of audio that have come, since the session began here."""
-        return seconds(self._inlet.end - self._inlet.start)
-
-    @property
     def unsettled(self) -> bool:
         """Whether something waits that no further input is needed for."""
         return self.closing is None and not self._inlet.empty

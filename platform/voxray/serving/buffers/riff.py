@@ -1,7 +1,8 @@
 """The header of a RIFF/WAVE file at the start of a stream, so that it is not played as noise.
 
 RIFF <size> WAVE   then chunks: <id> <size> <body, padded to an even length>, of which `fmt ` says what
-the audio is, and `data` is the audio. Sizes are often unknown (0 or 0xFFFFFFFF, as pipes write them).
+the audio is, and `data` is the audio; behind it there may be chunks of text and pictures. Sizes are often
+unknown (0 or 0xFFFFFFFF, as pipes write them).
 """
 
 import struct
@@ -16,6 +17,7 @@ MAGIC_BYTES = 12  # RIFF, its size, WAVE: with these it is a header, and no audi
 MAX_HEADER = 64 * 1024  # bytes before the audio
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 384_000, 32  # as `start` allows
 
+_UNKNOWN_SIZE = 0x7FFF_0000  # at or over this, the writer did not know the length
 _ENCODINGS: dict[tuple[int, int], Encoding] = {(1, 16): "pcm_s16le", (3, 32): "pcm_f32le"}  # by tag and bits
 _EXTENSIBLE = 0xFFFE  # the tag follows as the first two bytes of a GUID that ends so:
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
@@ -23,10 +25,13 @@ _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says: `length` bytes of it come before the audio."""
+    """What a header says: `length` bytes of it come before the audio, of which there are `audio_bytes` (None:
+    up to the end of the stream).
+    """
 
     form: Format
     length: int
+    audio_bytes: int | None
 
 
 def may_begin(head: bytes | bytearray) -> bool:
@@ -49,7 +54,7 @@ def parse_header(head: bytes) -> Header | None:
         if name == b"data":
             if form is None:
                 raise AudioError("WAV header: expected fmt before data, and it is not there; write it again.")
-            return Header(form, at)
+            return Header(form, at, size if 0 < size < _UNKNOWN_SIZE else None)
         if name == b"fmt " and len(head) >= at + size:
             form = _format(head[at : at + size])
     return None

@@ -58,8 +58,11 @@ def fed(intake: Intake, data: bytes, size: int = 1 << 20) -> Iterator[Pcm]:
     """What the intake gives for `data` and then until its end."""
     for at in range(0, len(data), size):
         yield intake.feed(data[at : at + size])
+    until_s = time.monotonic() + LIMIT_S
     while not intake.ended:
+        assert time.monotonic() < until_s, "it did not end"
         yield intake.finish()
+        time.sleep(0.001)
 
 
 def fetched(intake: Intake, data: bytes, samples: int) -> Pcm:
@@ -70,6 +73,14 @@ def fetched(intake: Intake, data: bytes, samples: int) -> Pcm:
         pieces.append(intake.feed(b""))
         time.sleep(0.002)  # a host asks every 50 ms; who asks without a pause starves the thread
     return np.concatenate(pieces)
+
+
+def fill(intake: ContainerIntake) -> None:
+    """Wait until its thread waits for samples to be fetched."""
+    until_s = time.monotonic() + LIMIT_S
+    while intake._pool._held < MAX_WAITING:
+        assert time.monotonic() < until_s, "it did not fill"
+        time.sleep(0.001)
 
 
 def gone(threads: set[threading.Thread]) -> bool:
@@ -132,7 +143,7 @@ def test_close_ends_a_thread_that_waits_for_its_samples_to_be_fetched(hour: byte
     before = set(threading.enumerate())
     intake = ContainerIntake()
     intake.feed(hour)
-    assert intake._pool.wait(LIMIT_S)
+    fill(intake)
 
     intake.close()
 
@@ -146,9 +157,18 @@ def test_a_small_file_that_decodes_to_an_hour_waits_to_be_fetched(hour: bytes) -
     with opened() as intake:
         intake.feed(hour)
         for _ in range(5):
-            assert intake._pool.wait(LIMIT_S)
+            fill(intake)
             assert MAX_WAITING <= len(intake.finish()) <= MAX_WAITING + packet
         assert not intake.ended
+
+
+def test_nobody_waits_for_the_thread() -> None:
+    intake = ContainerIntake()
+    intake._thread = threading.Thread()  # it never comes to do anything
+    intake.feed(b"OggS")
+
+    assert not len(intake.finish())
+    assert not intake.ended
 
 
 def test_credit_is_what_the_pipe_has_room_for(hour: bytes) -> None:
@@ -156,7 +176,7 @@ def test_credit_is_what_the_pipe_has_room_for(hour: bytes) -> None:
         assert intake.credit(1) == MAX_UNDECODED
         assert intake.credit(0) == 0
         intake.feed(hour)
-        assert intake._pool.wait(LIMIT_S)
+        fill(intake)
 
         assert MAX_UNDECODED - len(hour) < intake.credit(1) < MAX_UNDECODED
 
@@ -164,7 +184,7 @@ def test_credit_is_what_the_pipe_has_room_for(hour: bytes) -> None:
 def test_more_than_the_credit_and_a_frame_on_its_way_is_refused(hour: bytes) -> None:
     with opened() as intake:
         intake.feed(hour)
-        assert intake._pool.wait(LIMIT_S)
+        fill(intake)
 
         with pytest.raises(AudioError, match=r"expected at most \d+ bytes \(credit\), and 2097152 came"):
             intake.feed(bytes(2 * MAX_UNDECODED))

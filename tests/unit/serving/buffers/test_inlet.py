@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from voxray.serving.buffers.inlet import SETTLED_S, Heard, Inlet
+from voxray.errors import AudioError
+from voxray.serving.buffers.inlet import FINISH_S, SETTLED_S, Heard, Inlet
 from voxray.serving.buffers.intake import intake_for
 from voxray.serving.calls import Control
 from voxray.streaming.tape import Pcm
@@ -15,10 +17,11 @@ class SlowIntake:
 
     resumable = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, stuck: bool = False) -> None:
         self.received = 0
         self.ended = False
         self.ready = 0
+        self.stuck = stuck  # nothing of the rest is decoded
         self._given = 0
 
     def feed(self, data: bytes) -> Pcm:
@@ -26,6 +29,8 @@ class SlowIntake:
         return self._give()
 
     def finish(self) -> Pcm:
+        if self.stuck:
+            return self._give()
         self.ready = min(self.received, self._given + 1_000)
         self.ended = self.ready == self.received
         return self._give()
@@ -118,6 +123,48 @@ def test_a_stop_comes_after_all_that_a_container_holds() -> None:
     assert len(inlet.pull(ROOM, 0.0)) == 2_500
     assert passed(inlet) == [1_000, 1_000, 500, STOP]
     assert inlet.empty
+
+
+def test_a_stop_waits_from_tick_to_tick_for_what_a_container_still_decodes() -> None:
+    intake = SlowIntake(stuck=True)
+    inlet = Inlet(intake, 0, delayed=True)
+    inlet.push(bytes(1_500))
+    inlet.push(STOP)
+
+    assert len(inlet.pull(ROOM, 60.0)) == 0
+    intake.ready = 700
+    assert len(inlet.pull(ROOM, 60.0 + FINISH_S)) == 700
+    assert len(inlet.pull(ROOM, 60.0 + 2 * FINISH_S)) == 0
+    assert passed(inlet) == [700]
+    intake.stuck = False
+    assert len(inlet.pull(ROOM, 60.0 + 3 * FINISH_S)) == 800
+    assert passed(inlet) == [800, STOP]
+    assert inlet.empty
+
+
+def test_a_container_that_gives_nothing_for_long_after_its_stop_is_given_up() -> None:
+    inlet = Inlet(SlowIntake(stuck=True), 0, delayed=True)
+    inlet.push(bytes(1_500))
+    inlet.push(STOP)
+    inlet.pull(ROOM, 60.0)
+    inlet.pull(ROOM, 60.0 + FINISH_S)
+
+    with pytest.raises(AudioError, match="expected its end within 5 s"):
+        inlet.pull(ROOM, 60.1 + FINISH_S)
+
+
+def test_a_container_that_waits_for_room_is_not_given_up() -> None:
+    intake = SlowIntake(stuck=True)
+    inlet = Inlet(intake, 0, delayed=True)
+    inlet.push(bytes(1_500))
+    inlet.push(STOP)
+    inlet.pull(ROOM, 0.0)
+    intake.ready = 700
+    inlet.pull(ROOM, 1.0)
+    inlet.pull(ROOM, 2.0)
+    inlet.pull(700, 60.0)  # the session has no more room than for what waits
+
+    assert len(inlet.pull(ROOM, 120.0)) == 0
 
 
 def test_a_container_is_asked_for_no_more_than_there_is_room_for() -> None:

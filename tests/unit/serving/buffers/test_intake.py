@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from voxray.audio import SAMPLE_RATE, Pcm, resample, to_float, to_pcm
 from voxray.errors import AudioError, WireError
 from voxray.serving.buffers.intake import Intake, intake_for
-from voxray.wire import Encoding, Start
+from voxray.wire import MAX_CREDIT_BYTES, Encoding, Start
 
 RATES = [4_000, 8_000, 11_025, 16_000, 22_050, 44_100, 44_101, 48_000, 96_000]
 
@@ -50,8 +50,10 @@ def extensible(tag: int, bits: int) -> bytes:
     return fmt(0xFFFE, 1, SAMPLE_RATE, bits) + struct.pack("<HHI", 22, bits, 4) + guid
 
 
-def wav(audio: bytes, form: bytes, *, before: bytes = b"", size: int | None = None) -> bytes:
-    body = b"WAVE" + chunk(b"fmt ", form) + before + chunk(b"data", audio, size)
+def wav(
+    audio: bytes, form: bytes, *, before: bytes = b"", after: bytes = b"", size: int | None = None
+) -> bytes:
+    body = b"WAVE" + chunk(b"fmt ", form) + before + chunk(b"data", audio, size) + after
     return chunk(b"RIFF", body, size)
 
 
@@ -137,7 +139,7 @@ def test_a_trailing_odd_byte_is_dropped() -> None:
 # Headers.
 
 
-@pytest.mark.parametrize("size", [None, 0, 0xFFFF_FFFF])
+@pytest.mark.parametrize("size", [None, 0, 0x7FFF_0000, 0xFFFF_FFFF])
 def test_a_header_is_not_played(size: int | None) -> None:
     intake = intake_for(announced())
 
@@ -145,6 +147,34 @@ def test_a_header_is_not_played(size: int | None) -> None:
         taken(intake, wav(sent(noise(300)), fmt(), size=size), [1, 2, 13, 43, 45]), noise(300)
     )
     assert intake.resumable
+
+
+TAGS = chunk(b"LIST", b"INFOISFT\x05\0\0\0voxra") + chunk(b"id3 ", bytes(range(256)) * 40)
+
+
+@pytest.mark.parametrize("count", [300, 301])
+@given(cuts=st.lists(st.integers(0, 11_000), max_size=8))
+def test_what_follows_the_audio_is_not_played(count: int, cuts: list[int]) -> None:
+    audio = noise(count).tobytes()[
+        : 2 * count - count % 2
+    ]  # also with half a sample, and its pad, at the end
+    data = wav(audio, fmt(), after=TAGS)
+    intake = intake_for(announced())
+
+    assert np.array_equal(taken(intake, data, cuts), noise(count)[: len(audio) // 2])
+    assert intake.received == len(data)
+    assert intake.sample_of(len(data)) == len(audio) // 2
+
+
+def test_there_is_credit_for_any_picture_behind_the_audio() -> None:
+    intake = intake_for(announced())
+    intake.feed(wav(sent(noise(300)), fmt()))
+    for _ in range(100):
+        intake.feed(bytes(100_000))
+
+    assert intake.credit(1) == MAX_CREDIT_BYTES
+    assert intake.credit(0) == 0
+    assert not len(intake.finish())
 
 
 @pytest.mark.parametrize(

@@ -727,7 +727,7 @@ def test_a_script_is_heard_whole_over_a_lost_connection() -> None:
                 ready = await first.next("ready")
                 await first.send(*(audio[i : i + 3_201] for i in range(0, half, 3_201)))
                 final = await first.next("final")
-            await until(lambda: directory.sessions.attached == 0)
+            await until(lambda: not directory.sessions.gateways)
             start = {"session": ready["session"], "resume_token": ready["resume_token"]}
             async with service.client(start={**start, "have_segment": final["segment"]}) as again:
                 back = await again.next("ready")
