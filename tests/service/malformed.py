@@ -42,12 +42,16 @@ class Attack:
 
 @dataclass(frozen=True)
 class RawAttack:
-    """Bytes on a bare socket: `data`, and after an answer `then`. `vanishes`: no last answer is read."""
+    """Bytes on a bare socket: `data`, and after an answer `then`. `vanishes`: no last answer is read.
+
+    `is_request`: whether `data` is a whole request, which has an answer.
+    """
 
     name: str
     data: bytes
     then: bytes
     vanishes: bool
+    is_request: bool
 
 
 Making = Callable[[random.Random], Frames]
@@ -82,7 +86,8 @@ def _framed(rng: random.Random, victim: str) -> Attack:
 def _raw(rng: random.Random) -> RawAttack:
     make = rng.choice(RAW)
     then = a_wrong_frame(rng) if make is a_handshake else b""
-    return RawAttack(a_wrong_frame.__name__ if then else make.__name__, make(rng), then, rng.random() < 0.3)
+    name = (a_wrong_frame if then else make).__name__
+    return RawAttack(name, make(rng), then, rng.random() < 0.3, make in REQUESTS)
 
 
 # Text.
@@ -300,10 +305,14 @@ def http_that_is_nonsense(rng: random.Random) -> bytes:
             b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
             b"POST /v1/audio/translations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
             b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            b"GET /assets/../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
         ]
     )
+
+
+def a_path_to_somewhere_else(rng: random.Random) -> bytes:
+    up = rng.choice([b"..", b"%2e%2e", b"..%2f..", b"%252e%252e", b"..\\.."])
+    root = rng.choice([b"/", b"/assets/", b"/assets//", b"/v1/models/", b"/docs/"])
+    return b"GET " + root + (up + b"/") * 8 + b"etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def another_host_or_page(rng: random.Random) -> bytes:
@@ -370,12 +379,14 @@ def a_wrong_frame(rng: random.Random) -> bytes:
 RAW: tuple[RawMaking, ...] = (
     bytes_that_are_no_http,
     http_that_is_nonsense,
+    a_path_to_somewhere_else,
     another_host_or_page,
     half_a_handshake,
     a_handshake_that_is_wrong,
     a_handshake,
     a_handshake,
 )
+REQUESTS = (a_path_to_somewhere_else, another_host_or_page, a_handshake)
 
 
 # Parts.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,15 +15,17 @@ from websockets.typing import Subprotocol
 
 AT_ONCE = 32
 ANSWER_S = 20.0  # for any connection to be closed
-RAW_S = 1.0  # for what is no request: a server waits for the rest of it
+UNENDED_S = 1.0  # for what is no whole request: a server may wait for the rest of it
 ABNORMAL = 1006
+HEAD_END = b"\r\n\r\n"
 
 
 @dataclass
 class Outcome:
-    """What came of an attack: the code that it was closed with (None: it did not wait), and all messages."""
+    """What came of an attack: the code that it was closed with (None: there was none), and all messages."""
 
     name: str
+    waited: bool  # for an answer
     code: int | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -55,7 +58,7 @@ async def _carried_out(port: int, attack: Attack | RawAttack) -> Outcome:
 
 
 async def _framed(port: int, attack: Attack) -> Outcome:
-    outcome = Outcome(attack.name, plain=attack.path == "/")
+    outcome = Outcome(attack.name, attack.end is End.WAITS, plain=attack.path == "/")
     socket = await connect(
         f"ws://127.0.0.1:{port}{attack.path}",
         proxy=None,
@@ -91,11 +94,10 @@ async def _heard(socket: ClientConnection, outcome: Outcome) -> None:
 
 
 async def _raw(port: int, attack: RawAttack) -> Outcome:
-    outcome = Outcome(attack.name)
+    outcome = Outcome(attack.name, not attack.vanishes)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError):
-        async with asyncio.timeout(RAW_S):
-            await _exchange(reader, writer, attack, outcome)
+    with contextlib.suppress(ConnectionError):
+        await _exchange(reader, writer, attack, outcome)
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
@@ -108,19 +110,33 @@ async def _exchange(
     writer.write(attack.data)
     await writer.drain()
     if attack.then:
-        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(HEAD_END)
         writer.write(attack.then)
         await writer.drain()
     if attack.vanishes:
         writer.transport.abort()
-        return
-    answer = await reader.read()
-    if attack.then:
-        outcome.code = _close_code(answer)
+    elif attack.then:
+        outcome.code = await _close_code(reader)
     else:
-        outcome.texts.append(answer.decode("latin-1"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S if attack.is_request else UNENDED_S):
+                outcome.texts.append(await _answer(reader))
 
 
-def _close_code(frames: bytes) -> int | None:
-    """Of the close frame that `frames` begin with; a server's have no mask."""
-    return int.from_bytes(frames[2:4], "big") if frames[:1] == b"\x88" else None
+async def _close_code(reader: asyncio.StreamReader) -> int | None:
+    """Of the close frame that comes first, without a mask, as a server sends it; None where another comes."""
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        frame = await reader.readexactly(4)
+        return int.from_bytes(frame[2:], "big") if frame[:1] == b"\x88" else None
+    return None
+
+
+async def _answer(reader: asyncio.StreamReader) -> str:
+    """The head of an answer and its body; what came, where the server closed before the end."""
+    try:
+        head = await reader.readuntil(HEAD_END)
+        length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+        body = await reader.readexactly(int(length[1])) if length else b""
+    except asyncio.IncompleteReadError as e:
+        return e.partial.decode("latin-1")
+    return (head + body).decode("latin-1")
