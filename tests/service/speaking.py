@@ -19,6 +19,7 @@ class Told:
     finals: list[Final] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    rounds: int = 0  # how often it has said all of its audio
 
     @property
     def text(self) -> str:
@@ -26,17 +27,31 @@ class Told:
         return " ".join(f.text for f in self.finals)
 
 
-async def speak(url: str, pcm: bytes, *, frame_s: float = FRAME_S) -> Told:
-    """What comes back when `pcm` is played in real time, or as fast as there is credit (`frame_s` 0)."""
-    told = Told()
+async def speak(
+    url: str,
+    pcm: bytes,
+    *,
+    frame_s: float = FRAME_S,
+    told: Told | None = None,
+    over: asyncio.Event | None = None,
+) -> Told:
+    """What comes back when `pcm` is played in real time, or as fast as there is credit (`frame_s` 0).
+
+    It is noted in `told` as it comes. With `over` the audio is played again and again until that is set.
+    """
+    told = Told() if told is None else told
     frame = round(FRAME_S * SAMPLE_RATE) * 2
     async with stream(url, live=frame_s > 0) as live:
 
         async def play() -> None:
-            begun_s = asyncio.get_running_loop().time()
-            for number, at in enumerate(range(0, len(pcm), frame)):
-                await asyncio.sleep(begun_s + number * frame_s - asyncio.get_running_loop().time())
-                await live.send(pcm[at : at + frame])
+            now_s = asyncio.get_running_loop().time
+            begun_s, number = now_s(), 0
+            while not told.rounds or (over and not over.is_set()):
+                for at in range(0, len(pcm), frame):
+                    await asyncio.sleep(begun_s + number * frame_s - now_s())
+                    await live.send(pcm[at : at + frame])
+                    number += 1
+                told.rounds += 1
             await live.stop()
 
         playing = asyncio.create_task(play())

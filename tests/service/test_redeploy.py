@@ -2,19 +2,22 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.benchmarks.recordings import Recording, of_kind
-from tests.service.launched import Launched, launched, wait_until
+from tests.service.launched import Launched, launched
 from tests.service.speaking import Told, beginning, speak
 
+from voxray.audio import SAMPLE_RATE
 from voxray.text import word_errors
 
 CLIENTS = 4
-LENGTH_S = 50.0
-AT_S = 8.0
+LENGTH_S = 30.0
+PAUSE_S = 1.5  # so that no utterance goes on into the next round
 LIMIT_S = 240.0
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -22,8 +25,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    """The built-in clips, one after another."""
-    return beginning(of_kind("clips")[0], LENGTH_S)
+    """The built-in clips, one after another, and a pause before they come again."""
+    clips = beginning(of_kind("clips")[0], LENGTH_S)
+    pause = np.zeros(round(PAUSE_S * SAMPLE_RATE), dtype=np.int16)
+    return replace(clips, pcm=np.concatenate([clips.pcm, pause]))
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +38,27 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
         yield running
 
 
-async def deploy_while_they_speak(service: Launched, pcm: bytes, model: Path) -> tuple[Told, list[Told]]:
-    """What one client is told before, and what all are told while the service changes to `model`."""
-    async with asyncio.timeout(LIMIT_S):
-        undisturbed = await speak(service.url, pcm, frame_s=0)
-        speaking = [asyncio.create_task(speak(service.url, pcm)) for _ in range(CLIENTS)]
-        await asyncio.sleep(AT_S)
+async def deploy_while_they_speak(service: Launched, pcm: bytes, model: Path) -> list[Told]:
+    """What clients are told while the service changes to `model`.
+
+    They speak until it has changed and each of them has been sent to another gateway.
+    """
+    over, told = asyncio.Event(), [Told() for _ in range(CLIENTS)]
+    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as speaking:
+        for one in told:
+            speaking.create_task(speak(service.url, pcm, told=one, over=over))
+        await happens(lambda: any(one.finals for one in told))
         service.order(str(model))
-        return undisturbed, await asyncio.gather(*speaking)
+        await happens(lambda: "serves again" in service.log.read_text())
+        await happens(lambda: all(one.losses for one in told))
+        over.set()
+    return told
+
+
+async def happens(condition: Callable[[], bool]) -> None:
+    """Return as soon as `condition` holds."""
+    while not condition():
+        await asyncio.sleep(0.05)
 
 
 def test_live_sessions_move_to_the_new_model(
@@ -49,13 +67,13 @@ def test_live_sessions_move_to_the_new_model(
     model = tmp_path / "another"
     shutil.copytree(assets / "model-int8", model)
 
-    undisturbed, told = asyncio.run(deploy_while_they_speak(service, recording.pcm.tobytes(), model))
+    pcm = recording.pcm.tobytes()
+    told = asyncio.run(deploy_while_they_speak(service, pcm, model))
 
-    wait_until(lambda: "serves again" in service.log.read_text(), LIMIT_S)
     for one in told:
+        undisturbed = asyncio.run(speak(service.url, pcm * one.rounds, frame_s=0))
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 2
         assert one.models[0] == "builtin"
         assert one.losses  # a gateway is a replica, too
-    last = asyncio.run(speak(service.url, recording.pcm[:32_000].tobytes(), frame_s=0))
-    assert last.models == [str(model)]
+        assert undisturbed.models == [str(model)]  # its weights are the same
