@@ -1,11 +1,13 @@
 """What is handed to `serve deploy`: valid by Ray Serve's schema and by ours, and as safe as it looks."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from voxray.config import parse
 from voxray.errors import ConfigError
@@ -89,3 +91,17 @@ def test_production_grows(repository: Path) -> None:
 
     assert 2 <= args.gateway.min < args.gateway.max
     assert 2 <= args.transcriber.min < args.transcriber.max
+
+
+def keys_of(config: BaseModel, prefix: str = "") -> set[str]:
+    """The dotted names of all values below `config`."""
+    values = {f"{prefix}{name}": getattr(config, name) for name in type(config).model_fields}
+    below = (keys_of(v, f"{k}.") if isinstance(v, BaseModel) else {k} for k, v in values.items())
+    return set().union(*below)
+
+
+def test_the_manual_lists_the_keys_that_there_are(repository: Path) -> None:
+    manual = (repository / "serve" / "README.md").read_text().partition("## Configuration")[2]
+    listed = set(re.findall(r"^\| `([a-z_.]+)` \|", manual, re.MULTILINE))
+
+    assert listed == keys_of(ServiceArgs())
