@@ -26,7 +26,7 @@ from voxray.audio import WINDOW_S, Pcm, duration_s
 from voxray.errors import ExportError, ModelError
 from voxray.text import ErrorCounts, Normaliser, english, word_errors
 from voxray.whisper.checkpoint import parameters
-from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
+from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine, min_window_s
 from voxray.whisper.engines import DecodingOptions, Hypothesis
 from voxray.whisper.models import digest
 from voxray.whisper.oracle import TransformersEngine, usable_heads
@@ -77,27 +77,29 @@ def export(
 ) -> Exported:
     """Convert `source` to `out`, which appears only if it transcribes `check` as `source` does.
 
-    The source is heard through transformers in float32; `languages` are the clips' own, else what the source
-    detects, `references` their texts where those are known. Raises ExportError where the export is worse than
-    its source by more than `tolerance_wer` (`worse_by`), or, in float32, where one token differs.
+    The source is heard through transformers in float32, on the windows that it was trained for (its
+    `voxray.json`; else 30 s); `languages` are the clips' own, else what the source detects, `references` their
+    texts where those are known. Raises ExportError where the export is worse than its source by more than
+    `tolerance_wer` (`worse_by`), or, in float32, where one token differs.
     """
     if not check:
         raise ExportError(f"{source}: expected clips to check the export with, and there are none.")
     with completed(source) as whole, appearing(out) as part:
         _convert(source, whole, part, quantization)
-        oracle = TransformersEngine(whole, device=device, dtype="float32")
+        trained_s = min_window_s(source)
+        oracle = TransformersEngine(whole, device=device, dtype="float32", min_window_s=trained_s)
         said = oracle.transcribe(check, DecodingOptions(), languages)
         spoken = [h.language for h in said]
         engine = CTranslate2Engine(part, device=device, compute_type=_compute_type(quantization, device))
-        heard = heard_on(engine, check, spoken, WINDOW_S)
+        heard = heard_on(engine, check, spoken, trained_s)
         worse = worse_by(said, heard, references, normalise)
         _accept(source, said, heard, worse, 0.0 if quantization == "float32" else tolerance_wer)
-        windows = window_wers(engine, check, heard, references, normalise)
+        windows = window_wers(engine, check, heard, references, normalise, trained_s)
         wer = wer_between([h.text for h in said], heard, normalise)
-        min_window_s = smallest_window(windows, tolerance_wer)
-        _describe(part, source, oracle, quantization, min_window_s, windows, wer)
+        smallest_s = smallest_window(windows, tolerance_wer)
+        _describe(part, source, oracle, quantization, smallest_s, windows, wer)
     size = sum(f.stat().st_size for f in out.iterdir())
-    return Exported(out, quantization, min_window_s, wer, size, windows)
+    return Exported(out, quantization, smallest_s, wer, size, windows)
 
 
 def _convert(source: Path, whole: Path, part: Path, quantization: str) -> None:
@@ -241,10 +243,15 @@ def window_wers(
     full: Sequence[Hypothesis],
     references: Sequence[str],
     normalise: Normaliser,
+    trained_s: float = WINDOW_S,
 ) -> dict[float, float]:
-    """For each window that clips fit into, how much worse they are on it than `full`, the same on 30 s."""
-    wers = {WINDOW_S: 0.0}
-    for window in WINDOWS_S[:-1]:
+    """For each window below `trained_s` that clips fit into, how much worse they are on it than `full`.
+
+    `full` is what is heard on windows of `trained_s` and more. A model that was trained for short windows
+    fails on a short clip in a long one, and is never served so.
+    """
+    wers = {trained_s: 0.0}
+    for window in (w for w in WINDOWS_S if w < trained_s):
         fitting = [i for i, clip in enumerate(check) if duration_s(clip) <= window]
         if fitting:
             on_full = [full[i] for i in fitting]
@@ -273,13 +280,13 @@ def _describe(
     source: Path,
     oracle: TransformersEngine,
     quantization: str,
-    min_window_s: float,
+    smallest_s: float,
     windows: dict[float, float],
     wer: float,
 ) -> None:
     known = sorted(oracle.tokens.languages) or ["en"]
     values = {
-        "min_window_s": min_window_s,
+        "min_window_s": smallest_s,
         "languages": _read(source / "voxray.json").get("languages", known),
         "source": digest(source),
         "quantization": quantization,

@@ -63,8 +63,7 @@ def exported(clips: list[Pcm], tmp_path_factory: pytest.TempPathFactory) -> Expo
 def test_the_builtin_model_exports_to_int8_and_says_what_its_source_says(exported: Exported) -> None:
     about = json.loads((exported.path / "voxray.json").read_text())
     assert exported.wer_to_source <= 0.05
-    assert exported.windows[30.0] == 0.0
-    assert exported.min_window_s in exported.windows
+    assert exported.windows == {2.0: 0.0}  # what it was trained for; nothing is smaller
     assert exported.bytes == sum(f.stat().st_size for f in exported.path.iterdir())
     assert about["min_window_s"] == exported.min_window_s == CTranslate2Engine(exported.path).min_window_s
     assert about["source"] == digest(builtin("model"))
