@@ -79,8 +79,8 @@ def export(
 
     The source is heard through transformers in float32, on the windows that it was trained for (its
     `voxray.json`; else 30 s); `languages` are the clips' own, else what the source detects, `references`
-    their texts where those are known. Raises ExportError where the export is worse than its source by more than
-    `tolerance_wer` (`worse_by`), or, in float32, where one token differs.
+    their texts where those are known. Raises ExportError where the export is worse than its source by more
+    than `tolerance_wer` (`worse_by`), or, in float32, where one token differs.
     """
     if not check:
         raise ExportError(f"{source}: expected clips to check the export with, and there are none.")
