@@ -4,7 +4,7 @@
 #     docker run --rm voxray                                                     voxray doctor
 #     docker run --rm -v "$PWD:/data" voxray voxray transcribe /data/call.mp3
 #     docker run --rm --shm-size=1g -p 127.0.0.1:8000:8000 -e VOXRAY_API_KEYS=KEY voxray \
-#         python -m voxray.serving.launch serve/local.yaml host=0.0.0.0          the live service
+#         python -m voxray.serving.ray.launch serve/local.yaml host=0.0.0.0          the live service
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 

@@ -40,7 +40,7 @@ demo: install
 
 # SERVE="port=8001 model=FOLDER" and so on changes what serve/local.yaml says.
 serve: install
-	@exec $(BIN)/python -m voxray.serving.launch serve/local.yaml $(SERVE)
+	@exec $(BIN)/python -m voxray.serving.ray.launch serve/local.yaml $(SERVE)
 
 test: install browser
 	$(BIN)/python -m pytest

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from voxray.serving.gateway.watching import METRICS
-from voxray.serving.observing import COUNTERS, HISTOGRAMS
+from voxray.serving.gateway.metrics import METRICS
+from voxray.serving.ray.observations import COUNTERS, HISTOGRAMS
 
 BUCKETS = "_bucket"
 LABELS = {f"ray_{m.name}_total" if m.kind == "counter" else f"ray_{m.name}": m.label for m in METRICS}

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import voxray
-from voxray.serving.launch import HAPROXY
+from voxray.serving.ray.launch import HAPROXY
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "platform" / "voxray" / "assets"

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from voxray.config import parse
 from voxray.errors import ConfigError
-from voxray.serving.gateway.access import Door
+from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.settings import ServiceArgs
 
 with warnings.catch_warnings():
@@ -58,7 +58,7 @@ def test_its_arguments_are_the_services(values: dict[str, Any]) -> None:
 
 
 def test_its_application_can_be_imported(values: dict[str, Any]) -> None:
-    from voxray.serving.app import build
+    from voxray.serving.ray.app import build
 
     (application,) = values["applications"]
 
@@ -81,9 +81,9 @@ def test_production_asks_for_keys(repository: Path) -> None:
 
     assert args.access.keys_file
     assert not args.access.allow_anonymous
-    assert Door.of(keyless, KEY).digests
+    assert AccessPolicy.of(keyless, KEY).digests
     with pytest.raises(ConfigError, match="expected keys"):
-        Door.of(keyless, {})
+        AccessPolicy.of(keyless, {})
 
 
 def test_production_grows(repository: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s
 from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses
 from voxray.transcript import Segment, Transcript, Word
-from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
 UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
 TIME_DIGITS = 3  # milliseconds, as captions have them
@@ -76,12 +76,12 @@ def cut(pcm: Pcm, cutting: Cutting) -> Windows:
     return Windows(spans, clips, round(duration_s(pcm), TIME_DIGITS))
 
 
-def foreign(heard: Sequence[Hypothesis], language: str) -> list[int]:
+def foreign(heard: Sequence[DecodingResult], language: str) -> list[int]:
     """Which of `heard` have words in another language than the recording's."""
     return [i for i, h in enumerate(heard) if h.language != language and h.text]
 
 
-def spoken_language(spans: Sequence[Span], heard: Sequence[Hypothesis]) -> str:
+def spoken_language(spans: Sequence[Span], heard: Sequence[DecodingResult]) -> str:
     """The language of most of the seconds in which words were heard; `UNDETERMINED` where there are none."""
     seconds: dict[str, float] = defaultdict(float)
     for span, hypothesis in zip(spans, heard, strict=True):
@@ -90,7 +90,7 @@ def spoken_language(spans: Sequence[Span], heard: Sequence[Hypothesis]) -> str:
     return max(seconds, key=lambda code: seconds[code], default=UNDETERMINED)
 
 
-def segments_of(hypothesis: Hypothesis, start_s: float) -> list[Segment]:
+def segments_of(hypothesis: DecodingResult, start_s: float) -> list[Segment]:
     """The segments of a window that begins at `start_s`, with times in the recording and their words."""
     segments = [_shifted(s, start_s) for s in hypothesis.segments if s.text]
     words = [_shifted_word(w, start_s) for w in hypothesis.words]
@@ -111,10 +111,10 @@ def _clip(pcm: Pcm, span: Span) -> Pcm:
 def _in_language(
     engine: Engine,
     clips: Sequence[Pcm],
-    heard: Sequence[Hypothesis],
+    heard: Sequence[DecodingResult],
     options: DecodingOptions,
     language: str,
-) -> list[Hypothesis]:
+) -> list[DecodingResult]:
     others = foreign(heard, language)
     again = engine.transcribe([clips[i] for i in others], options.model_copy(update={"language": language}))
     found = dict(zip(others, again, strict=True))

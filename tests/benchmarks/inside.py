@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import ray
 from ray import serve
 
-from voxray.serving.buffers.directory import actor_names
-from voxray.serving.launch import APP
-from voxray.serving.names import NAMESPACE, TRANSCRIBER
+from voxray.serving.ray.directory import actor_names
+from voxray.serving.ray.launch import APP
+from voxray.serving.ray.names import NAMESPACE, TRANSCRIBER
 
 ANSWER_S = 10.0
 

@@ -65,7 +65,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardWord:
+class HypothesisWord:
     """A normalised word of a final, when it came, and when it was committed."""
 
     text: str
@@ -129,7 +129,7 @@ def errors(said: str, heard: str) -> ErrorCounts:
     return word_errors(said, heard, digitwise)
 
 
-def heard_words(arrivals: Sequence[Arrival]) -> Iterator[HeardWord]:
+def heard_words(arrivals: Sequence[Arrival]) -> Iterator[HypothesisWord]:
     """The words of all finals, in the order in which these came."""
     stables: dict[int, list[tuple[float, tuple[str, ...]]]] = defaultdict(list)
     for arrival in arrivals:
@@ -141,7 +141,7 @@ def heard_words(arrivals: Sequence[Arrival]) -> Iterator[HeardWord]:
                 stood = [(at_s, _agreeing(words, stable)) for at_s, stable in stables[final.segment]]
                 for i, word in enumerate(words):
                     committed_s = next((at_s for at_s, agreed in stood if agreed > i), arrival.at_s)
-                    yield HeardWord(word, final, committed_s, arrival.at_s)
+                    yield HypothesisWord(word, final, committed_s, arrival.at_s)
 
 
 def _agreeing(final: Sequence[str], stable: Sequence[str]) -> int:
@@ -155,12 +155,12 @@ def _agreeing(final: Sequence[str], stable: Sequence[str]) -> int:
 
 
 def stretches(
-    said: Sequence[Utterance], heard: Sequence[HeardWord]
-) -> Iterator[tuple[list[Utterance], list[HeardWord]]]:
+    said: Sequence[Utterance], heard: Sequence[HypothesisWord]
+) -> Iterator[tuple[list[Utterance], list[HypothesisWord]]]:
     """Utterances and heard words that lie together in time, by the segments' own times; all, and in order."""
-    parts: list[tuple[float, float, Utterance | HeardWord]] = [(u.start_s, u.end_s, u) for u in said]
+    parts: list[tuple[float, float, Utterance | HypothesisWord]] = [(u.start_s, u.end_s, u) for u in said]
     parts += [(w.segment.start_s - SLACK_S, w.segment.end_s + SLACK_S, w) for w in heard]
-    stretch: list[Utterance | HeardWord] = []
+    stretch: list[Utterance | HypothesisWord] = []
     until_s = -math.inf
     for start_s, end_s, part in sorted(parts, key=lambda p: p[0]):
         if start_s > until_s and stretch:
@@ -172,13 +172,13 @@ def stretches(
         yield _told_apart(stretch)
 
 
-def _told_apart(parts: Sequence[Utterance | HeardWord]) -> tuple[list[Utterance], list[HeardWord]]:
-    return [p for p in parts if isinstance(p, Utterance)], [p for p in parts if isinstance(p, HeardWord)]
+def _told_apart(parts: Sequence[Utterance | HypothesisWord]) -> tuple[list[Utterance], list[HypothesisWord]]:
+    return [p for p in parts if isinstance(p, Utterance)], [p for p in parts if isinstance(p, HypothesisWord)]
 
 
 def _counterparts(
-    said: Sequence[Utterance], heard: Sequence[HeardWord]
-) -> Iterator[tuple[Utterance, list[HeardWord | None]]]:
+    said: Sequence[Utterance], heard: Sequence[HypothesisWord]
+) -> Iterator[tuple[Utterance, list[HypothesisWord | None]]]:
     """For each utterance the heard word that each of its words is aligned with, None where it is lost."""
     places = iter(aligned([w for u in said for w in normalised(u.text)], [w.text for w in heard]))
     for utterance in said:

@@ -114,7 +114,7 @@ def _service(options: argparse.Namespace) -> Iterator[str]:
         parts = urlsplit(options.url)
         yield urlunsplit(parts._replace(path=PATH if parts.path in ("", "/") else parts.path))
         return
-    from voxray.serving.launch import read, started
+    from voxray.serving.ray.launch import read, started
 
     place, args = read([str(options.serve), f"port={_free_port()}", *options.service])
     _say(f"starting the service on port {place.port}")

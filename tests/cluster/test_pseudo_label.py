@@ -25,7 +25,7 @@ from voxray.labelling.pipeline import Plan, label_items
 from voxray.labelling.shards import Shards
 from voxray.recipes.pseudo_label import PseudoLabelConfig, run
 from voxray.text import ErrorCounts, word_errors
-from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
@@ -44,16 +44,16 @@ class ScriptedEngine:
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
-    ) -> list[Hypothesis]:
+    ) -> list[DecodingResult]:
         return [self._hear(clip) for clip in clips]
 
-    def _hear(self, clip: Pcm) -> Hypothesis:
+    def _hear(self, clip: Pcm) -> DecodingResult:
         loudness = int(clip.max())
         if loudness == KILLER:
             os._exit(9)
         if loudness == FAILING:
             raise ValueError("too loud")
-        return Hypothesis(f"loud {loudness}", "en", (1,), (), (), -0.1, 0.0, 1.0)
+        return DecodingResult(f"loud {loudness}", "en", (1,), (), (), -0.1, 0.0, 1.0)
 
 
 @dataclass(frozen=True)

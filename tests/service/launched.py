@@ -57,7 +57,7 @@ class Launched:
 
 
 @contextlib.contextmanager
-def launched(log: Path, *words: str, module: str = "voxray.serving.launch") -> Iterator[Launched]:
+def launched(log: Path, *words: str, module: str = "voxray.serving.ray.launch") -> Iterator[Launched]:
     """The service on a free port while the block runs, started by `module`; its output goes to `log`."""
     port = _free_port()
     command = [sys.executable, "-m", module, str(ROOT / "serve" / "local.yaml"), f"port={port}", *words]

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 import uvicorn
 
 from voxray.audio import Pcm
-from voxray.serving.buffers.host import SessionHost
-from voxray.serving.buffers.hosting import AsyncHost
-from voxray.serving.buffers.voice import SileroVoice
-from voxray.serving.calls import Host
-from voxray.serving.gateway import asgi
+from voxray.serving.audio_input.voice_activity import SileroDetector
+from voxray.serving.gateway import app as gateway_app
+from voxray.serving.protocol import Host
 from voxray.serving.rest.routes import Api
-from voxray.serving.scheduler import SchedulerOptions
+from voxray.serving.sessions.async_host import AsyncHost
+from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.transcriber.decoder import Decoder
+from voxray.serving.transcriber.scheduler import SchedulerOptions
 from voxray.serving.transcriber.service import DecodeService
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import ctranslate2_folder
 
 START_S = 30.0
@@ -33,7 +33,7 @@ class LocalHosts:
     def __init__(self, args: ServiceArgs, transcriber: DecodeService) -> None:
         self._args = args
         self._transcriber = transcriber
-        self._voice = SileroVoice()
+        self._voice = SileroDetector()
         self._hosts: dict[int, AsyncHost] = {}
         self._cores: dict[int, SessionHost] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,7 +90,7 @@ class LocalFiles:
         """As `Files.describe`."""
         return self.smallest_s, self.languages
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         """As `Files.transcribe`."""
         return await self.transcriber.transcribe(clips, options)
 
@@ -144,7 +144,7 @@ async def _serve(
     hosts = LocalHosts(args, transcriber)
     files = LocalFiles(transcriber, args.model, engine.min_window_s, decoder.languages)
     api = Api(files, args)
-    app = asgi.build(hosts, args, routes=api.routes, running=api.running, environ={})
+    app = gateway_app.build(hosts, args, routes=api.routes, running=api.running, environ={})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)

@@ -1,8 +1,8 @@
-"""As `voxray.serving.launch`; each line of stdin deploys again, with the model that it names."""
+"""As `voxray.serving.ray.launch`; each line of stdin deploys again, with the model that it names."""
 
 import sys
 
-from voxray.serving.launch import APP, read, started
+from voxray.serving.ray.launch import APP, read, started
 
 
 def main(words: list[str]) -> None:
@@ -11,7 +11,7 @@ def main(words: list[str]) -> None:
     with started(place, args):
         from ray import serve
 
-        from voxray.serving.app import build
+        from voxray.serving.ray.app import build
 
         print("Voxray serves", flush=True)
         for line in sys.stdin:

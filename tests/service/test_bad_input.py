@@ -17,12 +17,12 @@ from tests.service.bombs import silent_flac
 from tests.service.launched import wait_until
 from tests.service.local import LocalService, serving
 from tests.service.speaker import Listener, clips, listen
-from tests.unit.serving.buffers.hearing import ScriptedEar, ScriptedVoice, spoken
+from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from voxray.serving.buffers.host import SessionHost
-from voxray.serving.calls import Call, Input, Opened, Opening, Output
+from voxray.serving.protocol import Call, Input, Opened, Opening, Output
+from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits, ServiceArgs
 from voxray.streaming.scripted import Script
 from voxray.wire import Close, Start

@@ -17,16 +17,16 @@ from voxray.transcribe import (
 )
 from voxray.transcript import Segment, Word
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 
-def hypothesis(
+def decoding_result(
     text: str, language: str = "en", *, end_s: float = 1.0, words: tuple[Word, ...] = ()
-) -> Hypothesis:
+) -> DecodingResult:
     segments = (Segment(0.0, end_s, text),) if text else ()
-    return Hypothesis(text, language, (), segments, words, -0.1, 0.0, 1.0)
+    return DecodingResult(text, language, (), segments, words, -0.1, 0.0, 1.0)
 
 
 @dataclass
@@ -40,12 +40,12 @@ class ScriptedEngine:
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
-    ) -> list[Hypothesis]:
+    ) -> list[DecodingResult]:
         self.asked.append(options)
         self.longest_s = max([self.longest_s, *map(duration_s, clips)])
         heard = [options.language or self.languages[i % len(self.languages)] for i in range(len(clips))]
         return [
-            hypothesis(f"said in {lang}", lang, end_s=duration_s(c))
+            decoding_result(f"said in {lang}", lang, end_s=duration_s(c))
             for lang, c in zip(heard, clips, strict=True)
         ]
 
@@ -142,14 +142,19 @@ def test_timestamps_are_asked_for_by_the_cutting(clips: list[tuple[Pcm, str]]) -
 
 def test_a_recording_is_in_the_language_of_most_of_its_speech() -> None:
     spans = [Span(0, 5), Span(5, 6), Span(6, 7), Span(8, 28)]
-    heard = [hypothesis("a", "de"), hypothesis("b", "en"), hypothesis("c", "en"), hypothesis("", "cy")]
+    heard = [
+        decoding_result("a", "de"),
+        decoding_result("b", "en"),
+        decoding_result("c", "en"),
+        decoding_result("", "cy"),
+    ]
 
     assert spoken_language(spans, heard) == "de"
     assert spoken_language([], []) == UNDETERMINED
 
 
 def test_segments_are_shifted_and_take_their_words_along() -> None:
-    window = Hypothesis(
+    window = DecodingResult(
         text="one two three",
         language="en",
         tokens=(),

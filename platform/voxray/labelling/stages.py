@@ -11,7 +11,7 @@ from voxray.labelling import cutting
 from voxray.labelling.pieces import Labels, Piece, items_of, label_table, piece_table, pieces_of
 from voxray.labelling.teacher import EngineSource
 from voxray.text import ErrorCounts, by_character, character_errors, normaliser, word_errors
-from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
 BLOCK_BYTES = 8_000_000  # of audio in one output table, 250 s: a long recording leaves in several
 
@@ -46,7 +46,9 @@ class LabelStage:
         return label_table([piece for piece, _ in labelled], [labels for _, labels in labelled])
 
 
-def hear(engine: Engine, pieces: Sequence[Piece], options: DecodingOptions) -> list[Hypothesis | Exception]:
+def hear(
+    engine: Engine, pieces: Sequence[Piece], options: DecodingOptions
+) -> list[DecodingResult | Exception]:
     """What `engine` hears in each piece, or the error that it ends in even alone.
 
     A batch that fails, for memory or for one bad clip in it, is halved until it passes.
@@ -64,7 +66,7 @@ def hear(engine: Engine, pieces: Sequence[Piece], options: DecodingOptions) -> l
 
 
 def _label(
-    piece: Piece, heard: Hypothesis | Exception | None, options: DecodingOptions
+    piece: Piece, heard: DecodingResult | Exception | None, options: DecodingOptions
 ) -> tuple[Piece, Labels | None]:
     if heard is None:
         return piece, None
@@ -74,7 +76,7 @@ def _label(
     return replace(piece, language=heard.language, task=options.task), labels_of(piece, heard)
 
 
-def labels_of(piece: Piece, heard: Hypothesis) -> Labels:
+def labels_of(piece: Piece, heard: DecodingResult) -> Labels:
     """The label columns of `piece`, scored against its reference by its language's normaliser."""
     normalise = normaliser(heard.language)
     words = characters = None

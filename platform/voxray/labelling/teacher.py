@@ -45,7 +45,9 @@ class Teacher(Config):
     def load(self) -> Engine:
         """As `EngineSource.load`."""
         if self.engine == "transformers":
-            from voxray.whisper.oracle import TransformersEngine  # torch, which CTranslate2 does not need
+            from voxray.whisper.transformers_engine import (
+                TransformersEngine,  # torch, which CTranslate2 does not need
+            )
 
             folder = self.folder()
             engine: Engine = TransformersEngine(

@@ -96,7 +96,7 @@ def _engine(config: ScoreConfig) -> tuple[Any, Path]:
     if config.engine == "auto":
         folder = ctranslate2_folder(config.model)
         return CTranslate2Engine(folder, device=config.device, compute_type=config.compute_type), folder
-    from voxray.whisper.oracle import TransformersEngine  # 5 s of imports
+    from voxray.whisper.transformers_engine import TransformersEngine  # 5 s of imports
 
     folder = hf_folder(config.model)
     dtype: Any = "auto" if config.compute_type == "default" else config.compute_type

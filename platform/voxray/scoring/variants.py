@@ -12,7 +12,7 @@ from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, to_pcm
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
 from voxray.transcript import Segment
-from voxray.whisper.engines import Hypothesis
+from voxray.whisper.engines import DecodingResult
 
 MIN_CUT_S = 0.5  # a shorter clip says too little to be scored
 
@@ -28,7 +28,7 @@ def _wordless(rng: np.random.Generator, index: int, seconds: float) -> Clip:
     return Clip(id=f"{'noise' if level else 'silence'}-{index:03d}", pcm=pcm, text="")
 
 
-def words_invented(hypotheses: Sequence[Hypothesis]) -> int:
+def words_invented(hypotheses: Sequence[DecodingResult]) -> int:
     """Words heard in clips that hold none."""
     return sum(len(h.text.split()) for h in hypotheses)
 
@@ -136,7 +136,7 @@ class SegmentTimes:
     windows: int
 
 
-def segment_times(windows: Sequence[Window], heard: Sequence[Hypothesis]) -> SegmentTimes:
+def segment_times(windows: Sequence[Window], heard: Sequence[DecodingResult]) -> SegmentTimes:
     """How far heard segments lie from true ones; both errors are NaN where no segment count matches."""
     pairs = [(w, h) for w, h in zip(windows, heard, strict=True) if len(w.segments) == len(h.segments)]
     gaps = [

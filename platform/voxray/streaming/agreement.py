@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from voxray.streaming.events import HeardWord, Hypothesis
+from voxray.streaming.events import Hypothesis, HypothesisWord
 
 
 class Policy(Enum):
@@ -41,7 +41,7 @@ def is_punctuation(text: str) -> bool:
     return all(unicodedata.category(c)[0] == "P" or c.isspace() for c in text)
 
 
-def bare(word: str) -> str:
+def strip_punctuation(word: str) -> str:
     """`word` without the punctuation and space at its end."""
     end = len(word)
     while end and is_punctuation(word[end - 1]):
@@ -49,12 +49,12 @@ def bare(word: str) -> str:
     return word[:end]
 
 
-def key(word: str) -> str:
+def match_key(word: str) -> str:
     """What words are compared by: folded case, no punctuation at either edge."""
-    return bare(bare(word)[::-1])[::-1].casefold()
+    return strip_punctuation(strip_punctuation(word)[::-1])[::-1].casefold()
 
 
-def spoken(hypothesis: Hypothesis) -> tuple[HeardWord, ...]:
+def normalize_words(hypothesis: Hypothesis) -> tuple[HypothesisWord, ...]:
     """The words that have any text, each with one space before it or none."""
     words = []
     for word in hypothesis.words:
@@ -64,7 +64,7 @@ def spoken(hypothesis: Hypothesis) -> tuple[HeardWord, ...]:
     return tuple(words)
 
 
-def ended_before(words: Iterable[HeardWord], time_s: float) -> int:
+def ended_before(words: Iterable[HypothesisWord], time_s: float) -> int:
     """How many words, from the first on, are known to end by `time_s` seconds into the window."""
     count = 0
     for word in words:
@@ -85,7 +85,7 @@ class Agreement:
     policy: Policy = Policy.AGREEMENT
     committed: list[str] = field(default_factory=list)
     sent: int = 0
-    previous: tuple[HeardWord, ...] = ()
+    previous: tuple[HypothesisWord, ...] = ()
     half: bool = False  # the last committed word was found to be the beginning of a longer one
 
     @property
@@ -98,10 +98,10 @@ class Agreement:
         """The text to force on the next decode, as the engine wrote it."""
         return "".join(self.committed[:-1] if self.half else self.committed)
 
-    def fit(self, words: Sequence[HeardWord]) -> Fit:
+    def fit(self, words: Sequence[HypothesisWord]) -> Fit:
         """How `words`, all that a window holds, relate to the committed ones."""
-        known = [key(w) for w in self.committed]
-        heard = [key(w.text) for w in words[: len(known)]]
+        known = [match_key(w) for w in self.committed]
+        heard = [match_key(w.text) for w in words[: len(known)]]
         if heard == known:
             return Fit.WHOLE
         if heard[: len(known) - 1] != known[:-1]:
@@ -118,7 +118,7 @@ class Agreement:
         else:
             self.half = True
 
-    def hear(self, words: tuple[HeardWord, ...], length_s: float, at_most: int | None = None) -> None:
+    def hear(self, words: tuple[HypothesisWord, ...], length_s: float, at_most: int | None = None) -> None:
         """Commit what the policy allows of `words` (heard in a window of `length_s`), `at_most` so many."""
         if self.policy is Policy.ATTENTION:
             count = ended_before(words, length_s - ATTENTION_MARGIN_S)
@@ -127,14 +127,14 @@ class Agreement:
         self.previous = words
         self.accept(words, count if at_most is None else min(count, at_most))
 
-    def accept(self, words: Sequence[HeardWord], count: int) -> None:
+    def accept(self, words: Sequence[HypothesisWord], count: int) -> None:
         """Commit the first `count` of `words`, but for those at the end that are only punctuation."""
-        while count > len(self.committed) and not key(words[count - 1].text):
+        while count > len(self.committed) and not match_key(words[count - 1].text):
             count -= 1
         if count > len(self.committed):
             self._commit(self.surfaces(words[:count]))
 
-    def surfaces(self, words: Sequence[HeardWord]) -> list[str]:
+    def surfaces(self, words: Sequence[HypothesisWord]) -> list[str]:
         """The segment's words as text: the committed ones, then those of `words` that follow them."""
         known = len(self.committed)
         texts = [*self.committed, *(w.text for w in words[known:])]
@@ -142,11 +142,11 @@ class Agreement:
             texts[known - 1] += self._closing(words[known - 1].text)
         return texts
 
-    def aligned(self, words: tuple[HeardWord, ...]) -> tuple[HeardWord, ...]:
+    def aligned(self, words: tuple[HypothesisWord, ...]) -> tuple[HypothesisWord, ...]:
         """`words` with the committed ones as they were committed, in the place of what was heard there."""
         return tuple(replace(w, text=t) for w, t in zip(words, self.surfaces(words), strict=False))
 
-    def unstable(self, words: Sequence[HeardWord]) -> str:
+    def unstable(self, words: Sequence[HypothesisWord]) -> str:
         """What follows the committed text in `words`; `stable + unstable` is the text."""
         text = "".join(self.surfaces(words))[len("".join(self.committed)) :]
         return text if self.committed else text.lstrip()
@@ -157,10 +157,10 @@ class Agreement:
         rest = word.strip().removeprefix(last)
         return rest if word.strip().startswith(last) and is_punctuation(rest) else ""
 
-    def _agreed(self, words: Sequence[HeardWord]) -> int:
+    def _agreed(self, words: Sequence[HypothesisWord]) -> int:
         known = count = len(self.committed)
         for old, new in zip(self.previous[known:], words[known:], strict=False):
-            if key(old.text) != key(new.text):
+            if match_key(old.text) != match_key(new.text):
                 break
             count += 1
         return count
@@ -168,5 +168,5 @@ class Agreement:
     def _commit(self, texts: list[str]) -> None:
         """`texts` are committed, the last without punctuation at its end."""
         if texts:
-            texts[-1] = bare(texts[-1])
+            texts[-1] = strip_punctuation(texts[-1])
         self.committed, self.half = texts, False

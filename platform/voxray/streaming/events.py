@@ -97,7 +97,7 @@ class Done:
 Event = SpeechStart | Partial | SpeechEnd | Final | Finalized | Ack | Done
 
 
-class Settings(Enum):
+class DecodeMode(Enum):
     """How a window is decoded."""
 
     PARTIAL = "partial"  # greedy; scores may be left out
@@ -119,7 +119,7 @@ class DecodeRequest:
     start: int
     end: int
     prefix: str
-    settings: Settings
+    mode: DecodeMode
     word_times: bool
     language: str | None
     asked_s: float
@@ -127,7 +127,7 @@ class DecodeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardWord:
+class HypothesisWord:
     """One word of a hypothesis with the space before it and the punctuation after it, as the engine wrote it.
 
     Times are seconds from the window's start. In languages written without spaces a word is a character.
@@ -148,7 +148,7 @@ class Hypothesis:
     what was not scored.
     """
 
-    words: tuple[HeardWord, ...]
+    words: tuple[HypothesisWord, ...]
     language: str | None = None
     avg_logprob: float | None = None
     no_speech_prob: float | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from voxray.streaming.agreement import Policy
-from voxray.streaming.events import DecodeRequest, Settings, samples, seconds
+from voxray.streaming.events import DecodeMode, DecodeRequest, samples, seconds
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.pace import FIRST_S, Pace
 from voxray.streaming.utterance import Attempt, Utterance
@@ -34,18 +34,18 @@ class Requests:
         interval_s = self.pace.interval_s
         due = u.onset + samples(FIRST_S) if u.asked is None else u.asked + samples(interval_s)
         if heard >= due and (self.options.partials or self._long(u, heard)):
-            self._ask(u, Settings.PARTIAL, heard, now_s, now_s + interval_s)
+            self._ask(u, DecodeMode.PARTIAL, heard, now_s, now_s + interval_s)
             u.asked = heard
 
     def speculate(self, u: Utterance, end: int, heard: int, now_s: float, deadline_s: float) -> None:
         """Ask for a final in case the utterance ends here, at most once in `final_every_s`."""
         if heard - self.speculated >= samples(self.options.final_every_s):
             self.speculated = heard
-            self.final(u, Settings.FINAL, end, now_s, deadline_s)
+            self.final(u, DecodeMode.FINAL, end, now_s, deadline_s)
 
-    def final(self, u: Utterance, settings: Settings, end: int, now_s: float, deadline_s: float) -> None:
+    def final(self, u: Utterance, mode: DecodeMode, end: int, now_s: float, deadline_s: float) -> None:
         """Ask for a final of the audio up to `end`."""
-        u.attempt = Attempt(self._ask(u, settings, end, now_s, deadline_s), end, settings)
+        u.attempt = Attempt(self._ask(u, mode, end, now_s, deadline_s), end, mode)
 
     def keep_language(self, u: Utterance, request: DecodeRequest, language: str | None) -> None:
         """A language that was detected on enough speech is the session's from then on."""
@@ -69,19 +69,19 @@ class Requests:
         self._waiting = None
         self._asked.clear()
 
-    def _ask(self, u: Utterance, settings: Settings, end: int, now_s: float, deadline_s: float) -> int:
+    def _ask(self, u: Utterance, mode: DecodeMode, end: int, now_s: float, deadline_s: float) -> int:
         """A new request in the place of one that was not taken; its number."""
         assert u.segment is not None  # it was told of before
         if self._waiting:
             del self._asked[self._waiting.id]
-        times = settings is not Settings.PARTIAL or self.options.policy is Policy.ATTENTION
+        times = mode is not DecodeMode.PARTIAL or self.options.policy is Policy.ATTENTION
         request = DecodeRequest(
             id=self._count,
             segment=u.segment,
             start=u.start,
             end=end,
             prefix=u.agreement.prefix,
-            settings=settings,
+            mode=mode,
             word_times=times or self._long(u, end),
             language=self.language,
             asked_s=now_s,

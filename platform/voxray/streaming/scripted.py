@@ -6,18 +6,18 @@ from itertools import cycle
 
 import numpy as np
 
+from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import (
     FRAME,
     SAMPLE_RATE,
     DecodeRequest,
     Event,
     Final,
-    HeardWord,
     Hypothesis,
+    HypothesisWord,
     seconds,
 )
 from voxray.streaming.session import Session, State
-from voxray.streaming.tape import Pcm
 
 SPEECH, SILENCE = 0.9, 0.05  # probabilities
 
@@ -80,7 +80,9 @@ class ScriptedEngine:
         heard = [w for w in self.script.words if request.start <= w.start and w.end <= request.end]
         return Hypothesis(
             tuple(
-                HeardWord(" " + w.text, seconds(w.start - request.start), seconds(w.end - request.start), 1.0)
+                HypothesisWord(
+                    " " + w.text, seconds(w.start - request.start), seconds(w.end - request.start), 1.0
+                )
                 for w in heard
             ),
             avg_logprob=-0.1,

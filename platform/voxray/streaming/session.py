@@ -9,7 +9,7 @@ An utterance (`endpoint.py` says where it begins and ends; they are decoded one 
 
     WAITING    another is before it
     SPEAKING   partials: the first 0.3 s after its onset, then every 0.5 s
-    QUIET      200 ms of silence: one decode with a final's settings, in case that was all
+    QUIET      200 ms of silence: one decode with a final's mode, in case that was all
     ENDED      endpoint, finalize or stop: that decode is the final if the guards pass it; if they do not, one
                fallback decode; if that is no better, the committed words alone
     FULL       as long as a window may be, without an end: decoded as if it ended there, then cut
@@ -25,24 +25,24 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
-from voxray.streaming.agreement import Fit, ended_before, spoken
+from voxray.streaming.agreement import Fit, ended_before, normalize_words
+from voxray.streaming.audio_buffer import AudioBuffer, Pcm
 from voxray.streaming.endpoint import Ended, Endpointer, Mark, Onset, Quiet
+from voxray.streaming.event_emitter import EventEmitter
 from voxray.streaming.events import (
     FRAME,
     Ack,
+    DecodeMode,
     DecodeRequest,
     Event,
-    HeardWord,
     Hypothesis,
-    Settings,
+    HypothesisWord,
     samples,
     seconds,
 )
 from voxray.streaming.guards import Verdict
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.requests import Requests
-from voxray.streaming.tape import Pcm, Tape
-from voxray.streaming.telling import Telling
 from voxray.streaming.utterance import Outcome, Utterance, cut_after, opened
 
 
@@ -67,11 +67,11 @@ class Session:
     def __init__(self, options: SessionOptions | None = None, *, at: int = 0, segment: int = 0) -> None:
         self.options = options = options or SessionOptions()
         self.state = State.OPEN
-        self._tape = Tape(at)
+        self._tape = AudioBuffer(at)
         self._endpoint = Endpointer(options.endpoint, at)
         self._queue: deque[Utterance | Flush] = deque()
         self._requests = Requests(options, speculated=at - samples(options.final_every_s))
-        self._telling = Telling(segment, options.partials, options.ack_every_s)
+        self._telling = EventEmitter(segment, options.partials, options.ack_every_s)
 
     # What comes in.
 
@@ -241,9 +241,9 @@ class Session:
             deadline_s = now_s + seconds(self._endpoint.until_end)
             self._requests.speculate(u, end, self._endpoint.heard, now_s, deadline_s)
         elif attempt is None:
-            self._requests.final(u, Settings.FINAL, end, now_s, now_s)
-        elif due and attempt.outcome is Outcome.FAILED and attempt.settings is Settings.FINAL:
-            self._requests.final(u, Settings.FALLBACK, end, now_s, now_s)
+            self._requests.final(u, DecodeMode.FINAL, end, now_s, now_s)
+        elif due and attempt.outcome is Outcome.FAILED and attempt.mode is DecodeMode.FINAL:
+            self._requests.final(u, DecodeMode.FALLBACK, end, now_s, now_s)
         else:
             return due and attempt.outcome is not Outcome.WAITING
         return False
@@ -252,16 +252,16 @@ class Session:
         """What an answer means for the utterance that it is about."""
         if request.id < u.answered:
             return  # a newer window was answered before
-        words, attempt = spoken(hypothesis), u.attempt_of(request.id)
+        words, attempt = normalize_words(hypothesis), u.attempt_of(request.id)
         fit, verdict = u.agreement.fit(words), self.options.guards.judge(hypothesis)
         u.answered, u.decoded = request.id, max(u.decoded, request.end)
         if attempt and fit is Fit.MISFIT and request.prefix != u.agreement.prefix:
             u.attempt = None  # words were committed since it was asked for: ask again
             return
         if attempt:
-            attempt.outcome = _outcome(request.settings, fit, verdict)
+            attempt.outcome = _outcome(request.mode, fit, verdict)
         if fit is Fit.MISFIT or verdict in (Verdict.LOOP, Verdict.SILENCE):
-            u.best = () if request.settings is Settings.FALLBACK else u.best
+            u.best = () if request.mode is DecodeMode.FALLBACK else u.best
             return
         if fit is Fit.INSIDE:
             u.agreement.shorten()
@@ -272,10 +272,10 @@ class Session:
         elif not u.ended:
             self._commit(u, request, u.best)
 
-    def _commit(self, u: Utterance, request: DecodeRequest, words: tuple[HeardWord, ...]) -> None:
+    def _commit(self, u: Utterance, request: DecodeRequest, words: tuple[HypothesisWord, ...]) -> None:
         """Words that are committed are shown, and cut off where the utterance has grown long."""
         length_s, margin_s = seconds(request.end - request.start), self.options.cut_margin_s
-        long = length_s > self.options.cut_s and request.settings is Settings.PARTIAL
+        long = length_s > self.options.cut_s and request.mode is DecodeMode.PARTIAL
         u.agreement.hear(words, length_s, ended_before(words, length_s - margin_s) if long else None)
         count = len(u.agreement.committed)
         cut = cut_after(words, count, length_s, margin_s) if long and u.end is None else None
@@ -302,7 +302,7 @@ class Session:
         self._telling.start(u)
 
 
-def _outcome(settings: Settings, fit: Fit, verdict: Verdict) -> Outcome:
+def _outcome(mode: DecodeMode, fit: Fit, verdict: Verdict) -> Outcome:
     """A doubtful hypothesis is good enough where nothing follows it."""
-    good = verdict is Verdict.SOUND or (verdict is Verdict.DOUBTFUL and settings is Settings.FALLBACK)
+    good = verdict is Verdict.SOUND or (verdict is Verdict.DOUBTFUL and mode is DecodeMode.FALLBACK)
     return Outcome.PASSED if good and fit is not Fit.MISFIT else Outcome.FAILED

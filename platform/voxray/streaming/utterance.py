@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from voxray.streaming.agreement import Agreement, Policy, ended_before
-from voxray.streaming.events import HeardWord, Settings, samples, seconds
+from voxray.streaming.events import DecodeMode, HypothesisWord, samples, seconds
 
 
 class Outcome(Enum):
@@ -17,11 +17,11 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Attempt:
-    """A decode with a final's settings of the audio up to `end`."""
+    """A decode with a final's mode of the audio up to `end`."""
 
     request: int
     end: int
-    settings: Settings
+    mode: DecodeMode
     outcome: Outcome = Outcome.WAITING
 
 
@@ -44,7 +44,7 @@ class Utterance:
     asked: int | None = None  # where the last partial window that was asked for ended
     answered: int = -1  # the newest request that was answered
     attempt: Attempt | None = None
-    best: tuple[HeardWord, ...] = ()  # the last hypothesis that can be shown
+    best: tuple[HypothesisWord, ...] = ()  # the last hypothesis that can be shown
     language: str | None = None  # that of the last hypothesis
     shown: tuple[str, str] = ("", "")  # the last partial
 
@@ -71,7 +71,7 @@ def opened(start: int, onset: int, policy: Policy) -> Utterance:
     return Utterance(start, onset, Agreement(policy), decoded=start)
 
 
-def cut_after(words: tuple[HeardWord, ...], count: int, length_s: float, margin_s: float) -> int | None:
+def cut_after(words: tuple[HypothesisWord, ...], count: int, length_s: float, margin_s: float) -> int | None:
     """Samples from the window's start to just after its first `count` words; None where that is no place.
 
     It lies between the last of them and the next; the last must end `margin_s` before the window does.
@@ -85,7 +85,7 @@ def cut_after(words: tuple[HeardWord, ...], count: int, length_s: float, margin_
     return samples(end_s) if samples(end_s) > 0 else None
 
 
-def _later(words: tuple[HeardWord, ...], by_s: float) -> tuple[HeardWord, ...]:
+def _later(words: tuple[HypothesisWord, ...], by_s: float) -> tuple[HypothesisWord, ...]:
     """`words` in a window that begins `by_s` later."""
 
     def moved(time_s: float | None) -> float | None:

@@ -13,7 +13,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from voxray.audio import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
 from voxray.errors import AudioError, ModelError
 from voxray.transcript import Word
-from voxray.whisper.engines import DecodingOptions, Hypothesis, hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.tokens import Tokens
 
 WINDOWS_S = (2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
@@ -85,9 +85,9 @@ class CTranslate2Engine:
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
-    ) -> list[Hypothesis]:
+    ) -> list[DecodingResult]:
         """As `Engine.transcribe`: clips of like length share a batch and a window."""
-        found: dict[int, Hypothesis] = {}
+        found: dict[int, DecodingResult] = {}
         for indices, window in batches(clips, options.batch_s, self.min_window_s):
             batch = [clips[i] for i in indices]
             encoded = self.encode(batch, window)
@@ -108,16 +108,16 @@ class CTranslate2Engine:
 
     def decode(
         self, encoded: Any, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None]
-    ) -> list[Hypothesis]:
+    ) -> list[DecodingResult]:
         """Hypotheses of one encoded batch."""
         spoken = self._languages(encoded, options.language, languages)
         prompts = [self.tokens.prompt(lang, options.task, options.timestamps) for lang in spoken]
         results = self._generate(encoded, prompts, options, options.max_new_tokens)
-        self._unloop(results, encoded, clips, prompts, options)
+        self._retry_repetitions(results, encoded, clips, prompts, options)
         ids = [[t for t in r.sequences_ids[0] if t != self.tokens.end] for r in results]
         words = self._align(encoded, clips, spoken, ids, options) if options.words else [()] * len(clips)
         return [
-            hypothesis(
+            decoding_result(
                 self.tokens,
                 row,
                 clip,
@@ -145,7 +145,7 @@ class CTranslate2Engine:
         )
         return found
 
-    def _unloop(
+    def _retry_repetitions(
         self,
         results: list[Any],
         encoded: Any,

@@ -26,7 +26,7 @@ class DecodingOptions(Config):
 
 
 @dataclass(frozen=True, slots=True)
-class Hypothesis:
+class DecodingResult:
     """What an engine heard in one clip; times in seconds from the clip's start.
 
     `avg_logprob` is the mean log-probability per token, `no_speech_prob` that of `<|nospeech|>` right after
@@ -50,7 +50,7 @@ class Engine(Protocol):
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
-    ) -> list[Hypothesis]:
+    ) -> list[DecodingResult]:
         """One hypothesis per clip, in order; clips are at most 30 s.
 
         `languages` are the clips' own, used where `options.language` is None.
@@ -58,7 +58,7 @@ class Engine(Protocol):
         ...
 
 
-def hypothesis(
+def decoding_result(
     tokens: Tokens,
     ids: Sequence[int],
     clip: Pcm,
@@ -67,10 +67,10 @@ def hypothesis(
     avg_logprob: float,
     no_speech_prob: float | None,
     words: tuple[Word, ...] = (),
-) -> Hypothesis:
+) -> DecodingResult:
     """What an engine that decoded `ids` (without prompt and end-of-text) heard in `clip`."""
     text = tokens.decode(ids).strip()
-    return Hypothesis(
+    return DecodingResult(
         text=text,
         language=language,
         tokens=tuple(ids),

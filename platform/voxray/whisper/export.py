@@ -1,6 +1,6 @@
 """From a Hugging Face folder to the form that serves: a CTranslate2 folder that faster-whisper opens.
 
-    source (Hugging Face) -> completed copy -> CTranslate2 -> checked against the source -> out
+    source (Hugging Face) -> with_generation_config copy -> CTranslate2 -> checked against the source -> out
 
 `convert` only converts; `export` also checks the result and measures the smallest window it may serve on.
 """
@@ -27,10 +27,10 @@ from voxray.errors import ExportError, ModelError
 from voxray.text import ErrorCounts, Normaliser, english, word_errors
 from voxray.whisper.checkpoint import parameters
 from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine, min_window_s
-from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import digest
-from voxray.whisper.oracle import TransformersEngine, usable_heads
 from voxray.whisper.tokens import Tokens
+from voxray.whisper.transformers_engine import TransformersEngine, usable_heads
 
 Quantization = Literal["float32", "float16", "int8", "int8_float16", "bfloat16"]
 
@@ -58,7 +58,7 @@ class Exported:
 
 def convert(source: Path, out: Path, quantization: str = "int8") -> Path:
     """Convert `source` to CTranslate2 at `out`, which appears whole or not at all, unchecked."""
-    with completed(source) as whole, appearing(out) as part:
+    with with_generation_config(source) as whole, atomic_directory(out) as part:
         _convert(source, whole, part, quantization)
     return out
 
@@ -84,7 +84,7 @@ def export(
     """
     if not check:
         raise ExportError(f"{source}: expected clips to check the export with, and there are none.")
-    with completed(source) as whole, appearing(out) as part:
+    with with_generation_config(source) as whole, atomic_directory(out) as part:
         _convert(source, whole, part, quantization)
         trained_s = min_window_s(source)
         oracle = TransformersEngine(whole, device=device, dtype="float32", min_window_s=trained_s)
@@ -120,7 +120,7 @@ def _compute_type(quantization: str, device: str) -> str:
 
 
 @contextmanager
-def appearing(out: Path) -> Iterator[Path]:
+def atomic_directory(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when the block ends well, and goes when it does not."""
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def appearing(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def completed(source: Path) -> Iterator[Path]:
+def with_generation_config(source: Path) -> Iterator[Path]:
     """A folder, while the block lasts, with links to `source` and what a Hugging Face folder may lack.
 
     It has a fast tokenizer, a preprocessor, and a generation config with `lang_to_id`, `task_to_id` and
@@ -190,7 +190,7 @@ def generation_values(given: dict[str, Any], tokens: Tokens, config: Any) -> dic
 
 def heard_on(
     engine: CTranslate2Engine, clips: Sequence[Pcm], languages: Sequence[str | None], window: float
-) -> list[Hypothesis]:
+) -> list[DecodingResult]:
     """What `engine` hears in `clips` padded to at least `window` seconds."""
     smallest_s, engine.min_window_s = engine.min_window_s, window
     try:
@@ -199,15 +199,15 @@ def heard_on(
         engine.min_window_s = smallest_s
 
 
-def wer_between(references: Sequence[str], heard: Sequence[Hypothesis], normalise: Normaliser) -> float:
+def wer_between(references: Sequence[str], heard: Sequence[DecodingResult], normalise: Normaliser) -> float:
     """Pooled WER of `heard`."""
     counts = [word_errors(text, h.text, normalise) for text, h in zip(references, heard, strict=True)]
     return reduce(add, counts, ErrorCounts()).rate
 
 
 def worse_by(
-    said: Sequence[Hypothesis],
-    heard: Sequence[Hypothesis],
+    said: Sequence[DecodingResult],
+    heard: Sequence[DecodingResult],
     references: Sequence[str],
     normalise: Normaliser,
 ) -> float:
@@ -222,7 +222,11 @@ def worse_by(
 
 
 def _accept(
-    source: Path, said: Sequence[Hypothesis], heard: Sequence[Hypothesis], worse: float, tolerance: float
+    source: Path,
+    said: Sequence[DecodingResult],
+    heard: Sequence[DecodingResult],
+    worse: float,
+    tolerance: float,
 ) -> None:
     if worse > tolerance:
         raise ExportError(
@@ -240,7 +244,7 @@ def _accept(
 def window_wers(
     engine: CTranslate2Engine,
     check: Sequence[Pcm],
-    full: Sequence[Hypothesis],
+    full: Sequence[DecodingResult],
     references: Sequence[str],
     normalise: Normaliser,
     trained_s: float = WINDOW_S,

@@ -1,7 +1,7 @@
 import pytest
 
 from voxray.client.backoff import Backoff, Patience
-from voxray.serving.gateway.links import Pace
+from voxray.serving.gateway.host_client import Pace
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])

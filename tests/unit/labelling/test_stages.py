@@ -15,7 +15,7 @@ from voxray.labelling.pieces import Piece, item_table, piece_table, pieces_of
 from voxray.labelling.stages import LabelStage, hear, labels_of, read_stage
 from voxray.labelling.teacher import Teacher, binding
 from voxray.transcript import Segment, Word
-from voxray.whisper.engines import DecodingOptions, Engine, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
@@ -33,14 +33,14 @@ class SmallEngine:
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
-    ) -> list[Hypothesis]:
+    ) -> list[DecodingResult]:
         self.calls.append(len(clips))
         if len(clips) > self.room:
             raise RuntimeError("CUDA failed with error out of memory")
         if any(clip[0] == self.bad for clip in clips):
             raise ValueError("a bad clip")
         spoken = [language or "en" for language in languages]
-        return [hypothesis(f"loud {c[0]}", language) for c, language in zip(clips, spoken, strict=True)]
+        return [decoding_result(f"loud {c[0]}", language) for c, language in zip(clips, spoken, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Loaded:
         return "loaded"
 
 
-def hypothesis(text: str, language: str = "en") -> Hypothesis:
+def decoding_result(text: str, language: str = "en") -> DecodingResult:
     word = Word(text, 0.0, 0.5, 0.9)
-    return Hypothesis(text, language, (1,), (Segment(0.0, 0.5, text),), (word,), -0.1, 0.02, 1.0)
+    return DecodingResult(text, language, (1,), (Segment(0.0, 0.5, text),), (word,), -0.1, 0.02, 1.0)
 
 
 def piece(name: str, loudness: int, **values: object) -> Piece:
@@ -70,7 +70,7 @@ def piece(name: str, loudness: int, **values: object) -> Piece:
 def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
     engine = SmallEngine(room=2)
     heard = hear(engine, [piece(str(k), k) for k in range(7)], OPTIONS)
-    assert [h.text for h in heard if isinstance(h, Hypothesis)] == [f"loud {k}" for k in range(7)]
+    assert [h.text for h in heard if isinstance(h, DecodingResult)] == [f"loud {k}" for k in range(7)]
     assert engine.calls == [7, 3, 1, 2, 4, 2, 2]
 
 
@@ -86,7 +86,7 @@ def test_a_clip_that_fails_alone_is_rejected_with_its_reason_and_the_others_are_
 
 
 def test_labels_are_scored_against_the_reference() -> None:
-    labels = labels_of(piece("a", 1, text="Turn on the light."), hypothesis("turn off the light now"))
+    labels = labels_of(piece("a", 1, text="Turn on the light."), decoding_result("turn off the light now"))
     assert labels.wer == 2 / 4
     assert labels.counts is not None
     assert (labels.counts.substitutions, labels.counts.insertions) == (1, 1)
@@ -94,14 +94,14 @@ def test_labels_are_scored_against_the_reference() -> None:
 
 
 def test_languages_without_spaces_count_characters() -> None:
-    labels = labels_of(piece("a", 1, text="今日は晴れ", language="ja"), hypothesis("今日は雨", "ja"))
+    labels = labels_of(piece("a", 1, text="今日は晴れ", language="ja"), decoding_result("今日は雨", "ja"))
     assert labels.counts is not None
     assert (labels.counts.reference_length, labels.counts.errors) == (5, 2)
     assert labels.cer == 2 / 5
 
 
 def test_without_a_reference_there_is_no_score_and_an_empty_one_has_no_rate() -> None:
-    unknown, silent = (labels_of(piece("a", 1, text=t), hypothesis("thank you")) for t in (None, ""))
+    unknown, silent = (labels_of(piece("a", 1, text=t), decoding_result("thank you")) for t in (None, ""))
     assert (unknown.wer, unknown.cer, unknown.counts) == (None, None, None)
     assert (silent.wer, silent.cer) == (None, None)
     assert silent.counts is not None

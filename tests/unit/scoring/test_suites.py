@@ -10,7 +10,7 @@ from voxray.corpora.store import Clip
 from voxray.scoring.suites import score_engine, stage_times, windows_of
 from voxray.text import basic
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
@@ -29,10 +29,10 @@ class Listener:
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
-    ) -> list[Hypothesis]:
+    ) -> list[DecodingResult]:
         self.now_s += len(clips)
         self.heard += zip(map(len, clips), languages, strict=True)
-        return [Hypothesis(self.texts[len(c)], "en", (), (), (), -0.1, 0.0, 1.0) for c in clips]
+        return [DecodingResult(self.texts[len(c)], "en", (), (), (), -0.1, 0.0, 1.0) for c in clips]
 
 
 def clip_of(seconds: int, text: str, speaker: str = "", language: str = "en") -> Clip:

@@ -24,7 +24,7 @@ from voxray.scoring.variants import (
     words_invented,
 )
 from voxray.transcript import Segment, Word
-from voxray.whisper.engines import Hypothesis
+from voxray.whisper.engines import DecodingResult
 
 SEEDS = st.integers(0, 2**32 - 1)
 LENGTHS_S = st.lists(st.floats(0.5, 29.0), max_size=20)
@@ -38,8 +38,8 @@ def clip_of(seconds: float, id: str = "a", words: tuple[Word, ...] = ()) -> Clip
 THREE = clip_of(3.0, words=(Word("one", 0.2, 0.8), Word("two", 1.0, 1.7), Word("three", 2.0, 2.9)))
 
 
-def heard(*segments: Segment, text: str = "") -> Hypothesis:
-    return Hypothesis(text, "en", (), segments, (), -0.1, 0.0, 1.0)
+def heard(*segments: Segment, text: str = "") -> DecodingResult:
+    return DecodingResult(text, "en", (), segments, (), -0.1, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(

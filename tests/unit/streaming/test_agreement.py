@@ -6,17 +6,19 @@ from voxray.streaming.agreement import (
     Agreement,
     Fit,
     Policy,
-    bare,
     ended_before,
-    key,
-    spoken,
+    match_key,
+    normalize_words,
+    strip_punctuation,
 )
-from voxray.streaming.events import HeardWord, Hypothesis
+from voxray.streaming.events import Hypothesis, HypothesisWord
 
 
-def heard(text: str, word_s: float = 0.5) -> tuple[HeardWord, ...]:
+def heard(text: str, word_s: float = 0.5) -> tuple[HypothesisWord, ...]:
     """The words of `text`, each `word_s` long."""
-    return tuple(HeardWord(" " + word, i * word_s, (i + 1) * word_s) for i, word in enumerate(text.split()))
+    return tuple(
+        HypothesisWord(" " + word, i * word_s, (i + 1) * word_s) for i, word in enumerate(text.split())
+    )
 
 
 def told(*texts: str, policy: Policy = Policy.AGREEMENT, length_s: float = 10.0) -> Agreement:
@@ -40,7 +42,7 @@ def told(*texts: str, policy: Policy = Policy.AGREEMENT, length_s: float = 10.0)
     ],
 )
 def test_words_compare_folded_and_without_edge_punctuation(word: str, folded: str) -> None:
-    assert key(word) == folded
+    assert match_key(word) == folded
 
 
 def test_commits_common_prefix_of_two_hypotheses() -> None:
@@ -91,7 +93,7 @@ def test_committed_words_are_forced_as_the_engine_wrote_them() -> None:
 def test_text_without_spaces_is_committed_by_character() -> None:
     agreement = Agreement()
     for text in ("你好世", "你好世界"):
-        agreement.hear(tuple(HeardWord(c) for c in text), 10.0)
+        agreement.hear(tuple(HypothesisWord(c) for c in text), 10.0)
 
     assert agreement.stable == "你好世"
     assert agreement.prefix == "你好世"
@@ -144,27 +146,27 @@ def test_attention_keeps_words_that_end_half_a_second_before_the_audio() -> None
 
 def test_attention_commits_nothing_without_times() -> None:
     agreement = Agreement(Policy.ATTENTION)
-    agreement.hear((HeardWord(" turn"), HeardWord(" on")), 10.0)
+    agreement.hear((HypothesisWord(" turn"), HypothesisWord(" on")), 10.0)
 
     assert agreement.stable == ""
 
 
 def test_words_after_one_without_an_end_are_not_known_to_have_ended() -> None:
-    words = (HeardWord("a", 0, 1), HeardWord("b", 1, float("nan")), HeardWord("c", 2, 3))
+    words = (HypothesisWord("a", 0, 1), HypothesisWord("b", 1, float("nan")), HypothesisWord("c", 2, 3))
 
     assert ended_before(words, 9.0) == 1
 
 
 def test_spoken_words_have_text_and_at_most_one_space() -> None:
-    words = (HeardWord("  new  York "), HeardWord(" "), HeardWord(""), HeardWord("x\n"))
+    words = (HypothesisWord("  new  York "), HypothesisWord(" "), HypothesisWord(""), HypothesisWord("x\n"))
 
-    assert [w.text for w in spoken(Hypothesis(words))] == [" new York", "x"]
+    assert [w.text for w in normalize_words(Hypothesis(words))] == [" new York", "x"]
 
 
 @given(st.text())
 def test_bare_is_a_prefix_and_has_nothing_more_to_lose(word: str) -> None:
-    assert word.startswith(bare(word))
-    assert bare(bare(word)) == bare(word)
+    assert word.startswith(strip_punctuation(word))
+    assert strip_punctuation(strip_punctuation(word)) == strip_punctuation(word)
 
 
 @given(

@@ -1,11 +1,11 @@
 import pytest
 
-from voxray.streaming.events import HeardWord, Hypothesis
+from voxray.streaming.events import Hypothesis, HypothesisWord
 from voxray.streaming.guards import Guards, Verdict
 
 
 def hypothesis(text: str, *, logprob: float | None = -0.2, silence: float | None = 0.0, ratio: float | None = 1.0) -> Hypothesis:  # fmt: skip  # noqa: E501  # one line reads best
-    return Hypothesis(tuple(HeardWord(" " + w) for w in text.split()), None, logprob, silence, ratio)
+    return Hypothesis(tuple(HypothesisWord(" " + w) for w in text.split()), None, logprob, silence, ratio)
 
 
 @pytest.mark.parametrize(

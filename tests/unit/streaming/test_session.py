@@ -9,15 +9,15 @@ from voxray.errors import ConfigError
 from voxray.streaming.endpoint import EndpointOptions
 from voxray.streaming.events import (
     Ack,
+    DecodeMode,
     DecodeRequest,
     Done,
     Event,
     Final,
     Finalized,
-    HeardWord,
     Hypothesis,
+    HypothesisWord,
     Partial,
-    Settings,
     SpeechEnd,
     SpeechStart,
 )
@@ -37,8 +37,8 @@ def played(
     return Rehearsal(Session(options), engine or ScriptedEngine(script), (latency_s,)).play(script, [512])
 
 
-def of(kind: Settings, requests: list[DecodeRequest]) -> list[DecodeRequest]:
-    return [r for r in requests if r.settings is kind]
+def of(kind: DecodeMode, requests: list[DecodeRequest]) -> list[DecodeRequest]:
+    return [r for r in requests if r.mode is kind]
 
 
 def changed(script: Script, change: Callable[[DecodeRequest, Hypothesis], Hypothesis | None]) -> Engine:
@@ -80,7 +80,7 @@ def test_an_utterance_is_told_from_start_to_final() -> None:
 
 
 def test_decodes_come_after_300_ms_and_then_every_500_ms() -> None:
-    partials = of(Settings.PARTIAL, played().requests)
+    partials = of(DecodeMode.PARTIAL, played().requests)
 
     assert [round((r.end / 16_000 - 0.992) / 0.032) for r in partials] == [10, 26, 42]
     assert {r.start for r in partials} == {round(0.992 * 16_000) - 4800}
@@ -93,8 +93,8 @@ def test_committed_words_are_forced_on_the_next_decode() -> None:
 def test_the_decode_of_the_first_silence_is_the_final_without_another() -> None:
     requests = played().requests
 
-    assert [r.settings for r in requests][-1:] == [Settings.FINAL]
-    assert len(of(Settings.FINAL, requests)) == 1
+    assert [r.mode for r in requests][-1:] == [DecodeMode.FINAL]
+    assert len(of(DecodeMode.FINAL, requests)) == 1
     final = requests[-1]
     assert final.word_times
     assert final.end == round(2.464 * 16_000) + 3200
@@ -106,12 +106,12 @@ def test_speech_that_goes_on_after_a_silence_makes_that_decode_a_partial() -> No
     rehearsal = played(script)
 
     assert [f.text for f in rehearsal.finals] == ["turn on the lights please"]
-    assert [r.settings for r in rehearsal.requests].count(Settings.FINAL) == 2
+    assert [r.mode for r in rehearsal.requests].count(DecodeMode.FINAL) == 2
 
 
 def test_finals_in_advance_come_at_most_every_half_second() -> None:
     script = Script.of("\n".join("abcdefgh"), word_s=0.06, pause_s=0.3)
-    finals = of(Settings.FINAL, played(script).requests)
+    finals = of(DecodeMode.FINAL, played(script).requests)
 
     assert len(finals) < 6
     assert all(b.asked_s - a.asked_s >= 0.5 for a, b in pairwise(finals[:-1]))  # the last is no guess
@@ -123,20 +123,20 @@ def test_finals_in_advance_come_at_most_every_half_second() -> None:
         {"compression_ratio": 3.0},
         {"avg_logprob": -2.0},
         {"avg_logprob": -2.0, "no_speech_prob": 0.9},
-        {"words": (HeardWord(" six"),) * 30},
+        {"words": (HypothesisWord(" six"),) * 30},
         None,
     ],
     ids=["compression", "logprob", "no speech", "loop", "failure"],
 )
 def test_a_final_that_the_guards_stop_is_decoded_once_more(bad: dict[str, object] | None) -> None:
     def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis | None:
-        if request.settings is not Settings.FINAL:
+        if request.mode is not DecodeMode.FINAL:
             return said
         return replace(said, **bad) if bad else None  # type: ignore[arg-type]  # fields of Hypothesis
 
     rehearsal = played(engine=changed(LINE, change))
 
-    assert [r.settings for r in rehearsal.requests][-2:] == [Settings.FINAL, Settings.FALLBACK]
+    assert [r.mode for r in rehearsal.requests][-2:] == [DecodeMode.FINAL, DecodeMode.FALLBACK]
     assert rehearsal.text == LINE.text
 
 
@@ -154,17 +154,17 @@ def test_what_the_fallback_cannot_save_is_dropped_but_for_the_committed_words(
     bad: dict[str, object], text: str
 ) -> None:
     def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
-        return said if request.settings is Settings.PARTIAL else replace(said, **bad)  # type: ignore[arg-type]  # fields of Hypothesis
+        return said if request.mode is DecodeMode.PARTIAL else replace(said, **bad)  # type: ignore[arg-type]  # fields of Hypothesis
 
     rehearsal = played(engine=changed(LINE, change))
 
-    assert len(of(Settings.FALLBACK, rehearsal.requests)) == 1
+    assert len(of(DecodeMode.FALLBACK, rehearsal.requests)) == 1
     assert rehearsal.text == text
 
 
 def test_where_the_engine_fails_the_last_partial_is_the_final() -> None:
     def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis | None:
-        return said if request.settings is Settings.PARTIAL else None
+        return said if request.mode is DecodeMode.PARTIAL else None
 
     assert played(engine=changed(LINE, change)).text == "turn on the lights,"
 
@@ -173,12 +173,12 @@ def test_a_final_that_is_not_back_at_the_endpoint_is_waited_for() -> None:
     rehearsal = played(latency_s=0.9)
 
     assert rehearsal.text == LINE.text
-    assert not of(Settings.FALLBACK, rehearsal.requests)
+    assert not of(DecodeMode.FALLBACK, rehearsal.requests)
 
 
 def test_a_loop_in_a_partial_commits_nothing() -> None:
     def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
-        return replace(said, compression_ratio=9.0) if request.settings is Settings.PARTIAL else said
+        return replace(said, compression_ratio=9.0) if request.mode is DecodeMode.PARTIAL else said
 
     rehearsal = played(engine=changed(LINE, change))
 
@@ -216,7 +216,7 @@ def test_finalize_keeps_samples_that_have_no_probability_yet() -> None:
     session.finalize(0.0)
     [request] = session.requests_to_run()
 
-    assert (request.start, request.end, request.settings) == (0, 1000, Settings.FINAL)
+    assert (request.start, request.end, request.mode) == (0, 1000, DecodeMode.FINAL)
 
 
 def test_a_decode_for_the_final_replaces_a_partial_that_was_not_taken() -> None:
@@ -224,7 +224,7 @@ def test_a_decode_for_the_final_replaces_a_partial_that_was_not_taken() -> None:
     heard(session, LINE, 1.5)
     session.finalize(2.0)
 
-    assert [r.settings for r in session.requests_to_run()] == [Settings.FINAL]
+    assert [r.mode for r in session.requests_to_run()] == [DecodeMode.FINAL]
 
 
 def test_a_final_decoded_before_words_were_committed_is_asked_for_again() -> None:
@@ -240,11 +240,11 @@ def test_a_final_decoded_before_words_were_committed_is_asked_for_again() -> Non
     session.finalize(3.0)
     [again] = session.requests_to_run()
 
-    assert [(r.settings, r.prefix) for r in (*asked, again)] == [
-        (Settings.PARTIAL, ""),
-        (Settings.PARTIAL, ""),
-        (Settings.FINAL, ""),
-        (Settings.FINAL, " turn"),
+    assert [(r.mode, r.prefix) for r in (*asked, again)] == [
+        (DecodeMode.PARTIAL, ""),
+        (DecodeMode.PARTIAL, ""),
+        (DecodeMode.FINAL, ""),
+        (DecodeMode.FINAL, " turn"),
     ]
 
 
@@ -334,7 +334,7 @@ def test_audio_does_not_pile_up_behind_a_fallback_that_never_comes() -> None:
     heard(session, LINE, LINE.length / 16_000)
     [request] = session.requests_to_run()
     session.receive_hypothesis(request.id, replace(engine(request), compression_ratio=9.0), 4.0)
-    assert [r.settings for r in session.requests_to_run()] == [Settings.FALLBACK]
+    assert [r.mode for r in session.requests_to_run()] == [DecodeMode.FALLBACK]
     while session.room >= 512:
         session.receive_audio(np.zeros(512, dtype=np.int16), [0.0], 5.0)
 
@@ -380,7 +380,7 @@ def test_partials_grow_rarer_while_decodes_take_long() -> None:
 def test_without_partials_only_finals_are_decoded_and_told() -> None:
     rehearsal = played(options=SessionOptions(partials=False))
 
-    assert [r.settings for r in rehearsal.requests] == [Settings.FINAL]
+    assert [r.mode for r in rehearsal.requests] == [DecodeMode.FINAL]
     assert not any(isinstance(e, Partial) for e in rehearsal.events)
     assert rehearsal.text == LINE.text
 
@@ -390,7 +390,7 @@ def test_a_language_detected_on_two_seconds_of_speech_is_kept() -> None:
     rehearsal = played(script, engine=changed(script, lambda r, said: replace(said, language="de")))
 
     assert [f.language for f in rehearsal.finals] == ["de"] * 3
-    assert of(Settings.FINAL, rehearsal.requests)[0].language is None
+    assert of(DecodeMode.FINAL, rehearsal.requests)[0].language is None
     assert rehearsal.requests[-1].language == "de"
 
 

@@ -19,8 +19,8 @@ from voxray.streaming.events import (
     Event,
     Final,
     Finalized,
-    HeardWord,
     Hypothesis,
+    HypothesisWord,
     Partial,
     SpeechEnd,
     SpeechStart,
@@ -130,13 +130,13 @@ class Babbler:
     def more(self) -> list[str]:
         return [VOCABULARY[next(self.choices) % len(VOCABULARY)] for _ in range(next(self.choices) % 6)]
 
-    def timed(self, texts: list[str], request: DecodeRequest) -> tuple[HeardWord, ...]:
+    def timed(self, texts: list[str], request: DecodeRequest) -> tuple[HypothesisWord, ...]:
         """Times that may be missing, late, backwards or outside the window."""
         length_s, kind = (request.end - request.start) / SAMPLE_RATE, next(self.choices) % 4
         if kind == 0:
-            return tuple(HeardWord(" " + t) for t in texts)
+            return tuple(HypothesisWord(" " + t) for t in texts)
         step_s = length_s / max(1, len(texts)) if kind < 3 else (next(self.choices) % 9 - 3) * 0.7
-        return tuple(HeardWord(" " + t, i * step_s, (i + 1) * step_s) for i, t in enumerate(texts))
+        return tuple(HypothesisWord(" " + t, i * step_s, (i + 1) * step_s) for i, t in enumerate(texts))
 
 
 @settings(max_examples=150)

@@ -1,10 +1,10 @@
 import pytest
 
 from voxray.streaming.agreement import Policy
-from voxray.streaming.events import HeardWord
+from voxray.streaming.events import HypothesisWord
 from voxray.streaming.utterance import cut_after, opened
 
-WORDS = (HeardWord(" a", 0.0, 0.5), HeardWord(" b", 0.5, 1.0), HeardWord(" c", 1.5, 2.0))
+WORDS = (HypothesisWord(" a", 0.0, 0.5), HypothesisWord(" b", 0.5, 1.0), HypothesisWord(" c", 1.5, 2.0))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_cuts_between_two_words_and_a_second_before_the_end(
 
 
 def test_no_cut_where_a_word_has_no_times() -> None:
-    assert cut_after((HeardWord(" a"), *WORDS), 2, 9.0, 1.0) is None
+    assert cut_after((HypothesisWord(" a"), *WORDS), 2, 9.0, 1.0) is None
 
 
 def test_what_is_left_after_a_cut_is_a_new_segment_with_times_of_its_own() -> None:
@@ -39,5 +39,5 @@ def test_what_is_left_after_a_cut_is_a_new_segment_with_times_of_its_own() -> No
     assert (u.start, u.onset, u.decoded, u.asked) == (17_000, 17_000, 17_000, 50_000)
     assert u.segment is None
     assert (u.end_told, u.shown) == (False, ("", ""))
-    assert u.best == u.agreement.previous == (HeardWord(" c", 0.5, 1.0),)
+    assert u.best == u.agreement.previous == (HypothesisWord(" c", 0.5, 1.0),)
     assert u.agreement.stable == ""

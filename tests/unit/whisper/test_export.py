@@ -17,7 +17,14 @@ from voxray.audio import SAMPLE_RATE, Pcm, decode, to_float
 from voxray.errors import ExportError, ModelError
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.export import Exported, appearing, convert, export, generation_values, smallest_window
+from voxray.whisper.export import (
+    Exported,
+    atomic_directory,
+    convert,
+    export,
+    generation_values,
+    smallest_window,
+)
 from voxray.whisper.models import builtin, digest
 from voxray.whisper.tokens import Tokens
 
@@ -161,7 +168,7 @@ def test_a_source_without_a_tokenizer_is_named(tiny: Path, tmp_path: Path) -> No
 def test_a_folder_that_appears_replaces_what_was_there(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for name in ("old", "new"):
-        with appearing(out) as part:
+        with atomic_directory(out) as part:
             part.mkdir()
             (part / name).touch()
     assert [p.name for p in out.iterdir()] == ["new"]

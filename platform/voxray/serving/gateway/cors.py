@@ -4,15 +4,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from voxray.serving.gateway.access import Door, is_of_the_api
+from voxray.serving.gateway.auth import AccessPolicy, is_of_the_api
 
 
-class Shared:
-    """ASGI middleware around the `Guard`, so that such a page can read refusals too, and is answered when it
-    asks what it may send, which browsers do without a key. All other requests pass as they are.
+class ApiCorsMiddleware:
+    """ASGI middleware around the `AuthMiddleware`, so that such a page can read refusals too, and is
+    answered when it asks what it may send, which browsers do without a key. All other requests pass as is.
     """
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: AccessPolicy) -> None:
         self._app, self._door = app, door
         self._readable = CORSMiddleware(
             app,

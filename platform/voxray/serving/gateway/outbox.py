@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from voxray.serving.gateway.watching import MESSAGES_OUT, PARTIALS_DROPPED, Watch
+from voxray.serving.gateway.metrics import MESSAGES_OUT, PARTIALS_DROPPED, Metrics
 from voxray.wire import Close
 
 SPARE = 1 << 16  # characters that may wait before partials are dropped
@@ -28,7 +28,7 @@ class Closing:
 class Outbox:
     """Messages in order, then a closing."""
 
-    def __init__(self, watch: Watch, spare: int = SPARE, full: int = FULL) -> None:
+    def __init__(self, watch: Metrics, spare: int = SPARE, full: int = FULL) -> None:
         self.ended = asyncio.Event()
         self.full = full
         self._watch = watch

@@ -15,7 +15,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 def page(schema: dict[str, Any]) -> str:
     """The page about `schema` (`openapi.schema`)."""
-    order = schema["components"]["schemas"]["Order"]["properties"]
+    order = schema["components"]["schemas"]["TranscriptionRequest"]["properties"]
     responses = schema["paths"]["/v1/audio/transcriptions"]["post"]["responses"]
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
         about=_marked(schema["info"]["description"]),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from voxray.serving.rest.orders import FORMATS, GRANULARITIES, GRANULARITY, MAX_PROMPT, WHISPER_1
+from voxray.serving.rest.request import FORMATS, GRANULARITIES, GRANULARITY, MAX_PROMPT, WHISPER_1
 from voxray.serving.settings import Limits
 
 Schema = dict[str, Any]
@@ -43,7 +43,7 @@ def schema(models: Sequence[str], limits: Limits) -> Schema:
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": {
-                "Order": _order(models),
+                "TranscriptionRequest": _order(models),
                 "Text": _object("What is said.", text=_text("All of it, on one line."), usage=_usage()),
                 "Verbose": _verbose(),
                 "Event": _event(),
@@ -64,7 +64,7 @@ def _about(models: Sequence[str], limits: Limits) -> str:
 
 
 def _audio(path: str) -> Schema:
-    form = {"required": True, "content": {"multipart/form-data": {"schema": _ref("Order")}}}
+    form = {"required": True, "content": {"multipart/form-data": {"schema": _ref("TranscriptionRequest")}}}
     contents = {
         "application/json": {"schema": {"anyOf": [_ref("Text"), _ref("Verbose")]}},
         "text/plain": {"schema": {"type": "string"}},

@@ -11,7 +11,7 @@ from voxray.audio import Pcm, duration_s
 from voxray.speech import Span
 from voxray.transcribe import UNDETERMINED, Windows, foreign, segments_of, spoken_language
 from voxray.transcript import Segment
-from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 GROUP_S = 60.0  # of audio in one call: small enough to spread an hour, large enough to fill batches
 GROUPS_AT_ONCE = 8  # of one recording; more would let one file crowd out the others
@@ -26,7 +26,7 @@ class Files(Protocol):
         """The model's smallest window in seconds, and its languages; ServiceError where it cannot tell."""
         ...
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         """One hypothesis per clip (at most 30 s), in order; several calls may run at once.
 
         ServiceError where no more work is taken.
@@ -39,7 +39,7 @@ class Heard:
     """One window: where it lies in the recording, and what was heard in it."""
 
     span: Span
-    hypothesis: Hypothesis
+    hypothesis: DecodingResult
 
     @property
     def segments(self) -> list[Segment]:
@@ -95,7 +95,7 @@ class Hearing:
             async for i, hypothesis in rest:
                 yield Heard(self.windows.spans[i], hypothesis)
 
-    async def _first(self, group: Sequence[int]) -> tuple[str | None, list[Hypothesis]]:
+    async def _first(self, group: Sequence[int]) -> tuple[str | None, list[DecodingResult]]:
         """The language of a group (None: nobody speaks), and all of it heard in that language."""
         heard = await self._hear(group, None)
         language = spoken_language([self.windows.spans[i] for i in group], heard)
@@ -108,9 +108,9 @@ class Hearing:
 
     async def _together(
         self, indices: Iterable[int], language: str | None
-    ) -> AsyncGenerator[tuple[int, Hypothesis], None]:
+    ) -> AsyncGenerator[tuple[int, DecodingResult], None]:
         """Windows and what was heard in them, in order, `GROUPS_AT_ONCE` groups at a time."""
-        running = deque[tuple[Sequence[int], asyncio.Task[list[Hypothesis]]]]()
+        running = deque[tuple[Sequence[int], asyncio.Task[list[DecodingResult]]]]()
         left = deque(grouped(indices, self.windows.clips))
         try:
             while left or running:
@@ -125,7 +125,7 @@ class Hearing:
         finally:
             await _cancelled([task for _, task in running])
 
-    async def _hear(self, group: Sequence[int], language: str | None) -> list[Hypothesis]:
+    async def _hear(self, group: Sequence[int], language: str | None) -> list[DecodingResult]:
         options = self.options.model_copy(update={"language": language})
         return await self.files.transcribe([self.windows.clips[i] for i in group], options)
 
@@ -144,7 +144,7 @@ def grouped(indices: Iterable[int], clips: Sequence[Pcm]) -> list[list[int]]:
     return groups
 
 
-async def _cancelled(tasks: Sequence[asyncio.Task[list[Hypothesis]]]) -> None:
+async def _cancelled(tasks: Sequence[asyncio.Task[list[DecodingResult]]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,13 +19,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from voxray.errors import VoxrayError
-from voxray.serving.refusals import Refusal, refusal_of
+from voxray.serving.api_error import ApiError, api_error_of
 from voxray.serving.rest import docs, openapi
-from voxray.serving.rest.admission import Places, Reserve, Share
-from voxray.serving.rest.answers import answer, events
-from voxray.serving.rest.orders import WHISPER_1, Order, check_model, order_of
+from voxray.serving.rest.limits import MemoryBudget, Places, Share
+from voxray.serving.rest.not_found import NotFound
 from voxray.serving.rest.recordings import Files, Hearing
-from voxray.serving.rest.strays import Stray
+from voxray.serving.rest.request import WHISPER_1, TranscriptionRequest, check_model, request_of
+from voxray.serving.rest.responses import answer, events
 from voxray.serving.rest.uploads import Decoders, Upload, received
 from voxray.serving.settings import ServiceArgs
 from voxray.transcribe import cutting_for
@@ -38,7 +38,7 @@ class Api:
     """The API over `files`: its `routes` are to be mounted at the root. Who may ask is not looked at here."""
 
     def __init__(self, files: Files, args: ServiceArgs) -> None:
-        self._desk = Desk(files, args)
+        self._desk = ApiState(files, args)
         schema = openapi.schema(self._desk.models, args.limits)
         page = docs.page(schema)
         safe = {"Content-Security-Policy": docs.policy(page)}
@@ -49,7 +49,7 @@ class Api:
             Route("/v1/models/{name:path}", self._desk.show_model),
             Route("/openapi.json", lambda _: JSONResponse(schema)),
             Route("/docs", lambda _: HTMLResponse(page, headers=safe)),
-            Route("/v1/{path:path}", Stray()),
+            Route("/v1/{path:path}", NotFound()),
         ]
 
     @asynccontextmanager
@@ -61,7 +61,7 @@ class Api:
             await asyncio.to_thread(self._desk.decoders.close)
 
 
-class Desk:
+class ApiState:
     """What all requests share: for which models they may ask, and what room there is for files."""
 
     def __init__(self, files: Files, args: ServiceArgs) -> None:
@@ -71,7 +71,7 @@ class Desk:
         self.decoders = Decoders(args.limits)
         self.uploads = Places(args.limits.uploads, "uploads")
         self.places = Places(args.limits.files, "files")
-        self.reserve = Reserve(args.limits.decoded_s)
+        self.reserve = MemoryBudget(args.limits.decoded_s)
         self._described: tuple[float, tuple[str, ...]] | None = None
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
@@ -99,7 +99,7 @@ class Audio:
     Not a function of request to response: what a file takes is given back after the last event of a stream.
     """
 
-    def __init__(self, desk: Desk, task: Task) -> None:
+    def __init__(self, desk: ApiState, task: Task) -> None:
         self._desk = desk
         self._task: Task = task
 
@@ -119,12 +119,12 @@ class Audio:
         _, languages = await self._desk.describe()
         with self._desk.uploads.place():
             async with received(request, self._desk.limits) as upload:
-                order = order_of(upload.fields, self._task, self._desk.models, languages)
+                order = request_of(upload.fields, self._task, self._desk.models, languages)
                 taken.enter_context(self._desk.places.place())
                 share = taken.enter_context(self._desk.reserve.share())
                 return await while_connected(request, self._answer(upload, order, share))
 
-    async def _answer(self, upload: Upload, order: Order, share: Share) -> Response:
+    async def _answer(self, upload: Upload, order: TranscriptionRequest, share: Share) -> Response:
         min_window_s, _ = await self._desk.describe()
         cutting = cutting_for(min_window_s)
         windows = await self._desk.decoders.windows(upload, cutting, share)
@@ -165,10 +165,10 @@ async def _told(work: Callable[[], Awaitable[Response]]) -> Response:
     """The response of `work`, or the one that says why there is none."""
     try:
         return await work()
-    except Refusal as e:
+    except ApiError as e:
         return e.response()
     except VoxrayError as e:
-        return refusal_of(e).response()
+        return api_error_of(e).response()
 
 
 async def _sent(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,8 +12,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from voxray.audio import decode
-from voxray.serving.refusals import Refusal, wrong
-from voxray.serving.rest.admission import Share
+from voxray.serving.api_error import ApiError, wrong
+from voxray.serving.rest.limits import Share
 from voxray.serving.settings import Limits
 from voxray.transcribe import Cutting, Windows, cut
 
@@ -38,7 +38,7 @@ class Upload:
 async def received(request: Request, limits: Limits) -> AsyncIterator[Upload]:
     """The form in the body of `request`, its file open until the end of the context.
 
-    Raises Refusal: 415 where it is not a form, 413 over `limits.body_bytes` by its header or by count (the
+    Raises ApiError: 415 where it is not a form, 413 over `limits.body_bytes` by its header or by count (the
     rest is left unread), 408 where nothing comes for `limits.start_s` or less than `MIN_RATE` after that, 400
     where it is cut off or holds not one file. Raises starlette's ClientDisconnect where the client goes.
     """
@@ -46,7 +46,7 @@ async def received(request: Request, limits: Limits) -> AsyncIterator[Upload]:
     try:
         form = await _Parser(request, limits).parse()
     except MultiPartException as e:
-        raise Refusal(400, f"expected a form with one file, and it cannot be read ({e.message})") from e
+        raise ApiError(400, f"expected a form with one file, and it cannot be read ({e.message})") from e
     try:
         yield _upload(form)
     finally:
@@ -63,7 +63,7 @@ class Decoders:
     async def windows(self, upload: Upload, cutting: Cutting, share: Share) -> Windows:
         """The windows of an upload; AudioError where it is not sound, or more than `limits.decoded_s`.
 
-        Refusal 429 where `share` cannot grow. Where the caller is cancelled and closes the file or `share`, a
+        ApiError 429 where `share` cannot grow. Where the caller is cancelled and closes file or `share`, a
         decoder that is still at it ends too.
         """
         loop = asyncio.get_running_loop()
@@ -109,9 +109,9 @@ def _check_headers(request: Request, max_bytes: int) -> None:
         raise _too_large(max_bytes, f"{length} were announced")
 
 
-def _too_large(max_bytes: int, came: str) -> Refusal:
+def _too_large(max_bytes: int, came: str) -> ApiError:
     message = f"file: expected a body of at most {max_bytes} bytes, and {came}; split it or compress it."
-    return Refusal(413, message, param="file", code="file_too_large")
+    return ApiError(413, message, param="file", code="file_too_large")
 
 
 async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
@@ -139,7 +139,7 @@ async def _next(chunks: AsyncIterator[bytes], silent_s: float, left_s: float) ->
     except TimeoutError as e:
         came = f"nothing came for {silent_s:g} s" if silent_s <= left_s else "it comes more slowly"
         message = f"expected the body to go on, {MIN_RATE} bytes a second or more, and {came}."
-        raise Refusal(408, message) from e
+        raise ApiError(408, message) from e
 
 
 def _upload(form: FormData) -> Upload:
@@ -153,7 +153,7 @@ def _upload(form: FormData) -> Upload:
     for name in files.keys() - {"file"}:
         raise wrong(name[:MAX_NAME], "no file in this field; send it as file", files[name].filename)
     if not files and "file" not in fields:
-        raise Refusal(400, "file: expected a file, and none came.", param="file", code="missing_parameter")
+        raise ApiError(400, "file: expected a file, and none came.", param="file", code="missing_parameter")
     if not files:
         raise wrong("file", "a file with its name", "text")
     sent = files["file"]

@@ -22,11 +22,11 @@ import numpy as np
 
 from voxray.audio import HOP_LENGTH, SAMPLE_RATE, Pcm, duration_s
 from voxray.errors import VoxrayError
-from voxray.serving.calls import Job
-from voxray.serving.scheduler import Group
+from voxray.serving.protocol import Job
+from voxray.serving.transcriber.scheduler import Group
 from voxray.serving.transcriber.windows import Window, Windows
 from voxray.serving.transcriber.words import cut, timed, token_starts
-from voxray.streaming.events import HeardWord, Hypothesis, Settings
+from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
 from voxray.streaming.guards import Guards, Verdict
 from voxray.text import compression_ratio
 from voxray.whisper import engines
@@ -51,10 +51,10 @@ class Heard:
     avg_logprob: float
     no_speech_prob: float
 
-    def hypothesis(self, language: str, words: tuple[HeardWord, ...] | None = None) -> Hypothesis:
+    def hypothesis(self, language: str, words: tuple[HypothesisWord, ...] | None = None) -> Hypothesis:
         """With the words that were timed, else with those of the text."""
         return Hypothesis(
-            words=tuple(HeardWord(w) for w in cut(self.text)) if words is None else words,
+            words=tuple(HypothesisWord(w) for w in cut(self.text)) if words is None else words,
             language=language,
             avg_logprob=self.avg_logprob,
             no_speech_prob=self.no_speech_prob,
@@ -105,7 +105,7 @@ class Decoder:
             previous_tokens=len(self._windows.previous(job.prompt, job.hotwords)),
             task_tokens=self._windows.task_tokens,
             window_s=window_s(seconds, self._engine.min_window_s),
-            temperature=TEMPERATURES[0] if job.settings is Settings.FALLBACK else 0.0,
+            temperature=TEMPERATURES[0] if job.mode is DecodeMode.FALLBACK else 0.0,
         )
 
     def decode(self, jobs: Sequence[Job]) -> list[Hypothesis | None]:
@@ -120,7 +120,7 @@ class Decoder:
         """Indices of `clips` that are transcribed in one go; AudioError for a clip over 30 s."""
         return (indices for indices, _ in batches(clips, PIECE_S, self._engine.min_window_s))
 
-    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.Hypothesis]:
+    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.DecodingResult]:
         """As `Engine.transcribe`; a model of one language is not asked which it hears."""
         only = self.languages[0] if len(self.languages) == 1 else None
         language = options.language or only
@@ -137,7 +137,7 @@ class Decoder:
         padded_s = max(self.group(w.job).window_s for w in windows)
         encoded = self._encode([w.pcm for w in windows], padded_s)
         batch = Batch(windows, self._spoken(encoded, windows), encoded, padded_s)
-        sampled = any(w.job.settings is Settings.FALLBACK for w in windows)
+        sampled = any(w.job.mode is DecodeMode.FALLBACK for w in windows)
         heard = self._sample(batch) if sampled else self._generate(batch)
         words = self._words(batch, heard)
         return [h.hypothesis(lang, w) for h, lang, w in zip(heard, batch.languages, words, strict=True)]
@@ -252,9 +252,9 @@ class Decoder:
 
     # Word times.
 
-    def _words(self, batch: Batch, heard: Sequence[Heard]) -> list[tuple[HeardWord, ...] | None]:
+    def _words(self, batch: Batch, heard: Sequence[Heard]) -> list[tuple[HypothesisWord, ...] | None]:
         """The words with times of the windows that ask for them, from the cross-attention; else None."""
-        words: list[tuple[HeardWord, ...] | None] = [None] * len(heard)
+        words: list[tuple[HypothesisWord, ...] | None] = [None] * len(heard)
         asked = [i for i, h in enumerate(heard) if h.ids and batch.windows[i].job.word_times]
         spoken = [(language, w.job.task) for language, w in zip(batch.languages, batch.windows, strict=True)]
         for start in sorted({spoken[i] for i in asked}):
@@ -266,7 +266,7 @@ class Decoder:
 
     def _align(
         self, batch: Batch, heard: Sequence[Heard], language: str, task: str
-    ) -> Iterator[tuple[HeardWord, ...]]:
+    ) -> Iterator[tuple[HypothesisWord, ...]]:
         """Words with times of windows in one language; it adds <|notimestamps|> itself."""
         alignments = self._engine.model.align(
             batch.encoded,
@@ -276,7 +276,7 @@ class Decoder:
         )
         return map(self._timed, batch.windows, heard, alignments)
 
-    def _timed(self, window: Window, heard: Heard, alignment: Any) -> tuple[HeardWord, ...]:
+    def _timed(self, window: Window, heard: Heard, alignment: Any) -> tuple[HypothesisWord, ...]:
         return timed(
             cut(heard.text),
             token_starts(self._tokens, heard.ids),

@@ -19,10 +19,10 @@ from typing import Protocol, TypeVar
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
-from voxray.serving.calls import Job, Source
-from voxray.serving.scheduler import Group, Scheduler, SchedulerOptions, Ticket
-from voxray.serving.transcriber.attendance import Attendance
-from voxray.streaming.events import Hypothesis, Settings
+from voxray.serving.protocol import Job, Source
+from voxray.serving.transcriber.lease import Lease
+from voxray.serving.transcriber.scheduler import Group, Scheduler, SchedulerOptions, Ticket
+from voxray.streaming.events import DecodeMode, Hypothesis
 from voxray.whisper import engines
 from voxray.whisper.engines import DecodingOptions
 
@@ -47,7 +47,7 @@ class Decodes(Protocol):
         """Indices of clips that are transcribed in one go."""
         ...
 
-    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.Hypothesis]:
+    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.DecodingResult]:
         """One hypothesis per clip, in order."""
         ...
 
@@ -56,7 +56,7 @@ class Decodes(Protocol):
 class Asked:
     """A job, and who is to have its answer."""
 
-    source: Attendance
+    source: Lease
     job: Job
 
 
@@ -67,7 +67,7 @@ class Piece:
     clips: list[Pcm]
     options: DecodingOptions
     arrived_s: float
-    heard: "asyncio.Future[list[engines.Hypothesis]]"
+    heard: "asyncio.Future[list[engines.DecodingResult]]"
 
 
 class DecodeService:
@@ -110,7 +110,7 @@ class DecodeService:
         if self._draining.is_set():
             return
         self._attended += 1
-        attended = Attendance(self._attended, source, lease)
+        attended = Lease(self._attended, source, lease)
         taking = asyncio.create_task(self._take(attended))
         delivering = asyncio.create_task(attended.deliver())
         draining = asyncio.create_task(self._draining.wait())
@@ -129,13 +129,13 @@ class DecodeService:
 
     async def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions | None = None
-    ) -> list[engines.Hypothesis]:
+    ) -> list[engines.DecodingResult]:
         """What is heard in the clips of a file, each at most 30 s, in order.
 
         Raises AudioError for a longer clip, ServiceError where the service is closed before the end.
         """
         options = options or DecodingOptions()
-        found: dict[int, engines.Hypothesis] = {}
+        found: dict[int, engines.DecodingResult] = {}
         for indices in self._decoder.pieces(clips):
             heard = await self._transcribe([clips[i] for i in indices], options)
             found.update(zip(indices, heard, strict=True))
@@ -179,18 +179,18 @@ class DecodeService:
             raise _closed()
         return self._running
 
-    async def _take(self, attended: Attendance) -> None:
+    async def _take(self, attended: Lease) -> None:
         while (jobs := await attended.source.take(attended.lease)) is not None:
             for job in jobs:
                 self._add(attended, job)
 
-    def _add(self, attended: Attendance, job: Job) -> None:
+    def _add(self, attended: Lease, job: Job) -> None:
         now_s = time.monotonic()
         ticket = Ticket(
             session=attended.key(job),
             number=job.number,
             group=self._decoder.group(job),
-            final=job.settings is not Settings.PARTIAL,
+            final=job.mode is not DecodeMode.PARTIAL,
             deadline_s=now_s + job.due_in_s,
             payload=Asked(attended, job),
         )
@@ -200,14 +200,14 @@ class DecodeService:
             self._observe("superseded", 1.0)
         self._changed.set()
 
-    def _forget(self, attended: Attendance) -> None:
+    def _forget(self, attended: Lease) -> None:
         for key in attended.queued:
             self._scheduler.cancel(key)
         attended.queued.clear()
 
-    async def _transcribe(self, clips: list[Pcm], options: DecodingOptions) -> list[engines.Hypothesis]:
+    async def _transcribe(self, clips: list[Pcm], options: DecodingOptions) -> list[engines.DecodingResult]:
         self._start()
-        heard: asyncio.Future[list[engines.Hypothesis]] = asyncio.get_running_loop().create_future()
+        heard: asyncio.Future[list[engines.DecodingResult]] = asyncio.get_running_loop().create_future()
         self._pieces.append(Piece(clips, options, time.monotonic(), heard))
         self._changed.set()
         return await heard

@@ -14,7 +14,7 @@ import numpy as np
 
 from voxray.audio import WINDOW_S, Pcm, duration_s
 from voxray.errors import AudioError, ModelError
-from voxray.serving.calls import Job
+from voxray.serving.protocol import Job
 from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
 
 MAX_PREVIOUS = (

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
-from voxray.streaming.events import HeardWord
+from voxray.streaming.events import HypothesisWord
 from voxray.whisper.tokens import Tokens
 
 _SPACED = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
@@ -81,13 +81,13 @@ def timed(
     onsets_s: Sequence[float],
     probabilities: Sequence[float],
     length_s: float,
-) -> tuple[HeardWord, ...]:
+) -> tuple[HypothesisWord, ...]:
     """`words` with times inside the window of `length_s` seconds.
 
     `starts`: the character at which each token begins. `onsets_s`: when it does, and last when the text ends.
     A word begins with its first token, and ends where the next begins; its probability is its tokens' mean.
     """
-    heard, at, firsts = list[HeardWord](), 0, list[int]()
+    heard, at, firsts = list[HypothesisWord](), 0, list[int]()
     for word in words:
         firsts.append(_token_at(starts, at))
         at += len(word)
@@ -95,7 +95,7 @@ def timed(
     for word, first, end in zip(words, firsts, ends, strict=True):
         own = probabilities[first : max(end, first + 1)]
         start_s, end_s = (min(max(0.0, float(onsets_s[i])), length_s) for i in (first, end))
-        heard.append(HeardWord(word, start_s, end_s, float(sum(own) / len(own))))
+        heard.append(HypothesisWord(word, start_s, end_s, float(sum(own) / len(own))))
     return tuple(heard)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from voxray.errors import ServiceError
-from voxray.serving.calls import (
+from voxray.serving.protocol import (
     Call,
     Control,
     Host,

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from tests.unit.serving.gateway.scripted import ScriptedDirectory
 
-from voxray.serving.gateway import asgi
+from voxray.serving.gateway import app as gateway_app
 from voxray.serving.settings import Access, ServiceArgs
 
 PAGE = "https://app.example.com"
@@ -22,7 +22,7 @@ def client(*origins: str) -> TestClient:
     async def hello(request: object) -> PlainTextResponse:
         return PlainTextResponse("hello")
 
-    app: Starlette = asgi.build(
+    app: Starlette = gateway_app.build(
         ScriptedDirectory(),
         ServiceArgs(access=Access(allowed_origins=origins)),
         routes=[Route("/v1/models", hello)],

@@ -1,8 +1,8 @@
 import asyncio
 from collections.abc import Iterable
 
+from voxray.serving.gateway.metrics import MESSAGES_OUT, PARTIALS_DROPPED, Metrics
 from voxray.serving.gateway.outbox import Closing, Outbox
-from voxray.serving.gateway.watching import MESSAGES_OUT, PARTIALS_DROPPED, Watch
 from voxray.wire import Close, Final, Partial, render
 
 
@@ -21,15 +21,15 @@ def taken(outbox: Outbox, count: int) -> list[str | Closing]:
     return asyncio.run(take())
 
 
-def full_of(messages: Iterable[str], watch: Watch | None = None, **limits: int) -> Outbox:
-    outbox = Outbox(watch or Watch(), **limits)
+def full_of(messages: Iterable[str], watch: Metrics | None = None, **limits: int) -> Outbox:
+    outbox = Outbox(watch or Metrics(), **limits)
     for message in messages:
         assert outbox.put(message)
     return outbox
 
 
 def test_messages_go_out_in_order_and_then_the_closing() -> None:
-    watch = Watch()
+    watch = Metrics()
     outbox = full_of(["a", "b"], watch)
     outbox.end(Closing(Close.NORMAL))
     outbox.end(Closing(Close.FULL))
@@ -40,7 +40,7 @@ def test_messages_go_out_in_order_and_then_the_closing() -> None:
 
 
 def test_a_slow_client_is_spared_the_partials_first() -> None:
-    watch = Watch()
+    watch = Metrics()
     limits = {"spare": 500, "full": 10_000}
     outbox = full_of([partial("a" * 200), final("b" * 200), partial("c" * 200), final("d")], watch, **limits)
 
@@ -58,7 +58,7 @@ def test_one_that_reads_nothing_is_full_and_stays_bounded() -> None:
 
 
 def test_what_a_client_lacks_is_admitted_whatever_its_size() -> None:
-    outbox = Outbox(Watch(), spare=100, full=1_000)
+    outbox = Outbox(Metrics(), spare=100, full=1_000)
     lacking = tuple(final(str(n) * 100) for n in range(100))
     outbox.admit(lacking)
 
@@ -67,7 +67,7 @@ def test_what_a_client_lacks_is_admitted_whatever_its_size() -> None:
 
 def test_a_message_is_waited_for() -> None:
     async def test() -> None:
-        outbox = Outbox(Watch())
+        outbox = Outbox(Metrics())
         waiting = asyncio.create_task(outbox.take())
         await asyncio.sleep(0)
         assert not waiting.done()

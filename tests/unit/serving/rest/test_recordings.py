@@ -14,7 +14,7 @@ from voxray.serving.rest.recordings import GROUP_S, GROUPS_AT_ONCE, Heard, Heari
 from voxray.speech import Span
 from voxray.transcribe import UNDETERMINED, Windows
 from voxray.transcript import Segment
-from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 
 @dataclass
@@ -31,7 +31,7 @@ class ScriptedFiles:
     async def describe(self) -> tuple[float, tuple[str, ...]]:
         return 2.0, ("en", "de")
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         numbers = [int(clip[0]) for clip in clips]
         self.asked.append((numbers, options.language))
         self.running += 1
@@ -45,11 +45,11 @@ class ScriptedFiles:
         finally:
             self.running -= 1
 
-    def _heard(self, number: int, forced: str | None) -> Hypothesis:
+    def _heard(self, number: int, forced: str | None) -> DecodingResult:
         language, _, text = self.script[number].partition(":")
         said = f"{text} in {forced}" if text and forced else text
         segments = (Segment(0.0, 1.0, said),) if said else ()
-        return Hypothesis(said, forced or language, (), segments, (), -0.1, 0.0, 1.0)
+        return DecodingResult(said, forced or language, (), segments, (), -0.1, 0.0, 1.0)
 
 
 def windows(count: int, length_s: float = 20.0) -> Windows:

@@ -29,13 +29,13 @@ from typer.testing import CliRunner
 from voxray.audio import SAMPLE_RATE, Pcm, decode, encode
 from voxray.cli import app as cli
 from voxray.errors import ServiceError
-from voxray.serving.gateway import asgi
+from voxray.serving.gateway import app as gateway_app
 from voxray.serving.rest.routes import Api, while_connected
 from voxray.serving.settings import Limits, ServiceArgs
 from voxray.serving.transcriber.decoder import Decoder
 from voxray.transcribe import transcribe
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.engines import DecodingOptions, Hypothesis
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import builtin
 
 KEY = "a-good-key"
@@ -55,11 +55,11 @@ class EngineFiles:
     async def describe(self) -> tuple[float, tuple[str, ...]]:
         return self.engine.min_window_s, Decoder(self.engine).languages
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         self.calls.append(sum(len(c) for c in clips) / SAMPLE_RATE)
         return await asyncio.to_thread(self._hear, clips, options)
 
-    def _hear(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+    def _hear(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         with self._lock:
             return self.engine.transcribe(clips, options)
 
@@ -75,7 +75,7 @@ class StuckFiles:
     async def describe(self) -> tuple[float, tuple[str, ...]]:
         return 2.0, ("en",)
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         self.asked.set()
         try:
             await asyncio.Event().wait()
@@ -88,7 +88,7 @@ class StuckFiles:
 class FullFiles(StuckFiles):
     """Takes no work."""
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[Hypothesis]:
+    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         raise ServiceError("expected a transcriber with room, and all are full; ask again soon.")
 
 
@@ -97,7 +97,9 @@ def app_of(files: Any, args: ServiceArgs | None = None, keys: str = "") -> Starl
     args = args or ServiceArgs()
     api = Api(files, args)
     environ = {"VOXRAY_API_KEYS": keys}
-    return asgi.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=environ)
+    return gateway_app.build(
+        ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=environ
+    )
 
 
 @contextmanager
@@ -513,7 +515,7 @@ def test_the_page_and_the_schema_are_open_and_say_the_same(address: str) -> None
     assert page.headers["content-type"].startswith("text/html")
     for path in schema["paths"]:
         assert path in page.text
-    for name in schema["components"]["schemas"]["Order"]["properties"]:
+    for name in schema["components"]["schemas"]["TranscriptionRequest"]["properties"]:
         assert f"<code>{name}</code>" in page.text
     assert "://" not in page.text.replace("http://localhost", "")
 

@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.errors import AudioError
-from voxray.serving.refusals import Refusal
-from voxray.serving.rest.admission import Reserve, Share
+from voxray.serving.api_error import ApiError
+from voxray.serving.rest.limits import MemoryBudget, Share
 from voxray.serving.rest.uploads import Decoders, Upload, received
 from voxray.serving.settings import Limits
 from voxray.transcribe import Cutting
@@ -79,7 +79,7 @@ def test_the_limit_is_on_what_came() -> None:
     body, kind = form(bytes(1000))
 
     taken(request([body], kind), Limits(body_bytes=len(body)))
-    with pytest.raises(Refusal, match="more came") as raised:
+    with pytest.raises(ApiError, match="more came") as raised:
         taken(request([body], kind), Limits(body_bytes=len(body) - 1))
     assert raised.value.status == 413
 
@@ -87,7 +87,7 @@ def test_the_limit_is_on_what_came() -> None:
 def test_a_body_that_stops_coming_is_given_up() -> None:
     body, kind = form(bytes(1000))
 
-    with pytest.raises(Refusal, match="nothing came for") as raised:
+    with pytest.raises(ApiError, match="nothing came for") as raised:
         taken(request([body[:500]], kind, then="nothing"), Limits(start_s=0.05))
     assert raised.value.status == 408
 
@@ -105,7 +105,7 @@ def test_a_body_that_trickles_is_given_up() -> None:
     kind = b"multipart/form-data; boundary=b"
     trickling = Request({"type": "http", "headers": [(b"content-type", kind)]}, receive)
 
-    with pytest.raises(Refusal, match="it comes more slowly") as raised:
+    with pytest.raises(ApiError, match="it comes more slowly") as raised:
         taken(trickling, Limits(start_s=0.2, body_bytes=1000))
     assert raised.value.status == 408
 
@@ -120,7 +120,7 @@ def test_a_client_that_goes_while_it_sends_ends_the_reading() -> None:
 def test_a_body_that_is_cut_off_is_refused_and_not_taken_for_one_without_a_file() -> None:
     body, kind = form(bytes(3 * MB))
 
-    with pytest.raises(Refusal, match="closing boundary") as raised:
+    with pytest.raises(ApiError, match="closing boundary") as raised:
         taken(request([body[: 2 * MB]], kind))
     assert raised.value.status == 400
 
@@ -129,7 +129,7 @@ def test_two_files_and_files_in_other_fields_are_refused() -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n1\r\n'
     for names in ((b"file", b"file"), (b"audio",)):
         body = b"".join(part % name for name in names) + b"--b--\r\n"
-        with pytest.raises(Refusal) as raised:
+        with pytest.raises(ApiError) as raised:
             taken(request([body], "multipart/form-data; boundary=b"))
         assert raised.value.status == 400
 
@@ -153,7 +153,7 @@ def test_a_decoder_whose_file_is_closed_stops_reading_it() -> None:
     sound = encode(np.zeros(600 * SAMPLE_RATE, dtype=np.int16), "pcm_s16le", "wav")
     whole = Gate(sound)
     whole.open.set()
-    reserve = Reserve(3600.0)
+    reserve = MemoryBudget(3600.0)
 
     async def play() -> Gate:
         decoders = Decoders(Limits())
@@ -177,6 +177,9 @@ def test_sound_longer_than_the_limit_is_refused_by_name() -> None:
     decoders = Decoders(Limits(decoded_s=2.0))
     upload = Upload({}, io.BytesIO(sound), "talk.flac")
 
-    with pytest.raises(AudioError, match=r"talk\.flac: expected at most 2 s"), Reserve(2.0).share() as share:
+    with (
+        pytest.raises(AudioError, match=r"talk\.flac: expected at most 2 s"),
+        MemoryBudget(2.0).share() as share,
+    ):
         asyncio.run(decoders.windows(upload, Cutting(), share))
     decoders.close()

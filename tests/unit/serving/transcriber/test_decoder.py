@@ -10,11 +10,11 @@ import pytest
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError
-from voxray.serving.calls import Job
+from voxray.serving.protocol import Job
 from voxray.serving.transcriber.decoder import PIECE_S, TEMPERATURES, Decoder
 from voxray.serving.transcriber.windows import MAX_PREVIOUS
 from voxray.serving.transcriber.words import cut
-from voxray.streaming.events import Hypothesis, Settings
+from voxray.streaming.events import DecodeMode, Hypothesis
 from voxray.streaming.guards import Guards
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
@@ -40,7 +40,7 @@ def clips() -> list[Pcm]:
 
 def job(pcm: Pcm | bytes, **changes: Any) -> Job:
     data = pcm if isinstance(pcm, bytes) else pcm.tobytes()
-    asked = Job("1.a", 0, data, "", Settings.PARTIAL, False, None, "transcribe", "", "", 0.5)
+    asked = Job("1.a", 0, data, "", DecodeMode.PARTIAL, False, None, "transcribe", "", "", 0.5)
     return replace(asked, **changes)
 
 
@@ -135,7 +135,7 @@ def test_words_come_with_times_where_they_are_asked_for(decoder: Decoder, clips:
 
 def test_silence_has_no_words(decoder: Decoder) -> None:
     silence = np.zeros(SAMPLE_RATE, dtype=np.int16)
-    [found] = heard(decoder, job(silence, settings=Settings.FINAL, word_times=True))
+    [found] = heard(decoder, job(silence, mode=DecodeMode.FINAL, word_times=True))
 
     assert (found.words, found.compression_ratio) == ((), 0.0)
 
@@ -210,7 +210,7 @@ def test_a_group_says_where_the_start_token_stands(decoder: Decoder, clips: list
     assert (bare.previous_tokens, bare.task_tokens, bare.window_s, bare.temperature) == (0, 4, 2.0, 0.0)
     assert 1 < prompted.previous_tokens < spoken_of.previous_tokens < long.previous_tokens
     assert long.previous_tokens == MAX_PREVIOUS + 1
-    assert decoder.group(job(clips[0], settings=Settings.FALLBACK)).temperature > 0
+    assert decoder.group(job(clips[0], mode=DecodeMode.FALLBACK)).temperature > 0
     assert decoder.group(job(bytes(2 * 5 * SAMPLE_RATE))).window_s == 6.0
 
 
@@ -237,9 +237,9 @@ def seeded() -> None:
 
 @pytest.mark.usefixtures("seeded")
 def test_a_fallback_takes_the_first_that_passes(decoder: Decoder, clips: list[Pcm]) -> None:
-    asked = [job(c, settings=Settings.FALLBACK, word_times=True, prefix=" What") for c in clips]
+    asked = [job(c, mode=DecodeMode.FALLBACK, word_times=True, prefix=" What") for c in clips]
     found = heard(decoder, *asked)
-    greedy = texts(heard(decoder, *(replace(a, settings=Settings.FINAL) for a in asked)))
+    greedy = texts(heard(decoder, *(replace(a, mode=DecodeMode.FINAL) for a in asked)))
 
     assert all(t.startswith(" What") for t in texts(found))
     assert sum(a == b for a, b in zip(texts(found), greedy, strict=True)) > len(clips) // 2
@@ -249,8 +249,8 @@ def test_a_fallback_takes_the_first_that_passes(decoder: Decoder, clips: list[Pc
 @pytest.mark.usefixtures("seeded")
 def test_a_fallback_that_never_passes_is_the_likeliest(engine: CTranslate2Engine, clips: list[Pcm]) -> None:
     strict = Decoder(engine, Guards(min_avg_logprob=1.0))
-    [found] = heard(strict, job(clips[0], settings=Settings.FALLBACK))
-    hottest = [h for _ in range(5) for h in heard(strict, job(clips[0], settings=Settings.FALLBACK))]
+    [found] = heard(strict, job(clips[0], mode=DecodeMode.FALLBACK))
+    hottest = [h for _ in range(5) for h in heard(strict, job(clips[0], mode=DecodeMode.FALLBACK))]
 
     assert len(TEMPERATURES) == 5
     assert max(h.avg_logprob or -9 for h in [found, *hottest]) < 0

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ServiceError
-from voxray.serving.calls import Answer, Job
-from voxray.serving.scheduler import Group, SchedulerOptions
+from voxray.serving.protocol import Answer, Job
 from voxray.serving.transcriber.decoder import Decoder
+from voxray.serving.transcriber.scheduler import Group, SchedulerOptions
 from voxray.serving.transcriber.service import DecodeService
-from voxray.streaming.events import HeardWord, Hypothesis, Settings
+from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
 from voxray.whisper import engines
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
@@ -28,16 +28,16 @@ LIMIT_S = 20.0
 AT_ONCE = SchedulerOptions(fill_s=0.0)
 
 
-def job(session: str, number: int = 0, settings: Settings = Settings.PARTIAL, pcm: bytes = b"") -> Job:
+def job(session: str, number: int = 0, settings: DecodeMode = DecodeMode.PARTIAL, pcm: bytes = b"") -> Job:
     return Job(session, number, pcm, "", settings, False, None, "transcribe", "", "", 0.0)
 
 
 def hypothesis(text: str) -> Hypothesis:
-    return Hypothesis((HeardWord(text),))
+    return Hypothesis((HypothesisWord(text),))
 
 
-def file_hypothesis(text: str) -> engines.Hypothesis:
-    return engines.Hypothesis(text, "en", (), (), (), -0.1, 0.0, 1.0)
+def file_hypothesis(text: str) -> engines.DecodingResult:
+    return engines.DecodingResult(text, "en", (), (), (), -0.1, 0.0, 1.0)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class EchoDecoder:
         self.gate.set()
 
     def group(self, job: Job) -> Group:
-        return Group(0, 4, 2.0, 0.2 if job.settings is Settings.FALLBACK else 0.0)
+        return Group(0, 4, 2.0, 0.2 if job.mode is DecodeMode.FALLBACK else 0.0)
 
     def decode(self, jobs: Sequence[Job]) -> list[Hypothesis | None]:
         self.running.update(j.session for j in jobs)
@@ -70,7 +70,7 @@ class EchoDecoder:
             raise AudioError("clip 0: expected at most 30 s.")
         return ([i] for i in reversed(range(len(clips))))
 
-    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.Hypothesis]:
+    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.DecodingResult]:
         self._call([f"clip {len(c)}" for c in clips])
         if any(len(c) == 13 for c in clips):
             raise AudioError("clip 0: unlucky.")
@@ -133,7 +133,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 REQUESTS = st.lists(
-    st.tuples(st.integers(0, 1), st.sampled_from("abc"), st.sampled_from(list(Settings)), st.booleans()),
+    st.tuples(st.integers(0, 1), st.sampled_from("abc"), st.sampled_from(list(DecodeMode)), st.booleans()),
     min_size=1,
     max_size=25,
 )
@@ -141,7 +141,7 @@ REQUESTS = st.lists(
 
 @given(REQUESTS, st.lists(st.sampled_from([0.0, 0.001, 0.003]), min_size=1, max_size=4), st.integers(1, 4))
 def test_each_job_is_answered_once_and_none_twice_at_a_time(
-    requests: list[tuple[int, str, Settings, bool]], latencies_s: list[float], max_batch: int
+    requests: list[tuple[int, str, DecodeMode, bool]], latencies_s: list[float], max_batch: int
 ) -> None:
     decoder = EchoDecoder(latencies_s)
 
@@ -252,7 +252,7 @@ def test_a_batch_that_fails_fails_its_jobs_and_the_next_goes_on(caplog: pytest.L
         attending = asyncio.create_task(service.attend(source, 1))
         source.put(job("bad"))
         await until(lambda: source.answers)
-        source.put(job("good"), job("bad", 1, Settings.FALLBACK))
+        source.put(job("good"), job("bad", 1, DecodeMode.FALLBACK))
         await until(lambda: len(source.answers) == 3)
         assert source.texts == ["good0"]
         assert [a for a in source.answers if a.session == "bad"] == [

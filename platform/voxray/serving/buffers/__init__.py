@@ -1,1 +1,0 @@
-"""BufferManagers: one per client, hosted in actors; the sessions, their audio and voice activity."""

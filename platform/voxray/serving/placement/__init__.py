@@ -1,0 +1,1 @@
+"""Which host takes a new session; no Ray."""

@@ -1,0 +1,157 @@
+"""The directory in Ray: a small named actor that says which buffer actor has which session.
+
+It can die: whoever misses it starts it again, and it reads the names of the buffer actors and their loads.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayActorError, RayTaskError
+from ray.util import list_named_actors
+
+from voxray.errors import ServiceError
+from voxray.serving.placement.registry import START_S, Registry
+from voxray.serving.placement.table import Load, Table
+from voxray.serving.protocol import Host, HostGone
+from voxray.serving.ray.actors import RayHost, start_actor
+from voxray.serving.ray.names import NAMESPACE, Service
+
+Placed = tuple[int, Any]
+
+
+class RayMember:
+    """A buffer actor as its directory sees it."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    async def load(self, keep: bool) -> Load:
+        """As `Member.load`. An actor that Ray cannot reach just now may be there again soon: TimeoutError."""
+        try:
+            load: Load = await self.actor.load.remote(keep)
+        except ActorDiedError as e:
+            raise HostGone(str(e).splitlines()[0]) from e
+        except RayActorError as e:
+            raise TimeoutError from e
+        return load
+
+
+class RayFleet:
+    """The buffer actors of a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def found(self) -> dict[int, RayMember]:
+        """As `Fleet.found`."""
+        return await asyncio.to_thread(self._found)
+
+    def _found(self) -> dict[int, RayMember]:
+        members = {}
+        for name in actor_names():
+            number = self._service.number(name)
+            if number is not None:
+                try:
+                    members[number] = RayMember(ray.get_actor(name, NAMESPACE))
+                except ValueError:
+                    continue  # it ended meanwhile
+        return members
+
+    def start(self, number: int) -> RayMember:
+        """As `Fleet.start`."""
+        return RayMember(start_actor(self._service, number))
+
+
+class DirectoryActor:
+    """A `Registry` in a process of its own."""
+
+    def __init__(self, service: Service) -> None:
+        limits = service.args.limits
+        table = Table(limits.sessions_per_actor, limits.sessions)
+        self._registry = Registry(RayFleet(service), table, _end)
+
+    async def place(self, gateway: str, node: str, without: tuple[int, ...]) -> Placed | None:
+        """As `Registry.place`."""
+        placed = await self._registry.place(gateway, node, without)
+        return placed and (placed[0], placed[1].actor)
+
+    async def find(self, number: int) -> Placed | None:
+        """As `Registry.find`."""
+        member = await self._registry.find(number)
+        return None if member is None else (number, member.actor)
+
+    async def want(self) -> None:
+        """As `Registry.want`."""
+        await self._registry.want()
+
+
+class RayDirectory:
+    """The directory as a gateway sees it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._node = ray.get_runtime_context().get_node_id()
+
+    async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
+        """As `calls.Directory.place`."""
+        numbers = tuple(n for name in without if (n := self._service.number(name)) is not None)
+        placed = await self._ask("place", gateway, self._node, numbers)
+        if placed is None:
+            raise ServiceError(
+                f"expected room for one more session, and {self._service.args.limits.sessions} are open; "
+                "try again later."
+            )
+        return self._host(placed)
+
+    async def find(self, number: int) -> tuple[str, Host] | None:
+        """As `calls.Directory.find`."""
+        placed = await self._ask("find", number)
+        return placed and self._host(placed)
+
+    async def want(self) -> None:
+        """Say that this gateway lives."""
+        await self._ask("want")
+
+    def _host(self, placed: Placed) -> tuple[str, Host]:
+        number, actor = placed
+        return self._service.host(number), RayHost(actor)
+
+    async def _ask(self, method: str, *args: Any) -> Any:
+        """A call of the directory actor, which is started again where it has died."""
+        until_s = time.monotonic() + START_S
+        while True:
+            try:
+                return await getattr(directory_actor(self._service), method).remote(*args)
+            except RayActorError:
+                if time.monotonic() > until_s:
+                    raise
+                await asyncio.sleep(0.2)
+            except RayTaskError as e:
+                raise e.cause from e  # as it was raised there, without the traceback of that process
+
+
+def directory_actor(service: Service) -> Any:
+    """The service's directory, started where there is none."""
+    return (
+        ray.remote(DirectoryActor)
+        .options(
+            name=service.directory,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_concurrency=100,
+        )
+        .remote(service)
+    )
+
+
+def actor_names() -> list[str]:
+    """Of all actors of all services on this cluster."""
+    return [a["name"] for a in list_named_actors(all_namespaces=True) if a["namespace"] == NAMESPACE]
+
+
+def _end() -> None:
+    ray.kill(ray.get_runtime_context().current_actor)

@@ -1,0 +1,109 @@
+"""A host that gateways and a transcriber share on one event loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from voxray.audio import decode
+from voxray.serving.audio_input.voice_activity import SileroDetector
+from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening
+from voxray.serving.sessions.async_host import AsyncHost
+from voxray.serving.sessions.host import SessionHost
+from voxray.serving.settings import Decoding, Limits
+from voxray.streaming.events import Hypothesis, HypothesisWord
+from voxray.wire import Start
+
+HEARD = Hypothesis((HypothesisWord(" Hello", 0.0, 0.5),), "en", -0.1, 0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def spoken(assets: Path) -> bytes:
+    """One sentence, as a client sends it."""
+    return decode(next((assets / "clips").glob("*.ogg"))).tobytes()
+
+
+def run(story: Callable[[AsyncHost], Awaitable[None]]) -> None:
+    async def told() -> None:
+        host = AsyncHost(SessionHost(1, Limits(), Decoding(), SileroDetector(), model="m"))
+        await asyncio.wait_for(story(host), 30)
+
+    asyncio.run(told())
+
+
+async def speak(host: AsyncHost, speech: bytes, *, gateway: str = "g") -> Opened:
+    """A client that says something and stops."""
+    opened = await host.open(Opening(gateway, Start()))
+    assert isinstance(opened, Opened)
+    items = (speech, Control(stop=True))
+    await host.tick(Call(gateway, 1, (Input(opened.session, opened.epoch, items),)))
+    return opened
+
+
+async def taken(host: AsyncHost, lease: int) -> list[Job]:
+    while (jobs := await host.take(lease)) == []:
+        pass
+    assert jobs is not None
+    return jobs
+
+
+def test_a_take_waits_for_work(spoken: bytes) -> None:
+    async def story(host: AsyncHost) -> None:
+        waiting = asyncio.create_task(taken(host, host.new_lease()))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        await speak(host, spoken)
+
+        assert await waiting
+
+    run(story)
+
+
+def test_a_new_lease_ends_the_old_one_and_gets_its_jobs(spoken: bytes) -> None:
+    async def story(host: AsyncHost) -> None:
+        old = host.new_lease()
+        await speak(host, spoken)
+        jobs = await taken(host, old)
+
+        new = host.new_lease()
+
+        assert await host.take(old) is None
+        assert [j.pcm for j in await taken(host, new)] == [j.pcm for j in jobs]
+
+    run(story)
+
+
+def test_who_waits_under_an_old_lease_learns_that_it_is_over() -> None:
+    async def story(host: AsyncHost) -> None:
+        waiting = asyncio.create_task(host.take(host.new_lease()))
+        await asyncio.sleep(0)
+
+        host.new_lease()
+
+        assert await waiting is None
+
+    run(story)
+
+
+def test_answers_under_an_old_lease_come_too_late(spoken: bytes) -> None:
+    async def story(host: AsyncHost) -> None:
+        old = host.new_lease()
+        await speak(host, spoken)
+        (job,) = await taken(host, old)
+        new = host.new_lease()
+
+        await host.deliver(old, [Answer(job.session, job.number, HEARD)])
+        assert not finals(await host.tick(Call("g", 2)))
+        for again in await taken(host, new):
+            await host.deliver(new, [Answer(again.session, again.number, HEARD)])
+
+        assert len(finals(await host.tick(Call("g", 3)))) == 1
+
+    run(story)
+
+
+def finals(reply: object) -> list[str]:
+    outputs = getattr(reply, "outputs", ())
+    return [m for o in outputs for m in o.messages if '"type": "final"' in m]
