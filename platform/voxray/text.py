@@ -133,6 +133,11 @@ def by_character(language: str | None) -> bool:
     return language in UNSPACED_LANGUAGES
 
 
+def text_language(language: str, task: str | None) -> str:
+    """Return the language in which the text of a task is written: translations are English."""
+    return "en" if task == "translate" else language
+
+
 def units(text: str, language: str | None) -> list[str]:
     """What `language` is scored by: the words of `text`, or its characters where no spaces are written."""
     return list("".join(text.split())) if by_character(language) else text.split()

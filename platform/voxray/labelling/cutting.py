@@ -5,14 +5,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, WINDOW_SAMPLES, Pcm
-from voxray.corpora.items import Item, Rejected
-from voxray.corpora.reading import END_TOLERANCE_S, Decoded
+from voxray.corpora.items import END_TOLERANCE_S, Item, Rejected
+from voxray.corpora.reading import DecodedItem
 from voxray.labelling.pieces import Piece
 from voxray.speech import Span, cut_at_pauses, join_spans
 from voxray.transcript import Segment
 
 
-def pieces(read: Decoded | Rejected, item: Item, max_pause_s: float | None) -> list[Piece]:
+def pieces(read: DecodedItem | Rejected, item: Item, max_pause_s: float | None) -> list[Piece]:
     """At least one piece of `item`; what cannot be labelled is one with its reason.
 
     A longer item is cut between its sentences where it has them, else, without a reference, at pauses (see
@@ -32,7 +32,7 @@ def pieces(read: Decoded | Rejected, item: Item, max_pause_s: float | None) -> l
         ]
     spans = cut_at_pauses(read.pcm, WINDOW_S, max_pause_s=max_pause_s)
     return _cut(item, read.pcm, spans, None) or [
-        rejected(item, f"{item.source}: expected speech, and none was found.")
+        rejected(item, f"{item.source}: expected speech, but none was found.")
     ]
 
 
@@ -58,10 +58,10 @@ def _cut_at_sentences(item: Item, pcm: Pcm, sentences: Sequence[Segment]) -> lis
     too_long = [s for s in sentences if s.end_s - s.start_s > WINDOW_S]
     if too_long or any(a.end_s > b.start_s for a, b in pairwise(sentences)):
         problem = "one is longer" if too_long else "they overlap"
-        reason = f"{item.source}: expected sentences in order, each at most {WINDOW_S:g} s, and {problem}."
+        reason = f"{item.source}: expected sentences in order, each at most {WINDOW_S:g} s, but {problem}."
         return [rejected(item, reason)]
     if sentences[-1].end_s > len(pcm) / SAMPLE_RATE + END_TOLERANCE_S:
-        reason = f"{item.source}: expected audio up to {sentences[-1].end_s:g} s, and it ends before."
+        reason = f"{item.source}: expected audio up to {sentences[-1].end_s:g} s, but it ends before."
         return [rejected(item, reason)]
     windows = join_spans([Span(s.start_s, s.end_s) for s in sentences], WINDOW_S)
     return _numbered([_piece(item, pcm, w, _text_within(w, sentences)) for w in windows])
@@ -95,7 +95,7 @@ def _piece(item: Item, pcm: Pcm, span: Span, text: str | None) -> Piece:
         start_s=offset_s + span.start_s,
         end_s=offset_s + span.end_s,
         no_speech=item.no_speech,
-        reason=None if len(samples) else f"{item.source}: expected audio, and this clip holds no samples.",
+        reason=None if len(samples) else f"{item.source}: expected audio, but this clip holds no samples.",
     )
 
 

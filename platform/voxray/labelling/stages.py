@@ -71,7 +71,7 @@ def _label(
     if heard is None:
         return piece, None
     if isinstance(heard, Exception):
-        reason = f"{piece.source}: expected words, and the engine failed ({type(heard).__name__}: {heard})."
+        reason = f"{piece.source}: expected words, but the engine failed ({type(heard).__name__}: {heard})."
         return replace(piece, reason=reason, audio=b""), None
     return replace(piece, language=heard.language, task=options.task), labels_of(piece, heard)
 

@@ -85,7 +85,7 @@ def _clips(config: ScoreConfig) -> tuple[list[Clip], list[Rejected]]:
     clips, rejected = load_clips(config.corpus, config.split, language=config.language or "en")
     if not any(clip.text.strip() for clip in clips):
         raise CorpusError(
-            f"{config.corpus}: expected clips with reference texts in {config.split or 'any split'}, and "
+            f"{config.corpus}: expected clips with reference texts in {config.split or 'any split'}, but "
             "none has one; add <uid>.txt files or a text column."
         )
     return clips, rejected

@@ -20,8 +20,16 @@ def test_ray_data_is_silent_while_labelling_even_where_its_logger_knew_that_it_i
 
 def test_the_context_of_ray_data_is_as_it_was_afterwards() -> None:
     context = ray.data.DataContext.get_current()
-    before = (context.enable_progress_bars, context.max_errored_blocks, context.execution_options.preserve_order)
+    before = (
+        context.enable_progress_bars,
+        context.max_errored_blocks,
+        context.execution_options.preserve_order,
+    )
     with ray_data_settings():
         assert context.execution_options.preserve_order
-    after = (context.enable_progress_bars, context.max_errored_blocks, context.execution_options.preserve_order)
+    after = (
+        context.enable_progress_bars,
+        context.max_errored_blocks,
+        context.execution_options.preserve_order,
+    )
     assert after == before

@@ -67,7 +67,9 @@ def test_what_a_killed_run_left_and_other_bindings_are_swept_and_nothing_else(tm
         assert other.done() == set()
 
 
-def test_after_a_damaged_shard_was_removed_its_items_are_done_again_and_no_other_is_lost(tmp_path: Path) -> None:
+def test_after_a_damaged_shard_was_removed_its_items_are_done_again_and_no_other_is_lost(
+    tmp_path: Path,
+) -> None:
     with Shards(tmp_path, "t1").open() as shards:
         for item in "abcd":
             shards.commit(rows(item, range(1), 1), [item], [])
@@ -116,7 +118,9 @@ def test_rejected_clips_are_written_for_people_and_for_programs(tmp_path: Path) 
 
 
 @given(st.lists(st.integers(1, 5), max_size=6), st.data())
-def test_an_item_is_finished_once_and_only_with_all_of_its_pieces(parts: list[int], data: st.DataObject) -> None:
+def test_an_item_is_finished_once_and_only_with_all_of_its_pieces(
+    parts: list[int], data: st.DataObject
+) -> None:
     pieces = [(k, n) for k, count in enumerate(parts) for n in range(count)]
     order = data.draw(st.permutations(pieces))
     collector, arrived = Collector(), dict.fromkeys(range(len(parts)), 0)
