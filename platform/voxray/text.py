@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import jiwer
 
 Normaliser = Callable[[str], str]
+L = TypeVar("L", str, str | None)
 NormaliserName = Literal["auto", "english", "whisper-english", "basic", "none"]
 
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
@@ -133,7 +134,7 @@ def by_character(language: str | None) -> bool:
     return language in UNSPACED_LANGUAGES
 
 
-def text_language(language: str, task: str | None) -> str:
+def text_language(language: L, task: str | None) -> L | str:
     """Return the language in which the text of a task is written: translations are English."""
     return "en" if task == "translate" else language
 

@@ -1,6 +1,6 @@
 """A small student from a teacher and its labels: filter, choose layers, train with KD, judge, keep."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
-from voxray.labelling.packing import PackingOptions, Utterance, pack
+from voxray.labelling.packing import PackingOptions, pack
 from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Judge
@@ -139,17 +139,13 @@ def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], option
     references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
     assert options.dev is not None
     clips: Iterable[Clip] = read_clips(config.labelled, kept)
-    _write_once(options.train[0], _packed(clips) if config.pack else clips)
+    _write_once(options.train[0], pack(clips, PackingOptions()) if config.pack else clips)
     _write_once(options.dev, (referenced(c, references[c.id]) for c in read_clips(config.labelled, dev)))
 
 
 def _write_once(folder: Path, clips: Iterable[Clip]) -> None:
     if not folder.exists():
         write_store(folder, clips)
-
-
-def _packed(clips: Iterable[Clip]) -> Iterator[Clip]:
-    return (u.clip for u in pack((Utterance(c) for c in clips), PackingOptions()))
 
 
 def referenced(clip: Clip, reference: str | None) -> Clip:

@@ -40,7 +40,7 @@ def test_up_to_thirty_seconds_stay_whole_with_their_place() -> None:
 
 
 def test_one_text_for_more_is_rejected() -> None:
-    assert "at most 30 s for one text" in reason(item(text="a"), ramp(30.01))
+    assert "at most 30 s for one text, got more" in reason(item(text="a"), ramp(30.01))
 
 
 def test_a_long_recording_without_speech_is_rejected() -> None:
@@ -63,6 +63,11 @@ def test_a_long_recording_with_sentences_is_cut_between_them() -> None:
     found = cut(item(text="all", sentences=sentences, start_s=100.0), ramp(48.0))
     assert [(p.start_s, p.end_s, p.text) for p in found] == [(100.0, 123.0, "s0 s1"), (124.0, 147.0, "s2 s3")]
     np.testing.assert_array_equal(found[1].pcm, ramp(48.0)[24 * SAMPLE_RATE : 47 * SAMPLE_RATE])
+
+
+def test_texts_of_languages_without_spaces_are_joined_without_them() -> None:
+    sentences = (Segment(0, 10, "今日は"), Segment(10, 20, "晴れ"), Segment(20, 31, "です"))
+    assert [p.text for p in cut(item(language="ja", sentences=sentences), ramp(31))] == ["今日は晴れ", "です"]
 
 
 def test_sentences_that_cannot_be_cut_apart_are_rejected() -> None:
