@@ -83,7 +83,7 @@ def read_clips(folder: Path, ids: Collection[str] | None = None) -> Iterator[Cli
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """Return the shards in `folder` (or `folder/labelled`), in order; raise CorpusError where there are none."""
+    """Return the shards in `folder` (or `folder/labelled`), in order; CorpusError where there are none."""
     place = folder / "labelled" if (folder / "labelled").is_dir() else folder
     found = sorted(place.glob("*.parquet")) if place.is_dir() else []
     if not found:
@@ -138,7 +138,8 @@ def _check(file: Path, parquet: pq.ParquetFile) -> None:
 
 def _unreadable(file: Path, error: Exception) -> CorpusError:
     return CorpusError(
-        f"{file}: expected a parquet shard, but it cannot be read ({error}); remove it and run pseudo_label again."
+        f"{file}: expected a parquet shard, but it cannot be read ({error}); "
+        "remove it and run pseudo_label again."
     )
 
 

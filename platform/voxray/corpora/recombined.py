@@ -1,4 +1,4 @@
-"""New clips from few recordings: those with a pause after every word are cut into words, which are joined anew."""
+"""New clips from few recordings: those with a pause after every word are cut up and joined anew."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -14,7 +14,7 @@ QUIET = 10**-3.5  # of the clip's mean power: 35 dB below it is a pause
 
 
 def spoken_words(clip: Clip, shortest_pause_s: float = 0.03) -> list[tuple[str, Pcm]]:
-    """Return each word of `clip` with its samples; none where stretches of sound and words differ in number."""
+    """Return each word of `clip` with its samples; none where sounds and words differ in number."""
     stretches = _stretches(clip.pcm, shortest_pause_s)
     texts = clip.text.split()
     if len(stretches) != len(texts):

@@ -31,7 +31,7 @@ def pieces(read: DecodedItem | Rejected, item: Item, max_pause_s: float | None) 
         return [
             rejected(
                 item,
-                f"{item.source}: expected at most {WINDOW_S:g} s for one text, got more; add the times of its sentences.",
+                f"{item.source}: expected at most {WINDOW_S:g} s for one text; add its sentences' times.",
             )
         ]
     spans = cut_at_pauses(read.pcm, WINDOW_S, max_pause_s=max_pause_s)

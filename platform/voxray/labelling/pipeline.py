@@ -137,7 +137,7 @@ def _assemble(tables: Sequence[pa.Table], plan: Plan, alone: bool) -> ray.data.D
 
 @contextmanager
 def ray_data_settings() -> Iterator[None]:
-    """Have Ray Data keep the order, go on past lost blocks, and stay silent; restore its settings at the end."""
+    """Have Ray Data keep the order, go on past lost blocks and stay silent; restore its settings after."""
     with warnings.catch_warnings():
         # Bounds on retries can be given in no other way yet: the parameters that replace these lack them.
         warnings.simplefilter("ignore", RayDeprecationWarning)

@@ -24,7 +24,7 @@ BLOCK_BYTES = 8_000_000  # of audio in one output table, 250 s: a long recording
 
 
 def read_stage(table: pa.Table, max_pause_s: float | None = None) -> Iterator[pa.Table]:
-    """Decode items (ITEM_SCHEMA) and cut them into pieces (PIECE_SCHEMA); what cannot be is a rejected piece."""
+    """Decode items (ITEM_SCHEMA) and cut them into pieces (PIECE_SCHEMA), good or rejected."""
     items = items_of(table)
     waiting: list[Piece] = []
     for item, read in zip(items, read_items(items), strict=True):

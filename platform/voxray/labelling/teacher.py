@@ -70,6 +70,6 @@ def _float_type(dtype: Dtype) -> FloatType:
 
 
 def binding(engine: EngineSource, options: DecodingOptions, *inputs: object) -> str:
-    """Return twelve hexadecimal digits that change with the engine, the decoding options, or one of `inputs`."""
+    """Return twelve hexadecimal digits that change with the engine, the options, or one of `inputs`."""
     text = "\n".join([engine.digest(), options.model_dump_json(), *map(repr, inputs)])
     return blake2b(text.encode(), digest_size=6).hexdigest()
