@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "job": {"errors", "config"},
     "speech": {"errors", "audio"},
     "streaming": {"errors", "transcript", "text"},
-    "wire": {"errors", "transcript", "config", "languages"},
+    "wire": {"errors", "transcript", "config", "languages", "streaming"},  # sends its events
     "client": {"errors", "transcript", "text", "config", "wire"},
     "whisper": MODELS,
     "transcribe": MODELS,
@@ -47,8 +47,14 @@ RAY_ALLOWED = (
     "voxray.training.trainer",
     "voxray.training.search",
     "voxray.recipes",
-    "voxray.serving",
+    "voxray.serving.ray",
 )
+SERVING_MAY_IMPORT: dict[str, set[str]] = {
+    "voxray.serving.audio_input": set(),
+    "voxray.serving.placement": {"protocol"},
+    "voxray.serving.sessions": {"protocol", "settings", "token_bucket", "audio_input"},
+}
+"""What these rooms of serving may import of the others; none of them imports Ray."""
 BASE = (
     *(
         f"voxray.{name}"
@@ -132,6 +138,20 @@ def test_ray_stays_in_the_rims(module: str) -> None:
 @pytest.mark.parametrize("module", BASE)
 def test_the_base_is_imported_without_the_extras(module: str) -> None:
     assert not reached(module, set()) & EXTRAS
+
+
+@pytest.mark.parametrize(("module", "rooms"), SERVING_MAY_IMPORT.items())
+def test_what_the_rooms_of_serving_import_of_one_another(module: str, rooms: set[str]) -> None:
+    names = {n for m in MODULES if f"{m}.".startswith(f"{module}.") for n in imports(MODULES[m])}
+    found = {n.split(".")[2] for n in names if n.startswith("voxray.serving.")} - {module.split(".")[2]}
+
+    assert found <= rooms
+
+
+def test_the_protocol_of_serving_knows_only_wire_and_streaming() -> None:
+    names = {n for n in imports(MODULES["voxray.serving.protocol"]) if n.startswith("voxray")}
+
+    assert {part(n) for n in names} <= {"wire", "streaming"}
 
 
 def test_streaming_is_pure() -> None:

@@ -11,6 +11,7 @@ from enum import Enum
 
 from voxray.serving.protocol import Control
 from voxray.serving.settings import Limits
+from voxray.serving.token_bucket import TokenBucket
 from voxray.wire import MAX_CREDIT_BYTES
 
 BURST_S = 5.0  # of audio that may come at once beyond the credit and still counts as live
@@ -25,22 +26,6 @@ class Verdict(Enum):
     FITS = "fits"
     LAGGING = "lagging"
     TOO_FAST = "too_fast"
-
-
-class TokenBucket:
-    """`burst` tokens that come back at `per_s`. It may be overdrawn, and then fills up from below zero."""
-
-    def __init__(self, per_s: float, burst: float) -> None:
-        self._per_s, self._burst = per_s, burst
-        self._level = burst
-        self._at_s: float | None = None
-
-    def take(self, amount: float, now_s: float) -> bool:
-        """Take `amount`; whether there was as much."""
-        passed_s = now_s - self._at_s if self._at_s is not None else 0.0
-        self._level = min(self._burst, self._level + passed_s * self._per_s) - amount
-        self._at_s = now_s
-        return self._level >= 0
 
 
 class InputQueue:
@@ -67,7 +52,7 @@ class InputQueue:
     def receive_audio(self, data: bytes, now_s: float) -> Verdict:
         """Keep `data` behind what is here, unless that is too much."""
         beyond = len(data) - max(0, self.credit - self.waiting)
-        live = self._speed.take(max(0, beyond), now_s)
+        live = self._speed.consume(max(0, beyond), now_s)
         if self.waiting + len(data) > self.credit + self.room:
             return Verdict.LAGGING if live else Verdict.TOO_FAST
         self._keep(data)
@@ -75,7 +60,7 @@ class InputQueue:
 
     def receive_finalize(self, now_s: float) -> Verdict:
         """Keep a `finalize`, unless more than `limits.finalizes_per_s` come; each of them costs a decode."""
-        if not self._finalizes.take(1, now_s):
+        if not self._finalizes.consume(1, now_s):
             return Verdict.TOO_FAST
         self._items.append(Control(stop=False))
         return Verdict.FITS

@@ -27,7 +27,7 @@ from voxray.serving.transcriber.scheduler import Group
 from voxray.serving.transcriber.windows import Window, Windows
 from voxray.serving.transcriber.words import cut, timed, token_starts
 from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
-from voxray.streaming.guards import Guards, Verdict
+from voxray.streaming.guards import GuardResult, Guards
 from voxray.text import compression_ratio
 from voxray.whisper import engines
 from voxray.whisper.ctranslate import CTranslate2Engine, batches, onsets_s, rows_of, window_s
@@ -246,7 +246,7 @@ class Decoder:
                 break
             for i, heard in zip(left, self._generate(batch.rows(left), temperature), strict=True):
                 tried[i].append(heard)
-                if self._guards.judge(heard.hypothesis(batch.languages[i])) is Verdict.SOUND:
+                if self._guards.check(heard.hypothesis(batch.languages[i])) is GuardResult.SOUND:
                     passed[i] = heard
         return [passed.get(i) or max(h, key=lambda heard: heard.avg_logprob) for i, h in enumerate(tried)]
 

@@ -5,11 +5,11 @@ from voxray.serving.gateway.input_queue import (
     CONTAINER_BYTES,
     MAX_TAKEN_BYTES,
     InputQueue,
-    TokenBucket,
     Verdict,
 )
 from voxray.serving.protocol import Control
 from voxray.serving.settings import Limits
+from voxray.serving.token_bucket import TokenBucket
 from voxray.wire import MAX_CREDIT_BYTES
 
 SECOND = 32_000  # bytes of 16 kHz s16le
@@ -152,11 +152,11 @@ def test_nothing_is_left_of_what_is_dropped() -> None:
 def test_an_overdrawn_bucket_fills_up_from_below_zero() -> None:
     bucket = TokenBucket(per_s=1, burst=2)
 
-    assert bucket.take(2, 0.0)
-    assert not bucket.take(3, 0.0)
-    assert not bucket.take(1, 3.0)
-    assert bucket.take(0, 4.0)
-    assert not bucket.take(3, 100.0)  # it never holds more than the burst
+    assert bucket.consume(2, 0.0)
+    assert not bucket.consume(3, 0.0)
+    assert not bucket.consume(1, 3.0)
+    assert bucket.consume(0, 4.0)
+    assert not bucket.consume(3, 100.0)  # it never holds more than the burst
 
 
 STEPS = st.lists(
