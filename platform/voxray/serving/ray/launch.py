@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from voxray.cluster import ENVIRONMENT, LOGICAL_CPUS, OBJECT_STORE_BYTES
-from voxray.config import Config, overridden, parse, read_yaml
+from voxray.config import Config, load, read_yaml
 from voxray.errors import ConfigError, MissingDependency, ServiceError, VoxrayError
 from voxray.serving.settings import ServiceArgs
 
@@ -68,10 +68,9 @@ def read(words: Sequence[str]) -> tuple[Place, ServiceArgs]:
     told = {k: v for k, v in http.items() if k in Place.model_fields}
     own = [w for w in words[1:] if w.partition("=")[0] in Place.model_fields]
     others = [w for w in words[1:] if w not in own]
-    where = f"{words[0]} and command line" if words[1:] else words[0]
-    place = parse(Place, overridden(told, own), where)
+    place = load(Place, told, own, where=words[0])
     args = {**(applications[0].get("args") or {}), "host": place.host}
-    return place, parse(ServiceArgs, overridden(args, others), where)
+    return place, load(ServiceArgs, args, others, where=words[0])
 
 
 @contextlib.contextmanager
