@@ -13,6 +13,7 @@ float16, bfloat16 and float32 come back exactly; int8 and int16 come back as the
 
 import json
 import logging
+import mmap
 import re
 import shutil
 from dataclasses import dataclass
@@ -130,7 +131,8 @@ def read_variables(file: Path) -> dict[str, Array]:
     """
     if not file.stat().st_size:
         raise ModelError(f"{file}: expected a CTranslate2 model, got an empty file; fetch it again.")
-    reader = _Reader(file, memoryview(np.memmap(file, np.uint8, mode="r")))
+    with file.open("rb") as f:
+        reader = _Reader(file, memoryview(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)))
     version = reader.uint(4)
     if version != BINARY_VERSION:
         raise ModelError(
@@ -233,9 +235,8 @@ def _check_names_and_shapes(config: Any, state: dict[str, Array]) -> None:
     got = {name: value.shape for name, value in state.items()}
     if wrong := sorted(n for n in expected.keys() | got.keys() if expected.get(n) != got.get(n)):
         first = wrong[0]
-        raise ValueError(
-            f"expected {first} of shape {expected.get(first, 'none')}, got {got.get(first, 'none')}."
-        )
+        shapes = [sizes.get(first, "none") for sizes in (expected, got)]
+        raise ValueError(f"expected {first} of shape {shapes[0]}, got {shapes[1]}.")
 
 
 def _write_companions(source: Path, out: Path, config: Any, tokens: Tokens) -> None:
@@ -244,7 +245,8 @@ def _write_companions(source: Path, out: Path, config: Any, tokens: Tokens) -> N
         if (source / name).is_file():
             shutil.copy(source / name, out / name)
     if not (out / "preprocessor_config.json").is_file():
-        WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(out)
+        preprocessor: Any = WhisperFeatureExtractor
+        preprocessor(feature_size=config.num_mel_bins).save_pretrained(out)
     if not (out / "tokenizer_config.json").is_file():
         (out / "tokenizer_config.json").write_text(json.dumps(_tokenizer_values(tokens), indent=1))
     served = json.loads((source / "config.json").read_text())
