@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -100,7 +101,7 @@ def started(place: Place, args: ServiceArgs) -> Iterator[None]:
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}},
+            runtime_env={"env_vars": {"PYTHONPATH": str(Path(str(files("voxray"))).parent)}},
             _temp_dir=temporary,
         )
         serve.start(http_options={"host": place.host, "port": place.port})
