@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from voxray.streaming.events import DecodeMode, Hypothesis
-from voxray.wire import Close, Start, Task
+from voxray.wire import Close, ServerMessage, Start, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session is the connection's. `messages`: `ready`, then the finals that the client lacks, as JSON.
+    """A session is the connection's. `messages`: `ready`, then the finals that the client lacks.
 
     `epoch` goes with every input of this connection; a later resume raises it. `credit_bytes`: how much
     audio may come now.
@@ -40,7 +40,7 @@ class Opened:
     session: str
     resume_token: str
     epoch: int
-    messages: tuple[str, ...]
+    messages: tuple[ServerMessage, ...]
     credit_bytes: int
     bytes_per_second: int | None
 
@@ -77,7 +77,7 @@ class Output:
 
     session: str
     epoch: int
-    messages: tuple[str, ...] = ()
+    messages: tuple[ServerMessage, ...] = ()
     credit_bytes: int = 0
     close: Close | None = None
 
