@@ -190,12 +190,12 @@ class BufferManager:
 
     # Connections.
 
-    def attach(self, gateway: str, model: str, have_segment: int) -> tuple[str, ...]:
+    def attach(self, gateway: str, model: str, have_segment: int) -> tuple[wire.ServerMessage, ...]:
         """A new connection, at `gateway`: `ready`, and all that was said after `have_segment`."""
         ready = wire.Ready(self.key.session, self.key.token, self.epoch > 0, self.received_bytes, model)
         self.gateway, self.epoch, self.absent_s = gateway, self.epoch + 1, None
         self._credit_told = None
-        return wire.render(ready), *self._mail.replay(have_segment)
+        return ready, *self._mail.replay(have_segment)
 
     def detach(self, now_s: float) -> None:
         """The connection is gone; the session goes on with what it has."""
@@ -223,7 +223,7 @@ class BufferManager:
             return
         elif item.stop:
             self._stopped = True
-        elif not self._finalizes.take(1, now_s):
+        elif not self._finalizes.consume(1, now_s):
             most = f"expected at most {self._limits.finalizes_per_s:g} finalize per second, and more came."
             self.fail(Close.BAD_MESSAGE, "too_fast", most)
         self._inlet.push(item)

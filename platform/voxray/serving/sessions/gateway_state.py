@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from voxray.serving.protocol import Output, Reply
-from voxray.wire import Close, Error, render
+from voxray.wire import Close, Error
 
 SILENT_S = 2.0  # without a call, the gateway's clients count as gone
 
@@ -23,7 +23,7 @@ class GatewayState:
 
     def dismiss(self, session: str, epoch: int, close: Close) -> None:
         """With the next reply, close a connection whose session is not, or no longer, its own."""
-        messages = (render(_NEWER),) if close is Close.RESUMED_ELSEWHERE else ()
+        messages = (_NEWER,) if close is Close.RESUMED_ELSEWHERE else ()
         self._farewells[session, epoch] = Output(session, epoch, messages, close=close)
 
     def farewells(self) -> list[Output]:
