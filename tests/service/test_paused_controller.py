@@ -1,4 +1,4 @@
-"""Serve's controller is silent for a while under live clients: nobody is moved, and no replica is replaced."""
+"""Serve's controller is silent under live clients: nobody is moved, and no replica is replaced."""
 
 import asyncio
 import signal
