@@ -188,7 +188,7 @@ class PcmDecoder:
             return data
         return data[: max(0, self._end - self.received + len(data))]
 
-    def _begin_after(self, header: riff.Header) -> None:
+    def _begin_after(self, header: riff.PcmHeader) -> None:
         """Take the header's word; another intake, which has none, can only go on where it says the same."""
         frame_bytes = self.form.frame_bytes
         self.resumable = header.form == self.form and header.length % frame_bytes == 0
