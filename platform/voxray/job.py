@@ -20,6 +20,7 @@ from rich.table import Table
 
 from voxray.config import Config, load
 from voxray.errors import OutputError, VoxrayError
+from voxray.files import atomic_file
 
 C = TypeVar("C", bound=Config)
 Result = Mapping[str, Any]
@@ -40,7 +41,8 @@ def main(
         options = load(config, words.config, words.overrides)
         result = run(options)
         if out := getattr(options, "out", None):
-            (Path(out) / "result.json").write_text(to_json(result) + "\n")
+            with atomic_file(Path(out) / "result.json") as part:
+                part.write_text(to_json(result) + "\n")
     except Exception as e:
         if (sentence := explain(e)) is None:
             raise

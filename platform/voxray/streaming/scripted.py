@@ -6,10 +6,10 @@ from itertools import cycle
 
 import numpy as np
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import (
     FRAME,
-    SAMPLE_RATE,
     DecodeRequest,
     Event,
     Final,

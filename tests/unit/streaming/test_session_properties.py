@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.streaming.agreement import Policy
 from voxray.streaming.endpoint import EndpointOptions
 from voxray.streaming.events import (
-    SAMPLE_RATE,
     Ack,
     DecodeRequest,
     Done,
