@@ -19,7 +19,6 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # renameat2(2)
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to, whose file takes the place of `path` when the block ends without an error."""
     part = _part_of(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part
         _sync(part)

@@ -14,7 +14,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_file_takes_its_place_when_the_block_ends(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "result.json"
+    file = tmp_path / "result.json"
     for text in ("old", "new"):
         with atomic_file(file) as part:
             part.write_text(text)
