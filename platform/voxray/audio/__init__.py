@@ -52,4 +52,6 @@ def __getattr__(name: str) -> Any:
     """Import `decoding` or `encoding`, which load FFmpeg, for the names that they define (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'encoding' if name in ('Codec', 'encode') else 'decoding'}"), name)
+    return getattr(
+        import_module(f"{__name__}.{'encoding' if name in ('Codec', 'encode') else 'decoding'}"), name
+    )

@@ -29,6 +29,7 @@ EXTENSIONS = frozenset(
 )
 MAX_DECODED_S = 4 * 3600.0
 CUT_OFF_S = 0.25  # codecs' own delay and padding stay below this
+MISCOUNTED_BYTES = 128  # some writers of WAV count its header, or a part of it, as audio
 MAX_DAMAGED = 0.05  # of the packets; tags and the ends of streams leave a few that are not audio
 _WITH_LENGTH = frozenset({"flac", "aiff", "mov"})  # containers whose header says exactly how long they are
 
@@ -126,8 +127,7 @@ def _collected(
 def _missing_wave_bytes(file: BinaryIO, held_bytes: int) -> int:
     """Return how many bytes of audio a RIFF/WAVE header announces that are not there.
 
-    FFmpeg does not report this. Some writers count the header, or a part of it, as audio; a file that lacks
-    no more than that is whole.
+    FFmpeg does not report this. A file that lacks no more than `MISCOUNTED_BYTES` is whole.
     """
     try:
         header = riff.read_header(file)
@@ -136,7 +136,7 @@ def _missing_wave_bytes(file: BinaryIO, held_bytes: int) -> int:
     if header is None or header.data_bytes is None:
         return 0
     missing = header.data_start + header.data_bytes - held_bytes
-    return missing if missing > header.data_start else 0
+    return missing if missing > MISCOUNTED_BYTES else 0
 
 
 def _announced_s(container: av.container.InputContainer) -> float:

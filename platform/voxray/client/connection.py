@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.uri import parse_uri
 
 from voxray.client.backoff import Backoff, Patience
-from voxray.client.conversation import FRAME_BYTES, Conversation, Event, ConversationState
+from voxray.client.conversation import FRAME_BYTES, Conversation, ConversationState, Event
 from voxray.client.inbox import Inbox
 from voxray.client.refusals import LOOPBACK, REFUSED, why
 from voxray.errors import ConfigError, ServiceError, WireError

@@ -124,7 +124,9 @@ class Conversation:
     def receive_message(self, text: str) -> list[Event]:
         """What `text` means for the user, often nothing new. WireError where it cannot be."""
         message = parse_server(text)
-        if self.state is ConversationState.OPENING and not isinstance(message, Ready | Error | Reconnect | None):
+        if self.state is ConversationState.OPENING and not isinstance(
+            message, Ready | Error | Reconnect | None
+        ):
             raise WireError(f"expected ready first, and {type(message).__name__} came.")
         match message:
             case Ready():
@@ -171,14 +173,18 @@ class Conversation:
     @property
     def listens(self) -> bool:
         """Whether something may still come on this connection; after an end that was not asked for, why."""
-        return self.state is not ConversationState.LOST and not (self.state is ConversationState.DONE and self._replay.complete)
+        return self.state is not ConversationState.LOST and not (
+            self.state is ConversationState.DONE and self._replay.complete
+        )
 
     @property
     def expects_answer(self) -> bool:
         """Whether the server owes a message: it then is silent for a second at most."""
         if self.state is ConversationState.OPENING or (self.state is ConversationState.DONE and self.listens):
             return True
-        return self.state is ConversationState.OPEN and (self._replay.unanswered or self._replay.sent > self._received)
+        return self.state is ConversationState.OPEN and (
+            self._replay.unanswered or self._replay.sent > self._received
+        )
 
     @property
     def unsent(self) -> int:

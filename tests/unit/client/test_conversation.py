@@ -3,7 +3,7 @@ from struct import pack
 
 import pytest
 
-from voxray.client.conversation import FIRST_CREDIT_S, Conversation, Event, ConversationState
+from voxray.client.conversation import FIRST_CREDIT_S, Conversation, ConversationState, Event
 from voxray.errors import ServiceError, WireError
 from voxray.wire import (
     Ack,

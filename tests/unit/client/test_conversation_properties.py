@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.client.scripted import ScriptedServer, ScriptedSession, spoken, words
 
-from voxray.client.conversation import Conversation, Event, Lost, ConversationState
+from voxray.client.conversation import Conversation, ConversationState, Event, Lost
 from voxray.wire import (
     Close,
     Done,

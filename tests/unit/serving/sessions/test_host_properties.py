@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
 
-from voxray.client.conversation import Conversation, Event, ConversationState
+from voxray.client.conversation import Conversation, ConversationState, Event
 from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Output, Reply
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
