@@ -10,11 +10,11 @@ from itertools import cycle
 
 import numpy as np
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.serving.protocol import Answer, Job
 from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import (
     FRAME,
-    SAMPLE_RATE,
     DecodeRequest,
     Event,
     Final,

@@ -6,7 +6,6 @@
 A store appears whole or not at all: it is written beside its place and renamed into it.
 """
 
-import shutil
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 
 from voxray.audio import SAMPLE_RATE, Pcm
 from voxray.errors import CorpusError
+from voxray.files import atomic_directory
 from voxray.text import text_language
 from voxray.transcript import Segment, Word
 from voxray.whisper.engines import Task
@@ -69,17 +69,13 @@ class Clip:
 
 def write_store(folder: Path, clips: Iterable[Clip]) -> "ClipStore":
     """Write `clips` to `folder`, which is replaced once all of them are written."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     rows: list[dict[str, Any]] = []
-    with (part / "audio.s16").open("wb") as audio:
-        for clip in clips:
-            audio.write(np.ascontiguousarray(clip.pcm, dtype="<i2").tobytes())
-            rows.append(_row(clip))
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), part / "clips.parquet")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with atomic_directory(folder) as part:
+        with (part / "audio.s16").open("wb") as audio:
+            for clip in clips:
+                audio.write(np.ascontiguousarray(clip.pcm, dtype="<i2").tobytes())
+                rows.append(_row(clip))
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), part / "clips.parquet")
     return ClipStore([folder])
 
 

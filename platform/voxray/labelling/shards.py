@@ -11,7 +11,6 @@ labels what is not done, which includes the items of a shard that was removed. S
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from voxray.corpora.items import Rejected
 from voxray.corpora.labelled import SCHEMA
 from voxray.errors import OutputError
+from voxray.files import atomic_file
 
 ROW_GROUP_ROWS = 32  # at most 31 MB: what reading one clip costs
 _DONE, _REJECTED = b"voxray.items", b"voxray.rejected"
@@ -111,13 +111,9 @@ def _write(file: Path, rows: pa.Table, items: Sequence[str], rejected: Sequence[
         _DONE: json.dumps(list(items)).encode(),
         _REJECTED: json.dumps([asdict(r) for r in rejected]).encode(),
     }
-    part = file.with_suffix(".part")
-    with part.open("wb") as sink:
-        table = rows.replace_schema_metadata(notes)
-        pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
-        sink.flush()
-        os.fsync(sink.fileno())
-    part.rename(file)
+    table = rows.replace_schema_metadata(notes)
+    with atomic_file(file) as part:
+        pq.write_table(table, part, row_group_size=ROW_GROUP_ROWS, compression="zstd")
 
 
 def write_rejected(out: Path, rejected: Sequence[Rejected]) -> None:

@@ -21,6 +21,7 @@ from voxray.corpora.recombined import recombined
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError
+from voxray.files import atomic_directory, replace_directory
 from voxray.recipes.bootstrap_scores import score_all
 from voxray.synthesis.corpus import held_out_corpus, known_dev, write_corpus
 from voxray.training.loop import LoopOptions
@@ -70,9 +71,9 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
     weights = _first_weights(config)
     for stage in config.stages:
         weights = _trained(config, stage, weights, train, known)
-    shutil.rmtree(out / "model", ignore_errors=True)
     model = load_model(weights)
-    save_model(model, out / "model", weights)
+    with atomic_directory(out / "model") as part:
+        save_model(model, part, weights)
     check = ClipStore([known])[:CHECK_CLIPS]
     pcm, texts = [c.pcm for c in check], [c.text for c in check]
     exported = export(out / "model", out / "model-int8", "int8", pcm, references=texts)
@@ -138,8 +139,7 @@ def _trained(
 
     def commit(_: dict[str, float], part: Path | None) -> None:
         if part:
-            shutil.rmtree(checkpoint, ignore_errors=True)
-            part.rename(checkpoint)
+            replace_directory(part, checkpoint)
 
     run = Run(options, build_loop(options, device), commit)
     if checkpoint.exists():

@@ -8,9 +8,9 @@ clients as they are, but for `Progress`.
 from dataclasses import dataclass
 from enum import Enum
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.transcript import Word
 
-SAMPLE_RATE = 16_000
 FRAME = 512  # samples that share one speech probability, 32 ms
 
 

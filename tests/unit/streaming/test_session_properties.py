@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scripted_engine import Rehearsal, Script, ScriptedEngine, ScriptedWord
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.streaming.agreement import Policy
 from voxray.streaming.endpoint import EndpointOptions
 from voxray.streaming.events import (
-    SAMPLE_RATE,
     DecodeRequest,
     Done,
     Event,

@@ -190,7 +190,7 @@ class PcmDecoder:
             return data
         return data[: max(0, self._end - self.received + len(data))]
 
-    def _begin_after(self, header: riff.Header) -> None:
+    def _begin_after(self, header: riff.PcmHeader) -> None:
         """Follow the header. A decoder without it can continue only if it says the same as `start`."""
         frame_bytes = self.format.frame_bytes
         self.resumable = header.form == self.format and header.length % frame_bytes == 0

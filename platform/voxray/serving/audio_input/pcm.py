@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from voxray.audio import SAMPLE_RATE, to_pcm
 from voxray.streaming.audio_buffer import Pcm
-from voxray.streaming.events import SAMPLE_RATE
 from voxray.wire import WIDTHS, Encoding
 
 Mono = npt.NDArray[np.float32]  # in [-1, 1]
@@ -87,16 +87,10 @@ class Converter:
         if self._unchanged:
             return np.frombuffer(data, "<i2")
         mono = self.format.mono(data)
-        return _quantized(self._resampler.resample_chunk(mono) if self._resampler and len(mono) else mono)
+        return to_pcm(self._resampler.resample_chunk(mono) if self._resampler and len(mono) else mono)
 
     def finish(self) -> Pcm:
         """Return the samples that the resampler still holds; no frames may follow."""
         if not self._resampler:
             return nothing()
-        return _quantized(self._resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True))
-
-
-def _quantized(mono: Mono) -> Pcm:
-    """Do the same as `voxray.audio.to_pcm`, whose module loads FFmpeg."""
-    pcm: Pcm = np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
-    return pcm
+        return to_pcm(self._resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True))

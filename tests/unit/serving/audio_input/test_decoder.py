@@ -222,7 +222,7 @@ def test_audio_that_looks_like_a_header_at_first_is_audio(start: bytes) -> None:
         (fmt(rate=1), "1 at 1 Hz"),
         (fmt(channels=0), "0 at 16000 Hz"),
         (fmt(channels=33), "33 at 16000 Hz"),
-        (fmt()[:14], "it has 14"),
+        (fmt()[:14], "got 14"),
     ],
 )
 def test_another_format_is_refused_by_what_its_header_says(form: bytes, message: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber, ScriptedWord
 
-from voxray.client.conversation import Conversation, Event, State
+from voxray.client.conversation import Conversation, ConversationState, Event
 from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Output, Reply
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
@@ -221,7 +221,7 @@ class World:
             connection.down += map(render, output.messages)
         if any(o.close is not None for o in mine):
             self.disconnect(len(connection.down))
-            if self.client.state is not State.DONE:
+            if self.client.state is not ConversationState.DONE:
                 self.connect(connection.gateway)
 
     def decode(self, count_: int, newest: bool, fails: bool) -> None:
@@ -264,7 +264,7 @@ class World:
         self.client.closed(1006)
 
     def connect(self, gateway: str) -> None:
-        if self.client.state is not State.LOST:
+        if self.client.state is not ConversationState.LOST:
             return
         start = parse_client(self.client.opened())
         assert isinstance(start, Start)
@@ -281,7 +281,7 @@ class World:
             self.turn()
         self.client.stop()
         for _ in range(2_000):
-            if self.client.state is State.DONE:
+            if self.client.state is ConversationState.DONE:
                 return
             self.turn()
         raise AssertionError("not done after 2,000 turns")
