@@ -6,9 +6,11 @@ from typing import Literal, Protocol
 
 from voxray.config import Config
 from voxray.errors import ConfigError
-from voxray.whisper.ctranslate import CTranslate2Engine, min_window_s
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.digest import digest
 from voxray.whisper.engines import DecodingOptions, Engine
-from voxray.whisper.models import ctranslate2_folder, digest, hf_folder
+from voxray.whisper.model_info import ModelInfo
+from voxray.whisper.models import ctranslate2_folder, hf_folder
 
 EngineName = Literal["ctranslate2", "transformers"]
 FloatType = Literal["auto", "float32", "float16", "bfloat16"]
@@ -51,7 +53,7 @@ class Teacher(Config):
 
             folder = self.folder()
             engine: Engine = TransformersEngine(
-                folder, dtype=_float_type(self.dtype), min_window_s=min_window_s(folder)
+                folder, dtype=_float_type(self.dtype), min_window_s=ModelInfo.load(folder).min_window_s
             )
             return engine
         compute_type = "default" if self.dtype == "auto" else self.dtype

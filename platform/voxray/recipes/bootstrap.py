@@ -28,6 +28,7 @@ from voxray.training.loop import LoopOptions
 from voxray.training.run import Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
 from voxray.whisper.export import export
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import builtin, hf_folder
 
 CHECK_CLIPS = 60  # what the export is checked on
@@ -77,7 +78,7 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
     check = ClipStore([known])[:CHECK_CLIPS]
     pcm, texts = [c.pcm for c in check], [c.text for c in check]
     exported = export(out / "model", out / "model-int8", "int8", pcm, references=texts)
-    shutil.copy(exported.path / "voxray.json", out / "model")
+    ModelInfo.load(exported.path).save(out / "model")
     held_out_corpus(synthetic)
     scores = score_all(out / "model-int8", synthetic, config.digits)
     return {"parameters": parameters(model), "min_window_s": exported.min_window_s, **scores}

@@ -21,7 +21,7 @@ from voxray.training.evaluation import Judge
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.whisper.checkpoint import load_model, parameters, save_model
-from voxray.whisper.ctranslate import min_window_s
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
 
@@ -84,7 +84,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
 
 def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
     """The smallest window of the run; a frozen encoder is given none that its teacher did not pass."""
-    passed_s = min_window_s(teacher)
+    passed_s = ModelInfo.load(teacher).min_window_s
     wanted_s = config.smallest_window_s or passed_s
     if wanted_s < passed_s and not config.adapt_encoder:
         raise ConfigError(
@@ -129,7 +129,7 @@ def _run_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunO
     )
     taught = {
         "teacher": teacher.resolve() if config.kl_weight else None,
-        "teacher_short": smallest_s >= min_window_s(teacher),
+        "teacher_short": smallest_s >= ModelInfo.load(teacher).min_window_s,
     }
     return run_options(config, objective, smallest_s).model_copy(update=taught)
 

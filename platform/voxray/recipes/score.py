@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from safetensors import safe_open
 
 from voxray import job
 from voxray.audio import WINDOW_S
@@ -21,8 +22,9 @@ from voxray.scoring.report import ModelScores, write_report
 from voxray.scoring.suites import Scores, score_engine, stage_times
 from voxray.speech import MAX_PAUSE_S
 from voxray.text import NormaliserName
-from voxray.whisper.ctranslate import CTranslate2Engine, min_window_s
+from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2
 
 ComputeType = Literal[
@@ -104,15 +106,14 @@ def _engine(config: ScoreConfig) -> tuple[Any, Path]:
         raise ConfigError(
             f"expected a float type for engine=transformers, got compute_type={dtype}; leave one of the two out."
         )
-    smallest_s = min_window_s(folder)
+    smallest_s = ModelInfo.load(folder).min_window_s
     return TransformersEngine(folder, device=config.device, dtype=dtype, min_window_s=smallest_s), folder
 
 
 def known_parameters(model: str, folder: Path) -> int | None:
-    """Count the model's weights, as its export or its safetensors say; None where neither does."""
-    about = folder / "voxray.json"
-    if about.is_file() and (said := json.loads(about.read_text()).get("parameters")):
-        return int(said)
+    """How many weights the model has, as its export or its safetensors say; None where neither does."""
+    if known := ModelInfo.load(folder).parameters:
+        return known
     if is_ctranslate2(Path(model)):
         return None
     files = list(hf_folder(model).glob("*.safetensors"))
@@ -120,11 +121,9 @@ def known_parameters(model: str, folder: Path) -> int | None:
 
 
 def weights_in(file: Path) -> int:
-    """Count the numbers in a safetensors file, from its header alone."""
-    from safetensors import safe_open
-
-    with safe_open(file, framework="numpy") as tensors:
-        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # no mapping
+    """Return how many numbers a safetensors file holds, from its header alone."""
+    with safe_open(file, framework="numpy") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118  # no mapping
 
 
 def _decoder_ms(engine: Any, clips: Sequence[Clip], options: DecodingOptions) -> float | None:

@@ -1,11 +1,11 @@
 """Model names to folders: `builtin`, a local folder, or a hub name such as `openai/whisper-large-v3`."""
 
-import hashlib
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 from voxray.errors import MissingDependency, ModelError
+from voxray.whisper.digest import digest
 
 BUILTIN = "builtin"
 CACHE = Path.home() / ".cache" / "voxray"
@@ -75,17 +75,6 @@ def _convert(source: Path, out: Path, quantization: str) -> None:
 def is_ctranslate2(folder: Path) -> bool:
     """Whether `folder` holds a converted model."""
     return (folder / "model.bin").is_file() and (folder / "config.json").is_file()
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over a model folder's names and contents: what binds labels and exports to their source."""
-    sha = hashlib.sha256()
-    for file in sorted(p for p in folder.iterdir() if p.suffix in {".json", ".safetensors", ".bin"}):
-        sha.update(file.name.encode())
-        with file.open("rb") as f:
-            while block := f.read(1 << 20):
-                sha.update(block)
-    return sha.hexdigest()
 
 
 def _folder(name: str) -> Path:
