@@ -18,7 +18,7 @@ from voxray.wire import MAX_BYTE, MAX_SEGMENT, MAX_SHOWN, Start, parse_client
     ],
     ids=["value", "key", "list", "number"],
 )
-def test_what_is_wrong_with_a_start_is_said_in_short(values: dict[str, object]) -> None:
+def test_errors_about_a_start_are_short(values: dict[str, object]) -> None:
     with pytest.raises(WireError, match=r"^expected a start message; start: .*\.\.\.$") as caught:
         parse_client(json.dumps({"type": "start", **values}))
 
@@ -34,7 +34,7 @@ def test_no_session_begins_beyond_what_can_be_counted(field: str, most: int) -> 
 
 
 @pytest.mark.parametrize("depth", [900, 960, 100_000])
-def test_what_is_nested_deeply_is_wrong_and_no_more(depth: int) -> None:
+def test_deep_nesting_is_an_error(depth: int) -> None:
     inner = "[" * depth + "]" * depth
     for text in (inner, f'{{"type":{inner}}}', f'{{"type":"start","task":{inner}}}'):
         with pytest.raises(WireError, match=r"^expected "):
@@ -57,8 +57,8 @@ def test_a_language_is_kept_as_its_code(given: str | None, kept: str | None) -> 
 
 
 @pytest.mark.parametrize("given", ["xx", "Klingon", "und", "l" * 1_000_000])
-def test_a_language_that_nobody_hears_is_named(given: str) -> None:
-    with pytest.raises(WireError, match=r"'language': expected a language .* such as en .*, and '") as caught:
+def test_an_unknown_language_is_named(given: str) -> None:
+    with pytest.raises(WireError, match=r"'language': expected a language .* such as en .*, got '") as caught:
         parse_client(json.dumps({"type": "start", "language": given}))
 
     assert len(str(caught.value)) < MAX_SHOWN + 60

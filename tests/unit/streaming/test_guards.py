@@ -9,7 +9,7 @@ def hypothesis(text: str, *, logprob: float | None = -0.2, silence: float | None
 
 
 @pytest.mark.parametrize(
-    ("said", "result"),
+    ("given", "result"),
     [
         (hypothesis("turn on the light"), GuardResult.SOUND),
         (hypothesis("turn on", logprob=None, silence=None, ratio=None), GuardResult.SOUND),
@@ -23,5 +23,5 @@ def hypothesis(text: str, *, logprob: float | None = -0.2, silence: float | None
         (hypothesis("", logprob=-3.0, silence=1.0, ratio=0.0), GuardResult.SOUND),
     ],
 )
-def test_results(said: Hypothesis, result: GuardResult) -> None:
-    assert Guards().check(said) is result
+def test_results(given: Hypothesis, result: GuardResult) -> None:
+    assert Guards().check(given) is result

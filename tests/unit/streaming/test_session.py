@@ -249,7 +249,7 @@ def test_a_final_decoded_before_words_were_committed_is_asked_for_again() -> Non
     ]
 
 
-def test_an_answer_older_than_one_that_came_is_ignored() -> None:
+def test_an_answer_older_than_a_received_one_is_ignored() -> None:
     session, engine = Session(), ScriptedEngine(SCRIPT)
     events_of(session, SCRIPT, 1.5)
     [first] = session.requests_to_run()
@@ -342,7 +342,7 @@ def test_audio_does_not_pile_up_behind_a_fallback_that_never_comes() -> None:
     assert session.held < 34 * 16_000
 
 
-def test_someone_who_never_pauses_is_cut_past_8_s_at_a_committed_word() -> None:
+def test_speech_without_pauses_is_cut_past_8_s_at_a_committed_word() -> None:
     script = Script.of(" ".join(f"w{i}" for i in range(120)))
     rehearsal = played(script)
 

@@ -116,7 +116,7 @@ def test_reading_a_large_write_in_small_reads_copies_each_byte_once() -> None:
     ("codec", "container", "options"), FORMATS, ids=lambda v: v if isinstance(v, str) else ""
 )
 @pytest.mark.parametrize("size", [7, 4_000, 10**6])
-def test_a_container_is_heard_as_the_file_is(
+def test_a_container_is_decoded_as_the_file_is(
     codec: Codec, container: str, options: dict[str, str], size: int
 ) -> None:
     data = written(music(3.0), codec, container, options)
@@ -184,7 +184,7 @@ def test_a_small_file_that_decodes_to_an_hour_waits_to_be_fetched(hour: bytes) -
         assert not decoder.ended
 
 
-def test_nobody_waits_for_the_thread() -> None:
+def test_feed_and_finish_do_not_wait_for_the_thread() -> None:
     decoder = ContainerDecoder()
     decoder._thread = threading.Thread()  # it never comes to do anything
     decoder.feed(b"OggS")
@@ -243,7 +243,7 @@ def test_a_playlist_opens_no_file(tmp_path: Path) -> None:
             list(fed(decoder, playlist.encode()))
 
 
-def test_an_mp4_that_is_not_in_fragments_is_told_so() -> None:
+def test_an_mp4_that_is_not_in_fragments_is_an_error() -> None:
     with opened() as decoder, pytest.raises(AudioError, match="mp4 in fragments"):
         list(fed(decoder, encode(music(1.0), "aac", "mp4")))
 

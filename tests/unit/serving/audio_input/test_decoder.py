@@ -282,7 +282,7 @@ def test_bytes_and_samples_point_at_each_other(
 
 @pytest.mark.parametrize("encoding", ["pcm_s16le", "pcm_f32le"])
 @pytest.mark.parametrize("rate", RATES)
-def test_what_is_replayed_is_what_was_heard(rate: int, encoding: Encoding) -> None:
+def test_replayed_bytes_give_the_same_samples(rate: int, encoding: Encoding) -> None:
     start = announced(encoding, rate, 2)
     data = sent(noise(rate * 6), encoding)
     before = decoder_for(start)
@@ -331,7 +331,7 @@ def test_a_container_cannot_go_on_from_its_middle() -> None:
 
 
 @given(streams, st.integers(1_000, 30_000), st.lists(st.integers(0, 200_000), max_size=5), st.booleans())
-def test_who_obeys_the_credit_never_overruns_the_room(
+def test_bytes_within_the_credit_never_overrun_the_room(
     stream: dict[str, object], room: int, wishes: list[int], resumed: bool
 ) -> None:
     start = Start.model_validate(
@@ -373,7 +373,7 @@ def test_decoder_of_pcm_does_without_ffmpeg() -> None:
 @pytest.mark.parametrize(
     "head", [b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"ID3\x04"], ids=["webm", "ogg", "flac", "mp3"]
 )
-def test_a_container_that_is_sent_as_pcm_is_told_so(head: bytes, size: int) -> None:
+def test_a_container_that_is_sent_as_pcm_is_an_error(head: bytes, size: int) -> None:
     decoder, data = decoder_for(Start()), head + bytes(50)
 
     heard = (decoder.feed(data[at : at + size]) for at in range(0, len(data), size))

@@ -150,7 +150,7 @@ def test_a_slow_host_keeps_its_sessions_and_gets_no_new_ones() -> None:
     run(test, actors)
 
 
-def test_a_full_service_says_so() -> None:
+def test_a_full_service_places_no_session() -> None:
     actors = Actors({7: Actor(7)})
 
     async def test(directory: Registry[Actor]) -> None:
@@ -173,7 +173,7 @@ def test_hosts_that_do_not_start_are_not_a_full_service() -> None:
     run(test, actors)
 
 
-def test_it_is_over_when_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_without_calls_of_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "WANTED_S", 0.05)
     actors, ends = Actors({7: Actor(7)}), list[int]()
 

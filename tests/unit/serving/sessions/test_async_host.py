@@ -25,11 +25,11 @@ def spoken(assets: Path) -> bytes:
 
 
 def run(story: Callable[[AsyncHost], Awaitable[None]]) -> None:
-    async def told() -> None:
+    async def limited() -> None:
         host = AsyncHost(SessionHost(1, Limits(), Decoding(), SileroModel().detector, model="m"))
         await asyncio.wait_for(story(host), 30)
 
-    asyncio.run(told())
+    asyncio.run(limited())
 
 
 async def speak(host: AsyncHost, speech: bytes, *, gateway: str = "g") -> Opened:
@@ -75,7 +75,7 @@ def test_a_new_lease_ends_the_old_one_and_gets_its_jobs(spoken: bytes) -> None:
     run(story)
 
 
-def test_who_waits_under_an_old_lease_learns_that_it_is_over() -> None:
+def test_next_jobs_of_an_old_lease_returns_when_a_new_one_begins() -> None:
     async def story(host: AsyncHost) -> None:
         waiting = asyncio.create_task(host.next_jobs(host.new_lease()))
         await asyncio.sleep(0)

@@ -49,12 +49,12 @@ class Client:
             self.outputs.append(output)
 
     @property
-    def told(self) -> list[ServerMessage]:
+    def sent(self) -> list[ServerMessage]:
         return [m for o in self.outputs for m in o.messages]
 
     @property
     def finals(self) -> list[Final]:
-        return [m for m in self.told if isinstance(m, Final)]
+        return [m for m in self.sent if isinstance(m, Final)]
 
 
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=4))
@@ -72,7 +72,7 @@ def test_finals_do_not_depend_on_how_bytes_were_cut(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("size", [1_000, 1_000_000])
-def test_a_container_is_heard_to_its_last_word(size: int) -> None:
+def test_a_container_is_decoded_to_its_last_word(size: int) -> None:
     flac = encode(SCRIPT.pcm())  # lossless: the script can be read in it
     client = Client(manager_of(encoding="container"))
     for at in range(0, len(flac), size):
@@ -103,7 +103,7 @@ def test_times_are_those_of_the_audio_as_it_was_sent() -> None:
     pcm = np.ones(48_000 * seconds, dtype=np.int16)
     client.send(pcm.tobytes(), FINALIZE)
 
-    *_, end = [m for m in client.told if isinstance(m, SpeechEnd)]
+    *_, end = [m for m in client.sent if isinstance(m, SpeechEnd)]
     assert end.at_s == pytest.approx(seconds, abs=0.05)
 
 
@@ -125,7 +125,7 @@ def test_a_stop_with_the_audio_that_makes_the_session_too_long_is_the_only_one()
     assert client.outputs[-1].close is Close.NORMAL
 
 
-def test_nothing_is_heard_after_the_end() -> None:
+def test_input_after_the_end_is_ignored() -> None:
     client = Client(manager_of())
     client.manager.fail(Close.RESTART, "internal", "a fault.")
     client.manager.fail(Close.NOT_AUDIO, "not_audio", "another.")

@@ -63,7 +63,7 @@ class Scene:
         return self.host.tick(Call(gateway, number, inputs), self.now_s)
 
     def send(self, opened: Opened, *items: Item, gateway: str = "gw") -> list[dict[str, Any]]:
-        """What the client is told in answer to `items`."""
+        """Return the messages that the client gets in answer to `items`."""
         reply = self.tick(Input(opened.session, opened.epoch, items), gateway=gateway)
         return said(reply, opened)
 
@@ -74,19 +74,19 @@ class Scene:
         return jobs
 
     def play(self, opened: Opened, audio: bytes = AUDIO, *, gateway: str = "gw") -> list[dict[str, Any]]:
-        """`audio` in real time, decoded at once; what the client is told."""
-        told, chunk = list[dict[str, Any]](), round(TICK_S * 32_000)
+        """Send `audio` in real time, decoded at once; return the messages that the client gets."""
+        sent, chunk = list[dict[str, Any]](), round(TICK_S * 32_000)
         for at in range(0, len(audio), chunk):
-            told += self.send(opened, audio[at : at + chunk], gateway=gateway)
+            sent += self.send(opened, audio[at : at + chunk], gateway=gateway)
             self.decode()
-        return told
+        return sent
 
     def settle(self, opened: Opened, *items: Item) -> list[dict[str, Any]]:
-        """`items`, and all that comes of them."""
-        told = self.send(opened, *items)
+        """Send `items` and decode until nothing is left; return the messages that the client gets."""
+        sent = self.send(opened, *items)
         while self.decode():
-            told += self.send(opened)
-        return told + self.send(opened)
+            sent += self.send(opened)
+        return sent + self.send(opened)
 
 
 def said(reply: Reply, opened: Opened) -> list[dict[str, Any]]:
@@ -164,7 +164,7 @@ def test_a_session_that_cannot_begin_between_frames_is_refused() -> None:
 
 def test_a_language_that_the_model_does_not_know_is_refused() -> None:
     scene = Scene()
-    assert isinstance(scene.ask(language="de"), Opened)  # before a transcriber has told
+    assert isinstance(scene.ask(language="de"), Opened)  # before a transcriber has connected
 
     scene.host.languages = ("en", "fr")
     refused = scene.ask(language="de")
@@ -184,20 +184,20 @@ def test_a_container_cannot_begin_in_its_middle(start: dict[str, Any]) -> None:
     assert refused.code == "not_resumable"
 
 
-# What a client is told.
+# Messages.
 
 
-def test_a_line_is_told_from_start_to_done() -> None:
+def test_a_client_gets_the_messages_from_speech_start_to_done() -> None:
     scene = Scene()
     opened = scene.open()
-    told = scene.play(opened) + scene.settle(opened, STOP)
+    sent = scene.play(opened) + scene.settle(opened, STOP)
 
-    assert kinds(told) == ["speech_start", *["partial"] * 4, "speech_end", "final", "done"]
-    assert texts(told) == [SCRIPT.text]
-    assert told[-1] == {"type": "done", "audio_s": round(SCRIPT.length / 16_000, 3), "segments": 1}
+    assert kinds(sent) == ["speech_start", *["partial"] * 4, "speech_end", "final", "done"]
+    assert texts(sent) == [SCRIPT.text]
+    assert sent[-1] == {"type": "done", "audio_s": round(SCRIPT.length / 16_000, 3), "segments": 1}
 
 
-def test_done_closes_the_connection_and_says_so_once() -> None:
+def test_done_closes_the_connection_once() -> None:
     scene = Scene()
     opened = scene.open()
     reply = scene.tick(Input(opened.session, opened.epoch, (STOP,)))
@@ -218,26 +218,26 @@ def test_words_come_only_where_they_were_asked_for() -> None:
 
 def test_each_final_is_followed_by_the_byte_up_to_which_it_reaches() -> None:
     scene = Scene()
-    told = scene.play(scene.open())
-    at = [m["type"] for m in told].index("final")
+    sent = scene.play(scene.open())
+    at = [m["type"] for m in sent].index("final")
 
-    assert told[at + 1]["type"] == "ack"
-    assert told[at + 1]["keep_from_byte"] >= 32_000 * told[at]["end_s"]
+    assert sent[at + 1]["type"] == "ack"
+    assert sent[at + 1]["keep_from_byte"] >= 32_000 * sent[at]["end_s"]
 
 
-def test_finalize_is_answered_after_the_finals_of_what_came_before_it() -> None:
+def test_finalize_is_answered_after_the_finals_of_the_audio_before_it() -> None:
     scene = Scene()
     opened = scene.open()
     half = 2 * SCRIPT.words[2].end
-    told = scene.settle(opened, AUDIO[:half], FINALIZE, AUDIO[half:], FINALIZE)
+    sent = scene.settle(opened, AUDIO[:half], FINALIZE, AUDIO[half:], FINALIZE)
 
-    assert [k for k in kinds(told) if k not in ("partial", "speech_start", "speech_end")] == [
+    assert [k for k in kinds(sent) if k not in ("partial", "speech_start", "speech_end")] == [
         "final",
         "finalized",
         "final",
         "finalized",
     ]
-    assert texts(told) == ["turn on the", "lights, please."]
+    assert texts(sent) == ["turn on the", "lights, please."]
 
 
 def test_what_was_asked_for_at_the_start_goes_with_each_job() -> None:
@@ -281,13 +281,13 @@ def test_audio_beyond_the_credit_waits_and_loses_nothing() -> None:
     opened = scene.open()
     audio = script.pcm().tobytes()
     assert 20 * 32_000 < len(audio) < 30 * 32_000
-    told = scene.settle(opened, audio, STOP)
+    sent = scene.settle(opened, audio, STOP)
 
-    assert " ".join(texts(told)) == script.text
-    assert told[-1]["type"] == "done"
+    assert " ".join(texts(sent)) == script.text
+    assert sent[-1]["type"] == "done"
 
 
-def test_who_sends_far_more_than_the_credit_is_closed() -> None:
+def test_a_client_that_sends_far_more_than_its_credit_is_closed() -> None:
     scene = Scene(host_of(undecoded_s=15.0))
     opened = scene.open()
     speech = np.ones(40 * 16_000, dtype=np.int16).tobytes()
@@ -302,13 +302,13 @@ def test_lag_counts_what_waits_for_room() -> None:
     opened = scene.open()
     scene.send(opened, np.ones(25 * 16_000, dtype=np.int16).tobytes())
     for _ in range(25):
-        told = scene.send(opened)
-        if told:
+        sent = scene.send(opened)
+        if sent:
             break
 
-    assert told[-1]["type"] == "ack"
-    assert told[-1]["received_bytes"] == 25 * 32_000
-    assert told[-1]["lag_s"] == pytest.approx(25.0, abs=0.1)
+    assert sent[-1]["type"] == "ack"
+    assert sent[-1]["received_bytes"] == 25 * 32_000
+    assert sent[-1]["lag_s"] == pytest.approx(25.0, abs=0.1)
 
 
 def test_finalizes_in_quick_succession_are_too_fast() -> None:
@@ -316,18 +316,18 @@ def test_finalizes_in_quick_succession_are_too_fast() -> None:
     opened = scene.open()
 
     assert kinds(scene.send(opened, *[FINALIZE] * 6)) == ["finalized"] * 6
-    told = scene.send(opened, FINALIZE)
-    assert told[-1]["code"] == "too_fast"
+    sent = scene.send(opened, FINALIZE)
+    assert sent[-1]["code"] == "too_fast"
 
 
 def test_a_session_that_is_too_long_ends_as_with_stop() -> None:
     scene = Scene(host_of(session_s=2.5))
     opened = scene.open()
-    told = scene.play(opened) + scene.settle(opened)
+    sent = scene.play(opened) + scene.settle(opened)
 
-    assert texts(told) == [SCRIPT.text]
-    assert told[-1]["type"] == "done"
-    assert told[-1]["audio_s"] == pytest.approx(2.5, abs=0.1)
+    assert texts(sent) == [SCRIPT.text]
+    assert sent[-1]["type"] == "done"
+    assert sent[-1]["audio_s"] == pytest.approx(2.5, abs=0.1)
 
 
 def test_after_stop_a_second_stop_is_harmless_and_audio_is_not() -> None:
@@ -335,8 +335,8 @@ def test_after_stop_a_second_stop_is_harmless_and_audio_is_not() -> None:
     opened = scene.open()
     scene.send(opened, AUDIO[:80_000], STOP, STOP)
 
-    told = scene.send(opened, bytes(2))
-    assert (told[-1]["type"], told[-1]["code"]) == ("error", "bad_message")
+    sent = scene.send(opened, bytes(2))
+    assert (sent[-1]["type"], sent[-1]["code"]) == ("error", "bad_message")
 
 
 # Calls.
@@ -354,7 +354,7 @@ def test_the_same_call_again_gets_the_same_reply_and_takes_nothing_twice() -> No
     assert as_json(scene.resume(opened).messages)[0]["received_bytes"] == 70_000
 
 
-def test_a_gateway_is_told_only_of_its_own() -> None:
+def test_a_gateway_gets_outputs_of_its_own_connections_only() -> None:
     scene = Scene()
     mine, other = scene.open("gw"), scene.open("other")
     reply = scene.tick(gateway="gw")
@@ -401,7 +401,7 @@ def test_the_older_connection_is_closed_wherever_it_is() -> None:
     assert closes(late) == [Close.RESUMED_ELSEWHERE]
 
 
-def test_audio_of_an_older_connection_is_not_heard() -> None:
+def test_audio_of_an_older_connection_is_ignored() -> None:
     scene = Scene()
     opened = scene.open()
     again = scene.resume(opened)
@@ -421,8 +421,8 @@ def test_an_unknown_session_and_a_wrong_token_begin_anew_alike(wrong: dict[str, 
 
     assert new.session != opened.session
     assert (ready["resumed"], ready["received_bytes"]) == (False, 32_000)
-    told = scene.play(new, AUDIO[32_000:])
-    assert [(m["segment"], m["start_s"], m["text"]) for m in told if m["type"] == "final"] == [
+    sent = scene.play(new, AUDIO[32_000:])
+    assert [(m["segment"], m["start_s"], m["text"]) for m in sent if m["type"] == "final"] == [
         (5, 1.0, SCRIPT.text)
     ]
 
@@ -439,7 +439,7 @@ def test_a_session_comes_back_only_as_the_audio_that_it_was() -> None:
     assert "44100" in refused.message
 
 
-def test_done_that_was_lost_is_said_again() -> None:
+def test_done_that_was_lost_is_sent_again() -> None:
     scene = Scene()
     opened = scene.open()
     scene.settle(opened, AUDIO, STOP)
@@ -449,7 +449,7 @@ def test_done_that_was_lost_is_said_again() -> None:
     assert closes(scene.tick()) == [Close.NORMAL]
 
 
-def test_a_session_goes_on_while_nobody_is_connected() -> None:
+def test_a_session_goes_on_without_a_connection() -> None:
     scene = Scene()
     opened = scene.open()
     scene.tick(Input(opened.session, opened.epoch, (AUDIO,), left=True))
@@ -460,7 +460,7 @@ def test_a_session_goes_on_while_nobody_is_connected() -> None:
     assert texts(as_json(scene.resume(opened).messages)) == [SCRIPT.text]
 
 
-def test_what_a_lost_connection_was_not_sent_is_said_once() -> None:
+def test_messages_that_a_lost_connection_did_not_get_are_sent_once() -> None:
     scene = Scene()
     opened = scene.open()
     scene.send(opened, AUDIO)
@@ -488,7 +488,7 @@ def test_a_silent_gateway_loses_its_clients_and_finds_them_again() -> None:
     assert scene.host.gateways
 
 
-def test_a_session_that_nobody_comes_back_for_is_dropped() -> None:
+def test_a_session_that_is_not_resumed_in_time_is_dropped() -> None:
     scene = Scene()
     opened = scene.open()
     scene.tick(Input(opened.session, opened.epoch, left=True))
@@ -500,7 +500,7 @@ def test_a_session_that_nobody_comes_back_for_is_dropped() -> None:
     assert not as_json(scene.resume(opened).messages)[0]["resumed"]
 
 
-def test_a_session_that_nobody_can_resume_ends_with_its_connection() -> None:
+def test_a_session_that_cannot_be_resumed_ends_with_its_connection() -> None:
     scene = Scene()
     opened = scene.host.open(Opening("gw", Start(), resumable=False), scene.now_s)
     assert isinstance(opened, Opened)
@@ -513,7 +513,7 @@ def test_a_session_that_nobody_can_resume_ends_with_its_connection() -> None:
     assert as_json(scene.resume(opened).messages)[0]["resumed"] is False
 
 
-def test_a_session_that_nobody_can_resume_outlives_a_gateway_that_is_silent_for_a_while() -> None:
+def test_a_session_that_cannot_be_resumed_outlives_a_short_silence_of_its_gateway() -> None:
     scene = Scene()
     opened = scene.host.open(Opening("gw", Start(), resumable=False), scene.now_s)
     assert isinstance(opened, Opened)
@@ -534,7 +534,7 @@ def test_a_session_that_failed_is_not_kept() -> None:
     assert scene.host._managers == {}
 
 
-def test_a_connection_whose_session_was_dropped_is_told_to_come_again() -> None:
+def test_a_connection_whose_session_was_dropped_is_closed_for_a_restart() -> None:
     scene = Scene()
     opened = scene.open()
     scene.tick()
@@ -604,16 +604,16 @@ def test_answers_to_nothing_are_ignored() -> None:
 def test_a_failed_final_is_decoded_again_and_then_given_up() -> None:
     scene = Scene()
     opened = scene.open()
-    told = scene.send(opened, AUDIO, STOP)
+    sent = scene.send(opened, AUDIO, STOP)
     jobs = list[Job]()
     while asked := scene.host.jobs(scene.now_s):
         jobs += asked
         scene.host.receive_answers([Answer(j.session, j.number, None) for j in asked], scene.now_s)
-        told += scene.send(opened)
+        sent += scene.send(opened)
 
     assert [j.mode.value for j in jobs] == ["final", "fallback"]
-    assert kinds(told)[-2:] == ["final", "done"]
-    assert texts(told) == [""]
+    assert kinds(sent)[-2:] == ["final", "done"]
+    assert texts(sent) == [""]
 
 
 # Faults.
@@ -673,7 +673,7 @@ def test_a_fault_of_a_detector_ends_its_session_and_no_other_of_the_same_call(
 # Watching.
 
 
-def test_what_happens_is_observed() -> None:
+def test_sessions_observe_their_metrics() -> None:
     seen = list[tuple[str, float]]()
     scene = Scene(host_of(observe=lambda name, value: seen.append((name, value))))
     opened = scene.open()
