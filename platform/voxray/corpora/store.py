@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from voxray.audio import SAMPLE_RATE, Pcm
 from voxray.errors import CorpusError
-from voxray.transcript import Word
+from voxray.transcript import Segment, Word
 
 _WORD = pa.struct([("text", pa.string()), ("start_s", pa.float32()), ("end_s", pa.float32())])
 _SCHEMA = pa.schema(
@@ -45,6 +45,9 @@ class Clip:
     speaker: str = ""
     language: str = "en"
     words: tuple[Word, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    previous: str = ""
+    task: Literal["transcribe", "translate"] = "transcribe"
 
     @property
     def duration_s(self) -> float:
