@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from voxray.serving.protocol import Call, Input, Opened, Opening, Output
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits, ServiceArgs
-from voxray.wire import Close, Start
+from voxray.wire import Close, Start, render
 
 LIMIT_S = 20.0  # for what takes seconds at most
 SECOND = bytes(32_000)
@@ -97,7 +97,7 @@ def beside(service: LocalService, work: Callable[[], Coroutine[Any, Any, None]])
 
 def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_heard() -> None:
     script = Script.of("still here.")
-    host, ear, now_s = (
+    host, transcriber, now_s = (
         SessionHost(1, Limits(), Decoding(), ScriptedDetector, model="scripted"),
         ScriptedTranscriber(script),
         0.0,
@@ -113,10 +113,10 @@ def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_heard() -> None
         outputs: tuple[Output, ...] = host.tick(call, now_s).outputs
         for output in outputs:
             credit = output.credit_bytes
-            messages += [json.loads(m) for m in output.messages]
+            messages += [json.loads(render(m)) for m in output.messages]
         asked = host.jobs(now_s)
         jobs += len(asked) if number <= 3_600 else 0
-        host.receive([ear(job) for job in asked], now_s)
+        host.receive_answers([transcriber(job) for job in asked], now_s)
     told = {m["type"] for m in messages if m.get("at_s", 9_999.0) < 3_600}
     acks = [m for m in messages if m["type"] == "ack"]
 

@@ -21,8 +21,8 @@ class Opening:
     """A connection asks for a session, or, with `start.session`, for its old session.
 
     If that is not found, or the token is wrong, a new session begins at `start.from_byte` with segment
-    `start.have_segment + 1`. A session that is not `resumable` ends with its connection, whose client is not
-    told its token.
+    `start.have_segment + 1`. A session that is not `resumable` ends with its connection, whose client does
+    not get its token.
     """
 
     gateway: str
@@ -48,7 +48,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The connection gets no session: `code` says why to programs, `message` to people. `close` is sent."""
+    """The connection gets no session: `code` is the reason for programs, `message` for people."""
 
     close: Close
     code: str

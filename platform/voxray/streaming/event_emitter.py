@@ -10,7 +10,7 @@ from voxray.streaming.events import (
     Finalized,
     HypothesisWord,
     Partial,
-    Progress,
+    SessionProgress,
     SpeechEnd,
     SpeechStart,
     seconds,
@@ -34,7 +34,7 @@ class EventEmitter:
         events, self.events = self.events, []
         return events
 
-    def progress(self, progress: Progress, now_s: float) -> None:
+    def progress(self, progress: SessionProgress, now_s: float) -> None:
         """Send `progress`, once every `ack_every_s`."""
         if self.progress_s is None or now_s - self.progress_s >= self.ack_every_s:
             self.progress_s = now_s

@@ -2,7 +2,7 @@
 
 Positions are samples of 16 kHz mono audio, counted from the session's start. Names that end in `_s` are in
 seconds, and count from the session's start unless stated otherwise. `voxray.wire` sends the events to
-clients as they are, but for `Progress`.
+clients as they are, but for `SessionProgress`.
 """
 
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SessionProgress:
     """How far the session is, in samples; for the client it becomes a `wire.Ack`, in bytes.
 
     `keep_from`: audio before it is never needed again. `processed_s`: audio before it has been decoded, or
@@ -96,7 +96,7 @@ class Progress:
     lag_s: float
 
 
-Event = SpeechStart | Partial | SpeechEnd | Final | Finalized | Done | Progress
+Event = SpeechStart | Partial | SpeechEnd | Final | Finalized | Done | SessionProgress
 
 
 class DecodeMode(Enum):

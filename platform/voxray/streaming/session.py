@@ -36,7 +36,7 @@ from voxray.streaming.events import (
     Event,
     Hypothesis,
     HypothesisWord,
-    Progress,
+    SessionProgress,
     samples,
     seconds,
 )
@@ -157,10 +157,10 @@ class Session:
         return max(0, samples(self.options.max_undecoded_s) - (self._buffer.end - self.processed))
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> SessionProgress:
         """How far the session is."""
         processed = self.processed
-        return Progress(self.keep_from, seconds(processed), seconds(self._buffer.end - processed))
+        return SessionProgress(self.keep_from, seconds(processed), seconds(self._buffer.end - processed))
 
     @property
     def held(self) -> int:

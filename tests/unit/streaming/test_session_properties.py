@@ -22,7 +22,7 @@ from voxray.streaming.events import (
     Hypothesis,
     HypothesisWord,
     Partial,
-    Progress,
+    SessionProgress,
     SpeechEnd,
     SpeechStart,
 )
@@ -80,7 +80,7 @@ def check_wire(events: Sequence[Event], first: int = 0) -> None:
             state = "idle"
         elif isinstance(event, Finalized | Done):
             assert state == "idle"
-        if not isinstance(event, Finalized | Done | Progress):
+        if not isinstance(event, Finalized | Done | SessionProgress):
             assert event.segment == segment
     assert state == "idle"
     assert isinstance(events[-1], Done)

@@ -166,7 +166,7 @@ class ContainerDecoder:
         return self.received
 
     def credit(self, room: int) -> int:
-        """See `AudioDecoder`: bytes do not tell how many samples they hold, so any room gives full credit."""
+        """See `AudioDecoder`: the samples in a byte are not known, so any room gives full credit."""
         return max(0, MAX_UNDECODED - self._pipe.held) if room > 0 else 0
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ def _decode(pipe: Pipe, samples: SampleQueue) -> None:
         samples.end()
     except AudioError as e:
         samples.end(e)
-    except Exception as e:  # FFmpeg's errors have no common base; the client is told, other sessions go on
+    except Exception as e:  # FFmpeg's errors have no common base; only this session ends
         samples.end(_undecodable(e))
     finally:
         pipe.end(drop=True)

@@ -18,7 +18,7 @@ _THINNEST = Format("pcm_s16le", 1, riff.MIN_RATE)  # the format with the most sa
 
 
 class AudioDecoder(Protocol):
-    """The bytes of one session in, its samples out. `close` must be called in the end."""
+    """The bytes of one session in, its samples out. Call `close` in the end."""
 
     received: int
     """The position of the next byte."""
@@ -49,7 +49,7 @@ class AudioDecoder(Protocol):
         ...
 
     def sample_of(self, byte: int) -> int:
-        """Return the sample at which `byte` is heard."""
+        """Return the sample that `byte` belongs to."""
         ...
 
     def byte_of(self, sample: int) -> int:
@@ -191,7 +191,7 @@ class PcmDecoder:
         return data[: max(0, self._end - self.received + len(data))]
 
     def _begin_after(self, header: riff.PcmHeader) -> None:
-        """Follow the header. A decoder without it can continue only if it says the same as `start`."""
+        """Follow the header. A decoder without it can continue only if it agrees with `start`."""
         frame_bytes = self.format.frame_bytes
         self.resumable = header.form == self.format and header.length % frame_bytes == 0
         self._origin = header.length

@@ -94,6 +94,6 @@ def _file() -> Path:
     spec = find_spec("faster_whisper")
     if spec is None or spec.origin is None:
         raise MissingDependency(
-            "faster-whisper: expected to be installed, for its voice activity model; install voxray[serve]."
+            "faster-whisper: expected to be installed, for its voice activity model; pip install it."
         )
     return Path(spec.origin).parent / "assets" / "silero_vad_v6.onnx"

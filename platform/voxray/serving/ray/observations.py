@@ -16,7 +16,7 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "batch_size": ("Windows in a batch.", SIZES),
 }
 COUNTERS = {
-    "audio_s": "Seconds of audio that were heard.",
+    "audio_s": "Seconds of audio that were received.",
     "superseded": "Windows that a newer one of the same session replaced before they were decoded.",
 }
 

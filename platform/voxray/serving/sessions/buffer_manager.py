@@ -23,7 +23,7 @@ from voxray.serving.sessions.outbox import SessionOutbox
 from voxray.serving.settings import Decoding, Limits
 from voxray.serving.token_bucket import TokenBucket
 from voxray.streaming.endpoint import EndpointOptions
-from voxray.streaming.events import Event, Final, Finalized, Progress, samples, seconds
+from voxray.streaming.events import Event, Final, Finalized, SessionProgress, samples, seconds
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.session import Session, SessionState
 from voxray.wire import Ack, Close, Error, Ready, ServerMessage, Start
@@ -43,7 +43,7 @@ class SessionKey:
 class BufferManager:
     """The session that `start` asks for, from byte `start.from_byte` and after segment `start.have_segment`.
 
-    Raises WireError where it cannot begin there. `free` must be called in the end.
+    Raises WireError if it cannot begin there. Call `free` in the end.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class BufferManager:
             self.fail(Close.BAD_MESSAGE, "too_fast", message)
 
     def _send(self, now_s: float) -> None:
-        """Queue the session's events for the client, and a `Progress` right after finals and `Finalized`.
+        """Queue the session's events for the client, and its progress right after finals and `Finalized`.
 
         A client that lost its session between a final and its `ack` could send the same audio again.
         """
@@ -247,7 +247,7 @@ class BufferManager:
             self.free()
 
     def _message(self, event: Event) -> ServerMessage:
-        if isinstance(event, Progress):
+        if isinstance(event, SessionProgress):
             return Ack(
                 received_bytes=self.received_bytes,
                 keep_from_byte=self._input.decoder.byte_of(event.keep_from),

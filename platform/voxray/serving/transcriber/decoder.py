@@ -84,7 +84,7 @@ class Decoder:
         )
 
     def _is_sound(self, decoded: Decoded) -> bool:
-        return self._guards.judge(hypothesis(decoded)) is Verdict.SOUND
+        return self._guards.check(hypothesis(decoded)) is GuardResult.SOUND
 
     def _checked_window(self, job: Job) -> AudioWindow | None:
         try:
