@@ -1,4 +1,4 @@
-"""When a replica drains; Serve is a script here. tests/service/test_paused_controller.py asks the real one."""
+"""When a replica drains, with a script for Serve; the service tests ask the real one."""
 
 import asyncio
 import warnings
