@@ -140,12 +140,12 @@ def test_a_group_that_fails_ends_the_others() -> None:
 def test_a_stream_that_is_left_ends_what_runs() -> None:
     transcriber = ScriptedTranscriber([f"en:{i}" for i in range(60)])
 
-    async def first() -> Heard:
-        stream = decoder(transcriber, "en").in_order()
+    async def first() -> DecodedWindow:
+        stream = decoder(transcriber, "en").windows_in_order()
         heard = await anext(stream)
         await stream.aclose()
         return heard
 
-    assert asyncio.run(first()).hypothesis.text == "0 in en"
+    assert asyncio.run(first()).result.text == "0 in en"
     assert transcriber.running == 0
     assert len(transcriber.asked) <= GROUPS_AT_ONCE

@@ -341,7 +341,7 @@ def test_a_wrong_key_is_refused_before_the_body_is_read(address: str) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_by_its_header(small: TestClient) -> None:
-    answer = small.post("/v1/audio/transcriptions", transcriber={"file": ("a.wav", bytes(300_000))})
+    answer = small.post("/v1/audio/transcriptions", files={"file": ("a.wav", bytes(300_000))})
 
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == "file_too_large"
@@ -373,7 +373,7 @@ def test_a_body_over_the_limit_is_refused_by_count_and_not_read_on() -> None:
 
 def test_more_sound_than_may_be_decoded_is_refused(small: TestClient) -> None:
     sound = encode(np.zeros(3 * SAMPLE_RATE, dtype=np.int16))
-    answer = small.post("/v1/audio/transcriptions", transcriber={"file": ("a.flac", sound)})
+    answer = small.post("/v1/audio/transcriptions", files={"file": ("a.flac", sound)})
 
     assert answer.status_code == 400
     assert "at most 2 s" in answer.json()["error"]["message"]
@@ -410,9 +410,9 @@ def test_one_file_too_many_is_told_to_come_again() -> None:
     with served(transcriber, ServiceArgs(limits=Limits(transcriber=1))) as address:
         with sent(address, as_sent({}, speech())):
             assert transcriber.asked.wait(30)
-            answer = httpx2.post(address + url, transcriber={"file": ("a.ogg", speech())}, timeout=30)
+            answer = httpx2.post(address + url, files={"file": ("a.ogg", speech())}, timeout=30)
         assert transcriber.left.wait(30)
-        refused = httpx2.post(address + url, transcriber={"file": ("a.ogg", b"no sound")}, timeout=30)
+        refused = httpx2.post(address + url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
 
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
@@ -425,7 +425,7 @@ def test_bodies_that_do_not_end_keep_nobody_out() -> None:
     url = "/v1/audio/transcriptions"
     limits = Limits(transcriber=1, uploads=2)
     with served(StuckTranscriber(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
-        answer = httpx2.post(address + url, transcriber={"file": ("a.ogg", b"no sound")}, timeout=30)
+        answer = httpx2.post(address + url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "invalid_file"
@@ -439,7 +439,7 @@ def test_one_upload_too_many_is_told_to_come_again() -> None:
 
 
 def refused(url: str) -> bool:
-    answer = httpx2.post(url, transcriber={"file": ("a.ogg", b"no sound")}, timeout=30)
+    answer = httpx2.post(url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
     return answer.status_code == 429 and "at most 1 uploads at once" in answer.text
 
 
@@ -450,7 +450,7 @@ def test_files_share_the_memory_for_their_audio() -> None:
     with served(transcriber, ServiceArgs(limits=Limits(decoded_s=1.5 * seconds))) as address:
         with sent(address, as_sent({}, speech())):
             assert transcriber.asked.wait(30)
-            answer = httpx2.post(address + url, transcriber={"file": ("a.ogg", speech())}, timeout=30)
+            answer = httpx2.post(address + url, files={"file": ("a.ogg", speech())}, timeout=30)
         assert transcriber.left.wait(30)
         transcriber.asked.clear()
         with sent(address, as_sent({}, speech())):
@@ -464,7 +464,7 @@ def test_files_share_the_memory_for_their_audio() -> None:
 def test_the_threads_end_with_the_app() -> None:
     before = decoding_threads()
     with served(StuckTranscriber()) as address:
-        httpx2.post(f"{address}/v1/audio/transcriptions", transcriber={"file": ("a.ogg", b"no sound")})
+        httpx2.post(f"{address}/v1/audio/transcriptions", files={"file": ("a.ogg", b"no sound")})
         assert decoding_threads() > before
 
     assert decoding_threads() <= before
@@ -568,7 +568,7 @@ def as_sent(fields: dict[str, str], sound: bytes) -> bytes:
         "POST",
         "http://127.0.0.1/v1/audio/transcriptions",
         data=fields,
-        transcriber={"file": ("a.ogg", io.BytesIO(sound))},
+        files={"file": ("a.ogg", io.BytesIO(sound))},
     )
     head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
     return f"POST {request.url.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read()
