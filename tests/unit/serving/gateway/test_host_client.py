@@ -38,7 +38,7 @@ class Peer:
     def receive_output(self, output: Output) -> None:
         self.outputs.append(output)
 
-    def host_lost(self) -> None:
+    def restart(self) -> None:
         self.is_lost = True
 
     def leave(self) -> None:

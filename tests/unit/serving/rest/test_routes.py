@@ -345,7 +345,7 @@ def test_a_body_over_the_limit_is_refused_by_its_header(small: TestClient) -> No
 
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == "file_too_large"
-    assert "were announced" in answer.json()["error"]["message"]
+    assert "got Content-Length" in answer.json()["error"]["message"]
 
 
 def test_a_body_over_the_limit_is_refused_by_count_and_not_read_on() -> None:
@@ -407,7 +407,7 @@ def test_a_body_that_is_no_form_with_a_file_is_refused(
 def test_one_file_too_many_is_told_to_come_again() -> None:
     transcriber = StuckTranscriber()
     url = "/v1/audio/transcriptions"
-    with served(transcriber, ServiceArgs(limits=Limits(transcriber=1))) as address:
+    with served(transcriber, ServiceArgs(limits=Limits(files=1))) as address:
         with sent(address, as_sent({}, speech())):
             assert transcriber.asked.wait(30)
             answer = httpx2.post(address + url, files={"file": ("a.ogg", speech())}, timeout=30)
@@ -423,7 +423,7 @@ def test_one_file_too_many_is_told_to_come_again() -> None:
 def test_bodies_that_do_not_end_keep_nobody_out() -> None:
     """A slot is for a file that has been received; 16 slow clients used to hold all of them."""
     url = "/v1/audio/transcriptions"
-    limits = Limits(transcriber=1, uploads=2)
+    limits = Limits(files=1, uploads=2)
     with served(StuckTranscriber(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
         answer = httpx2.post(address + url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
 
