@@ -1,9 +1,10 @@
-"""The rim of every job: a config from YAML and words, a table for people, one last line of JSON for programs.
+"""What every job does around its work: read a config, print a table for people and a line of JSON for programs.
 
     python jobs/NAME.py --config FILE [key=value ...]
+    python jobs/NAME.py --help    lists every key, nested ones too, with its default and a line about it
 
 Progress goes to stderr; the table and the JSON line to stdout; the JSON also to `<out>/result.json`.
-An expected error ends in one sentence and exit status 1, a wrong command line in 2.
+A foreseen error ends in one sentence and exit status 1, an option without its value in 2.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from voxray.config import Config, load
 from voxray.errors import OutputError, VoxrayError
+from voxray.files import atomic_file
 
 C = TypeVar("C", bound=Config)
 Result = Mapping[str, Any]
@@ -29,18 +31,20 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
 def main(
     doc: str | None, config: type[C], run: Callable[[C], Result], argv: Sequence[str] | None = None
 ) -> int:
-    """Parse `argv`, run the job, show its result; returns the exit status."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with the keys below")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help=f"keys: {', '.join(config.model_fields)}"
+    """Parse `argv`, run the job and show its result; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [--config FILE] [key=value ...]",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    words = parser.parse_intermixed_args(argv)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with the keys below")
     try:
-        options = load(config, words.config, words.overrides)
+        options = load(config, words=sys.argv[1:] if argv is None else argv, parser=parser)
         result = run(options)
         if out := getattr(options, "out", None):
-            (Path(out) / "result.json").write_text(to_json(result) + "\n")
+            with atomic_file(Path(out) / "result.json") as part:
+                part.write_text(to_json(result) + "\n")
     except Exception as e:
         if (sentence := explain(e)) is None:
             raise
@@ -52,7 +56,7 @@ def main(
 
 
 def explain(error: BaseException) -> str | None:
-    """One sentence for an error that was foreseen, or for one of the disk; None for a defect.
+    """Return one sentence for an error that was foreseen, or for one of the disk; None for a defect.
 
     Ray wraps what its workers raise, with their tracebacks as the message: the foreseen error is looked for
     in the causes as well.
@@ -78,7 +82,7 @@ def _causes(error: BaseException | None, depth: int = 8) -> Iterator[BaseExcepti
 
 
 def to_json(result: Result) -> str:
-    """`result` on one line; numbers that JSON lacks (NaN, infinity) become null."""
+    """Return `result` on one line; numbers that JSON lacks (NaN, infinity) become null."""
     plain: dict[str, Any] = {
         k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in result.items()
     }
@@ -86,7 +90,7 @@ def to_json(result: Result) -> str:
 
 
 def show(result: Result) -> None:
-    """The scalars of `result` as a table on stdout."""
+    """Print the scalars of `result` as a table on stdout."""
     table = Table(show_header=False)
     for key, value in result.items():
         if not isinstance(value, list | dict):
@@ -95,15 +99,15 @@ def show(result: Result) -> None:
 
 
 def prepare_out(out: Path, *, overwrite: bool, resume: bool = False) -> Path:
-    """Make `out`; OutputError where it is not writable, or holds something and neither flag allows it.
+    """Make `out` and return it; OutputError if it is not writable, or holds something that neither flag allows.
 
-    `resume`: an unfinished run may stand there. A finished one (result.json) needs `overwrite`.
+    With `resume` it may hold an unfinished run; a finished one (result.json) needs `overwrite`.
     """
     try:
         taken = (out / "result.json").exists() if resume else out.exists() and any(out.iterdir())
         if taken and not overwrite:
             raise OutputError(
-                f"{out}: expected an empty place, and something is there; add overwrite=true or change out=."
+                f"{out}: expected an empty folder, but something is there; add overwrite=true or change out=."
             )
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
@@ -112,7 +116,5 @@ def prepare_out(out: Path, *, overwrite: bool, resume: bool = False) -> Path:
     except OutputError:
         raise
     except OSError as e:
-        raise OutputError(
-            f"{out}: expected a folder that can be written, and it cannot ({e.strerror})."
-        ) from e
+        raise OutputError(f"{out}: expected a folder that can be written ({e.strerror}).") from e
     return out

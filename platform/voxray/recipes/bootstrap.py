@@ -21,12 +21,14 @@ from voxray.corpora.recombined import recombined
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError
+from voxray.files import atomic_directory, replace_directory
 from voxray.recipes.bootstrap_scores import score_all
 from voxray.synthesis.corpus import held_out_corpus, known_dev, write_corpus
 from voxray.training.loop import LoopOptions
 from voxray.training.run import Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
 from voxray.whisper.export import export
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import builtin, hf_folder
 
 CHECK_CLIPS = 60  # what the export is checked on
@@ -70,13 +72,13 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
     weights = _first_weights(config)
     for stage in config.stages:
         weights = _trained(config, stage, weights, train, known)
-    shutil.rmtree(out / "model", ignore_errors=True)
     model = load_model(weights)
-    save_model(model, out / "model", weights)
+    with atomic_directory(out / "model") as part:
+        save_model(model, part, weights)
     check = ClipStore([known])[:CHECK_CLIPS]
     pcm, texts = [c.pcm for c in check], [c.text for c in check]
     exported = export(out / "model", out / "model-int8", "int8", pcm, references=texts)
-    shutil.copy(exported.path / "voxray.json", out / "model")
+    ModelInfo.load(exported.path).save(out / "model")
     held_out_corpus(synthetic)
     scores = score_all(out / "model-int8", synthetic, config.digits)
     return {"parameters": parameters(model), "min_window_s": exported.min_window_s, **scores}
@@ -138,8 +140,7 @@ def _trained(
 
     def commit(_: dict[str, float], part: Path | None) -> None:
         if part:
-            shutil.rmtree(checkpoint, ignore_errors=True)
-            part.rename(checkpoint)
+            replace_directory(part, checkpoint)
 
     run = Run(options, build_loop(options, device), commit)
     if checkpoint.exists():

@@ -1,6 +1,5 @@
 """Word error rate while training goes on: by generation, on the form that serves, never by loss."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from voxray.whisper.checkpoint import save_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
+from voxray.whisper.model_info import ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Judge:
         """Export `model` (tokenizer of `source`) under `work` and score it; `work` is emptied."""
         shutil.rmtree(work, ignore_errors=True)
         folder = save_model(model, work / "hf", source)
-        (folder / "voxray.json").write_text(json.dumps({"min_window_s": self.smallest_window_s}))
+        ModelInfo(min_window_s=self.smallest_window_s).save(folder)
         wer = self.score(convert(folder, work / "ctranslate2", self.quantization))
         shutil.rmtree(work, ignore_errors=True)
         return wer

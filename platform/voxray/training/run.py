@@ -17,6 +17,7 @@ from voxray.training.evaluation import Judge
 from voxray.training.loop import Loop, LoopOptions, Progress
 from voxray.training.objective import Objective
 from voxray.whisper.checkpoint import load_model, save_model
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
 
@@ -120,7 +121,7 @@ class Run:
         save_model(self.exported(), part, self.options.start)
         # Trained and judged on windows down to this one; without a word, its next user would take 30 s.
         smallest_s = self.options.loop.labels.smallest_window_s
-        (part / "voxray.json").write_text(json.dumps({"min_window_s": smallest_s}))
+        ModelInfo(min_window_s=smallest_s).save(part)
         shutil.rmtree(self.options.out / "model", ignore_errors=True)
         part.rename(self.options.out / "model")
 

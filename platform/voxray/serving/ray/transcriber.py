@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
 from voxray.audio import Pcm
-from voxray.serving.protocol import Answer, Beat, HostGone, Job
+from voxray.serving.protocol import Answer, Heartbeat, HostGone, Job
 from voxray.serving.ray.observations import Observations
 from voxray.serving.ray.shutdown import ShutdownDetector
 from voxray.serving.settings import ServiceArgs, Transcribers
@@ -39,18 +39,18 @@ class RemoteSource:
         """Give the lease back: nothing more is taken, and the actor looks for another transcriber."""
         self._released = True
 
-    async def take(self, lease: int) -> list[Job] | None:
-        """As `calls.Source.take`."""
+    async def next_jobs(self, lease: int) -> list[Job] | None:
+        """As `protocol.Source.next_jobs`."""
         if self._released:
             return None
         try:
-            jobs: list[Job] | None = await self._actor.take.remote(lease)
+            jobs: list[Job] | None = await self._actor.next_jobs.remote(lease)
         except RayActorError as e:
             raise HostGone(str(e).splitlines()[0]) from e
         return jobs
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
-        """As `calls.Source.deliver`."""
+        """As `protocol.Source.deliver`."""
         try:
             await self._actor.deliver.remote(lease, answers)
         except RayActorError as e:
@@ -81,14 +81,14 @@ class Transcriber:
         self._drained = False
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def attach(self, host: Any, lease: int) -> AsyncIterator[Beat]:
+    async def attach(self, host: Any, lease: int) -> AsyncIterator[Heartbeat]:
         """Work for a buffer actor under its `lease` as long as this goes on; a beat each second."""
         source = RemoteSource(host)
         work = asyncio.create_task(self._service.attend(source, lease))
         self._leases.append(source)
         try:
             while not work.done():
-                yield Beat(self._name, self._decoder.languages)
+                yield Heartbeat(self._name, self._decoder.languages)
                 await asyncio.wait([work], timeout=BEAT_S)
             await work
         finally:

@@ -5,10 +5,12 @@
     GET  /docs, /openapi.json                                without a key
 
 The gateway checks keys before these routes. A request's body is read before its audio is decoded; when its
-client disconnects, its work is cancelled.
+client disconnects, its work is cancelled. What there is of a truncated file is transcribed, and the response
+has a `Warning` header.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
@@ -147,17 +149,21 @@ class TranscriptionEndpoint:
     ) -> Response:
         min_window_s, _ = await self._state.describe()
         cutting = cutting_for(min_window_s)
-        windows = await self._state.decoders.windows(upload, cutting, share)
+        warnings: list[str] = []
+        windows = await self._state.decoders.windows(upload, cutting, share, warnings.append)
+        headers = {"Warning": f"299 - {json.dumps(warnings[-1])}"} if warnings else {}  # ASCII
         options = DecodingOptions(
             language=request.language, task=request.task, words=request.words, timestamps=cutting.timestamps
         )
         decoder = RecordingDecoder(self._state.transcriber, windows, options)
         if request.stream:
-            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return StreamingResponse(
                 events(decoder, request), media_type="text/event-stream", headers=headers
             )
-        return transcription_response(await decoder.recording(), request)
+        response = transcription_response(await decoder.recording(), request)
+        response.headers.update(headers)
+        return response
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,7 @@
 """Uploads: read into a spooled file within limits, and decoded from it in a bounded number of threads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -62,21 +62,26 @@ class DecoderPool:
         self._limits = limits
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="voxray-files")
 
-    async def windows(self, upload: Upload, cutting: Cutting, share: MemoryShare) -> Windows:
-        """Return the windows of an upload; AudioError if it is not audio, or longer than `limits.decoded_s`.
+    async def windows(
+        self, upload: Upload, cutting: Cutting, share: MemoryShare, warn: Callable[[str], None] | None = None
+    ) -> Windows:
+        """Return the windows of an upload; `warn` as for `voxray.audio.decode`.
 
-        ApiError 429 if `share` cannot grow. If the caller is cancelled and closes file or `share`, the
-        decoding ends too.
+        AudioError if it is not audio, or longer than `limits.decoded_s`; ApiError 429 if `share` cannot grow.
+        If the caller is cancelled and closes file or `share`, the decoding ends too.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share)
+        return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share, warn)
 
     def close(self) -> None:
         """Wait for running decodes, and end the threads."""
         self._pool.shutdown()
 
-    def _windows(self, upload: Upload, cutting: Cutting, share: MemoryShare) -> Windows:
-        pcm = decode(upload.file, name=upload.name, max_s=self._limits.decoded_s, admit=share.grow)
+    def _windows(
+        self, upload: Upload, cutting: Cutting, share: MemoryShare, warn: Callable[[str], None] | None
+    ) -> Windows:
+        max_s = self._limits.decoded_s
+        pcm = decode(upload.file, name=upload.name, max_s=max_s, admit=share.grow, warn=warn)
         return cut(pcm, cutting)
 
 

@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 from tests.unit.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
-from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -27,7 +27,6 @@ from voxray.serving.protocol import Control, Directory, Host, Refused
 from voxray.serving.sessions.async_host import AsyncHost
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import ServiceArgs
-from voxray.streaming.scripted import Script
 from voxray.wire import Ack, Close, Final
 
 SECOND = bytes(32_000)  # of 16 kHz s16le
@@ -698,10 +697,10 @@ class OneHost:
     """`calls.Directory` of one real host, whose jobs are answered as they come."""
 
     def __init__(self, script: Script) -> None:
-        voice, options = ScriptedVoice(), ServiceArgs()
-        self.sessions = SessionHost(1, options.limits, options.decoding, voice, model="scripted")
+        options = ServiceArgs()
+        self.sessions = SessionHost(1, options.limits, options.decoding, ScriptedDetector, model="scripted")
         self.host = AsyncHost(self.sessions)
-        self._ear = ScriptedEar(script)
+        self._ear = ScriptedTranscriber(script)
 
     async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
         return "host-1", self.host
@@ -711,13 +710,13 @@ class OneHost:
 
     async def decode(self) -> None:
         lease = self.host.new_lease()
-        while (jobs := await self.host.take(lease)) is not None:
+        while (jobs := await self.host.next_jobs(lease)) is not None:
             await self.host.deliver(lease, [self._ear(job) for job in jobs])
 
 
 def test_a_script_is_heard_whole_over_a_lost_connection() -> None:
     script = Script.of("one two three\nfour five six\nseven eight")
-    audio = spoken(script).tobytes()
+    audio = script.pcm().tobytes()
     half = len(audio) // 2
 
     async def test() -> None:

@@ -6,10 +6,10 @@ from voxray.serving.gateway.input_queue import (
     MAX_BATCH_BYTES,
     Admission,
     InputQueue,
-    TokenBucket,
 )
 from voxray.serving.protocol import Control
 from voxray.serving.settings import Limits
+from voxray.serving.token_bucket import TokenBucket
 from voxray.wire import MAX_CREDIT_BYTES
 
 SECOND = 32_000  # bytes of 16 kHz s16le
