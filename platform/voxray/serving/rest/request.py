@@ -141,5 +141,5 @@ def _api_error(error: ErrorDetails) -> ApiError:
             param=param,
             code="unknown_parameter",
         )
-    expected = error["msg"].partition(" should ")[2].removeprefix("be ").removeprefix("have ")
-    return invalid_field(param, expected, error["input"])
+    expected = error["msg"].partition(" should ")[2].partition(", unable")[0]
+    return invalid_field(param, expected.removeprefix("be ").removeprefix("have "), error["input"])

@@ -216,7 +216,7 @@ def test_what_comes_before_the_session_is_there_waits_for_it() -> None:
     run(test)
 
 
-def test_the_plain_habit_gets_finals_as_text_and_nothing_else() -> None:
+def test_a_plain_text_client_gets_finals_as_text_and_nothing_else() -> None:
     async def test() -> None:
         async with serving() as service, service.connect("/") as connection:
             for frame in (SECOND, SECOND, b"", b"", b"ab", b""):
