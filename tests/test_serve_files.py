@@ -1,12 +1,15 @@
 """What is handed to `serve deploy`: valid by Ray Serve's schema and by ours, and as safe as it looks."""
 
 import re
+import tomllib
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from pydantic import BaseModel
 
 from voxray.config import parse
@@ -105,3 +108,14 @@ def test_the_manual_lists_the_keys_that_there_are(repository: Path) -> None:
     listed = set(re.findall(r"^\| `([a-z_.]+)` \|", manual, re.MULTILINE))
 
     assert listed == keys_of(ServiceArgs())
+
+
+def test_the_starlette_that_is_asked_for_has_every_name_that_is_imported(repository: Path) -> None:
+    """`WebSocketDisconnected` came with 1.7.0."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    requirements = map(Requirement, project["optional-dependencies"]["serve"])
+    (starlette,) = (r.specifier for r in requirements if r.name == "starlette")
+
+    assert not starlette.contains("1.6.0")
+    assert starlette.contains("1.7.0")
+    assert starlette.contains(version("starlette"))

@@ -1,4 +1,4 @@
-"""Strict configuration: a YAML file and `key=value` words become one frozen model; an unknown key is an error.
+"""Strict configuration: YAML and `key=value` words become one frozen model; an unknown key is an error.
 
 Scalars stay text until the type of their field reads them, so that `language: no` is Norwegian and `1e-4` a
 number. pydantic-settings parses the words and writes `--help` from the fields and their docstrings.
@@ -9,10 +9,10 @@ import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxray.errors import ConfigError
 
@@ -28,6 +28,7 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 def load(

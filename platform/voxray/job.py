@@ -1,4 +1,4 @@
-"""What every job does around its work: read a config, print a table for people and a line of JSON for programs.
+"""What every job does around its work: read a config, show a table to people and a JSON line to programs.
 
     python jobs/NAME.py --config FILE [key=value ...]
     python jobs/NAME.py --help    lists every key, nested ones too, with its default and a line about it
@@ -99,7 +99,7 @@ def show(result: Result) -> None:
 
 
 def prepare_out(out: Path, *, overwrite: bool, resume: bool = False) -> Path:
-    """Make `out` and return it; OutputError if it is not writable, or holds something that neither flag allows.
+    """Make `out` and return it; OutputError if it is not writable or holds what neither flag allows.
 
     With `resume` it may hold an unfinished run; a finished one (result.json) needs `overwrite`.
     """

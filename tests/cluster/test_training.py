@@ -34,7 +34,7 @@ pytestmark = [
 ]
 
 SPLITS = [*["train"] * 8, *["dev"] * 2, *["test"] * 2]
-SMALL: dict[str, Any] = {"plan": {"batch_s": 8.0, "full_share": 0.0}, "threads": 1}
+SMALL: dict[str, Any] = {"plan": {"batch_s": 8.0, "full_probability": 0.0}, "threads": 1}
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +153,7 @@ def test_a_killed_worker_is_replaced_and_every_step_is_made(
     out = tmp_path / "out"
     command = [sys.executable, str(repository / "jobs/distil.py"), f"labelled={labelled}", f"out={out}"]
     command += ["decoder_layers=1", "max_steps=45", "evaluate_every=5", "threads=1", "max_dev_clips=1"]
-    command += ["plan.batch_s=8", "plan.full_share=0"]
+    command += ["plan.batch_s=8", "plan.full_probability=0"]
     joins = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=joins

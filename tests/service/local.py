@@ -78,8 +78,8 @@ class LocalHosts:
 
 
 @dataclass
-class LocalFiles:
-    """`recordings.Files` over the decoder of this process."""
+class LocalFileTranscriber:
+    """`recordings.FileTranscriber` over the decoder of this process."""
 
     transcriber: DecodeService
     model: str
@@ -87,11 +87,11 @@ class LocalFiles:
     languages: tuple[str, ...]
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """As `Files.describe`."""
+        """As `FileTranscriber.describe`."""
         return self.smallest_s, self.languages
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
-        """As `Files.transcribe`."""
+        """As `FileTranscriber.transcribe`."""
         return await self.transcriber.transcribe(clips, options)
 
 
@@ -142,7 +142,7 @@ async def _serve(
     decoder = Decoder(engine)
     transcriber = DecodeService(decoder, options)
     hosts = LocalHosts(args, transcriber)
-    files = LocalFiles(transcriber, args.model, engine.min_window_s, decoder.languages)
+    files = LocalFileTranscriber(transcriber, args.model, engine.min_window_s, decoder.languages)
     api = Api(files, args)
     app = gateway_app.build(hosts, args, routes=api.routes, running=api.running, environ={})
     with socket.create_server(("127.0.0.1", 0)) as listening:

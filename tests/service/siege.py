@@ -29,7 +29,7 @@ class Outcome:
     code: int | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    plain: bool = False  # the plain habit: nothing is said but finals
+    plain: bool = False  # a plain text client: it gets finals only
 
     @property
     def errors(self) -> list[dict[str, Any]]:

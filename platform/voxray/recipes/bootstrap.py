@@ -1,13 +1,13 @@
-"""The built-in model: synthetic speech and recorded digits, random weights, the loop of all training.
+"""Makes the built-in model from synthetic speech, recorded digits and random weights.
 
     grammar -> espeak-ng, flite, festival -> 30 shards of an hour     recorded digits -> recombined
     stages: short windows with CTC, then windows of several utterances -> export -> scores
 
-Everything but the model lies in a cache folder outside the tree; started again, it goes on where it was.
+Everything but the model is in a cache folder outside the tree; a killed run is resumed from there.
 """
 
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,49 +21,68 @@ from voxray.corpora.recombined import recombined
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError
-from voxray.files import atomic_directory, replace_directory
+from voxray.files import atomic_directory
 from voxray.recipes.bootstrap_scores import score_all
 from voxray.synthesis.corpus import held_out_corpus, known_dev, write_corpus
+from voxray.text import NormaliserName
+from voxray.training.evaluation import EvaluationOptions
 from voxray.training.loop import LoopOptions
-from voxray.training.run import Run, RunOptions, build_loop
+from voxray.training.objective import ObjectiveOptions
+from voxray.training.run import Run, RunOptions, build_loop, recover_folder, replace_folder
 from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
+from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.export import export
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import builtin, hf_folder
 
-CHECK_CLIPS = 60  # what the export is checked on
-NEVER_HEARD = "nicolas"  # the unseen speaker of later experiments
+CHECK_CLIPS = 60  # for the check of the export
+UNSEEN = "nicolas"  # the unseen speaker of later experiments
 
 
-class Stage(Config):
+class Stage(EvaluationOptions):
     """One stretch of training; the next one starts from its best weights."""
 
     name: str
+    normaliser: NormaliserName = "basic"
+    evaluate_every: int = Field(default=500, ge=1)
+    smallest_window_s: float = Field(default=WINDOWS_S[0], gt=0)
     loop: LoopOptions
-    evaluate_every: int = 500
+    objective: ObjectiveOptions
 
 
 class BootstrapConfig(Config):
     """How the built-in model is made."""
 
     out: Path
+    """Folder of the model, of its int8 export and of their scores."""
     cache: Path = Path.home() / ".cache" / "voxray" / "bootstrap"
-    start: str | None = None  # go on from this model's weights; null: random ones
+    """Folder of the synthetic corpus and of the checkpoints."""
+    start: str | None = None
+    """Continue from the weights of this model; null starts from random ones."""
     hours: float = Field(default=30.0, gt=0)
+    """Hours of synthetic speech."""
     seed: int = 1
-    digits: Path | None = None  # folder of recorded digits, an audio folder per speaker
+    """Seed of the synthetic corpus, of recombination and of the random weights."""
+    digits: Path | None = None
+    """Folder of recorded digits, with an audio folder for each speaker; null uses none."""
     speakers: tuple[str, ...] = ("george", "jackson", "lucas")
-    recombined: int = 2000  # digit strings made from the recordings' single digits
-    digit_repeats: int = 2  # how often an epoch hears each recording
+    """Speakers of those recordings that are trained on."""
+    recombined: int = Field(default=2000, ge=0)
+    """Digit strings made from the single digits of the recordings."""
+    digit_repeats: int = Field(default=2, ge=0)
+    """How often an epoch uses each recording."""
     stages: tuple[Stage, ...]
-    threads: int = 0
+    """Stages of training, each with a name, evaluate_every, smallest_window_s, loop and objective."""
     overwrite: bool = False
+    """Replace a finished model in the folder."""
 
 
 def run(config: BootstrapConfig) -> dict[str, Any]:
     """Make the model: `out/model` (Hugging Face, float16) and `out/model-int8`; scores in per cent."""
-    if NEVER_HEARD in config.speakers:
-        raise ConfigError(f"speakers: {NEVER_HEARD} stays unheard, so that he can be an unseen speaker.")
+    if UNSEEN in config.speakers:
+        raise ConfigError(
+            f"speakers: {UNSEEN} is the unseen speaker of the scores; leave it out of training."
+        )
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     synthetic = config.cache / "synth"
     write_corpus(synthetic / "train", config.hours, config.seed, max(1, round(config.hours)))
@@ -92,7 +111,7 @@ def _known(synthetic: Path) -> Path:
 
 
 def _recorded(config: BootstrapConfig) -> list[Path]:
-    """The store of recorded digits, as often as an epoch hears it; nothing without recordings."""
+    """Return the store of recorded digits, as often as an epoch uses it; nothing without recordings."""
     if config.digits is None:
         return []
     folder = config.cache / "synth" / "recorded"
@@ -100,13 +119,9 @@ def _recorded(config: BootstrapConfig) -> list[Path]:
         clips: list[Clip] = []
         for speaker in config.speakers:
             found, _ = load_clips(str(config.digits / speaker), "train", max_s=WINDOW_S)
-            clips += [_spoken_by(c, speaker) for c in found]
+            clips += [replace(c, speaker=speaker) for c in found]
         write_store(folder, [*clips, *recombined(clips, config.recombined, 7, config.seed)])
     return [folder] * config.digit_repeats
-
-
-def _spoken_by(clip: Clip, speaker: str) -> Clip:
-    return Clip(clip.id, clip.pcm, clip.text, speaker, clip.language, clip.words)
 
 
 def _first_weights(config: BootstrapConfig) -> Path:
@@ -122,7 +137,7 @@ def _first_weights(config: BootstrapConfig) -> Path:
 def _trained(
     config: BootstrapConfig, stage: Stage, weights: Path, train: Sequence[Path], known: Path
 ) -> Path:
-    """The best weights of `stage`, trained from `weights` where it is not finished."""
+    """Return the best weights of `stage`, trained from `weights` unless it is finished."""
     folder = config.cache / "stages" / stage.name
     folder.mkdir(parents=True, exist_ok=True)
     options = RunOptions(
@@ -130,21 +145,20 @@ def _trained(
         start=weights,
         train=tuple(train),
         dev=known,
-        normaliser="basic",
+        **stage.model_dump(exclude={"name", "loop", "objective"}),
         loop=stage.loop,
-        evaluate_every=stage.evaluate_every,
-        threads=config.threads,
+        objective=stage.objective,
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     checkpoint = folder / "checkpoint"
 
     def commit(_: dict[str, float], part: Path | None) -> None:
         if part:
-            replace_directory(part, checkpoint)
+            replace_folder(checkpoint, part)
 
     run = Run(options, build_loop(options, device), commit)
+    recover_folder(checkpoint)
     if checkpoint.exists():
         run.restore(checkpoint)
-    if run.loop.step < stage.loop.max_steps:
-        run.train()
+    run.train()
     return folder / "model"

@@ -40,19 +40,26 @@ have the words. Then
 
 
 class DemoConfig(Config):
-    """The demo. The defaults are what `make demo` runs."""
+    """Options of the demo; the defaults are what `make demo` runs."""
 
     out: Path = Path("runs/demo")
+    """Folder of labels, student, export and report."""
     max_steps: int = Field(default=500, ge=3)
+    """Optimiser steps of the distillation."""
     learning_rate: float = Field(default=5e-4, gt=0)
+    """Peak learning rate of AdamW."""
     wer_threshold: float = Field(default=20.0, gt=0)
+    """Clips whose label has this WER or a higher one, in per cent, are dropped."""
     decoder_layers: int = Field(default=1, ge=1, le=2)
+    """Decoder layers of the student; the teacher has two."""
     timing_clips: int = Field(default=40, ge=1, le=40)
+    """Test clips on which both models are timed."""
     overwrite: bool = True
+    """Replace what an earlier run left in the folder."""
 
 
 def run(config: DemoConfig) -> dict[str, Any]:
-    """Label, filter, distil, score, export, transcribe; the table goes to stderr, the report to `out`."""
+    """Label, filter, distil, export, score, transcribe; prints a table to stderr and writes a report."""
     out = job.prepare_out(config.out, overwrite=config.overwrite)
     for old in ("labels", "student", "int8"):
         shutil.rmtree(out / old, ignore_errors=True)
@@ -63,12 +70,12 @@ def run(config: DemoConfig) -> dict[str, Any]:
         student = distil.run(_student(config, out))
     _say("3 of 5  the student is exported to int8 and checked against its source")
     exported = export.run(_export(out))
-    _say("4 of 5  teacher and student hear 40 clips that neither was trained on")
+    _say("4 of 5  teacher and student are scored on 40 clips that neither was trained on")
     models = _scored(out, student, config.timing_clips)
     _say("5 of 5  the student transcribes one of them")
-    heard = _transcribed(out / "int8")
+    text = _transcribed(out / "int8")
     _show(models)
-    Console(stderr=True, width=110).print(f"It heard: {heard}\nReport: {out / 'report.html'}\n{NEXT}")
+    Console(stderr=True, width=110).print(f"Transcript: {text}\nReport: {out / 'report.html'}\n{NEXT}")
     teacher, pupil = models
     return {
         "clips": labelled["clips"],
@@ -105,7 +112,7 @@ def _student(config: DemoConfig, out: Path) -> distil.DistilConfig:
         learning_rate=config.learning_rate,
         evaluate_every=max(1, config.max_steps // 3),
         ema_decay=0.99,
-        plan=PlanOptions(batch_s=60.0, full_share=0.0, cut_share=0.3, speed_share=0.5),
+        plan=PlanOptions(batch_s=60.0, full_probability=0.0, cut_probability=0.3, speed_probability=0.5),
         labels=LabelOptions(timestamp_probability=0.1),
         augment=AugmentOptions(noise=0.3, gain_db=6.0),
     )
@@ -116,7 +123,7 @@ def _export(out: Path) -> export.ExportConfig:
 
 
 def _scored(out: Path, student: dict[str, Any], timing_clips: int) -> list[ModelScores]:
-    """Teacher and student on the held-out clips, in int8 both, and the report of it."""
+    """Score teacher and student on the held-out clips, both in int8, and write the report."""
     clips, _ = load_clips("builtin", "test")
     engines = [CTranslate2Engine(ctranslate2_folder("builtin")), CTranslate2Engine(out / "int8")]
     options = DecodingOptions(language="en")
@@ -138,7 +145,7 @@ def _report(out: Path, models: Sequence[ModelScores], clips: Sequence[Clip]) -> 
         models,
         audio={c.id: c.pcm for c in clips},
         notes=[
-            "40 built-in clips that neither was trained on, 16 of them in voices that neither has heard.",
+            "40 built-in clips, none in the training data, 16 of them in voices that are not in it either.",
             "Decoder time: median of five int8 runs, the two models in turn, one clip at a time.",
         ],
     )

@@ -1,4 +1,4 @@
-"""A small student from a teacher and its labels: filter, choose layers, train with KD, judge, keep."""
+"""Distils a small student from a teacher and its labels: filter, choose layers, train, keep the best."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,8 +17,8 @@ from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
 from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
-from voxray.training.evaluation import Judge
-from voxray.training.objective import ObjectiveOptions
+from voxray.training.evaluation import Evaluator
+from voxray.training.objective import DistillationOptions, ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.whisper.checkpoint import load_model, parameters, save_model
 from voxray.whisper.model_info import ModelInfo
@@ -26,22 +26,28 @@ from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
 
 
-class DistilConfig(LearningConfig):
-    """What to distil from what, and how. Defaults follow Distil-Whisper where it says something."""
+class DistilConfig(LearningConfig, DistillationOptions):
+    """What to distil from what, and how. The defaults follow Distil-Whisper where it says something."""
 
-    labelled: Path  # the `out` of pseudo_label
+    labelled: Path
+    """Labels to learn from: the OUT of pseudo_label."""
     teacher: str = "builtin"
-    student: str | None = None  # start from this model instead of the teacher's layers
-    decoder_layers: int | tuple[int, ...] = 2  # a count, maximally spaced, or indices
-    encoder_layers: int | tuple[int, ...] | None = None  # null keeps all
+    """The model that labelled: builtin, a Hugging Face folder or a hub name."""
+    student: str | None = None
+    """Start from this model, not from layers of the teacher."""
+    decoder_layers: int | tuple[int, ...] = 2
+    """Decoder layers of the student: a count, maximally spaced in the teacher, or their indices."""
+    encoder_layers: int | tuple[int, ...] | None = None
+    """Encoder layers of the student, likewise; null keeps all."""
     filter: FilterOptions = FilterOptions()
-    wer_threshold: float | None = 10.0  # per cent; null keeps every clip with a reference
-    kl_weight: float = Field(default=1.0, ge=0)  # 0: no teacher in memory
-    ce_weight: float = Field(default=0.8, ge=0)
-    temperature: float = Field(default=2.0, gt=0)
-    adapt_encoder: bool = False  # train it too, so that it learns short windows
-    pack: bool = False  # join clips of one speaker to 30 s before training
+    wer_threshold: float | None = 10.0
+    """Clips whose label has this WER or a higher one, in per cent, are dropped; null drops none for it."""
+    adapt_encoder: bool = False
+    """Train the encoder too, so that it learns short windows."""
+    pack: bool = False
+    """Join clips of a speaker to windows of up to 30 s before training."""
     max_dev_clips: int = Field(default=200, ge=1)
+    """Clips that the student is evaluated on, at most."""
 
     @field_validator("filter")
     @classmethod
@@ -52,10 +58,10 @@ class DistilConfig(LearningConfig):
 
 
 def run(config: DistilConfig) -> dict[str, Any]:
-    """Distil; the student stands in `out/model`. What the JSON line says, WER in per cent on the dev clips.
+    """Distil into `out/model` and return what the JSON line says, WER in per cent on the dev clips.
 
-    The same `out` goes on where a killed run stopped (`prepared`). Raises TrainingError where the filter
-    leaves nothing, ConfigError where a frozen encoder would be given windows that it never passed.
+    A killed run in the same `out` is resumed (`prepared`). Raises TrainingError if the filter leaves nothing,
+    ConfigError if a frozen encoder would be given windows that it never passed.
     """
     teacher = hf_folder(config.teacher)
     smallest_s = smallest_window_s(config, teacher)
@@ -83,7 +89,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
 
 
 def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
-    """The smallest window of the run; a frozen encoder is given none that its teacher did not pass."""
+    """Return the smallest window of the run; ConfigError if a frozen encoder has not passed it."""
     passed_s = ModelInfo.load(teacher).min_window_s
     wanted_s = config.smallest_window_s or passed_s
     if wanted_s < passed_s and not config.adapt_encoder:
@@ -97,22 +103,40 @@ def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
 def _kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
     options = config.filter.model_copy(update={"wer_threshold": config.wer_threshold})
     mask = keep_mask(table, options)
-    held_out = {*_dev_ids(table, config), *_ids_in(table, "dev"), *_ids_in(table, "test")}
+    held_out = {*_held_out(table, config), *_ids_in(table, "dev"), *_ids_in(table, "test")}
     ids = table["id"].to_pylist()
     train = [i for i, keep in zip(ids, mask, strict=True) if keep and i not in held_out]
     if not train:
         reasons = ", ".join(f"{count} for {why}" for why, count in count_reasons(table, options).items())
         raise TrainingError(
-            f"{config.labelled}: expected clips to train on, and the filter leaves none of {table.num_rows} "
+            f"{config.labelled}: expected clips to train on, but the filter leaves none of {table.num_rows} "
             f"({reasons or 'all are dev or test clips'}); raise wer_threshold or use a better teacher."
         )
     return train
 
 
 def _dev_ids(table: pa.Table, config: DistilConfig) -> list[str]:
-    """The clips that judge: the corpus's dev split, else a tenth of the train split by hash."""
-    hashed = (i for i in _ids_in(table, "train") if split_of(i) == "dev")
-    return (_ids_in(table, "dev") or list(hashed))[: config.max_dev_clips]
+    """Return the clips that the student is evaluated on: the dev split, else clips held out of train."""
+    return (_ids_in(table, "dev") or sorted(_held_out(table, config)))[: config.max_dev_clips]
+
+
+def _held_out(table: pa.Table, config: DistilConfig) -> set[str]:
+    """Return the train clips to hold out of a corpus without a dev split: at most about a tenth, by hash.
+
+    All clips of a speaker are held out together; those of a recording, if that would leave one side empty.
+    """
+    if _ids_in(table, "dev"):
+        return set()
+    rows = [
+        r for r in table.select(["id", "split", "speaker", "recording"]).to_pylist() if r["split"] == "train"
+    ]
+    for columns in (("speaker", "recording"), ("recording",)):
+        groups = {r["id"]: next((r[c] for c in columns if r[c]), r["id"].partition("#")[0]) for r in rows}
+        dev = set([group for group in groups.values() if split_of(group) == "dev"][: config.max_dev_clips])
+        held_out = {uid for uid, group in groups.items() if group in dev}
+        if 0 < len(held_out) < len(rows):
+            return held_out
+    return set()
 
 
 def _ids_in(table: pa.Table, split: str) -> list[str]:
@@ -121,17 +145,14 @@ def _ids_in(table: pa.Table, split: str) -> list[str]:
 
 
 def _run_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
-    objective = ObjectiveOptions(
-        ce_weight=config.ce_weight,
-        kl_weight=config.kl_weight,
-        temperature=config.temperature,
-        freeze_encoder=not config.adapt_encoder,
+    losses = config.model_dump(include=set(DistillationOptions.model_fields))
+    return run_options(
+        config,
+        ObjectiveOptions(**losses, freeze_encoder=not config.adapt_encoder),
+        smallest_s,
+        teacher.resolve() if config.kl_weight else None,
+        teacher_short=smallest_s >= ModelInfo.load(teacher).min_window_s,
     )
-    taught = {
-        "teacher": teacher.resolve() if config.kl_weight else None,
-        "teacher_short": smallest_s >= ModelInfo.load(teacher).min_window_s,
-    }
-    return run_options(config, objective, smallest_s).model_copy(update=taught)
 
 
 def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], options: RunOptions) -> None:
@@ -149,12 +170,12 @@ def _write_once(folder: Path, clips: Iterable[Clip]) -> None:
 
 
 def referenced(clip: Clip, reference: str | None) -> Clip:
-    """`clip` with the reference as its text, where there is one."""
-    return replace(clip, text=reference) if reference is not None else clip
+    """Return `clip` with the reference as its text if there is one; the segments are those of the label."""
+    return replace(clip, text=reference, segments=()) if reference is not None else clip
 
 
 def _write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int, int]:
-    """The student before training, in `start`; returns the parameters of teacher and student."""
+    """Write the untrained student to `start`; returns the parameters of teacher and student."""
     source = load_model(teacher)
     if config.student:
         student = load_model(hf_folder(config.student))
@@ -170,4 +191,4 @@ def _teacher_wer(config: DistilConfig, options: RunOptions, smallest_s: float) -
     clips = list(ClipStore([options.dev]))
     if not clips:
         return None
-    return Judge(clips, smallest_s, config.normaliser).score(ctranslate2_folder(config.teacher))
+    return Evaluator(clips, smallest_s, config.normaliser).score(ctranslate2_folder(config.teacher))

@@ -1,4 +1,4 @@
-"""A model made better on a corpus with texts: CE on the references, early stopping on the dev clips' WER."""
+"""Fine-tunes a model on a corpus with texts: CE on the references, early stopping by WER on the dev clips."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from voxray.errors import ConfigError, CorpusError
 from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
 from voxray.training.collate import LabelOptions
-from voxray.training.evaluation import Judge
+from voxray.training.evaluation import Evaluator
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.training.schedule import Schedule
@@ -29,35 +29,45 @@ Part = Literal["encoder", "decoder", "all"]
 class FinetuneConfig(LearningConfig):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
-    corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts
+    corpus: str
+    """Clips with texts: builtin, an audio folder or a .jsonl manifest."""
     model: str = "builtin"
+    """The model to start from: builtin, a Hugging Face folder or a hub name."""
     train: Part = "encoder"
-    language: str = "en"  # of clips that name none
+    """What is trained: encoder, decoder or all."""
+    language: str = "en"
+    """Language of clips that name none."""
     max_steps: int = Field(default=400, ge=1)
+    """Optimiser steps of the whole run."""
     learning_rate: float = Field(default=1e-5, gt=0)
+    """Peak learning rate of AdamW."""
     schedule: Schedule = "polynomial"
-    floor: float = Field(default=0.1, ge=0, le=1)
+    """How the rate falls after the warm-up: constant, linear, cosine or polynomial (quadratic)."""
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Fraction of the peak rate that is left at the end."""
     labels: LabelOptions = LabelOptions(timestamp_probability=0.2)
     time_masks: int = Field(default=1, ge=0)
+    """Masks of up to 0.4 s in each window."""
     frequency_masks: int = Field(default=1, ge=0)
+    """Masks of up to a sixth of the mel bands in each window."""
     evaluate_every: int = Field(default=25, ge=1)
+    """Steps from one evaluation on the dev clips to the next; each also writes a checkpoint."""
     patience: int = Field(default=6, ge=0)
+    """Evaluations without a lower WER that end the run; 0 goes on to max_steps."""
 
 
 def run(config: FinetuneConfig) -> dict[str, Any]:
-    """Fine-tune; the best model stands in `out/model`. What the JSON line says, WER in per cent.
+    """Fine-tune into `out/model`, the best model, and return what the JSON line says, WER in per cent.
 
-    The same `out` goes on where a killed run stopped. Raises CorpusError where there are no clips with texts
-    in the train or the dev split.
+    A killed run in the same `out` is resumed. Raises CorpusError if there are no clips with texts in
+    the train or the dev split.
     """
     start = hf_folder(config.model)
     smallest_s = _smallest_window_s(config, start)
     splits = {split: _clips(config, split) for split in ("train", "dev", "test")}
     for split in ("train", "dev"):
         if not splits[split][0]:
-            raise CorpusError(
-                f"{config.corpus}: expected clips with texts in the split {split!r}, and there are none."
-            )
+            raise CorpusError(f"{config.corpus}: expected clips with texts in the split {split!r}, got none.")
     out = prepared(config)
     options = _run_options(config, smallest_s)
     for split, place in (("train", options.train[0]), ("dev", options.dev)):
@@ -95,11 +105,11 @@ def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
 
 
 def _clips(config: FinetuneConfig, split: str) -> tuple[list[Clip], int]:
-    """The clips of `split` that have a text and fit a window, and how many were rejected."""
+    """Return the clips of `split` that have a text and fit a window, and how many were rejected."""
     try:
         clips, rejected = load_clips(config.corpus, split, language=config.language, max_s=WINDOW_S)
     except CorpusError:
-        if split != "test":  # a corpus without a test split is still one to train on
+        if split != "test":  # a corpus without a test split can still be trained on
             raise
         return [], 0
     return clips, len(rejected)
@@ -118,12 +128,12 @@ def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:
 def _test_wer(
     config: FinetuneConfig, clips: Sequence[Clip], smallest_s: float, out: Path
 ) -> dict[str, float | None]:
-    """WER of the test split before and after; none where the corpus has no such split."""
+    """Return the WER of the test split before and after, null if the corpus has no such split."""
     if not clips:
         return {"wer_test_before": None, "wer_test": None}
-    judge = Judge(clips, smallest_s, config.normaliser)
-    after = convert(out / "model", out / "judged" / "ctranslate2")
+    evaluator = Evaluator(clips, smallest_s, config.normaliser)
+    after = convert(out / "model", out / "evaluation" / "ctranslate2")
     return {
-        "wer_test_before": judge.score(ctranslate2_folder(config.model)),
-        "wer_test": judge.score(after),
+        "wer_test_before": evaluator.score(ctranslate2_folder(config.model)),
+        "wer_test": evaluator.score(after),
     }

@@ -1,95 +1,64 @@
-"""What the training jobs have in common: how a run learns, where it stands, and that it goes on."""
+"""What the training jobs have in common: their keys, the run that these describe, and how it is resumed."""
 
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from voxray import job
-from voxray.config import Config
 from voxray.errors import OutputError
-from voxray.text import NormaliserName
-from voxray.training.augment import AugmentOptions
-from voxray.training.collate import LabelOptions
+from voxray.training.evaluation import EvaluationOptions
 from voxray.training.loop import LoopOptions
-from voxray.training.objective import ObjectiveOptions
-from voxray.training.plan import PlanOptions
+from voxray.training.objective import ObjectiveOptions, SpecAugmentOptions
 from voxray.training.run import RunOptions
-from voxray.training.schedule import Schedule
 
-FREE = {"out", "overwrite", "workers", "threads", "evaluate_every", "patience"}
-"""Options of a training job that an unfinished run may go on without: no step depends on them."""
+FREE = {"out", "overwrite", "workers", "threads", "evaluate_every", "report_every", "patience"}
+"""Keys that may differ when an unfinished run is resumed: no step depends on them."""
 
 
-class LearningConfig(Config):
+class LearningConfig(LoopOptions, EvaluationOptions, SpecAugmentOptions):
     """The keys of every training job. The defaults are those of distillation."""
 
     out: Path
-    smallest_window_s: float | None = None  # null: the smallest that the model passed
-    max_steps: int = Field(default=1000, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    schedule: Schedule = "linear"
-    floor: float = Field(default=0.0, ge=0, le=1)
-    warmup_share: float = Field(default=0.05, ge=0, lt=1)
-    accumulate: int = Field(default=1, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    gradient_checkpointing: bool = False
-    ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    plan: PlanOptions = PlanOptions()
-    labels: LabelOptions = LabelOptions()
-    augment: AugmentOptions = AugmentOptions()
-    time_masks: int = Field(default=0, ge=0)
-    frequency_masks: int = Field(default=0, ge=0)
-    normaliser: NormaliserName = "auto"
-    evaluate_every: int = Field(default=200, ge=1)
-    patience: int = Field(default=0, ge=0)
+    """Folder of the run; its model is OUT/model. On storage that all nodes see."""
+    smallest_window_s: float | None = Field(default=None, gt=0)
+    """Shortest window in seconds that clips are padded to; null is the shortest that the model passed."""
     workers: int = Field(default=1, ge=1)
-    threads: int = Field(default=0, ge=0)
+    """Workers that train together, each with a GPU if there are enough."""
     overwrite: bool = False
-
-    def masked(self, objective: ObjectiveOptions) -> ObjectiveOptions:
-        """`objective` with the masks of this configuration."""
-        return objective.model_copy(
-            update={"time_masks": self.time_masks, "frequency_masks": self.frequency_masks}
-        )
+    """Start afresh if the folder holds another run or a finished one."""
 
 
-def run_options(config: LearningConfig, objective: ObjectiveOptions, smallest_s: float) -> RunOptions:
-    """The run of `config` in its `out`; windows are at least `smallest_s` seconds."""
+def run_options(
+    config: LearningConfig,
+    objective: ObjectiveOptions,
+    smallest_window_s: float,
+    teacher: Path | None = None,
+    *,
+    teacher_short: bool = True,
+) -> RunOptions:
+    """Return the run of `config` in its `out`, with the masks of `config` in `objective`."""
     out = config.out.resolve()
+    masks = config.model_dump(include=set(SpecAugmentOptions.model_fields))
     return RunOptions(
+        **config.model_dump(include=set(EvaluationOptions.model_fields)),
         out=out,
         start=out / "start",
+        teacher=teacher,
+        teacher_short=teacher_short,
         train=(out / "clips-train",),
         dev=out / "clips-dev",
-        normaliser=config.normaliser,
-        evaluate_every=config.evaluate_every,
-        patience=config.patience,
-        threads=config.threads,
-        loop=LoopOptions(
-            max_steps=config.max_steps,
-            learning_rate=config.learning_rate,
-            schedule=config.schedule,
-            floor=config.floor,
-            warmup_share=config.warmup_share,
-            accumulate=config.accumulate,
-            precision=config.precision,
-            gradient_checkpointing=config.gradient_checkpointing,
-            ema_decay=config.ema_decay,
-            plan=config.plan,
-            labels=config.labels.model_copy(update={"smallest_window_s": smallest_s}),
-            augment=config.augment,
-            objective=config.masked(objective),
-        ),
+        smallest_window_s=smallest_window_s,
+        loop=LoopOptions(**config.model_dump(include=set(LoopOptions.model_fields))),
+        objective=objective.model_copy(update=masks),
     )
 
 
 def prepared(config: LearningConfig) -> Path:
-    """`config.out`, ready; an unfinished run there stays and goes on, where its options are `config`'s.
+    """Prepare `config.out` and return it; an unfinished run of the same options in it is resumed.
 
-    Raises OutputError where they are others, or the run is finished: `overwrite` clears either.
+    Raises OutputError if it holds a run of other options or a finished one; `overwrite` removes either.
     """
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     file, options = out / "config.json", config.model_dump(mode="json", exclude=FREE)
@@ -97,7 +66,7 @@ def prepared(config: LearningConfig) -> Path:
     others = sorted(key for key in {*before, *options} if before.get(key) != options.get(key))
     if others and not config.overwrite:
         raise OutputError(
-            f"{out}: expected the options of the unfinished run there, and {others[0]} is another; "
+            f"{out}: expected the options of the unfinished run there, but {others[0]} differs; "
             "change out=, or add overwrite=true to start afresh."
         )
     if others or (out / "result.json").exists():
@@ -107,8 +76,17 @@ def prepared(config: LearningConfig) -> Path:
 
 
 def clear(out: Path) -> None:
-    """Remove a run, so that another starts afresh; its result and what it was bound to last."""
-    for name in ("train", "model", "clips-train", "clips-dev", "start", "tensorboard", "judged"):
+    """Remove a run; last its result and its options, so that a killed removal is repeated."""
+    for name in (
+        "train",
+        "model",
+        "model.old",
+        "clips-train",
+        "clips-dev",
+        "start",
+        "tensorboard",
+        "evaluation",
+    ):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("progress.jsonl", "result.json", "config.json"):
         (out / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a deployment can be told: `args` in serve/config.yaml, `key=value` for `serve run`."""
+"""The settings of a deployment: `args` in serve/config.yaml, `key=value` for `serve run`."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -13,21 +13,20 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 class Limits(Config):
-    """What one client, one actor and the service may take."""
+    """Limits on one client, one actor and the whole service."""
 
     sessions: int = 1_000  # in all
-    sessions_per_actor: int = Field(default=64, ge=1, le=512)  # 1: an actor for each client
+    sessions_per_actor: int = Field(default=64, ge=1, le=512)  # 1: one actor per client
     session_s: float = 4 * 3600.0
-    start_s: float = 30.0  # a connection that has said nothing is closed after this
-    idle_s: float = 300.0  # one that sends nothing more
-    kept_s: float = 60.0  # a session without a connection
-    undecoded_s: float = Field(
-        default=30.0, ge=15.0
-    )  # of audio per session, and as much again at the gateway
+    start_s: float = 30.0  # until the first message of a connection
+    idle_s: float = 300.0  # without a message
+    kept_s: float = 60.0  # of a session without a connection
+    # Audio per session, and as much again at the gateway.
+    undecoded_s: float = Field(default=30.0, ge=15.0)
     frame_bytes: int = MAX_FRAME_BYTES
     body_bytes: int = 100_000_000
     uploads: int = Field(default=64, ge=1)  # bodies of REST requests at once, in one gateway
-    files: int = Field(default=16, ge=1)  # of these, those that are heard
+    files: int = Field(default=16, ge=1)  # of these, in decoding
     decoded_s: float = 4 * 3600.0  # audio of one REST file, and of all in one gateway
     finalizes_per_s: float = 10.0
     overspeed: float = 4.0  # times real time, beyond the credit
@@ -55,13 +54,13 @@ class Decoding(Config):
 
 
 class Replicas(Config):
-    """How many, and what each takes of the cluster."""
+    """The number of replicas, and the CPUs of each."""
 
     min: int = Field(default=1, ge=1)
     max: int = Field(default=1, ge=1)
     cpus: float = 1.0
-    up_s: float = Field(default=3.0, gt=0)  # over the target for so long, before one is started
-    down_s: float = Field(default=60.0, gt=0)  # or below it, before one is ended
+    up_s: float = Field(default=3.0, gt=0)  # over the target, before a replica is added
+    down_s: float = Field(default=60.0, gt=0)  # below the target, before one is removed
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -71,24 +70,24 @@ class Replicas(Config):
 
 
 class Gateways(Replicas):
-    """One more is started for each half of `connections_per_gateway`."""
+    """Gateways, scaled to half of `connections_per_gateway` each."""
 
     cpus: float = 0.5
 
 
 class Transcribers(Replicas):
-    """One more is started where windows wait over `queue_delay_s`, one ended below a quarter of it."""
+    """Transcribers: one is added where windows wait over `queue_delay_s`, one removed below a quarter."""
 
     gpus: float = 0.0
     queue_delay_s: float = 0.2
 
 
 class ServiceArgs(Config):
-    """The whole service. The defaults are this machine and the built-in model."""
+    """The whole service. The defaults suit one machine and the built-in model."""
 
     model: str = "builtin"
-    models: tuple[str, ...] = ()  # other names that REST clients may ask for: they mean `model`
-    host: str = "127.0.0.1"  # where the proxy listens, for the check that strangers need a key
+    models: tuple[str, ...] = ()  # further names of `model` for REST clients
+    host: str = "127.0.0.1"  # where the proxy listens: keys are needed unless on loopback
     tick_ms: float = Field(default=50.0, ge=5)
     gateway: Gateways = Gateways()
     connections_per_gateway: int = Field(default=800, ge=1, le=900)

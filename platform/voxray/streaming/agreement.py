@@ -127,6 +127,10 @@ class Agreement:
         self.previous = words
         self.accept(words, count if at_most is None else min(count, at_most))
 
+    def agrees_but_for_last(self, words: Sequence[HypothesisWord]) -> bool:
+        """Return whether the hypothesis before `words` has all of them, the last one excepted."""
+        return self._agreed(words) >= len(words) - 1
+
     def accept(self, words: Sequence[HypothesisWord], count: int) -> None:
         """Commit the first `count` of `words`, without those at the end that are only punctuation."""
         while count > len(self.committed) and not match_key(words[count - 1].text):

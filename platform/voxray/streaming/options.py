@@ -24,6 +24,7 @@ class SessionOptions:
     partials: bool = True
     language: str | None = None
     partial_every_s: float = 0.5
+    min_certain_logprob: float = -0.3  # at a pause, for words that no earlier hypothesis has
     final_every_s: float = 0.5  # between decodes of finals before the endpoint is reached
     cut_s: float = 8.0
     cut_margin_s: float = 1.0  # of audio between a cut and the end of the window

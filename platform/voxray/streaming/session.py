@@ -9,7 +9,8 @@ An utterance (`endpoint.py` finds its bounds; they are decoded one after another
 
     WAITING    another is before it
     SPEAKING   partials: the first 0.3 s after its onset, then every 0.5 s
-    QUIET      200 ms of silence: one decode in the mode of a final, in case the utterance ends here
+    QUIET      200 ms of silence: one decode in the mode of a final, in case the utterance ends here; its last
+               word is whole, and is committed if the decode passes the guards and is certain
     ENDED      endpoint, finalize or stop: that decode is the final if the guards pass it; if they do not, one
                fallback decode; if they do not pass that either, the committed words alone
     FULL       as long as a window may be, without an end: decoded as if it ended there, then cut
@@ -43,7 +44,7 @@ from voxray.streaming.events import (
 from voxray.streaming.guards import GuardResult
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.requests import Requests
-from voxray.streaming.utterance import Outcome, Utterance, cut_after
+from voxray.streaming.utterance import Attempt, Outcome, Utterance, cut_after
 
 
 class SessionState(Enum):
@@ -270,8 +271,26 @@ class Session:
         self._requests.keep_language(u, request, hypothesis.language)
         if fit is Fit.INSIDE:
             u.agreement.previous = u.best
+        elif attempt and not u.ended and u.end == request.end and self._is_certain(u, attempt, hypothesis):
+            self._commit_all(u, request.end)
         elif not u.ended:
             self._commit(u, request, u.best)
+
+    def _is_certain(self, u: Utterance, attempt: Attempt, hypothesis: Hypothesis) -> bool:
+        """Return whether all words of a window that ends in silence can be committed, the last one included.
+
+        The window holds the end of that word. The words before it must be in the hypothesis before too, unless
+        the mean log-probability is high.
+        """
+        logprob = hypothesis.avg_logprob
+        probable = logprob is not None and logprob >= self.options.min_certain_logprob
+        return attempt.outcome is Outcome.PASSED and (probable or u.agreement.agrees_but_for_last(u.best))
+
+    def _commit_all(self, u: Utterance, end: int) -> None:
+        """Commit and send all words of a window up to `end`."""
+        u.agreement.previous = u.best
+        u.agreement.accept(u.best, len(u.best))
+        self._emitter.partial(u, end)
 
     def _commit(self, u: Utterance, request: DecodeRequest, words: tuple[HypothesisWord, ...]) -> None:
         """Commit and send words, and cut the utterance after them if it has grown long."""

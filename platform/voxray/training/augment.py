@@ -1,37 +1,44 @@
 """Augmentation: of samples in the data stage, of log-mel on the device (SpecAugment, arXiv 1904.08779)."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import soxr
 import torch
 
 from voxray.audio import SAMPLE_RATE
-from voxray.config import Config
+from voxray.config import Config, Probability
 from voxray.corpora.store import Clip
-from voxray.transcript import Word
 
 Floats = npt.NDArray[np.float32]
 
 
 class AugmentOptions(Config):
-    """Shares of windows that are changed, and by how much. The defaults change nothing."""
+    """How many windows are augmented, and how strongly. The defaults change nothing."""
 
-    noise: float = 0.0
+    noise: Probability = 0.0
+    """How many windows get coloured noise."""
     noise_snr_db: tuple[float, float] = (5.0, 40.0)
-    room: float = 0.0
-    telephone: float = 0.0
-    gain_db: float = 0.0  # largest change of level, up or down
+    """Bounds of the signal-to-noise ratio in those, in dB."""
+    room: Probability = 0.0
+    """How many windows get the reverberation of a room."""
+    telephone: Probability = 0.0
+    """How many windows are limited to the band of a telephone, up to 4 kHz."""
+    gain_db: float = 0.0
+    """Largest change of level, up or down, in dB."""
 
 
-def with_speed(clip: Clip, factor: float) -> Clip:
-    """`clip` played `factor` times as fast, by resampling: tempo, pitch, formants and word times."""
+def speed_perturb(clip: Clip, factor: float) -> Clip:
+    """Return `clip` played `factor` times as fast, by resampling: pitch and times change with it."""
     samples = soxr.resample(clip.pcm, SAMPLE_RATE * factor, SAMPLE_RATE, quality="MQ")
-    words = tuple(Word(w.text, w.start_s / factor, w.end_s / factor) for w in clip.words)
-    return Clip(clip.id, samples.astype(np.int16), clip.text, clip.speaker, clip.language, words)
+    words = (replace(w, start_s=w.start_s / factor, end_s=w.end_s / factor) for w in clip.words)
+    segments = (replace(s, start_s=s.start_s / factor, end_s=s.end_s / factor) for s in clip.segments)
+    return replace(clip, pcm=samples.astype(np.int16), words=tuple(words), segments=tuple(segments))
 
 
-def changed(samples: Floats, options: AugmentOptions, rng: np.random.Generator) -> Floats:
-    """`samples` in a room, down a telephone, in noise, at another level: each with its share."""
+def augment(samples: Floats, options: AugmentOptions, rng: np.random.Generator) -> Floats:
+    """Return `samples` with a room, a telephone, noise and another level, each at random as `options` say."""
     if rng.random() < options.room:
         samples = in_room(samples, rng)
     if rng.random() < options.telephone:
@@ -44,14 +51,14 @@ def changed(samples: Floats, options: AugmentOptions, rng: np.random.Generator) 
 
 
 def in_noise(samples: Floats, snr_db: float, rng: np.random.Generator) -> Floats:
-    """Coloured noise (white to brown) added at `snr_db` below the mean level of `samples`."""
+    """Add coloured noise (white to brown) at `snr_db` below the mean level of `samples`."""
     level = float(np.sqrt(np.mean(np.square(samples)))) or 1e-3
     noise = coloured_noise(len(samples), float(rng.uniform(0.0, 2.0)), rng)
     return samples + noise * np.float32(level * 10 ** (-snr_db / 20))
 
 
 def coloured_noise(count: int, exponent: float, rng: np.random.Generator) -> Floats:
-    """Noise of unit level whose power falls as 1 / f^exponent: 0 white, 1 pink, 2 brown."""
+    """Return noise of unit level whose power falls as 1 / f^exponent: 0 white, 1 pink, 2 brown."""
     block = SAMPLE_RATE * 4
     spectrum = np.fft.rfft(rng.standard_normal(block).astype(np.float32))
     frequency = np.maximum(np.fft.rfftfreq(block, 1 / SAMPLE_RATE), 20.0)
@@ -62,7 +69,7 @@ def coloured_noise(count: int, exponent: float, rng: np.random.Generator) -> Flo
 
 
 def in_room(samples: Floats, rng: np.random.Generator) -> Floats:
-    """A room as exponentially decaying noise: 0.1 to 0.5 s to fall by 60 dB, under the direct sound."""
+    """Add reverberation, exponentially decaying noise that takes 0.1 to 0.5 s to fall by 60 dB."""
     decay_s = rng.uniform(0.1, 0.5)
     count = int(decay_s * SAMPLE_RATE)
     tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
@@ -74,7 +81,7 @@ def in_room(samples: Floats, rng: np.random.Generator) -> Floats:
 
 
 def through_telephone(samples: Floats) -> Floats:
-    """An 8 kHz line: nothing above 4 kHz is left."""
+    """Limit `samples` to what an 8 kHz line carries: nothing above 4 kHz."""
     narrow = soxr.resample(samples, SAMPLE_RATE, 8000, quality="MQ")
     wide = soxr.resample(narrow, 8000, SAMPLE_RATE, quality="MQ")
     out = np.zeros_like(samples)
@@ -83,7 +90,7 @@ def through_telephone(samples: Floats) -> Floats:
 
 
 def spec_augment(mel_BFT: torch.Tensor, time_masks: int, frequency_masks: int) -> torch.Tensor:
-    """`mel_BFT` with stripes set to its mean: up to 0.4 s of time, up to a sixth of the bands each."""
+    """Return `mel_BFT` with stripes set to its mean: up to 0.4 s of time, up to a sixth of the bands each."""
     bands, frames = mel_BFT.shape[1:]
     mel_BFT = mel_BFT.clone()
     for row in mel_BFT:

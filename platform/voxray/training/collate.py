@@ -1,19 +1,21 @@
-"""From planned windows to tensors: joined, cut, changed, labelled, padded; chance only by a window's seed."""
+"""Planned windows become tensors: joined, cut, augmented, labelled, padded, at random by a window's seed."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S, WINDOW_SAMPLES, to_float
-from voxray.config import Config
+from voxray.audio import SAMPLE_RATE, TIMESTAMP_STEP_S, WINDOW_S, WINDOW_SAMPLES, to_float
+from voxray.config import Config, Probability
 from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
-from voxray.training.augment import AugmentOptions, Floats, changed, coloured_noise, with_speed
-from voxray.training.cuts import random_cut
-from voxray.training.plan import Window
+from voxray.training.augment import AugmentOptions, Floats, augment, coloured_noise, speed_perturb
+from voxray.training.cuts import join_texts, random_cut
+from voxray.training.plan import PlannedWindow
 from voxray.transcript import Segment
 from voxray.whisper.ctranslate import WINDOWS_S, window_s
 from voxray.whisper.labels import IGNORED, Label, label, no_speech_label
@@ -21,15 +23,18 @@ from voxray.whisper.tokens import Tokens
 
 
 class LabelOptions(Config):
-    """What the decoder is taught (training.md, 5)."""
+    """What the decoder is taught to write (training.md, 5)."""
 
-    timestamp_probability: float = 0.5
-    smallest_window_s: float = 2.0  # 30: every window is padded in full, as stock Whisper hears it
+    renamed: ClassVar = {"smallest_window_s": "smallest_window_s outside of labels"}
+    timestamp_probability: Probability = 0.5
+    """How many labels have timestamps."""
+    previous_text_probability: Probability = 0.2
+    """How many labels begin with the text of the clip before, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One window: samples in [-1, 1), label, its text's tokens (for CTC), whether it is padded to 30 s."""
+    """One window: samples in [-1, 1], label, tokens of its text (for CTC), whether it is padded to 30 s."""
 
     samples: Floats
     label: Label
@@ -39,7 +44,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tensors of one step. B windows, T samples, L decoder positions, S tokens of text."""
+    """The tensors of one step: B windows, T samples, L decoder positions, S tokens of text."""
 
     samples_BT: torch.Tensor
     lengths_B: torch.Tensor
@@ -48,62 +53,77 @@ class Batch:
     text_BS: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on `device`."""
+        """Return the batch on `device`."""
         return Batch(*(t.to(device, non_blocking=True) for t in self.tensors()))
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All tensors in the order of the fields."""
+        """Return all tensors in the order of the fields."""
         return (self.samples_BT, self.lengths_B, self.inputs_BL, self.targets_BL, self.text_BS)
 
     @property
     def positions(self) -> int:
-        """Target positions that count."""
+        """Count the target positions that are not IGNORED."""
         return int((self.targets_BL != IGNORED).sum())
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio without padding."""
+        """Return the seconds of audio without padding."""
         return float(self.lengths_B.sum()) / SAMPLE_RATE
 
 
 def example(
-    clips: Sequence[Clip], window: Window, tokens: Tokens, labels: LabelOptions, augment: AugmentOptions
+    clips: Sequence[Clip],
+    window: PlannedWindow,
+    tokens: Tokens,
+    labels: LabelOptions,
+    augmentation: AugmentOptions,
 ) -> Example:
-    """`clips` as one window with its label."""
+    """Return `clips` as one window with its label."""
     rng = np.random.default_rng(window.seed)
     if not window.clips:
         return _silent_example(window, tokens, rng)
-    clips = [with_speed(c, window.speed) if window.speed != 1.0 else c for c in clips]
+    clips = [speed_perturb(c, window.speed) if window.speed != 1.0 else c for c in clips]
     if window.cut:
         clips = [random_cut(clips[0], rng)]
     samples, segments = joined(clips, window.pauses_s, rng)
-    timed = bool(rng.random() < labels.timestamp_probability)
-    spoken = [s for s in segments if s.text]
-    language = clips[0].language or None
-    if spoken:
-        made = _spoken_label(tokens, spoken, language, timed)
-    else:
-        made = no_speech_label(tokens, named=bool(rng.random() < 0.5), language=language)
-    text = " ".join(s.text for s in spoken)
+    text = join_texts([c.text for c in clips], clips[0].language)
+    target = _label(clips[0], [s for s in segments if s.text], text, tokens, labels, rng)
     return Example(
-        samples=changed(samples, augment, rng)[:WINDOW_SAMPLES],
-        label=made,
+        samples=augment(samples, augmentation, rng)[:WINDOW_SAMPLES],
+        label=target,
         text_ids=tuple(tokens.encode(f" {text}")) if text else (),
         full=window.full,
     )
 
 
-def _spoken_label(tokens: Tokens, spoken: Sequence[Segment], language: str | None, timed: bool) -> Label:
-    """The label of `spoken`: without times where it does not fit with them, and of nothing that is learned
-    where it does not fit at all, since a shorter one would teach to leave words out.
+def _label(
+    first: Clip,
+    segments: Sequence[Segment],
+    text: str,
+    tokens: Tokens,
+    options: LabelOptions,
+    rng: np.random.Generator,
+) -> Label:
+    """Return the label of a window whose first clip is `first`.
+
+    It has no times if it does not fit with them. If it does not fit at all, nothing of it is a target: a
+    shorter text would teach the model to leave words out.
     """
-    made = label(tokens, spoken, language=language, timestamps=timed)
-    made = made or label(tokens, spoken, language=language, timestamps=False)
-    head = tuple(tokens.prompt(language))
-    return made or Label(head, (IGNORED,) * len(head))
+    language, task = first.language or None, first.task
+    timed = bool(rng.random() < options.timestamp_probability)
+    if not segments:
+        return no_speech_label(tokens, named=bool(rng.random() < 0.5), language=language, task=task)
+    conditioned = first.previous and rng.random() < options.previous_text_probability
+    build = partial(
+        label, tokens, language=language, task=task, previous=first.previous if conditioned else ""
+    )
+    target = build(segments, timestamps=True) if timed else None
+    target = target or build([Segment(0.0, WINDOW_S, text)], timestamps=False)
+    prompt = tuple(tokens.prompt(language, task))
+    return target or Label(prompt, (IGNORED,) * len(prompt))
 
 
-def _silent_example(window: Window, tokens: Tokens, rng: np.random.Generator) -> Example:
+def _silent_example(window: PlannedWindow, tokens: Tokens, rng: np.random.Generator) -> Example:
     noise = coloured_noise(int(window.length_s * SAMPLE_RATE), float(rng.uniform(0, 2)), rng)
     level = 10 ** rng.uniform(-5.0, -1.0) * (rng.random() > 0.1)  # a tenth of them digital silence
     named = bool(rng.random() < 0.5)
@@ -115,7 +135,7 @@ def _silent_example(window: Window, tokens: Tokens, rng: np.random.Generator) ->
 def joined(
     clips: Sequence[Clip], pauses_s: Sequence[float], rng: np.random.Generator
 ) -> tuple[Floats, list[Segment]]:
-    """Samples of `clips` with pauses of faint noise between them, and a segment for each."""
+    """Return the samples of `clips` with pauses of faint noise between them, and all their segments."""
     pieces: list[Floats] = []
     segments: list[Segment] = []
     at = 0
@@ -124,15 +144,28 @@ def joined(
             pause = int(pauses_s[i - 1] * SAMPLE_RATE)
             pieces.append(rng.standard_normal(pause).astype(np.float32) * np.float32(1e-4))
             at += pause
-        start_s, end_s = bounds_s(clip)
-        segments.append(Segment(at / SAMPLE_RATE + start_s, at / SAMPLE_RATE + end_s, clip.text))
+        start_s = at / SAMPLE_RATE
+        segments += [Segment(start_s + s.start_s, start_s + s.end_s, s.text) for s in segments_of(clip)]
         pieces.append(to_float(clip.pcm))
         at += len(clip.pcm)
     return np.concatenate(pieces), segments
 
 
+def segments_of(clip: Clip) -> Sequence[Segment]:
+    """Return the segments of `clip`: its own, or one from its first word to its last.
+
+    A single segment over the whole clip, as labelling without timestamps gives, says nothing about time.
+    """
+    whole = len(clip.segments) == 1 and (
+        clip.segments[0].start_s <= 0 and clip.segments[0].end_s >= clip.duration_s - TIMESTAMP_STEP_S
+    )
+    if clip.segments and not whole:
+        return clip.segments
+    return [Segment(*bounds_s(clip), clip.text)]
+
+
 def bounds_s(clip: Clip) -> tuple[float, float]:
-    """Where the speech of `clip` starts and ends: its words' times, else where its level is within 32 dB."""
+    """Return where speech starts and ends in `clip`: by its words, else where its level is within 32 dB."""
     if clip.words:
         return clip.words[0].start_s, clip.words[-1].end_s
     block = SAMPLE_RATE // 50
@@ -147,13 +180,13 @@ def bounds_s(clip: Clip) -> tuple[float, float]:
 def collate(
     examples: Sequence[Example], pad: int, *, bucketed: bool = True, smallest_s: float = WINDOWS_S[0]
 ) -> Batch:
-    """Pad to the longest: to the window that serving would take if `bucketed`, else to the next half second.
+    """Pad `examples` to the longest: to a window of serving if `bucketed`, else to the next half second.
 
-    No window is shorter than `smallest_s`, for an encoder that has not passed shorter ones. Labels are padded
-    to the longest, rounded up to 8. `pad` is the id that stands in padded inputs.
+    No window is shorter than `smallest_s`, for an encoder that was not trained on shorter ones. Labels are
+    padded to the longest, rounded up to a multiple of 8. `pad` is the token id of padded inputs.
     """
     if not examples:
-        raise TrainingError("expected at least one example in a batch, and there is none.")
+        raise TrainingError("expected at least one example in a batch, got none.")
     longest_s = max(len(e.samples) for e in examples) / SAMPLE_RATE
     window = window_s(longest_s, smallest_s) if bucketed else max(smallest_s, math.ceil(2 * longest_s) / 2)
     if any(e.full for e in examples):
@@ -174,7 +207,7 @@ def collate(
 
 
 def masked(batch: Batch) -> Batch:
-    """`batch` with nothing in it that counts: what a rank without windows of its own computes along."""
+    """Return `batch` without targets, for a rank that has no windows but must take part in the step."""
     return replace(
         batch,
         lengths_B=torch.zeros_like(batch.lengths_B),

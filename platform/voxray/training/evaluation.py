@@ -1,4 +1,4 @@
-"""Word error rate while training goes on: by generation, on the form that serves, never by loss."""
+"""Word error rate during training: by generation with the exported model, never by loss."""
 
 import shutil
 from collections.abc import Sequence
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from voxray.config import Config
 from voxray.corpora.store import Clip
 from voxray.text import ErrorCounts, NormaliserName, by_character, character_errors, normaliser, word_errors
 from voxray.whisper.checkpoint import save_model
@@ -15,9 +18,22 @@ from voxray.whisper.export import convert
 from voxray.whisper.model_info import ModelInfo
 
 
+class EvaluationOptions(Config):
+    """When a model in training is evaluated, and when that ends the run."""
+
+    normaliser: NormaliserName = "auto"
+    """Normaliser of texts before they are compared; auto goes by the language of the clip."""
+    evaluate_every: int = Field(default=200, ge=1)
+    """Steps from one evaluation on the dev clips to the next; each also writes a checkpoint."""
+    report_every: int = Field(default=10, ge=1)
+    """Steps from one line of progress to the next."""
+    patience: int = Field(default=0, ge=0)
+    """Evaluations without a lower WER that end the run; 0 goes on to max_steps."""
+
+
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """How a model is scored on `clips`: pooled WER in percent (CER where words are not spaced)."""
+class Evaluator:
+    """Scores models on `clips`: pooled WER in per cent (CER in languages written without spaces)."""
 
     clips: Sequence[Clip]
     smallest_window_s: float
@@ -26,7 +42,7 @@ class Judge:
     threads: int = 1
 
     def __call__(self, model: Any, source: Path, work: Path) -> float:
-        """Export `model` (tokenizer of `source`) under `work` and score it; `work` is emptied."""
+        """Export `model`, with the tokenizer of `source`, to `work`; remove it and return the score."""
         shutil.rmtree(work, ignore_errors=True)
         folder = save_model(model, work / "hf", source)
         ModelInfo(min_window_s=self.smallest_window_s).save(folder)
@@ -35,11 +51,11 @@ class Judge:
         return wer
 
     def score(self, folder: Path) -> float:
-        """The same for a CTranslate2 folder."""
+        """Return the score of a CTranslate2 folder."""
         engine = CTranslate2Engine(folder, threads=self.threads)
         languages = [c.language or None for c in self.clips]
-        heard = engine.transcribe([c.pcm for c in self.clips], DecodingOptions(), languages)
-        pairs = zip(self.clips, heard, strict=True)
+        hypotheses = engine.transcribe([c.pcm for c in self.clips], DecodingOptions(), languages)
+        pairs = zip(self.clips, hypotheses, strict=True)
         counts = [self._errors(clip, hypothesis.text) for clip, hypothesis in pairs]
         return round(100 * sum(counts, ErrorCounts()).rate, 3)
 

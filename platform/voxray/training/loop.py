@@ -1,7 +1,7 @@
-"""The one training loop: fine-tuning, distillation and the bootstrap all run through it. Plain torch, no Ray.
+"""The training loop of fine-tuning, distillation and the bootstrap. Plain torch, no Ray.
 
-A run is a function of its options and data: stopped at any step and resumed from a checkpoint, it gives the
-same losses, bit for bit, on CPU in float32.
+A run is a function of its options and data: stopped at any step and resumed from a checkpoint, it has the
+same losses, bit for bit, on a CPU in float32.
 """
 
 import time
@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from pydantic import Field
 from torch import nn
 
 from voxray.audio import WINDOW_S
@@ -22,37 +23,57 @@ from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import Batch, LabelOptions, collate, example, masked
-from voxray.training.objective import Objective, ObjectiveOptions, StepSums
-from voxray.training.plan import Cursor, PlanOptions, plan_epoch, shard
+from voxray.training.ema import EMA
+from voxray.training.objective import Objective, StepSums
+from voxray.training.plan import Cursor, PlannedWindow, PlanOptions, plan_epoch, shard
 from voxray.training.schedule import Schedule, rate
+from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.tokens import Tokens
 
 AHEAD = 4  # batches made while the device computes
 
 
 class LoopOptions(Config):
-    """A run of the loop. The defaults distil (training.md, 8)."""
+    """How a model is trained. The defaults distil (training.md, 8)."""
 
-    max_steps: int = 1000
-    learning_rate: float = 1e-4
+    renamed: ClassVar = {
+        "accumulate": "gradient_accumulation_steps",
+        "clip_norm": "max_grad_norm",
+        "floor": "min_lr_ratio",
+        "warmup_share": "warmup_ratio",
+    }
+    max_steps: int = Field(default=1000, ge=1)
+    """Optimiser steps of the whole run."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak learning rate of AdamW."""
     schedule: Schedule = "linear"
-    warmup_share: float = 0.05  # of all samples
-    floor: float = 0.0  # share of the rate that is left at the end
-    accumulate: int = 1
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    ema_decay: float = 0.0  # 0: no average of the weights is kept
+    """How the rate falls after the warm-up: constant, linear, cosine or polynomial (quadratic)."""
+    warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
+    """Fraction of all samples over which the rate rises from 0."""
+    min_lr_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of the peak rate that is left at the end."""
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    """Batches per optimiser step."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decay of matrices; norms and biases have none."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 keeps none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What autocast computes in; auto is bfloat16 on a GPU and float32 on a CPU."""
     gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass, to save memory."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of torch in each worker; 0 leaves the choice to torch."""
     plan: PlanOptions = PlanOptions()
     labels: LabelOptions = LabelOptions()
     augment: AugmentOptions = AugmentOptions()
-    objective: ObjectiveOptions = ObjectiveOptions()
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands after a step: losses are means per token since the last report, in nats."""
+    """Where a run is after a step; losses are means per token since the last report, in nats."""
 
     step: int
     epoch: int
@@ -83,7 +104,10 @@ class _Meter:
 
 
 class Loop:
-    """Trains `objective.student` on `clips`. `wrapped` is the objective, or DDP around it."""
+    """Trains `objective.student` on `clips`, with windows of at least `smallest_window_s`.
+
+    `wrapped` is the objective, or DDP around it. Call `restore` before `run` to continue from a checkpoint.
+    """
 
     def __init__(
         self,
@@ -93,17 +117,18 @@ class Loop:
         tokens: Tokens,
         options: LoopOptions,
         *,
+        smallest_window_s: float = WINDOWS_S[0],
         device: torch.device | None = None,
         wrapped: nn.Module | None = None,
     ) -> None:
         if not len(clips):
-            raise TrainingError("expected clips to train on, and there are none.")
+            raise TrainingError("expected clips to train on, got none.")
         if (longest_s := max(durations_s)) > WINDOW_S:
             raise TrainingError(
-                f"expected clips of at most {WINDOW_S:g} s, and one lasts {longest_s:.6g} s; cut it first."
+                f"expected clips of at most {WINDOW_S:g} s, got one of {longest_s:.6g} s; cut it first."
             )
         self.objective, self.clips, self.durations_s = objective, clips, durations_s
-        self.tokens, self.options = tokens, options
+        self.tokens, self.options, self.smallest_window_s = tokens, options, smallest_window_s
         self.device = device or torch.device("cpu")
         self.wrapped = wrapped or objective
         self.rank = dist.get_rank() if dist.is_initialized() else 0
@@ -112,13 +137,13 @@ class Loop:
             parameter_groups(objective, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.999)
         )
         self.cursor, self.step, self.samples = Cursor(), 0, 0
-        self.average = Average(objective.student, options.ema_decay) if options.ema_decay else None
+        self.ema = EMA(objective.student, options.ema_decay) if options.ema_decay else None
         self.total_samples = self._samples_in(options.max_steps)
         self.meter = _Meter()
 
     def _samples_in(self, steps: int) -> int:
-        """Windows of the first `steps` steps, from the plan."""
-        left, samples, epoch = steps * self.options.accumulate, 0, 0
+        """Count the windows of the first `steps` steps in the plan."""
+        left, samples, epoch = steps * self.options.gradient_accumulation_steps, 0, 0
         while left > 0:
             batches = plan_epoch(self.durations_s, self.options.plan, epoch)
             samples += sum(len(b) for b in batches[:left])
@@ -127,18 +152,18 @@ class Loop:
         return samples
 
     def run(self, after_step: Callable[["Loop"], bool]) -> None:
-        """Train until `max_steps`, or until `after_step` says to stop by returning True."""
+        """Train until `max_steps`, or until `after_step` returns True."""
         self.objective.train()
         batches = self._batches()
         while self.step < self.options.max_steps:
-            self._one_step([next(batches) for _ in range(self.options.accumulate)])
+            self._one_step([next(batches) for _ in range(self.options.gradient_accumulation_steps)])
             if after_step(self):
                 return
             self.wrapped.train()
 
     def _one_step(self, parts: list[tuple[Batch, int, Cursor]]) -> None:
-        # Dropout and masks of a step are its own and its rank's: a resume needs no generator's state, which a
-        # checkpoint of one rank could not hold for the others.
+        # Each step of each rank seeds its own dropout and masks, so that a resume needs no generator's state,
+        # which the checkpoint of one rank could not hold for the others.
         chance = np.random.SeedSequence((self.options.plan.seed, self.step, self.rank))
         torch.manual_seed(int(chance.generate_state(1)[0]))
         positions, tokens = self._global_counts([batch for batch, _, _ in parts])
@@ -148,10 +173,10 @@ class Loop:
         for i, (batch, _, _) in enumerate(parts):
             self._backward(batch, positions, tokens, last=i == len(parts) - 1)
         trained = [p for p in self.objective.parameters() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(trained, self.options.clip_norm)
+        norm = nn.utils.clip_grad_norm_(trained, self.options.max_grad_norm)
         self.optimiser.step()
-        if self.average:
-            self.average.update(self.objective.student)
+        if self.ema:
+            self.ema.update(self.objective.student)
         self.step += 1
         windows = sum(count for _, count, _ in parts)
         self.samples += windows
@@ -178,11 +203,11 @@ class Loop:
         )
 
     def learning_rate(self) -> float:
-        """The rate of the next step."""
+        """Return the rate of the next step."""
         o = self.options
-        warmup = o.warmup_share * self.total_samples
+        warmup = o.warmup_ratio * self.total_samples
         seen = self.samples + (1 if self.samples < warmup else 0)
-        return o.learning_rate * rate(o.schedule, seen, warmup, self.total_samples, o.floor)
+        return o.learning_rate * rate(o.schedule, seen, warmup, self.total_samples, o.min_lr_ratio)
 
     def _autocast(self) -> Any:
         chosen = self.options.precision
@@ -193,7 +218,7 @@ class Loop:
         )
 
     def _global_counts(self, batches: Sequence[Batch]) -> tuple[float, float]:
-        """Target positions and CTC tokens of this step over all ranks."""
+        """Count target positions and CTC tokens of this step over all ranks."""
         counts = torch.tensor(
             [sum(b.positions for b in batches), sum(int((b.text_BS >= 0).sum()) for b in batches)],
             dtype=torch.float64,
@@ -204,9 +229,9 @@ class Loop:
         return float(counts[0]), float(counts[1])
 
     def _batches(self) -> Iterator[tuple[Batch, int, Cursor]]:
-        """Batches of this rank from the cursor on, each with the global count of windows and the next cursor.
+        """Yield this rank's batches from the cursor on, with the global count of windows and the next cursor.
 
-        Made a few ahead in a thread: what they hold depends on the plan alone, not on when they are made.
+        A thread makes a few ahead: what they hold depends on the plan alone, not on when they are made.
         """
         with ThreadPoolExecutor(1) as pool:
             planned = self._planned()
@@ -215,7 +240,7 @@ class Loop:
                 waiting.append(pool.submit(self._make, *next(planned)))
                 yield waiting.pop(0).result()
 
-    def _planned(self) -> Iterator[tuple[list[Any], Cursor]]:
+    def _planned(self) -> Iterator[tuple[list[PlannedWindow], Cursor]]:
         cursor = self.cursor
         while True:
             batches = plan_epoch(self.durations_s, self.options.plan, cursor.epoch)
@@ -224,20 +249,19 @@ class Loop:
                 yield batches[number], after
             cursor = Cursor(cursor.epoch + 1, 0)
 
-    def _make(self, windows: list[Any], after: Cursor) -> tuple[Batch, int, Cursor]:
+    def _make(self, windows: list[PlannedWindow], after: Cursor) -> tuple[Batch, int, Cursor]:
         own = shard(windows, self.rank, self.world)
         o = self.options
         made = [
             example([self.clips[i] for i in w.clips], w, self.tokens, o.labels, o.augment)
             for w in own or windows[:1]
         ]
-        bucketed = np.random.default_rng(windows[0].seed + 1).random() < o.plan.bucket_share
-        smallest_s = o.labels.smallest_window_s
-        batch = collate(made, self.tokens.end, bucketed=bool(bucketed), smallest_s=smallest_s)
+        bucketed = np.random.default_rng(windows[0].seed + 1).random() < o.plan.bucket_probability
+        batch = collate(made, self.tokens.end, bucketed=bool(bucketed), smallest_s=self.smallest_window_s)
         return (batch if own else masked(batch)), len(windows), after
 
     def progress(self) -> Progress:
-        """Means since the last call, on this rank."""
+        """Return this rank's means since the last call."""
         meter, self.meter = self.meter, _Meter()
         passed_s = max(1e-9, time.perf_counter() - meter.started)
         return Progress(
@@ -255,51 +279,28 @@ class Loop:
         )
 
     def state(self) -> dict[str, Any]:
-        """All that a resume needs."""
+        """Return all that `restore` needs."""
         return {
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "average": (self.average.steps, self.average.weights) if self.average else None,
+            "ema": (self.ema.steps, self.ema.weights) if self.ema else None,
             "cursor": (self.cursor.epoch, self.cursor.batch),
             "step": self.step,
             "samples": self.samples,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue where `state` was taken."""
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
-        if self.average and state["average"]:
-            self.average.restore(*state["average"])
+        if self.ema and state["ema"]:
+            self.ema.restore(*state["ema"])
         self.cursor = Cursor(*state["cursor"])
         self.step, self.samples = state["step"], state["samples"]
 
 
-class Average:
-    """Exponential moving average of a model's weights; its first steps weigh more."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.steps = 0
-        self.weights = {k: v.detach().clone().float() for k, v in model.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Move towards the model's weights now."""
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for key, value in model.state_dict().items():
-            self.weights[key].lerp_(value.float(), 1 - decay)
-
-    def restore(self, steps: int, weights: dict[str, torch.Tensor]) -> None:
-        """Go on from another average's `steps` and `weights`, whatever device those are on."""
-        self.steps = steps
-        for key, value in weights.items():
-            self.weights[key].copy_(value)
-
-
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights of matrices with decay, norms and biases without; frozen ones left out."""
+    """Return the trained parameters as two groups: matrices with decay, norms and biases without."""
     trained = [p for p in module.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},

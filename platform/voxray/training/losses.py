@@ -32,7 +32,7 @@ def distillation_sums(
     targets_BL: torch.Tensor,
     temperature: float = 2.0,
 ) -> LossSums:
-    """CE and KL sums of `(hidden_BLD, projection_VD)` of the student and, unless None, of the teacher."""
+    """Return CE and KL sums of student and teacher, each `(hidden_BLD, projection_VD)`; no teacher, no KL."""
     wanted = targets_BL != IGNORED
     targets_N = targets_BL[wanted]
     hidden_ND, projection = student_NL[0][wanted], student_NL[1]
@@ -65,7 +65,7 @@ def _chunk_sums(
 
 
 def kl_sum(student_NV: torch.Tensor, teacher_NV: torch.Tensor, temperature: float) -> torch.Tensor:
-    """tau^2 * sum over positions of KL(teacher || student), both softened by `temperature`."""
+    """Return tau^2 * sum over positions of KL(teacher || student), both softened by `temperature`."""
     log_p_student = F.log_softmax(student_NV / temperature, dim=-1)
     log_p_teacher = F.log_softmax(teacher_NV / temperature, dim=-1)
     return temperature**2 * F.kl_div(log_p_student, log_p_teacher, reduction="sum", log_target=True)
@@ -74,7 +74,7 @@ def kl_sum(student_NV: torch.Tensor, teacher_NV: torch.Tensor, temperature: floa
 def ctc_sum(
     logits_BTV: torch.Tensor, input_lengths_B: torch.Tensor, targets_BS: torch.Tensor, blank: int
 ) -> tuple[torch.Tensor, int]:
-    """CTC over the encoder's positions, and the number of target tokens. Targets are padded with IGNORED.
+    """Return CTC over the encoder's positions and the number of target tokens; IGNORED pads targets.
 
     Impossible alignments (more tokens than positions) count as nothing.
     """

@@ -1,13 +1,14 @@
-"""What one step minimises: a student, perhaps a teacher, and a batch become sums of losses."""
+"""The objective of a step: a student, a teacher if there is one, and a batch become sums of losses."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from voxray.audio import HOP_LENGTH, WINDOW_SAMPLES
-from voxray.config import Config
+from voxray.config import Config, Probability
 from voxray.errors import TrainingError
 from voxray.training.augment import spec_augment
 from voxray.training.collate import Batch
@@ -16,18 +17,37 @@ from voxray.whisper.encoder import decode_states, encode
 from voxray.whisper.features import log_mel
 
 
-class ObjectiveOptions(Config):
-    """Weights of the losses (training.md, 7), what is frozen, and what the device does to the features."""
+class DistillationOptions(Config):
+    """Weights of the losses (training.md, 7); the defaults are those of Distil-Whisper's code."""
 
-    ce_weight: float = 0.8
-    kl_weight: float = 1.0
-    temperature: float = 2.0
-    ctc_weight: float = 0.0  # random weights only; its head is not part of the model
+    kl_weight: float = Field(default=1.0, ge=0)
+    """Weight of the KL divergence from the teacher; 0 keeps no teacher in memory."""
+    ce_weight: float = Field(default=0.8, ge=0)
+    """Weight of the cross-entropy with the labels."""
+    temperature: float = Field(default=2.0, gt=0)
+    """Temperature that softens teacher and student in the KL divergence."""
+
+
+class SpecAugmentOptions(Config):
+    """Masks of the log-mel features (SpecAugment, arXiv 1904.08779)."""
+
+    time_masks: int = Field(default=0, ge=0)
+    """Masks of up to 0.4 s in each window."""
+    frequency_masks: int = Field(default=0, ge=0)
+    """Masks of up to a sixth of the mel bands in each window."""
+
+
+class ObjectiveOptions(DistillationOptions, SpecAugmentOptions):
+    """The losses, what is frozen, and what the device does to the features."""
+
+    ctc_weight: float = Field(default=0.0, ge=0)
+    """Weight of CTC on the encoder, for random weights only; its head is not part of the model."""
     freeze_encoder: bool = True
+    """Leave the encoder as it is."""
     freeze_decoder: bool = False
-    layer_drop: float = 0.0  # chance of leaving out a decoder layer, never the last: students are cut from it
-    time_masks: int = 0
-    frequency_masks: int = 0
+    """Leave the decoder as it is."""
+    layer_drop: Probability = 0.0
+    """How often a decoder layer is left out, never the last one, so that students can be cut from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +62,9 @@ class StepSums:
 class Objective(nn.Module):
     """Student and CTC head as one module, so that one DDP wraps both; the teacher stays outside it.
 
-    With a frozen encoder that is the teacher's own, one encoder pass feeds both decoders. Else the teacher
-    hears what it was trained on: the clip padded to 30 s unless `teacher_short`. Raises TrainingError where
-    `kl_weight` asks for a teacher and there is none.
+    With a frozen encoder that is the teacher's own, one encoder pass feeds both decoders. Otherwise the
+    teacher gets the windows that it was trained on: padded to 30 s unless `teacher_short`. Raises
+    TrainingError if `kl_weight` asks for a teacher and there is none.
     """
 
     def __init__(
@@ -58,7 +78,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         if options.kl_weight and teacher is None:
-            raise TrainingError(f"kl_weight={options.kl_weight:g}: expected a teacher, and there is none.")
+            raise TrainingError(f"kl_weight={options.kl_weight:g}: expected a teacher, got none.")
         self.student = student
         self.options = options
         self.blank = blank
@@ -75,7 +95,7 @@ class Objective(nn.Module):
             student.model.decoder.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Objective":
-        """Train mode, but for frozen parts, which have no dropout."""
+        """Set train mode; frozen parts stay in evaluation mode, without dropout."""
         super().train(mode)
         if self.options.freeze_encoder:
             self.student.model.encoder.eval()
@@ -84,7 +104,7 @@ class Objective(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> StepSums:
-        """Loss sums of `batch`."""
+        """Return the loss sums of `batch`."""
         mel_BFT = self._mel(batch.samples_BT)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.freeze_encoder):
             states_BTD = encode(self.student.model.encoder, mel_BFT)
@@ -101,7 +121,7 @@ class Objective(nn.Module):
         return StepSums(decoder, ctc, count)
 
     def total(self, sums: StepSums, positions: float, ctc_tokens: float) -> torch.Tensor:
-        """The loss: weighted means over the global counts of positions and CTC tokens."""
+        """Return the loss: weighted means over the global counts of positions and CTC tokens."""
         o = self.options
         loss = (o.ce_weight * sums.decoder.ce + o.kl_weight * sums.decoder.kl) / max(1.0, positions)
         return loss + o.ctc_weight * sums.ctc / max(1.0, ctc_tokens)
@@ -122,10 +142,10 @@ class Objective(nn.Module):
         if not self._teacher or not self.options.kl_weight:
             return None
         teacher = self._teacher[0]
-        states_BTD = shared_BTD if self._shares_encoder else self._heard_by(teacher, batch.samples_BT)
+        states_BTD = shared_BTD if self._shares_encoder else self._encoded_by(teacher, batch.samples_BT)
         return decode_states(teacher.model.decoder, batch.inputs_BL, states_BTD), teacher.proj_out.weight
 
-    def _heard_by(self, teacher: Any, samples_BT: torch.Tensor) -> torch.Tensor:
+    def _encoded_by(self, teacher: Any, samples_BT: torch.Tensor) -> torch.Tensor:
         missing = 0 if self.teacher_short else WINDOW_SAMPLES - samples_BT.shape[1]
         with torch.autocast(samples_BT.device.type, enabled=False):
             mel_BFT = log_mel(nn.functional.pad(samples_BT, (0, missing)), self.n_mels)

@@ -1,38 +1,55 @@
-"""Which clips make which windows in which batch: a pure function of lengths, options and the epoch.
+"""Plans which clips make which windows in which batch: a pure function of lengths, options and the epoch.
 
-The cursor (epoch, batch) is all that a resume needs: the same plan is made again and gone on with.
+The cursor (epoch, batch) is all that a resume needs: it makes the same plan again and goes on in it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from voxray.audio import WINDOW_S
-from voxray.config import Config
+from voxray.config import Config, Probability
 
 POOL_BATCHES = 64  # batches are formed by length within a pool of this many, then shuffled
 
 
 class PlanOptions(Config):
-    """How clips become batches. The defaults are one clip per window, cut to the speech."""
+    """How clips become windows, and windows batches. By default a window holds one clip."""
 
-    batch_s: float = 120.0  # seconds of audio per batch over all ranks, padded to the longest
-    full_share: float = 0.2  # windows padded to the whole 30 s
-    bucket_share: float = 1.0  # batches padded to a serving window; the others to their longest clip
-    cut_share: float = 0.15  # windows of one clip that is cut at a random time
-    join_share: float = 0.0  # windows of several clips with pauses between them
+    renamed: ClassVar = {
+        f"{key}_share": f"{key}_probability"
+        for key in ("full", "bucket", "cut", "join", "no_speech", "speed")
+    }
+    batch_s: float = Field(default=120.0, gt=0)
+    """Seconds of audio in a batch over all workers, padding to its longest window included."""
+    full_probability: Probability = 0.2
+    """How many windows are padded to the whole 30 s."""
+    bucket_probability: Probability = 1.0
+    """How many batches are padded to a window that serving uses; the others to their longest window."""
+    cut_probability: Probability = 0.15
+    """How many windows of one clip are cut at a random time, their text with them."""
+    join_probability: Probability = 0.0
+    """How many windows hold several clips with pauses between them."""
     join_s: tuple[float, float] = (8.0, 30.0)
+    """Bounds of the length that a window of several clips is filled to, in seconds."""
     pause_s: tuple[float, float] = (0.2, 2.0)
-    no_speech_share: float = 0.0  # windows of noise alone
-    speed_share: float = 0.0
+    """Bounds of the pause between two clips of a window, in seconds."""
+    no_speech_probability: Probability = 0.0
+    """How many windows of noise alone are added, as a fraction of the others."""
+    speed_probability: Probability = 0.0
+    """How many windows are played at another speed."""
     speed_range: tuple[float, float] = (0.85, 1.18)
+    """Bounds of that speed, as a factor."""
     seed: int = 0
+    """Seed of the order of the clips and of all that is random about a window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """What one row of a batch is made of. `clips` empty: no speech for `length_s`."""
+class PlannedWindow:
+    """What one row of a batch is made of; without `clips` it is `length_s` seconds of noise."""
 
     clips: tuple[int, ...]
     pauses_s: tuple[float, ...]
@@ -44,7 +61,7 @@ class Window:
 
     @property
     def cost_s(self) -> float:
-        """Seconds that the encoder sees, but for what a serving window adds."""
+        """Return the seconds that the encoder sees, without what padding to a serving window adds."""
         return WINDOW_S if self.full else self.length_s
 
 
@@ -56,27 +73,27 @@ class Cursor:
     batch: int = 0
 
 
-def plan_epoch(durations_s: Sequence[float], options: PlanOptions, epoch: int) -> list[list[Window]]:
-    """All batches of `epoch` in order; each clip stands in one window."""
+def plan_epoch(durations_s: Sequence[float], options: PlanOptions, epoch: int) -> list[list[PlannedWindow]]:
+    """Return all batches of `epoch` in order; each clip is in exactly one window."""
     rng = np.random.default_rng((options.seed, epoch))
     order = [int(i) for i in rng.permutation(len(durations_s))]
-    windows: list[Window] = []
+    windows: list[PlannedWindow] = []
     while order:
         windows.append(_next_window(order, durations_s, options, rng))
-        if rng.random() < options.no_speech_share:
+        if rng.random() < options.no_speech_probability:
             windows.append(_no_speech(rng))
     return _batches(windows, options.batch_s, rng)
 
 
 def _next_window(
     order: list[int], durations_s: Sequence[float], options: PlanOptions, rng: np.random.Generator
-) -> Window:
-    speed = float(rng.uniform(*options.speed_range)) if rng.random() < options.speed_share else 1.0
-    joined = rng.random() < options.join_share
+) -> PlannedWindow:
+    speed = float(rng.uniform(*options.speed_range)) if rng.random() < options.speed_probability else 1.0
+    joined = rng.random() < options.join_probability
     target_s = float(rng.uniform(*options.join_s)) if joined else 0.0
     clips, pauses = [order.pop()], list[float]()
     if durations_s[clips[0]] / speed > WINDOW_S:
-        speed = 1.0  # slowed down, its end would be cut off and its text not
+        speed = 1.0  # slowed down, its end would be cut off but not its text
     length_s = durations_s[clips[0]] / speed
     while order and length_s < target_s:
         pause_s = float(rng.uniform(*options.pause_s))
@@ -86,25 +103,27 @@ def _next_window(
         clips.append(order.pop())
         pauses.append(pause_s)
         length_s = longer_s
-    return Window(
+    return PlannedWindow(
         clips=tuple(clips),
         pauses_s=tuple(pauses),
         speed=speed,
         length_s=min(length_s, WINDOW_S),
-        cut=bool(len(clips) == 1 and rng.random() < options.cut_share),
-        full=bool(rng.random() < options.full_share),
+        cut=bool(len(clips) == 1 and rng.random() < options.cut_probability),
+        full=bool(rng.random() < options.full_probability),
         seed=int(rng.integers(2**32)),
     )
 
 
-def _no_speech(rng: np.random.Generator) -> Window:
-    return Window((), (), 1.0, float(rng.uniform(0.5, 10.0)), False, False, int(rng.integers(2**32)))
+def _no_speech(rng: np.random.Generator) -> PlannedWindow:
+    return PlannedWindow((), (), 1.0, float(rng.uniform(0.5, 10.0)), False, False, int(rng.integers(2**32)))
 
 
-def _batches(windows: list[Window], batch_s: float, rng: np.random.Generator) -> list[list[Window]]:
-    """Windows of like length together, in random order of batches."""
+def _batches(
+    windows: list[PlannedWindow], batch_s: float, rng: np.random.Generator
+) -> list[list[PlannedWindow]]:
+    """Group windows of similar length, and shuffle the batches."""
     per_pool = max(1, int(POOL_BATCHES * batch_s / 6.0))
-    batches: list[list[Window]] = []
+    batches: list[list[PlannedWindow]] = []
     for at in range(0, len(windows), per_pool):
         pool = sorted(windows[at : at + per_pool], key=lambda w: w.cost_s)
         formed = _fill(pool, batch_s)
@@ -112,10 +131,10 @@ def _batches(windows: list[Window], batch_s: float, rng: np.random.Generator) ->
     return batches
 
 
-def _fill(pool: Sequence[Window], batch_s: float) -> list[list[Window]]:
-    formed: list[list[Window]] = []
+def _fill(pool: Sequence[PlannedWindow], batch_s: float) -> list[list[PlannedWindow]]:
+    formed: list[list[PlannedWindow]] = []
     for window in pool:
-        # The pool is sorted, so that this window would set the length of the whole batch.
+        # The pool is sorted: this window would set the length of the whole batch.
         if formed and (len(formed[-1]) + 1) * window.cost_s <= batch_s:
             formed[-1].append(window)
         else:
@@ -123,6 +142,6 @@ def _fill(pool: Sequence[Window], batch_s: float) -> list[list[Window]]:
     return formed
 
 
-def shard(batch: Sequence[Window], rank: int, world: int) -> list[Window]:
-    """The windows of `batch` that `rank` of `world` takes; may be empty for the last ranks."""
+def shard(batch: Sequence[PlannedWindow], rank: int, world: int) -> list[PlannedWindow]:
+    """Return the windows of `batch` for `rank` of `world` ranks; it may have none for the last ones."""
     return list(batch[rank::world])

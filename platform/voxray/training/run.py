@@ -1,4 +1,4 @@
-"""One training run, on any number of workers: what happens after each step. `trainer.py` adds Ray."""
+"""One training run on any number of workers: what happens after each step. `trainer.py` adds Ray."""
 
 import json
 import shutil
@@ -10,140 +10,151 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from voxray.config import Config
+from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import ClipStore
-from voxray.text import NormaliserName
-from voxray.training.evaluation import Judge
+from voxray.training.evaluation import EvaluationOptions, Evaluator
 from voxray.training.loop import Loop, LoopOptions, Progress
-from voxray.training.objective import Objective
+from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.whisper.checkpoint import load_model, save_model
+from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
 
-class RunOptions(Config):
-    """A run: what starts it, what it learns from, when it is judged and kept. Every worker sees its paths."""
+class RunOptions(EvaluationOptions):
+    """What a run starts from, learns from and writes. All workers must see its paths."""
 
     out: Path
-    start: Path  # the model that is trained, in Hugging Face form
+    start: Path
+    """The model that is trained, in Hugging Face form."""
     teacher: Path | None = None
-    train: tuple[Path, ...]  # clip stores
-    dev: Path | None = None  # a clip store; without one nothing is judged and the last weights win
-    loop: LoopOptions = LoopOptions()
     teacher_short: bool = True
-    normaliser: NormaliserName = "auto"
-    report_every: int = 10  # steps between lines of progress
-    evaluate_every: int = 200
-    patience: int = 0  # evaluations without a better WER before the run stops; 0: never
-    threads: int = 0  # torch's, per worker; 0: torch's own choice
+    """Whether the teacher gets the same short windows; else its own are padded to 30 s."""
+    train: tuple[Path, ...]
+    """Clip stores."""
+    dev: Path | None = None
+    """A clip store; without one, or without clips in it, the last weights are kept, not the best."""
+    smallest_window_s: float = WINDOWS_S[0]
+    loop: LoopOptions = LoopOptions()
+    objective: ObjectiveOptions = ObjectiveOptions()
 
 
 Commit = Callable[[dict[str, float], Path | None], None]
-"""Takes the metrics of an evaluation and, on rank 0, the folder of a checkpoint that may be moved away."""
+"""Takes the metrics of an evaluation and, on rank 0, the folder of a checkpoint that it may move away."""
 
 
 class Run:
-    """The loop with its judge, its log and its checkpoints. Every rank makes one; rank 0 writes."""
+    """A loop with evaluation, a log and checkpoints. Every rank makes one; only rank 0 writes.
+
+    Call `restore` if there is a checkpoint, then `train`. The best weights are in `out/model`.
+    """
 
     def __init__(
-        self, options: RunOptions, loop: Loop, commit: Commit, judge: Callable[..., float] | None = None
+        self, options: RunOptions, loop: Loop, commit: Commit, evaluator: Callable[..., float] | None = None
     ) -> None:
-        """`judge` scores a model as `Judge` does; by default one on the clips of `options.dev`."""
+        """`evaluator` scores a model as `Evaluator` does; by default one on the clips of `options.dev`."""
         self.options, self.loop, self.commit = options, loop, commit
+        self.model = options.out / "model"
         self.writes = loop.rank == 0
         self.best_wer, self.best_step, self.stale = float("inf"), 0, 0
-        self.judge = (judge or self._judge()) if self.writes else None
-        self.board = SummaryWriter(str(options.out / "tensorboard")) if self.writes else None
+        self.evaluator = (evaluator or self._evaluator()) if self.writes else None
+        self.tensorboard = SummaryWriter(str(options.out / "tensorboard")) if self.writes else None
+        if self.writes:
+            recover_folder(self.model)
 
-    def _judge(self) -> Judge | None:
+    def _evaluator(self) -> Evaluator | None:
         o = self.options
-        if o.dev is None:
+        clips = list(ClipStore([o.dev])) if o.dev else []
+        if not clips:  # no errors in no words would make the first weights the best
             return None
-        clips = list(ClipStore([o.dev]))
-        judge = Judge(clips, o.loop.labels.smallest_window_s, o.normaliser, threads=max(1, o.threads))
-        return judge if clips else None  # no errors in no words would make the first weights the best
+        return Evaluator(clips, o.smallest_window_s, o.normaliser, threads=max(1, o.loop.threads))
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are made, or the WER has not improved for as long as `patience` allows."""
+        o = self.options
+        return self.loop.step >= o.loop.max_steps or bool(o.patience and self.stale >= o.patience)
 
     def train(self) -> None:
-        """To the end of the run, early or not; the best weights stand in `out/model`."""
-        if self.judge and self.loop.step == 0:
-            self._keep_best(self._wer())
-        self.loop.run(self._after_step)
-        if self.board:
-            self.board.close()
+        """Train to the end of the run; returns at once if the restored run is finished."""
+        if not self.finished:
+            if self.evaluator and self.loop.step == 0:
+                self._keep_best(self._wer())
+            self.loop.run(self._after_step)
+        if self.tensorboard:
+            self.tensorboard.close()
 
     def _after_step(self, loop: Loop) -> bool:
         o = self.options
         if loop.step % o.report_every == 0 or loop.step == o.loop.max_steps:
-            self._log(loop.progress())
+            self._report(loop.progress())
         if loop.step % o.evaluate_every and loop.step != o.loop.max_steps:
             return False
         return self._evaluate()
 
-    def _log(self, progress: Progress) -> None:
-        if not self.board:
+    def _report(self, progress: Progress) -> None:
+        if not self.tensorboard:
             return
         values = asdict(progress)
         for key in ("loss", "ce", "kl", "ctc", "learning_rate", "gradient_norm", "samples_per_s"):
-            self.board.add_scalar(f"train/{key}", values[key], progress.step)
-        self._line(values)
+            self.tensorboard.add_scalar(f"train/{key}", values[key], progress.step)
+        self._log(values)
 
-    def _line(self, values: dict[str, Any]) -> None:
+    def _log(self, values: dict[str, Any]) -> None:
         with (self.options.out / "progress.jsonl").open("a") as log:
             log.write(json.dumps(values) + "\n")
 
     def _evaluate(self) -> bool:
-        """Judge, keep the best, commit a checkpoint; True when patience has run out."""
+        """Evaluate, keep the best and commit a checkpoint; returns whether the run is finished."""
         metrics, folder = {"step": float(self.loop.step)}, None
         if self.writes:
-            metrics["wer"] = self._wer() if self.judge else float("nan")
+            metrics["wer"] = self._wer() if self.evaluator else float("nan")
             self._keep_best(metrics["wer"])
             folder = self.save(self.options.out / "checkpoint.part")
-        stop = self._agree(bool(self.options.patience and self.stale >= self.options.patience))
+        finished = self._broadcast(self.finished)
         self.commit(metrics, folder)
-        return stop
+        return finished
 
     def _wer(self) -> float:
-        assert self.judge is not None
-        wer = self.judge(self.exported(), self.options.start, self.options.out / "judged")
-        self._line({"step": self.loop.step, "wer": wer})
-        if self.board:
-            self.board.add_scalar("dev/wer", wer, self.loop.step)
+        assert self.evaluator is not None
+        wer = self.evaluator(self.exported(), self.options.start, self.options.out / "evaluation")
+        self._log({"step": self.loop.step, "wer": wer})
+        if self.tensorboard:
+            self.tensorboard.add_scalar("dev/wer", wer, self.loop.step)
         return wer
 
     def _keep_best(self, wer: float) -> None:
-        better = not self.judge or wer < self.best_wer
+        better = not self.evaluator or wer < self.best_wer
         self.stale = 0 if better else self.stale + 1
-        if not better or not self.writes:
+        if not better:
             return
         self.best_wer, self.best_step = wer, self.loop.step
         part = self.options.out / "model.part"
         shutil.rmtree(part, ignore_errors=True)
         save_model(self.exported(), part, self.options.start)
-        # Trained and judged on windows down to this one; without a word, its next user would take 30 s.
-        smallest_s = self.options.loop.labels.smallest_window_s
-        ModelInfo(min_window_s=smallest_s).save(part)
-        shutil.rmtree(self.options.out / "model", ignore_errors=True)
-        part.rename(self.options.out / "model")
+        # Trained and evaluated on windows down to this one; a model that does not say so is served on 30 s.
+        ModelInfo(min_window_s=self.options.smallest_window_s).save(part)
+        replace_folder(self.model, part)
 
     def exported(self) -> Any:
-        """The student with its averaged weights where an average is kept."""
+        """Return the student, with its averaged weights if an average is kept."""
         student = self.loop.objective.student
-        if not self.loop.average:
+        if not self.loop.ema:
             return student
         kept = load_model_like(student)
-        kept.load_state_dict({k: v.to(torch.float32) for k, v in self.loop.average.weights.items()})
+        kept.load_state_dict({k: v.to(torch.float32) for k, v in self.loop.ema.weights.items()})
         return kept
 
-    def _agree(self, stop: bool) -> bool:
-        """Rank 0's word on stopping, for all."""
+    def _broadcast(self, decision: bool) -> bool:
+        """Return the decision of rank 0, which alone knows the WER."""
         if self.loop.world == 1:
-            return stop
-        said = torch.tensor([float(stop)], device=self.loop.device)
-        torch.distributed.broadcast(said, src=0)
-        return bool(said.item())
+            return decision
+        value = torch.tensor([float(decision)], device=self.loop.device)
+        torch.distributed.broadcast(value, src=0)
+        return bool(value.item())
 
     def save(self, folder: Path) -> Path:
-        """A checkpoint that `restore` goes on from."""
+        """Write a checkpoint that `restore` continues from."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         best = (self.best_wer, self.best_step, self.stale)
@@ -151,39 +162,68 @@ class Run:
         return folder
 
     def restore(self, folder: Path) -> None:
-        """Go on where the checkpoint in `folder` was taken, best WER and patience included."""
+        """Continue from the checkpoint in `folder`, best WER and patience included."""
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         self.loop.restore(state["loop"])
         self.best_wer, self.best_step, self.stale = state["best"]
 
 
+def replace_folder(folder: Path, part: Path) -> None:
+    """Move `part` to `folder`; if killed in between, `recover_folder` brings the old one back."""
+    old = _old(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Bring back the old `folder` if `replace_folder` was killed before the new one was in its place."""
+    if not folder.exists() and _old(folder).exists():
+        _old(folder).rename(folder)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
+
+
 def load_model_like(model: Any) -> Any:
-    """A second model of the same shape and generation settings."""
+    """Return a new model of the same shape and generation settings."""
     other = type(model)(model.config)
     other.generation_config = model.generation_config
     return other
 
 
 def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], Any] = lambda m: m) -> Loop:
-    """Models, objective, data and loop of a run; `wrap` puts DDP around the objective."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    """Load the models and data of a run into its loop; `wrap` puts DDP around the objective."""
+    if options.loop.threads:
+        torch.set_num_threads(options.loop.threads)
     torch.manual_seed(options.loop.plan.seed)
     tokens = Tokens.load(options.start)
     student = _prepared(load_model(options.start), options)
     teacher = load_model(options.teacher).to(device) if options.teacher else None
     objective = Objective(
-        student, options.loop.objective, teacher, blank=tokens.end, teacher_short=options.teacher_short
+        student, options.objective, teacher, blank=tokens.end, teacher_short=options.teacher_short
     ).to(device)
     clips = ClipStore(options.train)
-    durations_s = [clips.samples(i) / 16_000 for i in range(len(clips))]
-    return Loop(objective, clips, durations_s, tokens, options.loop, device=device, wrapped=wrap(objective))
+    durations_s = [clips.samples(i) / SAMPLE_RATE for i in range(len(clips))]
+    return Loop(
+        objective,
+        clips,
+        durations_s,
+        tokens,
+        options.loop,
+        smallest_window_s=options.smallest_window_s,
+        device=device,
+        wrapped=wrap(objective),
+    )
 
 
 def _prepared(student: Any, options: RunOptions) -> Any:
     if options.loop.gradient_checkpointing:
         student.gradient_checkpointing_enable()
-    # On CPU, plain attention is twice as fast in the backward pass as the fused one, at these sizes.
+    # On a CPU, plain attention is twice as fast as the fused one in the backward pass of small models.
     if not torch.cuda.is_available():
         student.set_attn_implementation("eager")
     return student

@@ -16,13 +16,13 @@ from ray.train.torch import TorchTrainer, get_device, prepare_model
 from voxray.errors import TrainingError, VoxrayError
 from voxray.training.run import Run, RunOptions, build_loop
 
-MAX_FAILURES = 2  # a lost worker is replaced this often, and the run goes on from its last checkpoint
+MAX_FAILURES = 2  # how often a lost worker is replaced; the run then continues from its last checkpoint
 
 
 def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -> None:
-    """Run `options` on `workers` workers, a GPU each where there is one; the best model is `out/model`.
+    """Run `options` on `workers` workers, with a GPU each if there are enough; the best model is `out/model`.
 
-    The same `out` goes on where a killed run stopped. Raises TrainingError with the worker's own reason.
+    A killed run in the same `out` is continued. Raises TrainingError with the worker's own reason.
     """
     trainer = TorchTrainer(
         _worker,  # type: ignore[arg-type]  # Ray's types are those of Train V1, which returned nothing
@@ -39,7 +39,7 @@ def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
-    with _shown(options.out / "progress.jsonl", options.loop.max_steps):
+    with _progress_shown(options.out / "progress.jsonl", options.loop.max_steps):
         try:
             refused = trainer.fit().return_value  # type: ignore[attr-defined]  # the same
         except Exception as e:  # Ray wraps a worker's error in classes of its own
@@ -54,7 +54,7 @@ def _gpus() -> float:
 
 
 def _worker(config: dict[str, Any]) -> str | None:
-    """Train; a lone worker returns a foreseen error as its sentence, which no restart would mend."""
+    """Train; a lone worker returns the sentence of a foreseen error, which no restart would mend."""
     try:
         _train(RunOptions.model_validate(config["options"]))
     except VoxrayError as e:
@@ -65,13 +65,11 @@ def _worker(config: dict[str, Any]) -> str | None:
 
 
 def _train(options: RunOptions) -> None:
-    loop = build_loop(options, get_device(), wrap=_distributed)
-    run = Run(options, loop, _commit)
+    run = Run(options, build_loop(options, get_device(), wrap=_distributed), _commit)
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             run.restore(Path(folder))
-    if loop.step < options.loop.max_steps:
-        run.train()
+    run.train()
 
 
 def _distributed(objective: Any) -> Any:
@@ -90,17 +88,18 @@ def _commit(metrics: dict[str, float], folder: Path | None) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost message: Ray wraps worker errors several times over."""
+    """Return the last line of the innermost message, else its class: Ray wraps errors several times."""
     while error.__cause__ is not None:
         error = error.__cause__
     failures = getattr(error, "worker_failures", None)
     inner = next(iter(failures.values())) if failures else error
-    return str(getattr(inner, "cause", inner)).strip().splitlines()[-1]
+    cause = getattr(inner, "cause", inner)
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[-1]
 
 
 @contextmanager
-def _shown(log: Path, max_steps: int) -> Iterator[None]:
-    """Progress lines that a worker writes to `log`, on stderr while the block runs."""
+def _progress_shown(log: Path, max_steps: int) -> Iterator[None]:
+    """Show the progress that a worker writes to `log` on stderr while the block runs."""
     done = threading.Event()
     seen = log.stat().st_size if log.exists() else 0
     thread = threading.Thread(target=_follow, args=(log, seen, max_steps, done), daemon=True)
@@ -121,12 +120,12 @@ def _follow(log: Path, seen: int, max_steps: int, done: threading.Event) -> None
         with log.open() as lines:
             lines.seek(seen)
             for line in lines:
-                print(described(json.loads(line), max_steps), file=sys.stderr, flush=True)
+                print(describe(json.loads(line), max_steps), file=sys.stderr, flush=True)
             seen = lines.tell()
 
 
-def described(values: dict[str, Any], max_steps: int) -> str:
-    """One line of progress for people."""
+def describe(values: dict[str, Any], max_steps: int) -> str:
+    """Return one line of progress for people."""
     head = f"step {values['step']:>6} of {max_steps}"
     if "wer" in values:
         return f"{head}  dev WER {values['wer']:.2f} %"

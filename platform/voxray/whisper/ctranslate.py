@@ -91,7 +91,9 @@ class CTranslate2Engine:
     def encode(self, clips: Sequence[Pcm], window: float) -> Any:
         """Return encoder states of `clips` padded to `window` seconds, as a CTranslate2 StorageView."""
         states = [
-            self.model.encode(ctranslate2.StorageView.from_array(self.log_mel([clips[i] for i in rows], window)))
+            self.model.encode(
+                ctranslate2.StorageView.from_array(self.log_mel([clips[i] for i in rows], window))
+            )
             for rows in cached_rows(range(len(clips)), window, self.model.device)
         ]
         if len(states) == 1:

@@ -40,13 +40,15 @@ def label(
     return _with_previous(tokens, ids, previous) if len(ids) <= MAX_LABEL_TOKENS else None
 
 
-def no_speech_label(tokens: Tokens, *, named: bool, language: str | None = "en") -> Label:
+def no_speech_label(
+    tokens: Tokens, *, named: bool, language: str | None = "en", task: str = "transcribe"
+) -> Label:
     """The label of a clip without words.
 
     `named`: `<|startoftranscript|> <|nospeech|>`; else a full prompt that ends at once, which is what live
     decoding, whose prompt is forced, must learn.
     """
-    head = [tokens.start, tokens.no_speech] if named else tokens.prompt(language)
+    head = [tokens.start, tokens.no_speech] if named else tokens.prompt(language, task)
     return _pair([*head, tokens.end])
 
 

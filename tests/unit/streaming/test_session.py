@@ -67,7 +67,7 @@ def test_an_utterance_has_events_from_start_to_final() -> None:
         ("", "turn"),
         ("turn", " on"),
         ("turn on", " the lights,"),
-        ("turn on the lights", ", please."),
+        ("turn on the lights, please", "."),
     ]
     final = events[-2]
     assert isinstance(final, Final)
@@ -177,13 +177,56 @@ def test_a_final_that_is_not_back_at_the_endpoint_is_waited_for() -> None:
     assert not of(DecodeMode.FALLBACK, rehearsal.requests)
 
 
+def improbable(said: Hypothesis) -> Hypothesis:
+    return replace(said, avg_logprob=-0.9)
+
+
+def last_stable(rehearsal: Rehearsal) -> str:
+    return [e.stable for e in rehearsal.events if isinstance(e, Partial)][-1]
+
+
+def test_the_last_word_is_stable_at_the_pause_and_not_at_the_endpoint() -> None:
+    rehearsal = played(engine=changed(SCRIPT, lambda _, said: improbable(said)))
+    sent = [e for e in rehearsal.events if isinstance(e, Partial | SpeechEnd)]
+
+    assert last_stable(rehearsal) == "turn on the lights, please"
+    assert isinstance(sent[-1], SpeechEnd)
+
+
+def test_an_improbable_last_word_waits_where_the_words_before_it_are_new() -> None:
+    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
+        return improbable(said if request.mode is DecodeMode.FINAL else replace(said, words=said.words[:1]))
+
+    rehearsal = played(engine=changed(SCRIPT, change))
+
+    assert last_stable(rehearsal) == "turn"
+    assert rehearsal.text == SCRIPT.text
+
+
+def test_a_decode_of_a_pause_that_is_over_leaves_its_last_word_open() -> None:
+    script = Script.of("turn on the\nlights please", pause_s=0.4)
+    rehearsal = played(script, latency_s=0.3)
+    stable = [e.stable for e in rehearsal.events if isinstance(e, Partial)]
+
+    assert "turn on the" not in stable
+    assert rehearsal.text == script.text
+
+
+def test_speech_goes_on_after_a_last_word_that_is_stable() -> None:
+    script = Script.of("turn on the\nlights please", pause_s=0.4)
+    rehearsal = played(script)
+
+    assert "turn on the" in [e.stable for e in rehearsal.events if isinstance(e, Partial)]
+    assert [f.text for f in rehearsal.finals] == [script.text]
+
+
 def test_a_loop_in_a_partial_commits_nothing() -> None:
     def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
         return replace(said, compression_ratio=9.0) if request.mode is DecodeMode.PARTIAL else said
 
     rehearsal = played(engine=changed(SCRIPT, change))
 
-    assert not any(isinstance(e, Partial) and e.stable for e in rehearsal.events)
+    assert [e.stable for e in rehearsal.events if isinstance(e, Partial)] == ["turn on the lights, please"]
     assert rehearsal.text == SCRIPT.text
 
 

@@ -14,7 +14,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from voxray.audio import SAMPLE_RATE, to_pcm
 from voxray.corpora.store import Clip
 from voxray.training.loop import Loop, LoopOptions
-from voxray.training.objective import Objective
+from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.transcript import Word
 from voxray.whisper.checkpoint import TEXT_FILES, load_model
 from voxray.whisper.models import builtin
@@ -31,6 +31,7 @@ SIZES = {
     "dropout": 0.0,
     "init_std": 0.1,
 }
+CE = ObjectiveOptions(ce_weight=1.0, kl_weight=0.0, freeze_encoder=False)
 PITCHES_HZ = {"red": 300, "blue": 700, "green": 1500}
 
 Loops = Callable[..., Loop]
@@ -84,16 +85,17 @@ def loops(tiny: Path, tokens: Tokens) -> Loops:
         options: LoopOptions,
         teacher: Any = None,
         *,
+        objective: ObjectiveOptions = CE,
         dropout: float = 0.0,
         layerdrop: float = 0.0,
     ) -> Loop:
         torch.manual_seed(options.plan.seed)
         student = load_model(tiny)
-        for module in student.modules():
-            if hasattr(module, "dropout") and isinstance(module.dropout, float):
-                module.dropout = dropout
+        for layer in student.modules():
+            if hasattr(layer, "dropout") and isinstance(layer.dropout, float):
+                layer.dropout = dropout
         student.model.decoder.layerdrop = layerdrop
-        objective = Objective(student, options.objective, teacher, blank=tokens.end, teacher_short=True)
-        return Loop(objective, clips, [c.duration_s for c in clips], tokens, options)
+        module = Objective(student, objective, teacher, blank=tokens.end, teacher_short=True)
+        return Loop(module, clips, [c.duration_s for c in clips], tokens, options)
 
     return make

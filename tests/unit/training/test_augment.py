@@ -9,13 +9,13 @@ from voxray.corpora.store import Clip
 from voxray.training.augment import (
     AugmentOptions,
     Floats,
-    changed,
+    augment,
     coloured_noise,
     in_noise,
     in_room,
     spec_augment,
+    speed_perturb,
     through_telephone,
-    with_speed,
 )
 from voxray.transcript import Word
 
@@ -36,7 +36,7 @@ def level_db(samples: Floats) -> float:
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
 def test_speed_changes_length_pitch_and_word_times_alike(factor: float) -> None:
-    made = with_speed(Clip("c", to_pcm(tone(400)), "a", "anna", "de", (Word("a", 0.2, 0.6),)), factor)
+    made = speed_perturb(Clip("c", to_pcm(tone(400)), "a", "anna", "de", (Word("a", 0.2, 0.6),)), factor)
     assert len(made.pcm) == pytest.approx(SAMPLE_RATE / factor, abs=2)
     assert pitch_hz(to_float(made.pcm)) == pytest.approx(400 * factor, abs=2)
     assert (made.words[0].start_s, made.words[0].end_s) == pytest.approx((0.2 / factor, 0.6 / factor))
@@ -44,13 +44,13 @@ def test_speed_changes_length_pitch_and_word_times_alike(factor: float) -> None:
 
 
 def test_the_defaults_change_nothing() -> None:
-    assert np.array_equal(changed(tone(400), AugmentOptions(), np.random.default_rng(0)), tone(400))
+    assert np.array_equal(augment(tone(400), AugmentOptions(), np.random.default_rng(0)), tone(400))
 
 
 @given(st.integers(0, 50))
-def test_changed_samples_stay_in_range_and_in_number(seed: int) -> None:
+def test_augmented_samples_stay_in_range_and_in_number(seed: int) -> None:
     options = AugmentOptions(noise=0.5, noise_snr_db=(-10, 5), room=0.5, telephone=0.5, gain_db=20)
-    made = changed(tone(400, 0.3), options, np.random.default_rng(seed))
+    made = augment(tone(400, 0.3), options, np.random.default_rng(seed))
     assert made.dtype == np.float32
     assert made.shape == (4800,)
     assert np.abs(made).max() <= 1.0
@@ -58,7 +58,7 @@ def test_changed_samples_stay_in_range_and_in_number(seed: int) -> None:
 
 def test_the_same_seed_makes_the_same_change() -> None:
     options = AugmentOptions(noise=1.0, room=1.0, gain_db=6)
-    a, b, c = (changed(tone(400), options, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    a, b, c = (augment(tone(400), options, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
 

@@ -19,7 +19,7 @@ from voxray.training.collate import (
     joined,
     masked,
 )
-from voxray.training.plan import Window
+from voxray.training.plan import PlannedWindow
 from voxray.transcript import Word
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.labels import IGNORED, Label
@@ -32,12 +32,12 @@ WORDS = (Word("turn", 0.2, 0.5), Word("on", 0.6, 0.9), Word("now", 1.0, 1.4))
 CLIP = Clip("c", (np.arange(24_000) % 999).astype(np.int16), "turn on now", "anna", "en", WORDS)
 
 
-def window(count: int = 1, **values: object) -> Window:
-    plain = Window(tuple(range(count)), (0.5,) * (count - 1), 1.0, 1.5, cut=False, full=False, seed=7)
+def window(count: int = 1, **values: object) -> PlannedWindow:
+    plain = PlannedWindow(tuple(range(count)), (0.5,) * (count - 1), 1.0, 1.5, cut=False, full=False, seed=7)
     return replace(plain, **values)  # type: ignore[arg-type]  # any of its fields
 
 
-def made(clips: list[Clip], of: Window, labels: LabelOptions = UNTIMED) -> Example:
+def made(clips: list[Clip], of: PlannedWindow, labels: LabelOptions = UNTIMED) -> Example:
     return example(clips, of, TOKENS, labels, AugmentOptions())
 
 
@@ -248,5 +248,5 @@ def test_a_batch_moves_to_a_device_whole() -> None:
 
 
 def test_a_batch_of_nothing_is_refused() -> None:
-    with pytest.raises(TrainingError, match="expected at least one example in a batch"):
+    with pytest.raises(TrainingError, match="expected at least one example in a batch, got none"):
         collate([], TOKENS.end)

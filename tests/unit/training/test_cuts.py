@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
-from voxray.training.cuts import HEARD_S, cut, random_cut, words_inside
+from voxray.training.cuts import WORD_TOLERANCE_S, cut, random_cut, words_inside
 from voxray.transcript import Word
 
 
@@ -52,14 +52,14 @@ def test_half_a_word_is_no_word_and_times_start_at_the_cut() -> None:
     assert np.array_equal(made.pcm, CLIP.pcm[8800:19200])
 
 
-def test_a_word_that_lacks_its_last_30_ms_counts_as_heard() -> None:
-    assert [w.text for w in words_inside(WORDS, 0.2 + HEARD_S, 0.9 - HEARD_S)] == ["a", "b"]
+def test_a_word_that_lacks_its_last_30_ms_is_inside() -> None:
+    assert [w.text for w in words_inside(WORDS, 0.2 + WORD_TOLERANCE_S, 0.9 - WORD_TOLERANCE_S)] == ["a", "b"]
     assert [w.text for w in words_inside(WORDS, 0.2 + 0.04, 0.9 - 0.04)] == []
     [_, last] = cut(CLIP, 0.0, 0.88).words
     assert last.end_s == 0.88
 
 
-def test_nothing_heard_is_no_text() -> None:
+def test_no_word_inside_is_no_text() -> None:
     made = cut(CLIP, 0.0, 0.4)
     assert (made.text, made.words) == ("", ())
 

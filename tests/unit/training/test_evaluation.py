@@ -7,7 +7,7 @@ import pytest
 from voxray.audio import decode
 from voxray.corpora.store import Clip
 from voxray.text import ErrorCounts, character_errors, normaliser, word_errors
-from voxray.training.evaluation import Judge
+from voxray.training.evaluation import Evaluator
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
@@ -28,15 +28,17 @@ def heard(clips: list[Clip]) -> list[str]:
 
 def test_scores_the_word_errors_of_all_clips_together(spoken: list[Clip]) -> None:
     counts = [word_errors(c.text, h) for c, h in zip(spoken, heard(spoken), strict=True)]
-    assert Judge(spoken, 2.0).score(builtin("model-int8")) == round(100 * sum(counts, ErrorCounts()).rate, 3)
+    assert Evaluator(spoken, 2.0).score(builtin("model-int8")) == round(
+        100 * sum(counts, ErrorCounts()).rate, 3
+    )
 
 
 def test_a_text_that_is_what_was_heard_has_no_errors_and_another_has(spoken: list[Clip]) -> None:
     said = [replace(c, text=h) for c, h in zip(spoken, heard(spoken), strict=True)]
     wrong = [replace(said[0], text=f"{said[0].text} indeed"), said[1]]
     words = sum(len(c.text.split()) for c in wrong)
-    assert Judge(said, 2.0).score(builtin("model-int8")) == 0.0
-    assert Judge(wrong, 2.0, "none").score(builtin("model-int8")) == pytest.approx(100 / words, abs=1e-3)
+    assert Evaluator(said, 2.0).score(builtin("model-int8")) == 0.0
+    assert Evaluator(wrong, 2.0, "none").score(builtin("model-int8")) == pytest.approx(100 / words, abs=1e-3)
 
 
 def test_languages_without_spaces_are_scored_by_character(spoken: list[Clip]) -> None:
@@ -44,23 +46,23 @@ def test_languages_without_spaces_are_scored_by_character(spoken: list[Clip]) ->
     engine = CTranslate2Engine(builtin("model-int8"), threads=1)
     [hypothesis] = engine.transcribe([japanese[0].pcm], DecodingOptions(), ["ja"])
     expected = 100 * character_errors("日本語", hypothesis.text, normaliser("ja")).rate
-    assert Judge(japanese, 2.0).score(builtin("model-int8")) == pytest.approx(expected, abs=1e-3)
+    assert Evaluator(japanese, 2.0).score(builtin("model-int8")) == pytest.approx(expected, abs=1e-3)
 
 
-def test_judges_a_model_in_memory_as_its_export_and_leaves_nothing(
+def test_evaluates_a_model_in_memory_as_its_export_and_leaves_nothing(
     tiny: Path, clips: list[Clip], tmp_path: Path
 ) -> None:
-    judge = Judge(clips[:2], 4.0)
-    wer = judge(load_model(tiny), tiny, tmp_path / "judged")
+    evaluator = Evaluator(clips[:2], 4.0)
+    wer = evaluator(load_model(tiny), tiny, tmp_path / "evaluation")
     assert wer >= 0.0
-    assert wer == judge(load_model(tiny), tiny, tmp_path / "judged")
+    assert wer == evaluator(load_model(tiny), tiny, tmp_path / "evaluation")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trained_model_is_judged_on_windows_as_short_as_it_was_trained_on(
+def test_a_trained_model_is_evaluated_on_windows_as_short_as_it_was_trained_on(
     spoken: list[Clip], tmp_path: Path
 ) -> None:
     model = load_model(builtin("model"))
-    short = Judge(spoken[:1], 2.0)(model, builtin("model"), tmp_path / "judged")
-    assert short == Judge(spoken[:1], 2.0).score(builtin("model-int8"))
+    short = Evaluator(spoken[:1], 2.0)(model, builtin("model"), tmp_path / "evaluation")
+    assert short == Evaluator(spoken[:1], 2.0).score(builtin("model-int8"))
     assert json.loads((builtin("model-int8") / "voxray.json").read_text())["min_window_s"] == 2.0

@@ -12,7 +12,7 @@ from voxray.errors import TrainingError
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import Batch, LabelOptions, collate, example, masked
 from voxray.training.objective import Objective, ObjectiveOptions
-from voxray.training.plan import Window
+from voxray.training.plan import PlannedWindow
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.student import make_student
 from voxray.whisper.tokens import Tokens
@@ -32,7 +32,7 @@ def batch(clips: list[Clip], tokens: Tokens) -> Batch:
 
 def batch_of(clips: Sequence[Clip], tokens: Tokens) -> Batch:
     windows = [
-        Window((0,), (), 1.0, c.duration_s, cut=False, full=False, seed=i) for i, c in enumerate(clips)
+        PlannedWindow((0,), (), 1.0, c.duration_s, cut=False, full=False, seed=i) for i, c in enumerate(clips)
     ]
     pairs = zip(clips, windows, strict=True)
     return collate([example([c], w, tokens, LabelOptions(), AugmentOptions()) for c, w in pairs], tokens.end)

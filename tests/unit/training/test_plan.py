@@ -5,22 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.audio import WINDOW_S
-from voxray.training.plan import PlanOptions, Window, plan_epoch, shard
+from voxray.training.plan import PlannedWindow, PlanOptions, plan_epoch, shard
 
 durations = st.lists(st.floats(0.3, 30.0), min_size=1, max_size=40)
 options = st.builds(
     PlanOptions,
     batch_s=st.sampled_from([2.0, 40.0, 120.0]),
-    full_share=st.sampled_from([0.0, 0.3]),
-    join_share=st.sampled_from([0.0, 0.5, 1.0]),
-    no_speech_share=st.sampled_from([0.0, 0.3]),
-    speed_share=st.sampled_from([0.0, 1.0]),
-    cut_share=st.sampled_from([0.0, 1.0]),
+    full_probability=st.sampled_from([0.0, 0.3]),
+    join_probability=st.sampled_from([0.0, 0.5, 1.0]),
+    no_speech_probability=st.sampled_from([0.0, 0.3]),
+    speed_probability=st.sampled_from([0.0, 1.0]),
+    cut_probability=st.sampled_from([0.0, 1.0]),
     seed=st.integers(0, 3),
 )
 
 
-def windows(durations_s: list[float], chosen: PlanOptions, epoch: int = 0) -> list[Window]:
+def windows(durations_s: list[float], chosen: PlanOptions, epoch: int = 0) -> list[PlannedWindow]:
     return list(chain(*plan_epoch(durations_s, chosen, epoch)))
 
 
@@ -62,32 +62,34 @@ def test_windows_hold_what_is_put_into_them_in_30_s(durations_s: list[float], ch
 
 
 def test_a_clip_of_exactly_30_s_is_kept_whole() -> None:
-    [[w]] = plan_epoch([480_000 / 16_000], PlanOptions(join_share=1.0, speed_share=0.0), 0)
+    [[w]] = plan_epoch([480_000 / 16_000], PlanOptions(join_probability=1.0, speed_probability=0.0), 0)
     assert (w.clips, w.length_s, w.speed) == ((0,), 30.0, 1.0)
 
 
 def test_a_clip_is_not_slowed_down_beyond_the_window_that_would_cut_its_end_off() -> None:
-    slow = PlanOptions(speed_share=1.0, speed_range=(0.8, 0.9))
+    slow = PlanOptions(speed_probability=1.0, speed_range=(0.8, 0.9))
     assert {w.speed for w in windows([29.0] * 20, slow)} == {1.0}
     assert all(0.8 <= w.speed <= 0.9 for w in windows([20.0] * 20, slow))
 
 
 def test_two_clips_that_fill_a_window_to_the_last_sample_are_joined() -> None:
-    exact = PlanOptions(join_share=1.0, join_s=(30.0, 30.0), pause_s=(1.0, 1.0))
+    exact = PlanOptions(join_probability=1.0, join_s=(30.0, 30.0), pause_s=(1.0, 1.0))
     [[w]] = plan_epoch([14.5, 14.5], exact, 0)
     assert (len(w.clips), w.length_s) == (2, 30.0)
     assert len(windows([14.5, 14.51], exact)) == 2
 
 
 def test_cut_windows_hold_one_clip() -> None:
-    made = windows([1.0] * 60, PlanOptions(cut_share=1.0, join_share=0.5))
+    made = windows([1.0] * 60, PlanOptions(cut_probability=1.0, join_probability=0.5))
     assert all(w.cut == (len(w.clips) == 1) for w in made)
     assert {w.cut for w in made} == {True, False}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
 def test_shares_are_shares_of_windows(share: float) -> None:
-    chosen = PlanOptions(full_share=share, cut_share=share, speed_share=share, no_speech_share=share)
+    chosen = PlanOptions(
+        full_probability=share, cut_probability=share, speed_probability=share, no_speech_probability=share
+    )
     made = windows([2.0] * 800, chosen)
     spoken = [w for w in made if w.clips]
     found = [
@@ -98,13 +100,13 @@ def test_shares_are_shares_of_windows(share: float) -> None:
 
 
 def test_full_windows_cost_30_s() -> None:
-    batches = plan_epoch([1.0] * 20, PlanOptions(full_share=1.0, batch_s=60.0), 0)
+    batches = plan_epoch([1.0] * 20, PlanOptions(full_probability=1.0, batch_s=60.0), 0)
     assert [len(b) for b in batches] == [2] * 10
 
 
 @given(st.integers(0, 20), st.integers(1, 6))
 def test_the_ranks_of_any_world_share_a_batch_out(count: int, world: int) -> None:
-    batch = [Window((i,), (), 1.0, 1.0, False, False, i) for i in range(count)]
+    batch = [PlannedWindow((i,), (), 1.0, 1.0, False, False, i) for i in range(count)]
     shares = [shard(batch, rank, world) for rank in range(world)]
     assert sorted(chain(*shares), key=lambda w: w.seed) == batch
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

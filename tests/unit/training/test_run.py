@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ from voxray.corpora.store import Clip, write_store
 from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import PlanOptions
-from voxray.training.run import Commit, Run, RunOptions, build_loop
+from voxray.training.run import Commit, Run, RunOptions, build_loop, recover_folder, replace_folder
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import min_window_s
 
 Folders = Callable[..., RunOptions]
 
 
-class ScriptedJudge:
-    """Gives the next of `wers`, whatever it is asked to judge."""
+class ScriptedEvaluator:
+    """Gives the next of `wers`, whatever it is asked to score."""
 
     def __init__(self, wers: Sequence[float]) -> None:
         self.wers = list(wers)
@@ -48,7 +49,7 @@ class Commits:
 
 @pytest.fixture
 def options(tiny: Path, clips: list[Clip], tmp_path: Path) -> RunOptions:
-    """Four steps on three clips, judged after each."""
+    """Four steps on three clips, evaluated after each."""
     write_store(tmp_path / "train", clips[:3])
     return RunOptions(
         out=tmp_path / "out",
@@ -59,15 +60,15 @@ def options(tiny: Path, clips: list[Clip], tmp_path: Path) -> RunOptions:
         loop=LoopOptions(
             max_steps=4,
             learning_rate=1e-2,
-            plan=PlanOptions(batch_s=4.0, full_share=0.0),
-            objective=ObjectiveOptions(kl_weight=0.0),
+            plan=PlanOptions(batch_s=4.0, full_probability=0.0),
         ),
+        objective=ObjectiveOptions(kl_weight=0.0),
     )
 
 
 def prepared(options: RunOptions, wers: Sequence[float] | None, commit: Commit) -> Run:
-    judge = ScriptedJudge(wers) if wers is not None else None
-    return Run(options, build_loop(options, torch.device("cpu")), commit, judge)
+    evaluator = ScriptedEvaluator(wers) if wers is not None else None
+    return Run(options, build_loop(options, torch.device("cpu")), commit, evaluator)
 
 
 def train(
@@ -115,7 +116,7 @@ def test_patience_ends_a_run_that_grows_no_better(options: RunOptions, tmp_path:
     assert run.best_wer == 40
 
 
-def test_without_a_judge_the_last_weights_are_kept(options: RunOptions, tmp_path: Path) -> None:
+def test_without_an_evaluator_the_last_weights_are_kept(options: RunOptions, tmp_path: Path) -> None:
     _, commits = train(options, None, tmp_path / "kept")
     assert near(kept(options), commits.weights[-1])
     assert len(commits.metrics) == 4
@@ -147,17 +148,17 @@ def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
     assert resumed.best_wer == 10
 
 
-def test_averaged_weights_are_what_is_judged_and_kept(options: RunOptions, tmp_path: Path) -> None:
+def test_averaged_weights_are_what_is_evaluated_and_kept(options: RunOptions, tmp_path: Path) -> None:
     averaged = options.model_copy(update={"loop": options.loop.model_copy(update={"ema_decay": 0.9})})
     run, commits = train(averaged, [90, 80, 70, 60, 50], tmp_path / "kept")
-    average = run.loop.average
+    average = run.loop.ema
     assert average is not None
     assert near(kept(options), average.weights["model.decoder.layers.0.fc1.weight"])
     assert not near(kept(options), commits.weights[-1])
     assert run.exported().generation_config.alignment_heads
 
 
-def test_the_log_has_a_line_for_each_report_and_each_judgement(options: RunOptions, tmp_path: Path) -> None:
+def test_the_log_has_a_line_for_each_report_and_each_evaluation(options: RunOptions, tmp_path: Path) -> None:
     train(options, [50, 40, 30, 20, 10], tmp_path / "kept")
     lines = [json.loads(line) for line in (options.out / "progress.jsonl").read_text().splitlines()]
     assert [(line["step"], line["wer"]) for line in lines if "wer" in line] == [
@@ -182,43 +183,96 @@ def test_the_kept_model_is_a_whole_folder_that_generates(options: RunOptions, tm
     assert said.shape[0] == 1
 
 
-def test_the_clips_of_a_dev_store_judge(options: RunOptions, clips: list[Clip], tmp_path: Path) -> None:
-    write_store(tmp_path / "dev", clips[:1])
-    judged = options.model_copy(
-        update={"dev": tmp_path / "dev", "loop": options.loop.model_copy(update={"max_steps": 1})}
-    )
-    run, commits = train(judged, None, tmp_path / "kept")
-    assert run.judge is not None
-    assert run.best_wer < float("inf")
-    assert commits.metrics[0]["wer"] >= run.best_wer
-    assert not (options.out / "judged").exists()
-
-
-def test_the_kept_model_says_the_smallest_window_that_it_was_judged_on(
+def test_the_clips_of_a_dev_store_are_evaluated(
     options: RunOptions, clips: list[Clip], tmp_path: Path
 ) -> None:
-    labels = options.loop.labels.model_copy(update={"smallest_window_s": 4.0})
-    loop = options.loop.model_copy(update={"labels": labels})
-    train(options.model_copy(update={"loop": loop}), None, tmp_path / "kept")
+    write_store(tmp_path / "dev", clips[:1])
+    one_step = options.model_copy(
+        update={"dev": tmp_path / "dev", "loop": options.loop.model_copy(update={"max_steps": 1})}
+    )
+    run, commits = train(one_step, None, tmp_path / "kept")
+    assert run.evaluator is not None
+    assert run.best_wer < float("inf")
+    assert commits.metrics[0]["wer"] >= run.best_wer
+    assert not (options.out / "evaluation").exists()
+
+
+def test_the_kept_model_says_the_smallest_window_that_it_was_evaluated_on(
+    options: RunOptions, clips: list[Clip], tmp_path: Path
+) -> None:
+    train(options.model_copy(update={"smallest_window_s": 4.0}), None, tmp_path / "kept")
     assert min_window_s(options.out / "model") == 4.0
 
 
-def test_a_dev_store_without_clips_does_not_judge(
+def test_a_dev_store_without_clips_is_not_evaluated(
     options: RunOptions, clips: list[Clip], tmp_path: Path
 ) -> None:
     write_store(tmp_path / "dev", clips[:1])
     table = tmp_path / "dev" / "clips.parquet"
     pq.write_table(pq.read_table(table).slice(0, 0), table)
     assert (
-        prepared(options.model_copy(update={"dev": tmp_path / "dev"}), None, Commits(tmp_path)).judge is None
+        prepared(options.model_copy(update={"dev": tmp_path / "dev"}), None, Commits(tmp_path)).evaluator
+        is None
     )
 
 
 def test_a_teacher_is_loaded_where_one_is_named(options: RunOptions) -> None:
-    objective = ObjectiveOptions(kl_weight=1.0)
-    loop = options.loop.model_copy(update={"objective": objective, "max_steps": 1})
-    taught = build_loop(
-        options.model_copy(update={"teacher": options.start, "loop": loop}), torch.device("cpu")
-    )
+    loop = options.loop.model_copy(update={"max_steps": 1})
+    told = {"teacher": options.start, "objective": ObjectiveOptions(kl_weight=1.0), "loop": loop}
+    taught = build_loop(options.model_copy(update=told), torch.device("cpu"))
     taught.run(lambda at: True)
     assert abs(taught.progress().kl) < 1e-3  # the student is the teacher
+
+
+def test_a_run_that_stopped_early_is_not_resumed(options: RunOptions, tmp_path: Path) -> None:
+    patient = options.model_copy(update={"patience": 2})
+    train(patient, [50, 40, 41, 42], tmp_path / "first")
+
+    run, commits = train(patient, [], tmp_path / "second", resume=tmp_path / "first" / "3")
+    assert (run.loop.step, commits.metrics) == (3, [])
+
+    more = options.model_copy(update={"patience": 3})
+    run, _ = train(more, [45], tmp_path / "third", resume=tmp_path / "first" / "3")
+    assert run.loop.step == 4
+
+
+class KilledError(Exception):
+    """Stands for a kill signal."""
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_while_a_folder_is_replaced_leaves_the_old_or_the_new_one(
+    renames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, part = tmp_path / "model", tmp_path / "model.part"
+    for place, content in ((folder, "old"), (part, "new")):
+        place.mkdir()
+        (place / "weights").write_text(content)
+    left, rename = [renames], Path.rename
+
+    def killed_after_some(path: Path, target: Path) -> Path:
+        if not left[0]:
+            raise KilledError
+        left[0] -= 1
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed_after_some)
+        with pytest.raises(KilledError) if renames < 2 else nullcontext():
+            replace_folder(folder, part)
+    recover_folder(folder)
+
+    assert (folder / "weights").read_text() == ("new" if renames == 2 else "old")
+    replace_folder(folder, shutil.copytree(folder, tmp_path / "again"))
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("model.old")] == []
+
+
+def test_a_run_brings_back_the_model_that_a_kill_left_under_another_name(
+    options: RunOptions, tmp_path: Path
+) -> None:
+    train(options, [50, 40, 30, 20, 10], tmp_path / "first")
+    (options.out / "model").rename(options.out / "model.old")
+
+    train(options, [], tmp_path / "second", resume=tmp_path / "first" / "4")
+
+    assert load_model(options.out / "model")

@@ -71,7 +71,7 @@ class Connection:
         self.state = ConnectionState.GREETING
         self.outbox = Outbox(protocol, context.metrics)
         self._context, self._protocol = context, protocol
-        self._limits, self._clock = context.limits, context.clock
+        self.limits, self._clock = context.limits, context.clock
         self._key = key
         self._input = InputQueue(protocol.defaults.bytes_per_second, context.limits)
         self._timeouts = ConnectionTimeouts(context.limits, context.clock())
@@ -86,8 +86,8 @@ class Connection:
         if self.closed or (self._ending and not self._ending.asked):
             return
         self._context.metrics.messages_in.inc()
-        if len(frame) > self._limits.frame_bytes:
-            message = f"expected frames of at most {self._limits.frame_bytes} bytes, got one of {len(frame)}."
+        if len(frame) > self.limits.frame_bytes:
+            message = f"expected frames of at most {self.limits.frame_bytes} bytes, got one of {len(frame)}."
             return self._fail(Close.TOO_BIG, "too_big", message)
         try:
             self._process(self._protocol.read(frame))
@@ -97,7 +97,7 @@ class Connection:
     def start_timed_out(self) -> None:
         """Close if nothing has come; to be called `limits.start_s` after the socket was accepted."""
         if self.state is ConnectionState.GREETING:
-            message = f"expected a first message within {self._limits.start_s:g} s, got none."
+            message = f"expected a first message within {self.limits.start_s:g} s, got none."
             self._fail(Close.BAD_MESSAGE, "silent", message)
 
     def leave(self) -> None:
@@ -114,11 +114,6 @@ class Connection:
     def closed(self) -> bool:
         """Whether nothing more goes either way, but for what is in the outbox."""
         return self.state is ConnectionState.CLOSED
-
-    @property
-    def start_s(self) -> float:
-        """Seconds that the first message may take."""
-        return self._limits.start_s
 
     @property
     def has_session(self) -> bool:
@@ -169,12 +164,8 @@ class Connection:
         elif output.close is not None:
             self._close(Closing(output.close))
 
-    def host_lost(self) -> None:
-        """As `Peer.host_lost`."""
-        self.restart()
-
     def restart(self) -> None:
-        """Ask the client to reconnect: it resumes its session, here or elsewhere, or begins it anew."""
+        """As `Peer.restart`: the client resumes its session, here or elsewhere, or begins it anew."""
         if self.closed:
             return
         self._context.metrics.reconnects.inc()
@@ -207,14 +198,14 @@ class Connection:
         if start.session is not None and not SESSION.fullmatch(start.session):
             raise WireError("start: session: expected one that `ready` gave, got something else.")
         self.state = ConnectionState.OPENING
-        self._input = InputQueue(start.bytes_per_second, self._limits)
+        self._input = InputQueue(start.bytes_per_second, self.limits)
         start = start.model_copy(update={"api_key": None})
         self._context.hosts.open(start, self, resumable=self._protocol.resumable)
 
     def _receive_finalize(self) -> None:
         if self._input.receive_finalize(self._clock()) is Admission.TOO_FAST:
             message = (
-                f"expected at most {self._limits.finalizes_per_s:g} finalize messages a second, got more."
+                f"expected at most {self.limits.finalizes_per_s:g} finalize messages a second, got more."
             )
             self._fail(Close.BAD_MESSAGE, "too_fast", message)
 
@@ -223,7 +214,7 @@ class Connection:
         admission, waiting = self._input.receive_audio(data, self._clock()), self._input.waiting
         if admission is Admission.TOO_FAST:
             message = (
-                f"expected at most {self._limits.overspeed:g} times real time beyond credit_bytes, got "
+                f"expected at most {self.limits.overspeed:g} times real time beyond credit_bytes, got "
                 f"{len(data)} bytes while {waiting} wait; send what `ack` gives credit for."
             )
             self._fail(Close.BAD_MESSAGE, "too_fast", message)
@@ -266,7 +257,7 @@ def _kind(message: object) -> str:
 
 async def serve(websocket: WebSocket, connection: Connection) -> None:
     """Carry frames between an accepted socket and its connection until either side has closed."""
-    timer = asyncio.get_running_loop().call_later(connection.start_s, connection.start_timed_out)
+    timer = asyncio.get_running_loop().call_later(connection.limits.start_s, connection.start_timed_out)
     work = (_read(websocket, connection), _write(websocket, connection.outbox), _expire(connection.outbox))
     tasks = [asyncio.create_task(w) for w in work]
     try:

@@ -39,11 +39,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PLACEMENTS = 3  # hosts that are tried for a new session
+NO_HOST = "expected a host for the session, got no answer from any; try again later."
+UNAVAILABLE = Refused(Close.FULL, "unavailable", NO_HOST)
 SessionEpoch = tuple[str, int]
-
-UNAVAILABLE = Refused(
-    Close.FULL, "unavailable", "expected a host for the session, got no answer from any; try again later."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,8 @@ class Peer(Protocol):
         """The host sent `output`. After one with `close` the connection does not belong to the host."""
         ...
 
-    def host_lost(self) -> None:
-        """The host is gone."""
+    def restart(self) -> None:
+        """The host is gone, so that the client has to reconnect."""
         ...
 
 
@@ -194,8 +192,8 @@ class HostClient:
         log.warning("a host with %d connections is lost: %s", len(self._peers), reason)
         self.dead = True
         self._metrics.hosts_lost.inc()
-        for peer in [self._peers.pop(key) for key in list(self._peers)]:
-            peer.host_lost()
+        while self._peers:
+            self._peers.popitem()[1].restart()
 
 
 class HostClients:
@@ -234,8 +232,7 @@ class HostClients:
 
     async def _open(self, opening: Opening, peer: Peer) -> None:
         try:
-            find_session = self._resume if opening.start.session else self._begin
-            refused = await find_session(opening, peer)
+            refused = await (self._resume if opening.start.session else self._begin)(opening, peer)
         except ServiceError as e:
             refused = Refused(Close.FULL, "full", str(e))
         except HostGone as e:
@@ -264,8 +261,8 @@ class HostClients:
         """Begin a session where the directory says. Its knowledge may be old: a host can be full or gone."""
         refused: Refused | None = UNAVAILABLE
         for _ in range(PLACEMENTS):
-            placing = self._directory.place(self._gateway, without)
-            name, host = await _within(self._schedule.placement_timeout_s, placing)
+            limit_s = self._schedule.placement_timeout_s
+            name, host = await _within(limit_s, self._directory.place(self._gateway, without))
             refused = await self._try_host(name, host, opening, peer)
             if refused is None or refused.close is not Close.FULL:
                 break
@@ -283,9 +280,8 @@ class HostClients:
     def _client(self, name: str, host: Host) -> HostClient:
         self._clients = {known: self._clients[known] for known in self.hosts}
         if name not in self._clients:
-            self._clients[name] = HostClient(
-                self._gateway, host, self._numbers, self._schedule, self._metrics
-            )
+            shared = (self._numbers, self._schedule, self._metrics)
+            self._clients[name] = HostClient(self._gateway, host, *shared)
         return self._clients[name]
 
 

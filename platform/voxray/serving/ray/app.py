@@ -44,13 +44,13 @@ class GatewayDeployment:
     def __init__(self, args: ServiceArgs, transcriber: DeploymentHandle[Any]) -> None:
         self._args = args
         self._directory = RayDirectory(Service.of(serve.get_replica_context().app_name, args))
-        self._files = RayFiles(args.model, transcriber)
+        self._transcriber = RayFileTranscriber(args.model, transcriber)
         self._shutdown = ShutdownDetector()
         self._drained = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        api = Api(self._files, self._args)
+        api = Api(self._transcriber, self._args)
         app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
         self._gateway = gateway_app.gateway_of(app)
         return app
@@ -84,20 +84,20 @@ class GatewayDeployment:
             await asyncio.sleep(WANT_S)
 
 
-class RayFiles:
-    """The transcribers as the REST API uses them; see `recordings.Files`."""
+class RayFileTranscriber:
+    """The transcribers as the REST API uses them; see `recordings.FileTranscriber`."""
 
     def __init__(self, model: str, transcriber: DeploymentHandle[Any]) -> None:
         self.model = model
         self._transcriber = transcriber
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """As `recordings.Files.describe`."""
+        """As `recordings.FileTranscriber.describe`."""
         described: tuple[float, tuple[str, ...]] = await _call(self._transcriber.describe.remote)
         return described
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
-        """As `recordings.Files.transcribe`."""
+        """As `recordings.FileTranscriber.transcribe`."""
         results: list[DecodingResult] = await _call(self._transcriber.transcribe.remote, list(clips), options)
         return results
 

@@ -1,4 +1,4 @@
-"""The page at `/docs`: the API's schema as HTML, on one page that loads nothing else."""
+"""The page at `/docs`: the API's schema as HTML, in one file that loads no other."""
 
 import base64
 import html
@@ -14,20 +14,20 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 def page(schema: dict[str, Any]) -> str:
-    """The page about `schema` (`openapi.schema`)."""
-    order = schema["components"]["schemas"]["TranscriptionRequest"]["properties"]
+    """Return the page for a schema that `openapi.schema` returned."""
+    form = schema["components"]["schemas"]["TranscriptionRequest"]["properties"]
     responses = schema["paths"]["/v1/audio/transcriptions"]["post"]["responses"]
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
-        about=_marked(schema["info"]["description"]),
+        about=_html(schema["info"]["description"]),
         version=html.escape(schema["info"]["version"]),
         operations=_rows(_operations(schema)),
-        fields=_rows((name, field["description"]) for name, field in order.items()),
-        errors=_rows((status, told["description"]) for status, told in responses.items()),
+        fields=_rows((name, field["description"]) for name, field in form.items()),
+        errors=_rows((status, response["description"]) for status, response in responses.items()),
     )
 
 
 def policy(page: str) -> str:
-    """The Content-Security-Policy of `page`, which allows its own style and nothing else."""
+    """Return a Content-Security-Policy that allows the style in `page` and nothing else."""
     style = page.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(sha256(style.encode()).digest()).decode()
     return (
@@ -37,18 +37,18 @@ def policy(page: str) -> str:
 
 
 def _operations(schema: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    for path, ways in schema["paths"].items():
-        for verb, operation in ways.items():
-            yield f"{verb.upper()} {path}", operation["summary"]
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            yield f"{method.upper()} {path}", operation["summary"]
 
 
 def _rows(pairs: Iterable[tuple[str, str]]) -> str:
     cells = (
-        f"<tr><th scope=row><code>{html.escape(a)}</code></th><td>{_marked(b)}</td></tr>" for a, b in pairs
+        f"<tr><th scope=row><code>{html.escape(a)}</code></th><td>{_html(b)}</td></tr>" for a, b in pairs
     )
     return "\n".join(cells)
 
 
-def _marked(text: str) -> str:
-    """`text` as HTML, what stands between backticks as code."""
+def _html(text: str) -> str:
+    """Return `text` as HTML, with what stands between backticks as code."""
     return _CODE.sub(r"<code>\1</code>", html.escape(text))

@@ -1,4 +1,4 @@
-"""What files may take of one gateway: uploads on its disk, places, and audio in its memory."""
+"""What files may use of one gateway: slots for uploads and decoding, and memory for their audio."""
 
 import threading
 from collections.abc import Iterator
@@ -8,80 +8,80 @@ from voxray.audio import SAMPLE_RATE
 from voxray.serving.api_error import ApiError
 
 
-class Places:
-    """`count` of them, for `what`. Their callers share an event loop."""
+class Slots:
+    """A number of slots for `items`, which are given or refused at once. For one event loop."""
 
-    def __init__(self, count: int, what: str) -> None:
-        self._count, self._what = count, what
-        self._taken = 0
+    def __init__(self, count: int, items: str) -> None:
+        self._count, self._items = count, items
+        self._used = 0
 
     def check(self) -> None:
-        """ApiError 429 where none is free."""
-        if self._taken >= self._count:
-            raise _busy(f"expected at most {self._count} {self._what} at once, and one more came")
+        """Raise ApiError 429 where no slot is free."""
+        if self._used >= self._count:
+            raise _busy(f"expected at most {self._count} {self._items} at once, got one more")
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """One of them; ApiError 429 where none is free."""
+    def slot(self) -> Iterator[None]:
+        """Use a slot for the duration of the block; ApiError 429 where none is free."""
         self.check()
-        self._taken += 1
+        self._used += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self._used -= 1
 
 
 class MemoryBudget:
-    """Room for `seconds` of decoded audio of all files together. Threads share it."""
+    """Memory for `seconds` of decoded audio of all files together. Thread-safe."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._room = seconds * SAMPLE_RATE
-        self._changes = threading.Lock()
+        self._free = seconds * SAMPLE_RATE
+        self._lock = threading.Lock()
 
     @contextmanager
-    def share(self) -> Iterator["Share"]:
-        """A share for one file, given back as a whole."""
-        share = Share(self)
+    def share(self) -> Iterator["MemoryShare"]:
+        """Give one file a share, empty at first, for the duration of the block."""
+        share = MemoryShare(self)
         try:
             yield share
         finally:
             share.close()
 
-    def move(self, samples: int) -> None:
-        """Take so many samples, or give back a negative number; ApiError 429 where others hold too much."""
-        with self._changes:
-            if samples > self._room:
+    def reserve(self, samples: int) -> None:
+        """Reserve memory, or release it for a negative number; ApiError 429 where too little is free."""
+        with self._lock:
+            if samples > self._free:
                 raise _busy(
-                    f"file: expected at most {self._seconds:g} s of audio in all files at once, and with "
-                    "this one there is more"
+                    f"file: expected at most {self._seconds:g} s of audio in all files at once, got more "
+                    "with this one"
                 )
-            self._room -= samples
+            self._free -= samples
 
 
-class Share:
-    """What one file holds of a reserve. How long it is shows only while it is decoded, so that it grows."""
+class MemoryShare:
+    """The part of a budget that one file uses. It grows with decoding: before it, no length is known."""
 
-    def __init__(self, reserve: MemoryBudget) -> None:
-        self._reserve = reserve
-        self._held = 0
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._reserved = 0
         self._closed = False
-        self._changes = threading.Lock()
+        self._lock = threading.Lock()
 
-    def take(self, samples: int) -> None:
-        """More of the file; ApiError 429 where there is no room, and once nobody waits for the file."""
-        with self._changes:
+    def grow(self, samples: int) -> None:
+        """Reserve more; ApiError 429 where too little is free, or when the request has ended."""
+        with self._lock:
             if self._closed:
-                raise _busy("file: expected somebody to wait for it, and nobody does")
-            self._reserve.move(samples)
-            self._held += samples
+                raise _busy("file: expected its request to be open, got a closed one")
+            self._budget.reserve(samples)
+            self._reserved += samples
 
     def close(self) -> None:
-        """All of it is given back."""
-        with self._changes:
-            self._reserve.move(-self._held)
-            self._held, self._closed = 0, True
+        """Release all of it; it cannot grow any more."""
+        with self._lock:
+            self._budget.reserve(-self._reserved)
+            self._reserved, self._closed = 0, True
 
 
 def _busy(message: str) -> ApiError:
-    return ApiError(429, f"{message}; ask again soon.", code="rate_limit_exceeded")
+    return ApiError(429, f"{message}; try again soon.", code="rate_limit_exceeded")

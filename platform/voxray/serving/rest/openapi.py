@@ -1,239 +1,120 @@
-"""The REST API as data: OpenAPI 3.1."""
+"""The REST API as data: OpenAPI 3.1, with the schemas of pydantic models."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from voxray.serving.rest.request import FORMATS, GRANULARITIES, GRANULARITY, MAX_PROMPT, WHISPER_1
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from voxray.serving.api_error import ErrorResponse
+from voxray.serving.rest.bodies import (
+    ModelList,
+    ModelObject,
+    PlainTranscription,
+    TextDelta,
+    TextDone,
+    VerboseTranscription,
+)
+from voxray.serving.rest.request import TranscriptionRequest
 from voxray.serving.settings import Limits
 
 Schema = dict[str, Any]
 
 ERRORS = {
-    400: "A field, or the file, is not what was expected; `param` names it.",
-    401: "No key that is known.",
-    404: "No such model.",
+    400: "A field, or the file, is not as expected; `param` names it.",
+    401: "The key is missing or unknown.",
+    404: "There is no such model.",
     408: "The body stopped coming.",
     413: "The body is too large.",
     415: "The body is not `multipart/form-data`.",
-    429: "All places for files are taken; ask again after `Retry-After` seconds.",
-    503: "The service cannot take work now; ask again after `Retry-After` seconds.",
+    429: "All slots for files are in use; try again after `Retry-After` seconds.",
+    503: "The service accepts no work now; try again after `Retry-After` seconds.",
 }
-TITLES = {
-    "/v1/audio/transcriptions": "A recording to text, in the language that is spoken",
-    "/v1/audio/translations": "A recording to English text",
-    "/v1/models": "The names of the model",
-    "/v1/models/{name}": "One of them",
+SUMMARIES = {
+    "/v1/audio/transcriptions": "Transcribe a recording in its own language",
+    "/v1/audio/translations": "Translate a recording to English text",
+    "/v1/models": "List the names of the model",
+    "/v1/models/{name}": "Show one of them",
+}
+MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
+    (TranscriptionRequest, "validation"),
+    *((m, "serialization") for m in (PlainTranscription, VerboseTranscription, TextDelta, TextDone)),
+    *((m, "serialization") for m in (ModelObject, ModelList, ErrorResponse)),
+)
+FILE = {
+    "type": "string",
+    "format": "binary",
+    "description": "The recording: wav, flac, mp3, ogg, webm, mp4, m4a, aac or aiff.",
 }
 
 
 def schema(models: Sequence[str], limits: Limits) -> Schema:
-    """The whole API, OpenAPI 3.1."""
-    transcriptions, translations, listed, shown = TITLES
+    """Return the whole API."""
+    transcriptions, translations, model_list, model = SUMMARIES
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Voxray", "version": version("voxray"), "description": _about(models, limits)},
         "security": [{"key": []}, {}],
         "paths": {
-            transcriptions: {"post": _audio(transcriptions)},
-            translations: {"post": _audio(translations)},
-            listed: {"get": _got(listed, "ModelList", 401)},
-            shown: {"get": {**_got(shown, "Model", 401, 404), "parameters": [_name_in_path()]}},
+            transcriptions: {"post": _post_audio(transcriptions)},
+            translations: {"post": _post_audio(translations)},
+            model_list: {"get": _get(model_list, ModelList, 401)},
+            model: {"get": {**_get(model, ModelObject, 401, 404), "parameters": [name]}},
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {
-                "TranscriptionRequest": _order(models),
-                "Text": _object("What is said.", text=_text("All of it, on one line."), usage=_usage()),
-                "Verbose": _verbose(),
-                "Event": _event(),
-                "Model": _model(),
-                "ModelList": _object("All names.", object=_const("list"), data=_list(_ref("Model"))),
-                "Error": _error(),
-            },
+            "schemas": _components(models),
         },
     }
 
 
+def _components(models: Sequence[str]) -> Schema:
+    """Return the schemas of all models; the form also has the file, and the names that are served."""
+    _, definitions = models_json_schema(MODELS, ref_template="#/components/schemas/{model}")
+    schemas: Schema = definitions["$defs"]
+    form = schemas["TranscriptionRequest"]
+    form["properties"] = {"file": FILE, **form["properties"]}
+    form["properties"]["model"]["enum"] = list(models)
+    form["required"] = ["file"]
+    return schemas
+
+
 def _about(models: Sequence[str], limits: Limits) -> str:
     return (
-        "Speech to text, as OpenAI's audio API has it: its clients work with this service's address as "
+        "Speech to text in the shape of OpenAI's audio API: its clients work with this service's address as "
         f"`base_url`. Models: {', '.join(f'`{m}`' for m in models)}; all of them name the same one. "
         f"A body has at most {limits.body_bytes} bytes, and its audio lasts at most {limits.decoded_s:g} s."
     )
 
 
-def _audio(path: str) -> Schema:
-    form = {"required": True, "content": {"multipart/form-data": {"schema": _ref("TranscriptionRequest")}}}
-    contents = {
-        "application/json": {"schema": {"anyOf": [_ref("Text"), _ref("Verbose")]}},
-        "text/plain": {"schema": {"type": "string"}},
-        "application/x-subrip": {"schema": {"type": "string"}},
-        "text/vtt": {"schema": {"type": "string"}},
-        "text/event-stream": {"schema": _ref("Event")},
+def _post_audio(path: str) -> Schema:
+    form = {"multipart/form-data": {"schema": _ref(TranscriptionRequest)}}
+    text = {"schema": {"type": "string"}}
+    content = {
+        "application/json": {"schema": {"anyOf": [_ref(PlainTranscription), _ref(VerboseTranscription)]}},
+        **dict.fromkeys(("text/plain", "application/x-subrip", "text/vtt"), text),
+        "text/event-stream": {"schema": {"anyOf": [_ref(TextDelta), _ref(TextDone), _ref(ErrorResponse)]}},
     }
-    ok = {"200": {"description": "The text, in the format that was ordered.", "content": contents}}
-    return {"summary": TITLES[path], "requestBody": form, "responses": {**ok, **_errors(*ERRORS)}}
+    ok = {"200": {"description": "The text, in the format that was asked for.", "content": content}}
+    return {
+        "summary": SUMMARIES[path],
+        "requestBody": {"required": True, "content": form},
+        "responses": {**ok, **_errors(*ERRORS)},
+    }
 
 
-def _got(path: str, name: str, *errors: int) -> Schema:
-    ok = {"200": {"description": TITLES[path], "content": {"application/json": {"schema": _ref(name)}}}}
-    return {"summary": TITLES[path], "responses": {**ok, **_errors(*errors)}}
+def _get(path: str, body: type[BaseModel], *errors: int) -> Schema:
+    content = {"application/json": {"schema": _ref(body)}}
+    ok = {"200": {"description": SUMMARIES[path], "content": content}}
+    return {"summary": SUMMARIES[path], "responses": {**ok, **_errors(*errors)}}
 
 
 def _errors(*statuses: int) -> Schema:
-    content = {"application/json": {"schema": _ref("Error")}}
+    content = {"application/json": {"schema": _ref(ErrorResponse)}}
     return {str(status): {"description": ERRORS[status], "content": content} for status in statuses}
 
 
-def _order(models: Sequence[str]) -> Schema:
-    flag = {"type": "boolean", "default": False}
-    return {
-        "type": "object",
-        "required": ["file"],
-        "properties": {
-            "file": {
-                "type": "string",
-                "format": "binary",
-                "description": "The recording: wav, flac, mp3, ogg, webm, mp4, m4a, aac or aiff.",
-            },
-            "model": {
-                "type": "string",
-                "default": WHISPER_1,
-                "enum": list(models),
-                "description": "One of the names at `/v1/models`.",
-            },
-            "language": _text("Its language, as `en` or `english`; detected where not given."),
-            "prompt": {
-                "type": "string",
-                "maxLength": MAX_PROMPT,
-                "description": "Accepted and ignored: windows are decoded by themselves.",
-            },
-            "response_format": {
-                "type": "string",
-                "enum": list(FORMATS),
-                "default": "json",
-                "description": f"One of {', '.join(f'`{f}`' for f in FORMATS)}.",
-            },
-            "temperature": {
-                "type": "number",
-                "minimum": 0,
-                "maximum": 1,
-                "default": 0,
-                "description": "Accepted and ignored: decoding is greedy.",
-            },
-            f"{GRANULARITY}[]": {
-                "type": "array",
-                "items": {"type": "string", "enum": list(GRANULARITIES)},
-                "default": ["segment"],
-                "description": "`word`, `segment` or both, in `verbose_json`.",
-            },
-            "stream": {
-                **flag,
-                "description": "Server-sent events as the text is heard, with `json` or `text`. Where no "
-                "language is given, it is that of the first minute in which somebody speaks.",
-            },
-            "remove_punctuation": {**flag, "description": "Text without punctuation (not of OpenAI's API)."},
-            "simplified_chinese": {
-                **flag,
-                "description": "Chinese in simplified characters (not of OpenAI's API).",
-            },
-        },
-    }
-
-
-def _verbose() -> Schema:
-    number = {"type": "number"}
-    segment = _object(
-        "Times are seconds; scores are those of the window that it was heard in.",
-        id={"type": "integer"},
-        seek={"type": "integer"},
-        start=number,
-        end=number,
-        text=_text("What is said."),
-        tokens=_list({"type": "integer"}),
-        temperature=number,
-        avg_logprob=number,
-        compression_ratio=number,
-        no_speech_prob={"type": ["number", "null"]},
-    )
-    word = _object("Times are seconds.", word=_text("The word."), start=number, end=number)
-    whole = _object(
-        "`segments` and `words` are there where they were asked for.",
-        task={"type": "string", "enum": ["transcribe", "translate"]},
-        language=_text("Its English name in lower case; that of the text, for translations."),
-        duration=number,
-        text=_text("All of it, on one line."),
-        usage=_usage(),
-        segments=_list(segment),
-        words=_list(word),
-    )
-    whole["required"] = [name for name in whole["required"] if name not in ("segments", "words")]
-    return whole
-
-
-def _event() -> Schema:
-    delta = _object(
-        "What was heard next; all deltas together are the text.",
-        type=_const("transcript.text.delta"),
-        delta=_text("Text to append."),
-    )
-    done = _object("The end.", type=_const("transcript.text.done"), text=_text("All of it."))
-    return {"anyOf": [delta, done, _ref("Error")]}
-
-
-def _model() -> Schema:
-    return _object(
-        "A name of the model.",
-        id=_text("The name."),
-        object=_const("model"),
-        created={"type": "integer", "const": 0},
-        owned_by=_const("voxray"),
-    )
-
-
-def _error() -> Schema:
-    maybe = {"type": ["string", "null"]}
-    return _object(
-        "Why there is no answer.",
-        error=_object(
-            "As OpenAI's API has it.",
-            message=_text("What was expected, and what came."),
-            type=_text("Its kind."),
-            param=maybe,
-            code=maybe,
-        ),
-    )
-
-
-def _usage() -> Schema:
-    return _object("Seconds of audio.", type=_const("duration"), seconds={"type": "number"})
-
-
-def _name_in_path() -> Schema:
-    return {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def _object(description: str, **properties: Schema) -> Schema:
-    return {
-        "type": "object",
-        "description": description,
-        "properties": properties,
-        "required": list(properties),
-    }
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def _text(description: str) -> Schema:
-    return {"type": "string", "description": description}
-
-
-def _const(value: str) -> Schema:
-    return {"type": "string", "const": value}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _ref(model: type[BaseModel]) -> Schema:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -1,155 +1,145 @@
-"""What a request for a transcript asks for: the fields of its form, each checked, as one frozen value.
+"""The form of a transcription request.
 
-`temperature` and `prompt` are checked and otherwise ignored: windows are decoded greedily and by themselves.
+`temperature` and `prompt` are validated and otherwise ignored: decoding is greedy, and each window by itself.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from voxray.languages import code_of
-from voxray.serving.api_error import ApiError, wrong
+from voxray.serving.api_error import ApiError, invalid_field
 from voxray.whisper.engines import Task
 
 Format = Literal["json", "text", "srt", "vtt", "verbose_json"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 STREAMED: tuple[Format, ...] = ("json", "text")
-GRANULARITIES = ("word", "segment")
 WHISPER_1 = "whisper-1"  # OpenAI's name for the default model
-
 IGNORED = frozenset({"include", "chunking_strategy", "languages", "keywords"})
-"""Fields that OpenAI's clients send and that mean nothing here."""
+"""Fields that OpenAI's clients send and that have no meaning here."""
 
-SINGLE = frozenset(
-    {"model", "language", "prompt", "response_format", "temperature", "stream"}
-    | {"remove_punctuation", "simplified_chinese"}
-)
-GRANULARITY = "timestamp_granularities"
-FLAGS = {"true": True, "1": True, "false": False, "0": False}
+GRANULARITIES = "timestamp_granularities"
 MAX_PROMPT = 2_000  # characters, as on the stream
+MAX_NAME = 60  # characters of a field's name, in messages
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionRequest:
-    """What is to be made of a file. `language` None: it is detected."""
+class TranscriptionRequest(BaseModel):
+    """What to make of a recording."""
 
-    task: Task = "transcribe"
-    language: str | None = None
-    form: Format = "json"
-    words: bool = False
-    segments: bool = True
-    stream: bool = False
-    remove_punctuation: bool = False
-    simplified_chinese: bool = False
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, loc_by_alias=False)
+    task: ClassVar[Task] = "transcribe"
+
+    model: str = Field(default=WHISPER_1, description="One of the names at `/v1/models`.")
+    language: str | None = Field(
+        default=None, description="Its language, as `en` or `english`; detected where not given."
+    )
+    prompt: str = Field(
+        default="",
+        max_length=MAX_PROMPT,
+        description="Accepted and ignored: windows are decoded independently.",
+    )
+    response_format: Format = Field(
+        default="json", description="`json`, `text`, `srt`, `vtt` or `verbose_json`."
+    )
+    temperature: float = Field(default=0, ge=0, le=1, description="Accepted and ignored: decoding is greedy.")
+    timestamp_granularities: tuple[Literal["word", "segment"], ...] = Field(
+        default=("segment",),
+        alias=f"{GRANULARITIES}[]",
+        description="`word`, `segment` or both, in `verbose_json`.",
+    )
+    stream: bool = Field(
+        default=False,
+        description="Server-sent events while the text is decoded, with `json` or `text`. Where no language "
+        "is given, it is that of the first minute with speech.",
+    )
+    remove_punctuation: bool = Field(
+        default=False, description="Text without punctuation (not part of OpenAI's API)."
+    )
+    simplified_chinese: bool = Field(
+        default=False, description="Chinese in simplified characters (not part of OpenAI's API)."
+    )
+
+    @property
+    def words(self) -> bool:
+        """Whether word times are wanted."""
+        return "word" in self.timestamp_granularities
+
+    @property
+    def segments(self) -> bool:
+        """Whether segment times are wanted."""
+        return "segment" in self.timestamp_granularities
+
+    @model_validator(mode="after")
+    def _check_format(self) -> Self:
+        if self.words and self.response_format != "verbose_json":
+            expected = f"verbose_json with {GRANULARITIES}[]=word"
+            raise invalid_field("response_format", expected, self.response_format)
+        if self.stream and self.response_format not in STREAMED:
+            raise invalid_field(
+                "response_format", f"{' or '.join(STREAMED)} with stream", self.response_format
+            )
+        return self
 
 
-def request_of(
-    fields: Mapping[str, Sequence[str]], task: Task, models: Sequence[str], languages: Sequence[str]
+class TranslationRequest(TranscriptionRequest):
+    """What to make of a recording, in English."""
+
+    task = "translate"
+
+
+def parse_request(
+    fields: Mapping[str, Sequence[str]],
+    kind: type[TranscriptionRequest],
+    models: Sequence[str],
+    languages: Sequence[str],
 ) -> TranscriptionRequest:
-    """The order in a form's text `fields`.
+    """Return the request in the text `fields` of a form, its language as a code.
 
     Raises ApiError that names the field: 404 for a model that is not among `models`, else 400.
     """
-    _check_names(fields)
-    values = {name: _one(name, fields[name]) for name in SINGLE & set(fields)}
-    check_model(values.get("model") or WHISPER_1, models)
-    _check_ignored(values)
-    form = _form(values.get("response_format"))
-    granularities = _granularities(fields, form)
-    return TranscriptionRequest(
-        task=task,
-        language=_language(values.get("language"), languages),
-        form=form,
-        words="word" in granularities,
-        segments="segment" in granularities or not granularities,
-        stream=_stream(values, form),
-        remove_punctuation=_flag(values, "remove_punctuation"),
-        simplified_chinese=_flag(values, "simplified_chinese"),
-    )
+    try:
+        request = kind.model_validate(_values(fields))
+    except ValidationError as e:
+        raise _api_error(e.errors()[0]) from e
+    check_model(request.model, models)
+    if request.language is None:
+        return request
+    code = code_of(request.language)
+    if code not in languages:
+        known = ", ".join(languages[:5]) + (", ..." if len(languages) > 5 else "")
+        raise invalid_field("language", f"one that the model knows ({known})", request.language)
+    return request.model_copy(update={"language": code})
 
 
 def check_model(name: str, models: Sequence[str]) -> None:
-    """404 where `name` is not among `models`."""
+    """Raise ApiError 404 where `name` is not among `models`."""
     if name not in models:
-        raise wrong("model", f"one of {', '.join(models)}", name, status=404, code="model_not_found")
+        raise invalid_field("model", f"one of {', '.join(models)}", name, status=404, code="model_not_found")
 
 
-def _check_names(fields: Mapping[str, Sequence[str]]) -> None:
-    known = SINGLE | IGNORED | {GRANULARITY}
-    for name in fields:
-        if name == "file":
-            raise wrong("file", "a file with its name", "text")
-        if _base(name) not in known or (_base(name) in SINGLE and name not in SINGLE):
-            raise ApiError(
-                400,
-                f"{name[:60]}: expected a field that is known ({', '.join(sorted(SINGLE | {GRANULARITY}))}), "
-                "and this one is not.",
-                param=name[:60],
-                code="unknown_parameter",
-            )
+def _values(fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the fields that have a meaning and a value: the value, or the list of several."""
+    values: dict[str, Any] = {}
+    for name, texts in fields.items():
+        base = name.partition("[")[0]  # of `include[]` and `chunking_strategy[type]`
+        if base == GRANULARITIES:
+            values[base] = [*values.get(base, ()), *filter(None, texts)]
+        elif base not in IGNORED:
+            values[name] = texts[0].strip() if len(texts) == 1 else list(texts)
+    return {name: value for name, value in values.items() if value}
 
 
-def _base(name: str) -> str:
-    """`include[]` and `chunking_strategy[type]` without what is in brackets."""
-    return name.partition("[")[0]
-
-
-def _one(name: str, values: Sequence[str]) -> str:
-    if len(values) != 1:
-        raise wrong(name, "one value", list(values))
-    return values[0].strip()
-
-
-def _check_ignored(values: Mapping[str, str]) -> None:
-    temperature = values.get("temperature") or "0"
-    try:
-        fits = 0 <= float(temperature) <= 1
-    except ValueError:
-        fits = False
-    if not fits:
-        raise wrong("temperature", "a number from 0 to 1", temperature)
-    if len(values.get("prompt", "")) > MAX_PROMPT:
-        raise wrong("prompt", f"at most {MAX_PROMPT} characters", values["prompt"])
-
-
-def _form(text: str | None) -> Format:
-    for form in FORMATS:
-        if form == (text or "json"):
-            return form
-    raise wrong("response_format", f"one of {', '.join(FORMATS)}", text)
-
-
-def _granularities(fields: Mapping[str, Sequence[str]], form: Format) -> set[str]:
-    wanted = {v for name, values in fields.items() if _base(name) == GRANULARITY for v in values if v}
-    for value in sorted(wanted - set(GRANULARITIES)):
-        raise wrong(GRANULARITY, "word or segment", value)
-    if "word" in wanted and form != "verbose_json":
-        raise wrong("response_format", f"verbose_json with {GRANULARITY}[]=word", form)
-    return wanted
-
-
-def _language(text: str | None, languages: Sequence[str]) -> str | None:
-    if not text:
-        return None
-    code = code_of(text)
-    if code not in languages:
-        raise wrong("language", f"one that the model knows ({_some(languages)})", text)
-    return code
-
-
-def _some(languages: Sequence[str]) -> str:
-    return ", ".join(languages[:5]) + (", ..." if len(languages) > 5 else "")
-
-
-def _stream(values: Mapping[str, str], form: Format) -> bool:
-    stream = _flag(values, "stream")
-    if stream and form not in STREAMED:
-        raise wrong("response_format", f"{' or '.join(STREAMED)} with stream", form)
-    return stream
-
-
-def _flag(values: Mapping[str, str], name: str) -> bool:
-    text = values.get(name) or "false"
-    if text.lower() not in FLAGS:
-        raise wrong(name, "true or false", text)
-    return FLAGS[text.lower()]
+def _api_error(error: ErrorDetails) -> ApiError:
+    """Return one of pydantic's errors, whose messages are "Input should be ...", as an error of the API."""
+    param = str(error["loc"][0])[:MAX_NAME]
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(sorted(TranscriptionRequest.model_fields))
+        return ApiError(
+            400,
+            f"{param}: expected one of {known}, got an unknown field.",
+            param=param,
+            code="unknown_parameter",
+        )
+    expected = error["msg"].partition(" should ")[2].partition(", unable")[0]
+    return invalid_field(param, expected.removeprefix("be ").removeprefix("have "), error["input"])

@@ -1,18 +1,28 @@
-"""What was heard, in the five formats of OpenAI's API, and as its server-sent events."""
+"""Transcripts as responses: the five formats of OpenAI's API, and its server-sent events."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
 
 from voxray.errors import VoxrayError
 from voxray.languages import name_of
 from voxray.serving.api_error import api_error_of
-from voxray.serving.rest.recordings import Heard, Hearing, Recording
+from voxray.serving.rest.bodies import (
+    PlainTranscription,
+    TextDelta,
+    TextDone,
+    Usage,
+    VerboseSegment,
+    VerboseTranscription,
+    VerboseWord,
+)
+from voxray.serving.rest.recordings import DecodedRecording, DecodedWindow, RecordingDecoder
 from voxray.serving.rest.request import TranscriptionRequest
-from voxray.serving.rest.text_filters import Wording, reworded, wording
-from voxray.transcript import Segment, Transcript, Word, to_srt, to_text, to_vtt
+from voxray.serving.rest.text_filters import TextFilter, filtered_segment, text_filter
+from voxray.transcript import Segment, Transcript, to_srt, to_text, to_vtt
 
 TEMPERATURE = 0.0  # windows are decoded greedily, whatever was asked for
 FRAMES_PER_SECOND = 100  # `seek` counts Whisper's frames of 10 ms
@@ -27,70 +37,64 @@ MEDIA_TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The body of a response, and what it is."""
-
-    body: str
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A segment as the client is told it, and the window that it was heard in."""
+class DecodedSegment:
+    """A segment after text filters, and the window that it was decoded from."""
 
     segment: Segment
-    window: Heard
+    window: DecodedWindow
 
 
-def answer(recording: Recording, order: TranscriptionRequest) -> Answer:
-    """`recording` in the format that was ordered.
+def transcription_response(recording: DecodedRecording, request: TranscriptionRequest) -> Response:
+    """Return `recording` in the format of `request`.
 
     `text`, `srt` and `vtt` are what `voxray transcribe` prints, byte for byte.
     """
-    told = [t for heard in recording.heard for t in tell(heard, _wording(order, recording.language))]
-    transcript = Transcript(tuple(t.segment for t in told), recording.language, recording.duration_s)
-    return Answer(_body(transcript, told, order), MEDIA_TYPES[order.form])
+    change = _filter(request, recording.language)
+    segments = [s for window in recording.windows for s in decoded_segments(window, change)]
+    transcript = Transcript(tuple(s.segment for s in segments), recording.language, recording.duration_s)
+    body = _body(transcript, segments, request)
+    return Response(body, media_type=MEDIA_TYPES[request.response_format])
 
 
-def tell(heard: Heard, change: Wording) -> list[Told]:
-    """The segments of one window, reworded; those of which nothing is left are dropped."""
-    segments = (reworded(segment, change) for segment in heard.segments)
-    return [Told(segment, heard) for segment in segments if segment.text]
+def decoded_segments(window: DecodedWindow, change: TextFilter) -> list[DecodedSegment]:
+    """Return the segments of a window with their text changed, without those that have none left."""
+    segments = (filtered_segment(segment, change) for segment in window.segments)
+    return [DecodedSegment(segment, window) for segment in segments if segment.text]
 
 
-async def events(hearing: Hearing, order: TranscriptionRequest) -> AsyncGenerator[str, None]:
-    """Server-sent events: a `transcript.text.delta` for each window with words, then `transcript.text.done`.
+async def events(decoder: RecordingDecoder, request: TranscriptionRequest) -> AsyncGenerator[str, None]:
+    """Yield server-sent events: a `TextDelta` for each window with words, then `TextDone`.
 
-    The deltas together are the text of `done`. Where the service fails on the way, an `error` is last.
+    Where the service fails on the way, the last event is an error.
     """
     parts: list[str] = []
     try:
-        async with aclosing(hearing.in_order()) as windows:
-            async for heard in windows:
-                told = tell(heard, _wording(order, heard.hypothesis.language))
-                if text := " ".join(t.segment.text for t in told):
+        async with aclosing(decoder.windows_in_order()) as windows:
+            async for window in windows:
+                segments = decoded_segments(window, _filter(request, window.result.language))
+                if text := " ".join(s.segment.text for s in segments):
                     parts.append(f" {text}" if parts else text)
-                    yield _event({"type": "transcript.text.delta", "delta": parts[-1]})
+                    yield _event(TextDelta(delta=parts[-1]))
     except VoxrayError as e:
         yield _event(api_error_of(e).body)
         return
-    yield _event({"type": "transcript.text.done", "text": "".join(parts)})
+    yield _event(TextDone(text="".join(parts)))
 
 
-def _wording(order: TranscriptionRequest, language: str) -> Wording:
-    return wording(
+def _filter(request: TranscriptionRequest, language: str) -> TextFilter:
+    return text_filter(
         language,
-        remove_punctuation=order.remove_punctuation,
-        simplified_chinese=order.simplified_chinese,
+        remove_punctuation=request.remove_punctuation,
+        simplified_chinese=request.simplified_chinese,
     )
 
 
-def _event(values: dict[str, Any]) -> str:
-    return f"data: {_json(values)}\n\n"
+def _event(body: BaseModel) -> str:
+    return f"data: {body.model_dump_json()}\n\n"
 
 
-def _body(transcript: Transcript, told: list[Told], order: TranscriptionRequest) -> str:
-    match order.form:
+def _body(transcript: Transcript, segments: list[DecodedSegment], request: TranscriptionRequest) -> str:
+    match request.response_format:
         case "text":
             return to_text(transcript) + "\n"
         case "srt":
@@ -98,51 +102,41 @@ def _body(transcript: Transcript, told: list[Told], order: TranscriptionRequest)
         case "vtt":
             return to_vtt(transcript) + "\n"
         case "json":
-            return _json({"text": transcript.text, "usage": _usage(transcript)})
+            usage = Usage(seconds=transcript.duration_s)
+            return PlainTranscription(text=transcript.text, usage=usage).model_dump_json()
         case "verbose_json":
-            return _json(_verbose(transcript, told, order))
+            wanted = {"words": request.words, "segments": request.segments}
+            left_out = {name for name, is_wanted in wanted.items() if not is_wanted}
+            return _verbose(transcript, segments, request).model_dump_json(exclude=left_out)
 
 
-def _verbose(transcript: Transcript, told: list[Told], order: TranscriptionRequest) -> dict[str, Any]:
-    """OpenAI's keys; a translation's language is that of its text."""
-    values: dict[str, Any] = {
-        "task": order.task,
-        "language": name_of("en" if order.task == "translate" else transcript.language),
-        "duration": transcript.duration_s,
-        "text": transcript.text,
-        "usage": _usage(transcript),
-    }
-    if order.words:
-        values["words"] = [_word(word) for segment in transcript.segments for word in segment.words]
-    if order.segments:
-        values["segments"] = [_segment(i, t) for i, t in enumerate(told)]
-    return values
+def _verbose(
+    transcript: Transcript, segments: list[DecodedSegment], request: TranscriptionRequest
+) -> VerboseTranscription:
+    words = [word for segment in transcript.segments for word in segment.words]
+    return VerboseTranscription(
+        task=request.task,
+        language=name_of("en" if request.task == "translate" else transcript.language),
+        duration=transcript.duration_s,
+        text=transcript.text,
+        usage=Usage(seconds=transcript.duration_s),
+        words=tuple(VerboseWord(word=w.text, start=w.start_s, end=w.end_s) for w in words),
+        segments=tuple(_verbose_segment(i, segment) for i, segment in enumerate(segments)),
+    )
 
 
-def _usage(transcript: Transcript) -> dict[str, Any]:
-    return {"type": "duration", "seconds": transcript.duration_s}
-
-
-def _word(word: Word) -> dict[str, Any]:
-    return {"word": word.text, "start": word.start_s, "end": word.end_s}
-
-
-def _segment(number: int, told: Told) -> dict[str, Any]:
-    """OpenAI's keys; scores are those of the window, and tokens where the window is one segment."""
-    segment, hypothesis = told.segment, told.window.hypothesis
-    return {
-        "id": number,
-        "seek": round(told.window.span.start_s * FRAMES_PER_SECOND),
-        "start": segment.start_s,
-        "end": segment.end_s,
-        "text": segment.text,
-        "tokens": list(hypothesis.tokens) if len(hypothesis.segments) == 1 else [],
-        "temperature": TEMPERATURE,
-        "avg_logprob": hypothesis.avg_logprob,
-        "compression_ratio": hypothesis.compression_ratio,
-        "no_speech_prob": hypothesis.no_speech_prob,
-    }
-
-
-def _json(values: dict[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False, allow_nan=False)
+def _verbose_segment(number: int, decoded: DecodedSegment) -> VerboseSegment:
+    """Return a segment with the scores of its window, and with its tokens if it is all of the window."""
+    segment, result = decoded.segment, decoded.window.result
+    return VerboseSegment(
+        id=number,
+        seek=round(decoded.window.span.start_s * FRAMES_PER_SECOND),
+        start=segment.start_s,
+        end=segment.end_s,
+        text=segment.text,
+        tokens=result.tokens if len(result.segments) == 1 else (),
+        temperature=TEMPERATURE,
+        avg_logprob=result.avg_logprob,
+        compression_ratio=result.compression_ratio,
+        no_speech_prob=result.no_speech_prob,
+    )

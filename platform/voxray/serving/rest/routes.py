@@ -1,17 +1,17 @@
-"""OpenAI's audio API over HTTP, with its documentation at `/docs` from our own assets.
+"""OpenAI's audio API over HTTP, with its documentation at `/docs`.
 
     POST /v1/audio/transcriptions, /v1/audio/translations    a file to text
     GET  /v1/models, /v1/models/{id}                         the one model, by its names
-    GET  /docs, /openapi.json                                open to all
+    GET  /docs, /openapi.json                                without a key
 
-A request's key is the gateway's concern, and looked at before all this. Its body is read before its audio is
-decoded; where its client goes, its work stops. Of a file that is cut off, what is there is transcribed, and
-the response has a `Warning` header.
+The gateway checks keys before these routes. A request's body is read before its audio is decoded; when its
+client disconnects, its work is cancelled. What there is of a truncated file is transcribed, and the response
+has a `Warning` header.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -23,168 +23,176 @@ from starlette.types import Receive, Scope, Send
 from voxray.errors import VoxrayError
 from voxray.serving.api_error import ApiError, api_error_of
 from voxray.serving.rest import docs, openapi
-from voxray.serving.rest.limits import MemoryBudget, Places, Share
+from voxray.serving.rest.bodies import ModelList, ModelObject
+from voxray.serving.rest.limits import MemoryBudget, MemoryShare, Slots
 from voxray.serving.rest.not_found import NotFound
-from voxray.serving.rest.recordings import Files, Hearing
-from voxray.serving.rest.request import WHISPER_1, TranscriptionRequest, check_model, request_of
-from voxray.serving.rest.responses import answer, events
-from voxray.serving.rest.uploads import Decoders, Upload, received
+from voxray.serving.rest.recordings import FileTranscriber, RecordingDecoder
+from voxray.serving.rest.request import (
+    WHISPER_1,
+    TranscriptionRequest,
+    TranslationRequest,
+    check_model,
+    parse_request,
+)
+from voxray.serving.rest.responses import events, transcription_response
+from voxray.serving.rest.uploads import DecoderPool, Upload, receive_upload
 from voxray.serving.settings import ServiceArgs
 from voxray.transcribe import cutting_for
-from voxray.whisper.engines import DecodingOptions, Task
+from voxray.whisper.engines import DecodingOptions
 
 T = TypeVar("T")
 
 
 class Api:
-    """The API over `files`: its `routes` are to be mounted at the root. Who may ask is not looked at here."""
+    """The API over `transcriber`. Mount `routes` at the root, and enter `running` for the app's life."""
 
-    def __init__(self, files: Files, args: ServiceArgs) -> None:
-        self._desk = ApiState(files, args)
-        schema = openapi.schema(self._desk.models, args.limits)
+    def __init__(self, transcriber: FileTranscriber, args: ServiceArgs) -> None:
+        self._state = ApiState(transcriber, args)
+        schema = openapi.schema(self._state.models, args.limits)
         page = docs.page(schema)
-        safe = {"Content-Security-Policy": docs.policy(page)}
+        headers = {"Content-Security-Policy": docs.policy(page)}
+        transcriptions = TranscriptionEndpoint(self._state, TranscriptionRequest)
+        translations = TranscriptionEndpoint(self._state, TranslationRequest)
         self.routes = [
-            Route("/v1/audio/transcriptions", Audio(self._desk, "transcribe"), methods=["POST"]),
-            Route("/v1/audio/translations", Audio(self._desk, "translate"), methods=["POST"]),
-            Route("/v1/models", self._desk.list_models),
-            Route("/v1/models/{name:path}", self._desk.show_model),
+            Route("/v1/audio/transcriptions", transcriptions, methods=["POST"]),
+            Route("/v1/audio/translations", translations, methods=["POST"]),
+            Route("/v1/models", self._list_models),
+            Route("/v1/models/{name:path}", self._show_model),
             Route("/openapi.json", lambda _: JSONResponse(schema)),
-            Route("/docs", lambda _: HTMLResponse(page, headers=safe)),
+            Route("/docs", lambda _: HTMLResponse(page, headers=headers)),
             Route("/v1/{path:path}", NotFound()),
         ]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Around the life of the app that has the routes: no thread outlives it."""
+        """End the API's threads at the end of the block."""
         try:
             yield
         finally:
-            await asyncio.to_thread(self._desk.decoders.close)
+            await asyncio.to_thread(self._state.decoders.close)
+
+    async def _list_models(self, request: Request) -> Response:
+        models = ModelList(data=tuple(ModelObject(id=name) for name in self._state.models))
+        return JSONResponse(models.model_dump())
+
+    async def _show_model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        try:
+            check_model(name, self._state.models)
+        except ApiError as e:
+            return e.response()
+        return JSONResponse(ModelObject(id=name).model_dump())
 
 
 class ApiState:
-    """What all requests share: for which models they may ask, and what room there is for files."""
+    """What all requests share: the names of the model, and limits on what files may use."""
 
-    def __init__(self, files: Files, args: ServiceArgs) -> None:
-        self.files = files
+    def __init__(self, transcriber: FileTranscriber, args: ServiceArgs) -> None:
+        self.transcriber = transcriber
         self.limits = args.limits
-        self.models = tuple(dict.fromkeys([files.model, WHISPER_1, *args.models]))
-        self.decoders = Decoders(args.limits)
-        self.uploads = Places(args.limits.uploads, "uploads")
-        self.places = Places(args.limits.files, "files")
-        self.reserve = MemoryBudget(args.limits.decoded_s)
-        self._described: tuple[float, tuple[str, ...]] | None = None
+        self.models = tuple(dict.fromkeys([transcriber.model, WHISPER_1, *args.models]))
+        self.decoders = DecoderPool(args.limits)
+        self.uploads = Slots(args.limits.uploads, "uploads")
+        self.files = Slots(args.limits.files, "files")
+        self.memory = MemoryBudget(args.limits.decoded_s)
+        self._description: tuple[float, tuple[str, ...]] | None = None
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """The model's smallest window in seconds and its languages, asked for once."""
-        if self._described is None:
-            self._described = await self.files.describe()
-        return self._described
-
-    async def list_models(self, request: Request) -> Response:
-        """`GET /v1/models`."""
-        return JSONResponse({"object": "list", "data": [_model(name) for name in self.models]})
-
-    async def show_model(self, request: Request) -> Response:
-        """`GET /v1/models/{name}`."""
-        return await _told(lambda: self._show(request))
-
-    async def _show(self, request: Request) -> Response:
-        check_model(request.path_params["name"], self.models)
-        return JSONResponse(_model(request.path_params["name"]))
+        """Return the model's smallest window in seconds and its languages. The model is asked once."""
+        if self._description is None:
+            self._description = await self.transcriber.describe()
+        return self._description
 
 
-class Audio:
-    """An ASGI app: a file comes, and what is said in it goes, for one `task`.
+class TranscriptionEndpoint:
+    """An ASGI app that transcribes a file, or translates it, as the class of request says.
 
-    Not a function of request to response: what a file takes is given back after the last event of a stream.
+    It is not a function from request to response, as it releases resources after a stream's last event.
     """
 
-    def __init__(self, desk: ApiState, task: Task) -> None:
-        self._desk = desk
-        self._task: Task = task
+    def __init__(self, state: ApiState, kind: type[TranscriptionRequest]) -> None:
+        self._state = state
+        self._kind = kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request; nothing where its client is gone."""
+        """Respond to one request, or stop if its client disconnects."""
         request = Request(scope, receive)
         try:
-            with ExitStack() as taken:
-                response = await _told(lambda: self._respond(request, taken))
-                await _sent(response, scope, receive, send)
+            with ExitStack() as resources:
+                response = await self._respond(request, resources)
+                await _send_response(response, scope, receive, send)
         except ClientDisconnect:
             return
 
-    async def _respond(self, request: Request, taken: ExitStack) -> Response:
-        """The answer. A file's place is taken once its body is here: who sends slowly keeps nobody out."""
-        self._desk.places.check()
-        _, languages = await self._desk.describe()
-        with self._desk.uploads.place():
-            async with received(request, self._desk.limits) as upload:
-                order = request_of(upload.fields, self._task, self._desk.models, languages)
-                taken.enter_context(self._desk.places.place())
-                share = taken.enter_context(self._desk.reserve.share())
-                return await while_connected(request, self._answer(upload, order, share))
+    async def _respond(self, request: Request, resources: ExitStack) -> Response:
+        try:
+            return await self._receive(request, resources)
+        except ApiError as e:
+            return e.response()
+        except VoxrayError as e:
+            return api_error_of(e).response()
 
-    async def _answer(self, upload: Upload, order: TranscriptionRequest, share: Share) -> Response:
-        min_window_s, _ = await self._desk.describe()
+    async def _receive(self, request: Request, resources: ExitStack) -> Response:
+        """Receive the body, then use a slot for files: a slow upload keeps nobody else waiting."""
+        state = self._state
+        state.files.check()
+        _, languages = await state.describe()
+        with state.uploads.slot():
+            async with receive_upload(request, state.limits) as upload:
+                wanted = parse_request(upload.fields, self._kind, state.models, languages)
+                resources.enter_context(state.files.slot())
+                share = resources.enter_context(state.memory.share())
+                return await while_connected(request, self._transcribe(upload, wanted, share))
+
+    async def _transcribe(
+        self, upload: Upload, request: TranscriptionRequest, share: MemoryShare
+    ) -> Response:
+        min_window_s, _ = await self._state.describe()
         cutting = cutting_for(min_window_s)
         warnings: list[str] = []
-        windows = await self._desk.decoders.windows(upload, cutting, share, warnings.append)
-        headers = {"Warning": f"299 - {json.dumps(warning)}" for warning in warnings}  # ASCII
+        windows = await self._state.decoders.windows(upload, cutting, share, warnings.append)
+        headers = {"Warning": f"299 - {json.dumps(warnings[-1])}"} if warnings else {}  # ASCII
         options = DecodingOptions(
-            language=order.language, task=order.task, words=order.words, timestamps=cutting.timestamps
+            language=request.language, task=request.task, words=request.words, timestamps=cutting.timestamps
         )
-        hearing = Hearing(self._desk.files, windows, options)
-        if order.stream:
+        decoder = RecordingDecoder(self._state.transcriber, windows, options)
+        if request.stream:
             headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return StreamingResponse(events(hearing, order), media_type="text/event-stream", headers=headers)
-        told = answer(await hearing.whole(), order)
-        return Response(told.body, media_type=told.media_type, headers=headers)
+            return StreamingResponse(
+                events(decoder, request), media_type="text/event-stream", headers=headers
+            )
+        response = transcription_response(await decoder.recording(), request)
+        response.headers.update(headers)
+        return response
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; where the client of `request` goes first, `work` is stopped: ClientDisconnect.
+    """Return what `work` returns; if the client of `request` disconnects first, cancel it: ClientDisconnect.
 
     The body of `request` must have been read.
     """
-    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    task, disconnect = asyncio.create_task(work), asyncio.create_task(_disconnect(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
         task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        disconnect.cancel()
+        await asyncio.gather(task, disconnect, return_exceptions=True)
 
 
-async def _gone(request: Request) -> None:
+async def _disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _told(work: Callable[[], Awaitable[Response]]) -> Response:
-    """The response of `work`, or the one that says why there is none."""
-    try:
-        return await work()
-    except ApiError as e:
-        return e.response()
-    except VoxrayError as e:
-        return api_error_of(e).response()
-
-
-async def _sent(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Sends `response`; where its client goes, the windows that are under way are stopped at once."""
+async def _send_response(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send `response`; if its client disconnects, cancel the windows that are being decoded at once."""
     if not isinstance(response, StreamingResponse):
         await response(scope, receive, send)
         return
     parts: Any = response.body_iterator
     async with aclosing(parts):
         await response(scope, receive, send)
-
-
-def _model(name: str) -> dict[str, Any]:
-    """As OpenAI's API lists it; when it was made is not known."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": "voxray"}

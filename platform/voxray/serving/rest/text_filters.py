@@ -1,4 +1,4 @@
-"""What a client may have changed in what was heard: no punctuation, simplified Chinese characters."""
+"""Changes to a transcript's text on request: without punctuation, in simplified Chinese characters."""
 
 import unicodedata
 from collections.abc import Callable
@@ -8,64 +8,63 @@ from functools import cache
 from voxray.errors import MissingDependency
 from voxray.transcript import Segment, Word
 
-Wording = Callable[[str], str]
+TextFilter = Callable[[str], str]
 
 CHINESE = frozenset({"zh", "yue"})  # Japanese has characters of its own, which must stay
-_SPOKEN = frozenset("%&@#/*")  # also in full width: punctuation to Unicode, words to a reader
+_READ_ALOUD = frozenset("%&@#/*")  # also in full width: punctuation to Unicode, but read as words
 _IN_WORDS = frozenset("'-.\u2019\u2010\u2011")  # kept between letters and digits: don't, well-known, 3.5
 _IN_NUMBERS = frozenset(",:")  # kept between digits: 1,000 and 10:30
 
 
-def wording(language: str, *, remove_punctuation: bool, simplified_chinese: bool) -> Wording:
-    """What becomes of text in `language`."""
-    steps: list[Wording] = []
+def text_filter(language: str, *, remove_punctuation: bool, simplified_chinese: bool) -> TextFilter:
+    """Return the changes that are asked for and apply to `language`, as one function."""
+    steps: list[TextFilter] = []
     if simplified_chinese and language in CHINESE:
-        steps.append(simplified)
+        steps.append(to_simplified_chinese)
     if remove_punctuation:
-        steps.append(unpunctuated)
+        steps.append(without_punctuation)
 
-    def reword(text: str) -> str:
+    def apply(text: str) -> str:
         for step in steps:
             text = step(text)
         return text
 
-    return reword
+    return apply
 
 
-def reworded(segment: Segment, change: Wording) -> Segment:
-    """`segment` with its text and its words changed; words of which nothing is left are dropped."""
+def filtered_segment(segment: Segment, change: TextFilter) -> Segment:
+    """Return `segment` with its text and words changed, without words that have no text left."""
     words = (replace(word, text=change(word.text)) for word in segment.words)
     return replace(segment, text=change(segment.text), words=tuple(filter(_has_text, words)))
 
 
-def unpunctuated(text: str) -> str:
-    """`text` without punctuation, single spaces between words; what stands inside a word or number stays."""
-    kept = (" " if _punctuates(text, i) else character for i, character in enumerate(text))
+def without_punctuation(text: str) -> str:
+    """Return `text` without punctuation, except inside words and numbers, with single spaces."""
+    kept = (" " if _is_punctuation(text, i) else character for i, character in enumerate(text))
     return " ".join("".join(kept).split())
 
 
-def simplified(text: str) -> str:
-    """`text` in simplified Chinese characters (OpenCC, t2s), also where they depend on the phrase."""
+def to_simplified_chinese(text: str) -> str:
+    """Return `text` in simplified Chinese characters, by phrases where those decide (OpenCC, t2s)."""
     return _opencc()(text)
 
 
 @cache
-def _opencc() -> Wording:
+def _opencc() -> TextFilter:
     try:
         from opencc import OpenCC
     except ImportError as e:
         raise MissingDependency(
-            "simplified_chinese: expected the package opencc, and it is not installed; "
-            "install voxray[serve] on the server."
+            "simplified_chinese: expected the package opencc, got none; install voxray[serve] on the server."
         ) from e
-    convert: Wording = OpenCC("t2s").convert
+    convert: TextFilter = OpenCC("t2s").convert
     return convert
 
 
-def _punctuates(text: str, i: int) -> bool:
+def _is_punctuation(text: str, i: int) -> bool:
     character = text[i]
-    spoken = unicodedata.normalize("NFKC", character) in _SPOKEN
-    if spoken or not unicodedata.category(character).startswith("P"):
+    read_aloud = unicodedata.normalize("NFKC", character) in _READ_ALOUD
+    if read_aloud or not unicodedata.category(character).startswith("P"):
         return False
     before, after = text[i - 1 : i], text[i + 1 : i + 2]
     if character in _IN_WORDS:

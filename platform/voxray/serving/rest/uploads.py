@@ -1,4 +1,4 @@
-"""Files that come by HTTP: read into a spooled file within limits, and decoded from it in bounded threads."""
+"""Uploads: read into a spooled file within limits, and decoded from it in a bounded number of threads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -12,8 +12,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from voxray.audio import decode
-from voxray.serving.api_error import ApiError, wrong
-from voxray.serving.rest.limits import Share
+from voxray.serving.api_error import ApiError, invalid_field
+from voxray.serving.rest.limits import MemoryShare
 from voxray.serving.settings import Limits
 from voxray.transcribe import Cutting, Windows, cut
 
@@ -22,12 +22,12 @@ MAX_FIELDS = 64
 MAX_FIELD_BYTES = 64 << 10
 MAX_NAME = 80  # characters of a file's name, in messages
 MIN_RATE = 16 << 10  # bytes per second of a body: one who trickles holds an upload for nothing
-DECODERS = 2  # at once in one gateway: the rest of its cores are for live sound
+DECODERS = 2  # at once in one gateway, whose other cores are for live audio
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A form as it came: its text fields, each with all of its values, and the audio, spooled."""
+    """A form: its text fields, each with all of its values, and its spooled file."""
 
     fields: Mapping[str, list[str]]
     file: BinaryIO
@@ -35,59 +35,61 @@ class Upload:
 
 
 @asynccontextmanager
-async def received(request: Request, limits: Limits) -> AsyncIterator[Upload]:
-    """The form in the body of `request`, its file open until the end of the context.
+async def receive_upload(request: Request, limits: Limits) -> AsyncIterator[Upload]:
+    """Receive the form in the body of `request`, and keep its file open for the duration of the block.
 
-    Raises ApiError: 415 where it is not a form, 413 over `limits.body_bytes` by its header or by count (the
-    rest is left unread), 408 where nothing comes for `limits.start_s` or less than `MIN_RATE` after that, 400
-    where it is cut off or holds not one file. Raises starlette's ClientDisconnect where the client goes.
+    Raises ApiError: 415 if it is not a form, 413 over `limits.body_bytes` by its header or by count (the rest
+    is left unread), 408 if nothing comes for `limits.start_s`, or less than `MIN_RATE` after that, 400 if it
+    is truncated or has not exactly one file. Raises starlette's ClientDisconnect if the client disconnects.
     """
     _check_headers(request, limits.body_bytes)
     try:
-        form = await _Parser(request, limits).parse()
+        form = await _FormParser(request, limits).parse()
     except MultiPartException as e:
-        raise ApiError(400, f"expected a form with one file, and it cannot be read ({e.message})") from e
+        raise ApiError(
+            400, f"expected a form with one file, got one that cannot be read ({e.message})"
+        ) from e
     try:
         yield _upload(form)
     finally:
         await form.close()
 
 
-class Decoders:
-    """The threads in which files are decoded and cut, `DECODERS` at once."""
+class DecoderPool:
+    """Threads that decode files and cut them into windows, `DECODERS` at once."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="voxray-files")
 
     async def windows(
-        self, upload: Upload, cutting: Cutting, share: Share, warn: Callable[[str], None] | None = None
+        self, upload: Upload, cutting: Cutting, share: MemoryShare, warn: Callable[[str], None] | None = None
     ) -> Windows:
-        """The windows of an upload; AudioError where it is not sound, or more than `limits.decoded_s`.
+        """Return the windows of an upload; `warn` as for `voxray.audio.decode`.
 
-        ApiError 429 where `share` cannot grow; `warn` as for `voxray.audio.decode`. Where the caller is cancelled and closes file or `share`, a
-        decoder that is still at it ends too.
+        AudioError if it is not audio, or longer than `limits.decoded_s`; ApiError 429 if `share` cannot grow.
+        If the caller is cancelled and closes file or `share`, the decoding ends too.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share, warn)
 
     def close(self) -> None:
-        """Waits for what runs, and ends the threads."""
+        """Wait for running decodes, and end the threads."""
         self._pool.shutdown()
 
     def _windows(
-        self, upload: Upload, cutting: Cutting, share: Share, warn: Callable[[str], None] | None
+        self, upload: Upload, cutting: Cutting, share: MemoryShare, warn: Callable[[str], None] | None
     ) -> Windows:
         max_s = self._limits.decoded_s
-        pcm = decode(upload.file, name=upload.name, max_s=max_s, admit=share.take, warn=warn)
+        pcm = decode(upload.file, name=upload.name, max_s=max_s, admit=share.grow, warn=warn)
         return cut(pcm, cutting)
 
 
-class _Parser(MultiPartParser):
-    """Starlette's, for one file; it alone would take a body that is cut off for a form without a file."""
+class _FormParser(MultiPartParser):
+    """Starlette's parser for one file; that alone would take a truncated body for a form without a file."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
-        chunks = self._whole(request, limits)
+        chunks = self._chunks(request, limits)
         super().__init__(
             request.headers, chunks, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
         )
@@ -97,7 +99,7 @@ class _Parser(MultiPartParser):
         """The closing boundary has come."""
         self._ended = True
 
-    async def _whole(self, request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
         async with aclosing(_bounded(request, limits)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -108,19 +110,19 @@ class _Parser(MultiPartParser):
 def _check_headers(request: Request, max_bytes: int) -> None:
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != MULTIPART:
-        raise wrong("Content-Type", MULTIPART, kind, status=415)
+        raise invalid_field("Content-Type", MULTIPART, kind, status=415)
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
-        raise _too_large(max_bytes, f"{length} were announced")
+        raise _too_large(max_bytes, f"Content-Length {length}")
 
 
-def _too_large(max_bytes: int, came: str) -> ApiError:
-    message = f"file: expected a body of at most {max_bytes} bytes, and {came}; split it or compress it."
+def _too_large(max_bytes: int, got: str) -> ApiError:
+    message = f"file: expected a body of at most {max_bytes} bytes, got {got}; split it or compress it."
     return ApiError(413, message, param="file", code="file_too_large")
 
 
 async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
-    """The body's chunks as they come, up to the limit."""
+    """Yield the body's chunks, up to the limit."""
     count = 0
     now_s = asyncio.get_running_loop().time
     began_s = now_s()
@@ -132,18 +134,18 @@ async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, No
                 return
             count += len(chunk)
             if count > limits.body_bytes:
-                raise _too_large(limits.body_bytes, "more came")
+                raise _too_large(limits.body_bytes, "more")
             yield chunk
 
 
 async def _next(chunks: AsyncIterator[bytes], silent_s: float, left_s: float) -> bytes | None:
-    """The next chunk; it may be `silent_s` away, and `left_s` by how slowly those before it came."""
+    """Return the next chunk, or None; wait at most `silent_s`, and `left_s` for the body's mean rate."""
     try:
         async with asyncio.timeout(min(silent_s, left_s)):
             return await anext(chunks, None)
     except TimeoutError as e:
-        came = f"nothing came for {silent_s:g} s" if silent_s <= left_s else "it comes more slowly"
-        message = f"expected the body to go on, {MIN_RATE} bytes a second or more, and {came}."
+        got = f"nothing for {silent_s:g} s" if silent_s <= left_s else "fewer"
+        message = f"expected {MIN_RATE} bytes of the body a second or more, got {got}."
         raise ApiError(408, message) from e
 
 
@@ -156,10 +158,10 @@ def _upload(form: FormData) -> Upload:
         else:
             fields.setdefault(name, []).append(value)
     for name in files.keys() - {"file"}:
-        raise wrong(name[:MAX_NAME], "no file in this field; send it as file", files[name].filename)
+        raise invalid_field(name[:MAX_NAME], "no file in this field; send it as file", files[name].filename)
     if not files and "file" not in fields:
-        raise ApiError(400, "file: expected a file, and none came.", param="file", code="missing_parameter")
+        raise ApiError(400, "file: expected a file, got none.", param="file", code="missing_parameter")
     if not files:
-        raise wrong("file", "a file with its name", "text")
+        raise invalid_field("file", "a file with its name", "text")
     sent = files["file"]
     return Upload(fields, sent.file, (sent.filename or "file")[:MAX_NAME])

@@ -216,7 +216,7 @@ def test_what_comes_before_the_session_is_there_waits_for_it() -> None:
     run(test)
 
 
-def test_the_plain_habit_gets_finals_as_text_and_nothing_else() -> None:
+def test_a_plain_text_client_gets_finals_as_text_and_nothing_else() -> None:
     async def test() -> None:
         async with serving() as service, service.connect("/") as connection:
             for frame in (SECOND, SECOND, b"", b"", b"ab", b""):
@@ -233,7 +233,7 @@ def test_the_plain_habit_gets_finals_as_text_and_nothing_else() -> None:
     run(test)
 
 
-# Messages that must not come.
+# Messages that are refused.
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_connection_that_says_nothing_is_1008() -> None:
     run(test)
 
 
-def test_one_that_falls_silent_gets_its_finals_and_a_normal_end() -> None:
+def test_an_idle_client_gets_its_finals_and_1000() -> None:
     async def test() -> None:
         async with serving() as service, service.client(start={}) as client:
             await client.send(b"ab")
@@ -350,7 +350,7 @@ def test_empty_frames_are_silence() -> None:
     run(test)
 
 
-def test_one_that_is_here_for_too_long_gets_its_finals_and_a_normal_end() -> None:
+def test_a_session_over_its_time_limit_gets_its_finals_and_1000() -> None:
     async def test() -> None:
         async with serving(limits={"session_s": 1_000.0}) as service, service.client(start={}) as client:
             session = (await client.next("ready"))["session"]
@@ -368,7 +368,7 @@ def test_one_that_is_here_for_too_long_gets_its_finals_and_a_normal_end() -> Non
     run(test)
 
 
-def test_one_that_stopped_and_is_not_answered_is_to_come_again() -> None:
+def test_a_client_whose_stop_is_not_answered_is_to_reconnect() -> None:
     async def test() -> None:
         host = ScriptedHost()
         host.hung = True
@@ -390,7 +390,7 @@ def test_one_that_stopped_and_is_not_answered_is_to_come_again() -> None:
     run(test)
 
 
-def test_finals_put_off_the_end_of_patience() -> None:
+def test_finals_reset_the_flush_timeout() -> None:
     async def test() -> None:
         host = ScriptedHost()
         host.hung = True
@@ -409,7 +409,7 @@ def test_finals_put_off_the_end_of_patience() -> None:
     run(test)
 
 
-def test_one_whom_the_service_ends_and_does_not_answer_is_told_to_try_later() -> None:
+def test_a_client_whose_forced_flush_fails_is_to_try_later() -> None:
     async def test() -> None:
         host = ScriptedHost()
         host.hung = True
@@ -444,7 +444,7 @@ def test_no_more_than_the_credit_goes_on() -> None:
     run(test)
 
 
-def test_a_live_source_that_is_not_followed_is_flushed_and_told() -> None:
+def test_a_live_source_that_the_service_lags_behind_is_flushed_and_told() -> None:
     async def test() -> None:
         host = ScriptedHost(credit_bytes=32_000)
         host.frozen = True
@@ -465,7 +465,7 @@ def test_a_live_source_that_is_not_followed_is_flushed_and_told() -> None:
     run(test)
 
 
-def test_one_that_ignores_the_credit_is_too_fast() -> None:
+def test_a_client_that_ignores_the_credit_is_too_fast() -> None:
     async def test() -> None:
         host = ScriptedHost(credit_bytes=32_000)
         host.frozen = True
@@ -507,7 +507,7 @@ def test_a_client_that_reads_nothing_is_closed() -> None:
     run(test)
 
 
-# Who may come.
+# Access.
 
 
 def test_a_foreign_page_or_name_is_403_before_accept() -> None:
@@ -567,7 +567,7 @@ def test_audio_without_a_key_is_not_allowed() -> None:
     run(test)
 
 
-def test_strangers_need_keys() -> None:
+def test_clients_without_a_key_are_refused() -> None:
     with pytest.raises(ConfigError, match="expected keys"):
         gateway_app.build(ScriptedDirectory(), ServiceArgs(host="0.0.0.0"), environ={})
 
@@ -679,7 +679,7 @@ def test_calls_do_not_grow_with_the_clients() -> None:
 
 
 @pytest.mark.parametrize(("path", "resumable"), [("/v1/stream", True), ("/", False)])
-def test_hosts_know_who_cannot_come_back(path: str, resumable: bool) -> None:
+def test_hosts_are_told_which_clients_cannot_resume(path: str, resumable: bool) -> None:
     async def test() -> None:
         async with serving() as service, service.connect(path) as connection:
             await connection.send(b"ab")

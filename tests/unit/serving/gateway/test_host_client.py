@@ -38,7 +38,7 @@ class Peer:
     def receive_output(self, output: Output) -> None:
         self.outputs.append(output)
 
-    def host_lost(self) -> None:
+    def restart(self) -> None:
         self.is_lost = True
 
     def leave(self) -> None:
@@ -248,7 +248,7 @@ def test_hosts_that_failed_or_were_full_are_not_tried_again_for_the_same_session
     run(test)
 
 
-def test_who_resumes_at_a_dead_host_does_not_begin_anew_there() -> None:
+def test_a_resume_at_a_dead_host_does_not_begin_anew_there() -> None:
     async def test() -> None:
         hosts = [ScriptedHost(number) for number in range(1, 5)]
         for host in hosts[:3]:
@@ -263,7 +263,7 @@ def test_who_resumes_at_a_dead_host_does_not_begin_anew_there() -> None:
     run(test)
 
 
-def test_one_who_leaves_while_a_host_is_looked_for_leaves_no_session_behind() -> None:
+def test_a_client_that_leaves_during_placement_leaves_no_session_behind() -> None:
     async def test() -> None:
         host = ScriptedHost()
         clients = clients_of(host)

@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Ray declares its own schema in pydantic's old way
     from ray.serve.exceptions import RayServeException
 
-    from voxray.serving.ray.app import RayFiles
+    from voxray.serving.ray.app import RayFileTranscriber
 
 HEARD = DecodingResult("what", "en", (), (), (), -0.1, 0.0, 1.0)
 
@@ -51,9 +51,9 @@ def from_a_replica(error: Exception) -> Exception:
     return raised
 
 
-def files(error: Exception | None = None) -> RayFiles:
+def files(error: Exception | None = None) -> RayFileTranscriber:
     handle: Any = Handle(error)
-    return RayFiles("builtin", handle)
+    return RayFileTranscriber("builtin", handle)
 
 
 def asked(error: Exception) -> list[Callable[[], Awaitable[Any]]]:

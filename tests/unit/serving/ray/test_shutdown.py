@@ -1,4 +1,4 @@
-"""When a replica drains; Serve is a script here. tests/service/test_paused_controller.py asks the real one."""
+"""When a replica drains, with a script for Serve; the service tests ask the real one."""
 
 import asyncio
 import warnings
@@ -55,8 +55,9 @@ def test_a_silent_controller_is_waited_for() -> None:
         detected = asyncio.create_task(detector(controller).wait())
 
         assert await waits_for(detected, controller, questions=1)
-        await asyncio.sleep(10 * SHORT_S)  # as long as it says nothing, nothing follows
-        assert not detected.done()
+        done, _ = await asyncio.wait({detected}, timeout=10 * SHORT_S)
+        assert not done
+        assert controller.asked == 1
         controller.there.set()
         assert await waits_for(detected, controller, questions=4)
         controller.answers = [True]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from voxray.audio import SAMPLE_RATE, Pcm, duration_s
 from voxray.errors import ServiceError
-from voxray.serving.rest.recordings import GROUP_S, GROUPS_AT_ONCE, Heard, Hearing, grouped
+from voxray.serving.rest.recordings import GROUP_S, GROUPS_AT_ONCE, DecodedWindow, RecordingDecoder, grouped
 from voxray.speech import Span
 from voxray.transcribe import UNDETERMINED, Windows
 from voxray.transcript import Segment
@@ -18,7 +18,7 @@ from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 
 @dataclass
-class ScriptedFiles:
+class ScriptedTranscriber:
     """Hears in clip n what `script` says, `language:text`; later groups are ready before earlier ones."""
 
     script: Sequence[str]
@@ -59,16 +59,16 @@ def windows(count: int, length_s: float = 20.0) -> Windows:
     return Windows(spans, clips, count * length_s)
 
 
-def hearing(files: ScriptedFiles, language: str | None = None) -> Hearing:
-    return Hearing(files, windows(len(files.script)), DecodingOptions(language=language))
+def decoder(transcriber: ScriptedTranscriber, language: str | None = None) -> RecordingDecoder:
+    return RecordingDecoder(transcriber, windows(len(transcriber.script)), DecodingOptions(language=language))
 
 
-async def in_order(hearing: Hearing) -> list[Heard]:
-    return [heard async for heard in hearing.in_order()]
+async def in_order(decoder: RecordingDecoder) -> list[DecodedWindow]:
+    return [window async for window in decoder.windows_in_order()]
 
 
-def texts(heard: Sequence[Heard]) -> list[str]:
-    return [h.hypothesis.text for h in heard]
+def texts(windows: Sequence[DecodedWindow]) -> list[str]:
+    return [w.result.text for w in windows]
 
 
 @given(st.lists(st.floats(0.1, 30.0), max_size=40))
@@ -86,64 +86,66 @@ def test_groups_keep_the_order_and_stay_within_a_call(lengths_s: list[float]) ->
 
 @given(st.integers(0, 60))
 def test_windows_come_in_order_however_their_groups_end(count: int) -> None:
-    files = ScriptedFiles([f"en:{i}" for i in range(count)])
-    told = asyncio.run(in_order(hearing(files, "en")))
-    whole = asyncio.run(hearing(files, "en").whole())
+    transcriber = ScriptedTranscriber([f"en:{i}" for i in range(count)])
+    told = asyncio.run(in_order(decoder(transcriber, "en")))
+    whole = asyncio.run(decoder(transcriber, "en").recording())
 
     assert texts(told) == [f"{i} in en" for i in range(count)]
-    assert whole.heard == tuple(told)
-    assert files.most <= GROUPS_AT_ONCE
+    assert whole.windows == tuple(told)
+    assert transcriber.most <= GROUPS_AT_ONCE
 
 
 def test_groups_of_one_recording_run_together() -> None:
-    files = ScriptedFiles(["en:a"] * 60)
-    asyncio.run(hearing(files).whole())
+    transcriber = ScriptedTranscriber(["en:a"] * 60)
+    asyncio.run(decoder(transcriber).recording())
 
-    assert files.most == GROUPS_AT_ONCE
+    assert transcriber.most == GROUPS_AT_ONCE
 
 
 def test_windows_heard_in_another_language_are_decoded_again() -> None:
-    files = ScriptedFiles(["de:a", "en:b", "de:c", "en:d", "de:e"])
-    whole = asyncio.run(hearing(files).whole())
+    transcriber = ScriptedTranscriber(["de:a", "en:b", "de:c", "en:d", "de:e"])
+    whole = asyncio.run(decoder(transcriber).recording())
 
     assert whole.language == "de"
-    assert texts(whole.heard) == ["a", "b in de", "c", "d in de", "e"]
-    assert files.asked[-1] == ([1, 3], "de")
+    assert texts(whole.windows) == ["a", "b in de", "c", "d in de", "e"]
+    assert transcriber.asked[-1] == ([1, 3], "de")
 
 
 def test_a_stream_keeps_the_language_of_its_first_words() -> None:
-    files = ScriptedFiles(["cy:", "cy:", "cy:", "de:a", "en:b", "de:c", "en:d", "en:e", "en:f", "en:g"])
-    told = asyncio.run(in_order(hearing(files)))
+    transcriber = ScriptedTranscriber(
+        ["cy:", "cy:", "cy:", "de:a", "en:b", "de:c", "en:d", "en:e", "en:f", "en:g"]
+    )
+    told = asyncio.run(in_order(decoder(transcriber)))
 
     assert texts(told) == ["", "", "", "a", "b in de", "c", *(f"{t} in de" for t in "defg")]
-    assert files.asked[:2] == [([0, 1, 2], None), ([3, 4, 5], None)]
+    assert transcriber.asked[:2] == [([0, 1, 2], None), ([3, 4, 5], None)]
 
 
 def test_a_recording_without_words_has_no_language() -> None:
-    files = ScriptedFiles(["cy:", "en:"])
+    transcriber = ScriptedTranscriber(["cy:", "en:"])
 
-    assert asyncio.run(hearing(files).whole()).language == UNDETERMINED
-    assert texts(asyncio.run(in_order(hearing(files)))) == ["", ""]
-    assert asyncio.run(hearing(ScriptedFiles([])).whole()).heard == ()
+    assert asyncio.run(decoder(transcriber).recording()).language == UNDETERMINED
+    assert texts(asyncio.run(in_order(decoder(transcriber)))) == ["", ""]
+    assert asyncio.run(decoder(ScriptedTranscriber([])).recording()).windows == ()
 
 
 def test_a_group_that_fails_ends_the_others() -> None:
-    files = ScriptedFiles([f"en:{i}" for i in range(30)], fails_at=0)
+    transcriber = ScriptedTranscriber([f"en:{i}" for i in range(30)], fails_at=0)
 
     with pytest.raises(ServiceError):
-        asyncio.run(hearing(files).whole())
-    assert files.running == 0
+        asyncio.run(decoder(transcriber).recording())
+    assert transcriber.running == 0
 
 
 def test_a_stream_that_is_left_ends_what_runs() -> None:
-    files = ScriptedFiles([f"en:{i}" for i in range(60)])
+    transcriber = ScriptedTranscriber([f"en:{i}" for i in range(60)])
 
-    async def first() -> Heard:
-        stream = hearing(files, "en").in_order()
+    async def first() -> DecodedWindow:
+        stream = decoder(transcriber, "en").windows_in_order()
         heard = await anext(stream)
         await stream.aclose()
         return heard
 
-    assert asyncio.run(first()).hypothesis.text == "0 in en"
-    assert files.running == 0
-    assert len(files.asked) <= GROUPS_AT_ONCE
+    assert asyncio.run(first()).result.text == "0 in en"
+    assert transcriber.running == 0
+    assert len(transcriber.asked) <= GROUPS_AT_ONCE

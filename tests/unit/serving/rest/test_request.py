@@ -1,43 +1,42 @@
 import pytest
 
 from voxray.serving.api_error import ApiError
-from voxray.serving.rest.request import WHISPER_1, TranscriptionRequest, request_of
+from voxray.serving.rest.request import WHISPER_1, TranscriptionRequest, parse_request
 
 LANGUAGES = ("en", "de", "zh", "es", "ru", "ko")
 
 
-def ordered(**fields: str | list[str]) -> TranscriptionRequest:
+def parsed(**fields: str | list[str]) -> TranscriptionRequest:
     lists = {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
-    return request_of(lists, "transcribe", ("mine", WHISPER_1), LANGUAGES)
+    return parse_request(lists, TranscriptionRequest, ("mine", WHISPER_1), LANGUAGES)
 
 
-def refused(**fields: str | list[str]) -> ApiError:
+def error_of(**fields: str | list[str]) -> ApiError:
     with pytest.raises(ApiError) as raised:
-        ordered(**fields)
+        parsed(**fields)
     return raised.value
 
 
-def test_nothing_ordered_is_json_of_the_default_model() -> None:
-    assert ordered() == TranscriptionRequest()
+def test_an_empty_form_is_json_of_the_default_model() -> None:
+    assert parsed() == TranscriptionRequest()
     assert (
-        ordered(model="", language="", response_format="", stream="", temperature="")
-        == TranscriptionRequest()
+        parsed(model="", language="", response_format="", stream="", temperature="") == TranscriptionRequest()
     )
 
 
 @pytest.mark.parametrize("text", ["de", "DE", "de-AT", "de_AT", "German", " german "])
 def test_a_language_is_given_by_code_or_by_name(text: str) -> None:
-    assert ordered(language=text).language == "de"
+    assert parsed(language=text).language == "de"
 
 
 def test_granularities_come_with_and_without_brackets() -> None:
     form = "verbose_json"
-    both = ordered(response_format=form, **{"timestamp_granularities[]": ["word", "segment"]})
-    word = ordered(response_format=form, timestamp_granularities="word")
+    both = parsed(response_format=form, **{"timestamp_granularities[]": ["word", "segment"]})
+    word = parsed(response_format=form, timestamp_granularities="word")
 
     assert (both.words, both.segments) == (True, True)
     assert (word.words, word.segments) == (True, False)
-    assert ordered(response_format=form).segments
+    assert parsed(response_format=form).segments
 
 
 def test_fields_of_openai_without_meaning_here_change_nothing() -> None:
@@ -48,7 +47,7 @@ def test_fields_of_openai_without_meaning_here_change_nothing() -> None:
         "languages[]": ["en", "de"],
     }
 
-    assert ordered(**fields) == TranscriptionRequest()
+    assert parsed(**fields) == TranscriptionRequest()
 
 
 @pytest.mark.parametrize(
@@ -74,8 +73,8 @@ def test_fields_of_openai_without_meaning_here_change_nothing() -> None:
     ],
 )
 def test_a_field_that_is_wrong_is_named(fields: dict[str, str | list[str]], param: str, status: int) -> None:
-    refusal = refused(**fields)
+    error = error_of(**fields)
 
-    assert (refusal.param, refusal.status) == (param, status)
-    assert "expected" in refusal.message
-    assert len(refusal.message) < 400
+    assert (error.param, error.status) == (param, status)
+    assert "expected" in error.message
+    assert len(error.message) < 400

@@ -42,7 +42,7 @@ KEY = "a-good-key"
 
 
 @dataclass
-class EngineFiles:
+class EngineTranscriber:
     """The built-in model in this process, one call at a time."""
 
     engine: CTranslate2Engine
@@ -65,7 +65,7 @@ class EngineFiles:
 
 
 @dataclass
-class StuckFiles:
+class StuckTranscriber:
     """Never answers; says when it was asked, and when it was left."""
 
     model: str = "stuck"
@@ -85,17 +85,17 @@ class StuckFiles:
 
 
 @dataclass
-class FullFiles(StuckFiles):
+class FullTranscriber(StuckTranscriber):
     """Takes no work."""
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         raise ServiceError("expected a transcriber with room, and all are full; ask again soon.")
 
 
-def app_of(files: Any, args: ServiceArgs | None = None, keys: str = "") -> Starlette:
+def app_of(transcriber: Any, args: ServiceArgs | None = None, keys: str = "") -> Starlette:
     """The gateway's app with the API, which nobody streams to."""
     args = args or ServiceArgs()
-    api = Api(files, args)
+    api = Api(transcriber, args)
     environ = {"VOXRAY_API_KEYS": keys}
     return gateway_app.build(
         ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=environ
@@ -103,10 +103,12 @@ def app_of(files: Any, args: ServiceArgs | None = None, keys: str = "") -> Starl
 
 
 @contextmanager
-def served(files: Any, args: ServiceArgs | None = None, keys: str = "") -> Iterator[str]:
+def served(transcriber: Any, args: ServiceArgs | None = None, keys: str = "") -> Iterator[str]:
     """The API on a port of its own, until the end of the context; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app_of(files, args, keys), log_level="warning", lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(app_of(transcriber, args, keys), log_level="warning", lifespan="on")
+    )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -149,7 +151,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(engine: CTranslate2Engine) -> Iterator[str]:
-    with served(EngineFiles(engine), ServiceArgs(models=("my-model",)), KEY) as address:
+    with served(EngineTranscriber(engine), ServiceArgs(models=("my-model",)), KEY) as address:
         yield address
 
 
@@ -163,7 +165,7 @@ def client(address: str) -> Iterator[openai.OpenAI]:
 def small(engine: CTranslate2Engine) -> Iterator[TestClient]:
     """The API with small limits, without a socket."""
     limits = Limits(body_bytes=200_000, decoded_s=2.0)
-    app = app_of(EngineFiles(engine), ServiceArgs(limits=limits))
+    app = app_of(EngineTranscriber(engine), ServiceArgs(limits=limits))
     with TestClient(app, base_url="http://localhost") as client:
         yield client
 
@@ -247,13 +249,13 @@ def test_a_stream_tells_the_windows_in_order_and_then_all(client: openai.OpenAI,
 
 
 def test_a_long_recording_goes_out_in_groups(engine: CTranslate2Engine, recording: Path) -> None:
-    files = EngineFiles(engine)
+    transcriber = EngineTranscriber(engine)
     long = encode(np.tile(decode(recording), 5))
-    with served(files) as address, client_of(address) as client:
+    with served(transcriber) as address, client_of(address) as client:
         said = client.audio.transcriptions.create(model="builtin", file=("long.flac", long))
 
-    assert len(files.calls) >= 2
-    assert max(files.calls) <= 60
+    assert len(transcriber.calls) >= 2
+    assert max(transcriber.calls) <= 60
     assert said.text == transcribe(decode(long), engine).text
 
 
@@ -347,7 +349,7 @@ def test_a_body_over_the_limit_is_refused_by_its_header(small: TestClient) -> No
 
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == "file_too_large"
-    assert "were announced" in answer.json()["error"]["message"]
+    assert "got Content-Length" in answer.json()["error"]["message"]
 
 
 def test_a_body_over_the_limit_is_refused_by_count_and_not_read_on() -> None:
@@ -363,7 +365,7 @@ def test_a_body_over_the_limit_is_refused_by_count_and_not_read_on() -> None:
     async def send(message: Any) -> None:
         replies.append(message)
 
-    app = app_of(StuckFiles(), ServiceArgs(limits=Limits(body_bytes=200_000)))
+    app = app_of(StuckTranscriber(), ServiceArgs(limits=Limits(body_bytes=200_000)))
     headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"transfer-encoding", b"chunked")]
     headers.append((b"host", b"localhost"))
     scope = {"type": "http", "method": "POST", "path": "/v1/audio/transcriptions", "headers": headers}
@@ -407,26 +409,26 @@ def test_a_body_that_is_no_form_with_a_file_is_refused(
 
 
 def test_one_file_too_many_is_told_to_come_again() -> None:
-    files = StuckFiles()
+    transcriber = StuckTranscriber()
     url = "/v1/audio/transcriptions"
-    with served(files, ServiceArgs(limits=Limits(files=1))) as address:
+    with served(transcriber, ServiceArgs(limits=Limits(files=1))) as address:
         with sent(address, as_sent({}, speech())):
-            assert files.asked.wait(30)
+            assert transcriber.asked.wait(30)
             answer = httpx2.post(address + url, files={"file": ("a.ogg", speech())}, timeout=30)
-        assert files.left.wait(30)
+        assert transcriber.left.wait(30)
         refused = httpx2.post(address + url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
 
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["error"]["type"] == "rate_limit_error"
-    assert refused.status_code == 400  # the place is free again
+    assert refused.status_code == 400  # the slot is free again
 
 
 def test_bodies_that_do_not_end_keep_nobody_out() -> None:
-    """A place is for a file that is here; 16 clients that sent a byte now and then used to hold them all."""
+    """A slot is for a file that has been received; 16 slow clients used to hold all of them."""
     url = "/v1/audio/transcriptions"
     limits = Limits(files=1, uploads=2)
-    with served(StuckFiles(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
+    with served(StuckTranscriber(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
         answer = httpx2.post(address + url, files={"file": ("a.ogg", b"no sound")}, timeout=30)
 
     assert answer.status_code == 400
@@ -436,7 +438,7 @@ def test_bodies_that_do_not_end_keep_nobody_out() -> None:
 def test_one_upload_too_many_is_told_to_come_again() -> None:
     url = "/v1/audio/transcriptions"
     limits = Limits(uploads=1)
-    with served(StuckFiles(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
+    with served(StuckTranscriber(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
         until(lambda: refused(address + url))  # the other one may not have been heard yet
 
 
@@ -448,15 +450,15 @@ def refused(url: str) -> bool:
 def test_files_share_the_memory_for_their_audio() -> None:
     url = "/v1/audio/transcriptions"
     seconds = len(decode(sorted(builtin("clips").glob("*.ogg"))[0])) / SAMPLE_RATE
-    files = StuckFiles()
-    with served(files, ServiceArgs(limits=Limits(decoded_s=1.5 * seconds))) as address:
+    transcriber = StuckTranscriber()
+    with served(transcriber, ServiceArgs(limits=Limits(decoded_s=1.5 * seconds))) as address:
         with sent(address, as_sent({}, speech())):
-            assert files.asked.wait(30)
+            assert transcriber.asked.wait(30)
             answer = httpx2.post(address + url, files={"file": ("a.ogg", speech())}, timeout=30)
-        assert files.left.wait(30)
-        files.asked.clear()
+        assert transcriber.left.wait(30)
+        transcriber.asked.clear()
         with sent(address, as_sent({}, speech())):
-            assert files.asked.wait(30)  # the room is free again
+            assert transcriber.asked.wait(30)  # the room is free again
 
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
@@ -465,7 +467,7 @@ def test_files_share_the_memory_for_their_audio() -> None:
 
 def test_the_threads_end_with_the_app() -> None:
     before = decoding_threads()
-    with served(StuckFiles()) as address:
+    with served(StuckTranscriber()) as address:
         httpx2.post(f"{address}/v1/audio/transcriptions", files={"file": ("a.ogg", b"no sound")})
         assert decoding_threads() > before
 
@@ -473,7 +475,7 @@ def test_the_threads_end_with_the_app() -> None:
 
 
 def test_a_full_service_is_told_in_the_answer_and_in_the_stream() -> None:
-    with served(FullFiles()) as address, client_of(address) as client:
+    with served(FullTranscriber()) as address, client_of(address) as client:
         with pytest.raises(openai.InternalServerError) as raised:
             client.audio.transcriptions.create(model="stuck", file=("a.flac", speech()))
         with pytest.raises(openai.APIError, match="all are full"):
@@ -485,11 +487,11 @@ def test_a_full_service_is_told_in_the_answer_and_in_the_stream() -> None:
 
 @pytest.mark.parametrize("stream", ["false", "true"])
 def test_work_stops_when_its_client_goes(stream: str) -> None:
-    files = StuckFiles()
-    with served(files) as address:
+    transcriber = StuckTranscriber()
+    with served(transcriber) as address:
         with sent(address, as_sent({"stream": stream}, speech())):
-            assert files.asked.wait(30)
-        assert files.left.wait(30)
+            assert transcriber.asked.wait(30)
+        assert transcriber.left.wait(30)
 
 
 def test_what_is_awaited_for_a_client_that_is_gone_is_cancelled() -> None:

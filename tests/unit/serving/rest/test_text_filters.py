@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxray.serving.rest.text_filters import reworded, unpunctuated, wording
+from voxray.serving.rest.text_filters import filtered_segment, text_filter, without_punctuation
 from voxray.transcript import Segment, Word
 
 
@@ -17,24 +17,26 @@ from voxray.transcript import Segment, Word
     ],
 )
 def test_punctuation_goes_and_words_stay(text: str, plain: str) -> None:
-    assert unpunctuated(text) == plain
+    assert without_punctuation(text) == plain
 
 
 @given(st.text())
 def test_what_has_no_punctuation_any_more_stays_as_it_is(text: str) -> None:
-    assert unpunctuated(unpunctuated(text)) == unpunctuated(text)
+    assert without_punctuation(without_punctuation(text)) == without_punctuation(text)
 
 
 def test_chinese_is_simplified_by_the_phrase_and_japanese_is_left() -> None:
-    simple = wording("zh", remove_punctuation=True, simplified_chinese=True)
-    japanese = wording("ja", remove_punctuation=False, simplified_chinese=True)
+    simple = text_filter("zh", remove_punctuation=True, simplified_chinese=True)
+    japanese = text_filter("ja", remove_punctuation=False, simplified_chinese=True)
 
     assert simple("頭髮\uff0c出發。乾坤\uff0c乾燥。") == "头发 出发 乾坤 干燥"
     assert japanese("東京の電車。") == "東京の電車。"
 
 
 def test_words_of_which_nothing_is_left_are_dropped() -> None:
-    change = wording("en", remove_punctuation=True, simplified_chinese=False)
+    change = text_filter("en", remove_punctuation=True, simplified_chinese=False)
     segment = Segment(0.0, 2.0, "Yes - no.", (Word("Yes", 0, 0.5), Word("-", 0.5, 0.6), Word("no.", 1, 2)))
 
-    assert reworded(segment, change) == Segment(0.0, 2.0, "Yes no", (Word("Yes", 0, 0.5), Word("no", 1, 2)))
+    assert filtered_segment(segment, change) == Segment(
+        0.0, 2.0, "Yes no", (Word("Yes", 0, 0.5), Word("no", 1, 2))
+    )

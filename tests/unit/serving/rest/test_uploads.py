@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.errors import AudioError
 from voxray.serving.api_error import ApiError
-from voxray.serving.rest.limits import MemoryBudget, Share
-from voxray.serving.rest.uploads import Decoders, Upload, received
+from voxray.serving.rest.limits import MemoryBudget, MemoryShare
+from voxray.serving.rest.uploads import DecoderPool, Upload, receive_upload
 from voxray.serving.settings import Limits
 from voxray.transcribe import Cutting
 
@@ -47,11 +47,11 @@ def request(chunks: Sequence[bytes], kind: str, *, then: str = "end") -> Request
 
 
 def taken(request: Request, limits: Limits | None = None) -> tuple[bytes, dict[str, list[str]], str]:
-    async def take() -> tuple[bytes, dict[str, list[str]], str]:
-        async with received(request, limits or Limits()) as upload:
+    async def receive() -> tuple[bytes, dict[str, list[str]], str]:
+        async with receive_upload(request, limits or Limits()) as upload:
             return upload.file.read(), dict(upload.fields), upload.name
 
-    return asyncio.run(take())
+    return asyncio.run(receive())
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
@@ -65,21 +65,21 @@ def test_a_form_is_the_same_however_its_body_is_cut(sound: bytes, size: int) -> 
 def test_a_large_file_lies_on_disk_until_it_is_done_with() -> None:
     body, kind = form(bytes(3 * MB))
 
-    async def take() -> Any:
-        async with received(request([body[:MB], body[MB:]], kind), Limits()) as upload:
+    async def receive() -> Any:
+        async with receive_upload(request([body[:MB], body[MB:]], kind), Limits()) as upload:
             file: Any = upload.file
             assert file._rolled
             assert len(file.read()) == 3 * MB
         return file
 
-    assert asyncio.run(take()).closed
+    assert asyncio.run(receive()).closed
 
 
-def test_the_limit_is_on_what_came() -> None:
+def test_the_limit_is_on_what_was_received() -> None:
     body, kind = form(bytes(1000))
 
     taken(request([body], kind), Limits(body_bytes=len(body)))
-    with pytest.raises(ApiError, match="more came") as raised:
+    with pytest.raises(ApiError, match="got more") as raised:
         taken(request([body], kind), Limits(body_bytes=len(body) - 1))
     assert raised.value.status == 413
 
@@ -87,7 +87,7 @@ def test_the_limit_is_on_what_came() -> None:
 def test_a_body_that_stops_coming_is_given_up() -> None:
     body, kind = form(bytes(1000))
 
-    with pytest.raises(ApiError, match="nothing came for") as raised:
+    with pytest.raises(ApiError, match="got nothing for") as raised:
         taken(request([body[:500]], kind, then="nothing"), Limits(start_s=0.05))
     assert raised.value.status == 408
 
@@ -105,7 +105,7 @@ def test_a_body_that_trickles_is_given_up() -> None:
     kind = b"multipart/form-data; boundary=b"
     trickling = Request({"type": "http", "headers": [(b"content-type", kind)]}, receive)
 
-    with pytest.raises(ApiError, match="it comes more slowly") as raised:
+    with pytest.raises(ApiError, match="got fewer") as raised:
         taken(trickling, Limits(start_s=0.2, body_bytes=1000))
     assert raised.value.status == 408
 
@@ -153,14 +153,14 @@ def test_a_decoder_whose_file_is_closed_stops_reading_it() -> None:
     sound = encode(np.zeros(600 * SAMPLE_RATE, dtype=np.int16), "pcm_s16le", "wav")
     whole = Gate(sound)
     whole.open.set()
-    reserve = MemoryBudget(3600.0)
+    budget = MemoryBudget(3600.0)
 
     async def play() -> Gate:
-        decoders = Decoders(Limits())
-        with reserve.share() as share:
+        decoders = DecoderPool(Limits())
+        with budget.share() as share:
             await decoders.windows(Upload({}, whole, "whole.wav"), Cutting(), share)
         gate = Gate(sound)
-        work = decoders.windows(Upload({}, gate, "left.wav"), Cutting(), Share(reserve))
+        work = decoders.windows(Upload({}, gate, "left.wav"), Cutting(), MemoryShare(budget))
         task = asyncio.create_task(work)
         await asyncio.to_thread(gate.reached.wait, 30)
         task.cancel()
@@ -174,7 +174,7 @@ def test_a_decoder_whose_file_is_closed_stops_reading_it() -> None:
 
 def test_sound_longer_than_the_limit_is_refused_by_name() -> None:
     sound = encode(np.zeros(3 * SAMPLE_RATE, dtype=np.int16))
-    decoders = Decoders(Limits(decoded_s=2.0))
+    decoders = DecoderPool(Limits(decoded_s=2.0))
     upload = Upload({}, io.BytesIO(sound), "talk.flac")
 
     with (

@@ -1,0 +1,94 @@
+"""The bodies of responses, in OpenAI's shape: what is sent, and what the schema at `/openapi.json` says."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from voxray.whisper.engines import Task
+
+
+class Body(BaseModel):
+    """The base of all bodies; constants count as required, as they are always there."""
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class Usage(Body):
+    """Seconds of audio."""
+
+    type: Literal["duration"] = "duration"
+    seconds: float
+
+
+class PlainTranscription(Body):
+    """The text of a recording."""
+
+    text: str = Field(description="All of it, on one line.")
+    usage: Usage
+
+
+class VerboseSegment(Body):
+    """Times are in seconds; scores are those of the window that the segment was decoded from."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float | None
+
+
+class VerboseWord(Body):
+    """Times are in seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class VerboseTranscription(Body):
+    """The text with its times; `segments` and `words` are left out unless they were asked for."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    task: Task
+    language: str = Field(description="The language of the text: its English name in lower case.")
+    duration: float
+    text: str = Field(description="All of it, on one line.")
+    usage: Usage
+    words: tuple[VerboseWord, ...] = ()
+    segments: tuple[VerboseSegment, ...] = ()
+
+
+class TextDelta(Body):
+    """An event: text to append. All deltas together are the text."""
+
+    type: Literal["transcript.text.delta"] = "transcript.text.delta"
+    delta: str
+
+
+class TextDone(Body):
+    """The last event."""
+
+    type: Literal["transcript.text.done"] = "transcript.text.done"
+    text: str = Field(description="All of it.")
+
+
+class ModelObject(Body):
+    """A name of the model. When it was made is not known."""
+
+    id: str = Field(description="The name.")
+    object: Literal["model"] = "model"
+    created: Literal[0] = 0
+    owned_by: Literal["voxray"] = "voxray"
+
+
+class ModelList(Body):
+    """All names."""
+
+    object: Literal["list"] = "list"
+    data: tuple[ModelObject, ...]
