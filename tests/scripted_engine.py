@@ -203,6 +203,11 @@ class Rehearsal:
         self._running = self.now_s + next(self._latency), request
 
 
+def held(session: Session) -> int:
+    """Return how many samples a session has in memory."""
+    return sum(map(len, session._buffer._chunks))
+
+
 class ScriptedDetector:
     """A `VoiceActivityDetector`: every frame that a word touches is speech."""
 

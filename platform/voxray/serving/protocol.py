@@ -43,7 +43,6 @@ class Opened:
     epoch: int
     messages: tuple[ServerMessage, ...]
     credit_bytes: int
-    bytes_per_second: int | None
 
 
 @dataclass(frozen=True, slots=True)

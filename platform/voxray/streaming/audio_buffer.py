@@ -15,11 +15,6 @@ class AudioBuffer:
         self.start = self.end = start
         self._chunks: deque[Pcm] = deque()
 
-    @property
-    def held(self) -> int:
-        """The number of samples in memory."""
-        return sum(map(len, self._chunks))
-
     def append(self, pcm: Pcm) -> None:
         """Append a copy of `pcm`: a view would keep the array it was cut from in memory."""
         if len(pcm):

@@ -163,11 +163,6 @@ class Session:
         processed = self.processed
         return SessionProgress(self.keep_from, seconds(processed), seconds(self._buffer.end - processed))
 
-    @property
-    def held(self) -> int:
-        """The number of samples in memory."""
-        return self._buffer.held
-
     # Transitions. Only these change an utterance's place in the diagram above.
 
     @property
@@ -279,8 +274,8 @@ class Session:
     def _is_certain(self, u: Utterance, attempt: Attempt, hypothesis: Hypothesis) -> bool:
         """Return whether all words of a window that ends in silence can be committed, the last one included.
 
-        The window holds the end of that word. The words before it must be in the hypothesis before too, unless
-        the mean log-probability is high.
+        The window holds the end of that word. The words before it must be in the previous hypothesis as well,
+        unless the mean log-probability is high.
         """
         logprob = hypothesis.avg_logprob
         probable = logprob is not None and logprob >= self.options.min_certain_logprob

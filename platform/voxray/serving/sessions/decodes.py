@@ -20,11 +20,6 @@ class DecodeQueue:
         """Whether a request waits that the session still needs."""
         return self._waiting is not None and self._waiting.start >= self.session.keep_from
 
-    @property
-    def running(self) -> int:
-        """The number of requests that were handed out and not answered."""
-        return len(self._running)
-
     def collect(self, now_s: float) -> None:
         """Queue the session's new request, in the place of the one that waits."""
         while requests := self.session.requests_to_run():

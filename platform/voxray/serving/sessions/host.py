@@ -139,11 +139,6 @@ class SessionHost:
         """The number of jobs that wait to be handed out."""
         return sum(m.closing is None and m.decodes.waiting for m in self._managers.values())
 
-    @property
-    def outstanding(self) -> int:
-        """The number of jobs that were handed out and not answered."""
-        return sum(m.decodes.running for m in self._managers.values())
-
     # Connections.
 
     def _find(self, start: Start) -> BufferManager | None:
@@ -203,7 +198,6 @@ class SessionHost:
             epoch=manager.epoch,
             messages=messages,
             credit_bytes=manager.credit_bytes,
-            bytes_per_second=manager.start.bytes_per_second,
         )
 
     def _close_connection(self, manager: BufferManager, close: Close) -> None:

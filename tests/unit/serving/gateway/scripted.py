@@ -34,7 +34,6 @@ class ScriptedSession:
     gateway: str
     token: str
     room: int
-    bytes_per_second: int | None
     epoch: int = 1
     present: bool = True
     received: int = 0
@@ -82,7 +81,7 @@ class ScriptedHost:
         name = (start.session or "") if resumed else self._begin(opening)
         now = self.sessions[name]
         ready = Ready(name, now.token, resumed, now.received, "scripted")
-        return Opened(name, now.token, now.epoch, (ready,), now.room, now.bytes_per_second)
+        return Opened(name, now.token, now.epoch, (ready,), now.room)
 
     async def tick(self, call: Call) -> Reply:
         """The same number again gets the same reply."""
@@ -118,8 +117,8 @@ class ScriptedHost:
 
     def _begin(self, opening: Opening) -> str:
         start, name = opening.start, f"{self.number}.{secrets.token_hex(16)}"
-        token, rate = secrets.token_hex(8), start.bytes_per_second
-        session = ScriptedSession(opening.gateway, token, self.credit_bytes, rate)
+        token = secrets.token_hex(8)
+        session = ScriptedSession(opening.gateway, token, self.credit_bytes)
         session.received = session.flushed = start.from_byte
         session.segments = start.have_segment + 1
         self.sessions[name] = session

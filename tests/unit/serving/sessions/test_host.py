@@ -132,7 +132,6 @@ def test_a_new_session_is_named_by_its_host_and_ready() -> None:
         "model": "scripted",
     }
     assert opened.credit_bytes > 0
-    assert opened.bytes_per_second == 32_000
 
 
 def test_one_more_session_than_fits_is_refused() -> None:
@@ -559,7 +558,7 @@ def test_a_job_is_handed_out_once_and_a_newer_one_takes_its_place() -> None:
     [job] = scene.host.jobs(scene.now_s)
 
     assert len(job.pcm) > 30_000
-    assert (scene.host.queued, scene.host.outstanding) == (0, 1)
+    assert scene.host.queued == 0
     assert scene.host.jobs(scene.now_s) == []
 
 
@@ -569,7 +568,7 @@ def test_jobs_of_a_lost_transcriber_are_handed_out_again() -> None:
     scene.send(opened, AUDIO[:50_000])
     [old] = scene.host.jobs(scene.now_s)
     scene.host.requeue(scene.now_s)
-    assert (scene.host.queued, scene.host.outstanding) == (1, 0)
+    assert scene.host.queued == 1
     [again] = scene.host.jobs(scene.now_s)
 
     assert (again.number, again.pcm) == (old.number, old.pcm)
@@ -594,10 +593,8 @@ def test_answers_to_nothing_are_ignored() -> None:
     scene.send(opened, AUDIO[:50_000])
     [job] = scene.host.jobs(scene.now_s)
     scene.host.receive_answers([Answer("7.gone", 0, None), Answer(opened.session, 99, None)], scene.now_s)
-    assert scene.host.outstanding == 1
     scene.host.receive_answers([scene.transcriber(job)] * 2, scene.now_s)
 
-    assert scene.host.outstanding == 0
     assert kinds(scene.send(opened)) == ["partial"]
 
 
