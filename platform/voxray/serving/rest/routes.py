@@ -131,7 +131,7 @@ class Audio:
         cutting = cutting_for(min_window_s)
         warnings: list[str] = []
         windows = await self._desk.decoders.windows(upload, cutting, share, warnings.append)
-        headers = {"Warning": f"299 - {json.dumps(warning)}" for warning in warnings}  # ASCII
+        headers = {"Warning": f"299 - {json.dumps(warnings[0])}"} if warnings else {}  # in ASCII
         options = DecodingOptions(
             language=order.language, task=order.task, words=order.words, timestamps=cutting.timestamps
         )

@@ -65,8 +65,8 @@ class Decoders:
     ) -> Windows:
         """The windows of an upload; AudioError where it is not sound, or more than `limits.decoded_s`.
 
-        ApiError 429 where `share` cannot grow; `warn` as for `voxray.audio.decode`. Where the caller is cancelled and closes file or `share`, a
-        decoder that is still at it ends too.
+        ApiError 429 where `share` cannot grow; `warn` is that of `voxray.audio.decode`. Where the
+        caller is cancelled and closes file or `share`, a decoder that is still at it ends too.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share, warn)
