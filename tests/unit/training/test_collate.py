@@ -186,6 +186,8 @@ def test_translations_are_learned_under_their_own_task(labels: LabelOptions, tex
 def test_texts_of_a_language_without_spaces_are_joined_without_them() -> None:
     clip = replace(CLIP, text="あ", words=(), language="ja")
     assert made([clip, clip], window(2)).text_ids == tuple(TOKENS.encode(" ああ"))
+    english = replace(clip, text="red", task="translate")
+    assert made([english, english], window(2)).text_ids == tuple(TOKENS.encode(" red red"))
 
 
 def test_about_half_of_the_labels_have_times_by_default() -> None:
