@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from voxray.serving.gateway.metrics import METRICS
+from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.ray.observations import COUNTERS, HISTOGRAMS
 
 BUCKETS = "_bucket"
-LABELS = {f"ray_{m.name}_total" if m.kind == "counter" else f"ray_{m.name}": m.label for m in METRICS}
+FAMILIES = list(Metrics().registry.collect())
 EXPORTED = {
-    **LABELS,
+    **{f"ray_{family.name}_total": "" for family in FAMILIES if family.type == "counter"},
+    **{f"ray_{family.name}": "" for family in FAMILIES if family.type == "gauge"},
+    "ray_voxray_connections_closed_total": "code",
     **{f"ray_voxray_{name}_total": "" for name in COUNTERS},
     **{f"ray_voxray_{name}{BUCKETS}": "le" for name in HISTOGRAMS},
 }
@@ -81,10 +83,11 @@ def test_ray_exports_under_these_names() -> None:
     from ray._private.telemetry.open_telemetry_metric_recorder import OpenTelemetryMetricRecorder
 
     recorder = OpenTelemetryMetricRecorder()
-    for name in [m.name for m in METRICS if m.kind == "counter"] + [f"voxray_{name}" for name in COUNTERS]:
+    counters = [family.name for family in FAMILIES if family.type == "counter"]
+    for name in counters + [f"voxray_{name}" for name in COUNTERS]:
         recorder.register_counter_metric(name, "")
         recorder.set_metric_value(name, {}, 1.0)
-    for name in (m.name for m in METRICS if m.kind == "gauge"):
+    for name in (family.name for family in FAMILIES if family.type == "gauge"):
         recorder.register_gauge_metric(name, "")
         recorder.set_metric_value(name, {}, 1.0)
     for name in (f"voxray_{name}" for name in HISTOGRAMS):

@@ -13,7 +13,7 @@ MODULES = {
     for f in sorted((SOURCE / "voxray").rglob("*.py"))
 }
 
-GROUND = {"errors", "transcript", "audio", "text", "config", "languages"}
+GROUND = {"errors", "transcript", "audio", "text", "config", "languages", "files"}
 MODELS = GROUND | {"speech", "whisper"}
 STAGES = {"labelling", "training", "scoring", "synthesis", "serving"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -22,13 +22,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audio": {"errors"},
     "text": {"errors"},
     "config": {"errors"},
+    "files": set(),
     "languages": {"errors"},
     "cluster": {"errors"},
-    "job": {"errors", "config"},
+    "job": {"errors", "config", "files"},
     "speech": {"errors", "audio"},
-    "streaming": {"errors", "transcript", "text"},
-    "wire": {"errors", "transcript", "config", "languages"},
-    "client": {"errors", "transcript", "text", "config", "wire"},
+    "streaming": {"errors", "transcript", "text", "audio"},
+    "wire": {"errors", "transcript", "config", "languages", "streaming"},
+    "client": {"errors", "transcript", "text", "config", "wire", "audio"},
     "whisper": MODELS,
     "transcribe": MODELS,
     "corpora": MODELS,
@@ -47,8 +48,14 @@ RAY_ALLOWED = (
     "voxray.training.trainer",
     "voxray.training.search",
     "voxray.recipes",
-    "voxray.serving",
+    "voxray.serving.ray",
 )
+SERVING_MAY_IMPORT: dict[str, set[str]] = {
+    "voxray.serving.audio_input": set(),
+    "voxray.serving.placement": {"protocol"},
+    "voxray.serving.sessions": {"protocol", "settings", "token_bucket", "audio_input"},
+}
+"""What these rooms of serving may import of the others; none of them imports Ray."""
 BASE = (
     *(
         f"voxray.{name}"
@@ -134,11 +141,25 @@ def test_the_base_is_imported_without_the_extras(module: str) -> None:
     assert not reached(module, set()) & EXTRAS
 
 
+@pytest.mark.parametrize(("module", "rooms"), SERVING_MAY_IMPORT.items())
+def test_what_the_rooms_of_serving_import_of_one_another(module: str, rooms: set[str]) -> None:
+    names = {n for m in MODULES if f"{m}.".startswith(f"{module}.") for n in imports(MODULES[m])}
+    found = {n.split(".")[2] for n in names if n.startswith("voxray.serving.")} - {module.split(".")[2]}
+
+    assert found <= rooms
+
+
+def test_the_protocol_of_serving_knows_only_wire_and_streaming() -> None:
+    names = {n for n in imports(MODULES["voxray.serving.protocol"]) if n.startswith("voxray")}
+
+    assert {part(n) for n in names} <= {"wire", "streaming"}
+
+
 def test_streaming_is_pure() -> None:
     modules = [m for m in MODULES if part(m) == "streaming"]
 
     for module in modules:
-        assert not reached(module, set()) & {"asyncio", "ray", "torch", "starlette", "ctranslate2"}
+        assert not reached(module, set()) & {"asyncio", "av", "ray", "torch", "starlette", "ctranslate2"}
 
 
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.py")), ids=lambda job: job.stem)
@@ -159,7 +180,7 @@ def test_no_job_hides_a_module(job: Path) -> None:
 
 def test_layers_see_what_they_are_meant_to() -> None:
     """The reader of imports itself: what it must find, it finds."""
-    assert "voxray.errors" in set(imports(MODULES["voxray.audio"]))
+    assert "voxray.errors" in set(imports(MODULES["voxray.audio.decoding"]))
     assert "torch" in reached("voxray.whisper.features", set())
     assert {"ctranslate2", "tokenizers"} <= reached("voxray.whisper.ctranslate", set())
     assert "ray" in set(imports(MODULES["voxray.cluster"]))

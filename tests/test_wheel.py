@@ -48,7 +48,7 @@ def test_the_wheel_carries_the_model_the_clips_and_the_licence(wheel: Path) -> N
     assert {
         "voxray/assets/model/model.safetensors",
         "voxray/assets/model-int8/model.bin",
-        "voxray/cli.py",
+        "voxray/cli/app.py",
     } <= names
     assert len([n for n in names if n.startswith("voxray/assets/clips/") and n.endswith(".ogg")]) >= 360
     assert any(n.endswith("licenses/LICENSE") for n in names)

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 from voxray.errors import MissingDependency
 
@@ -24,11 +23,10 @@ ENVIRONMENT = {
 
 @contextmanager
 def cluster() -> Iterator[None]:
-    """Ray, connected while the block runs.
+    """Connect to Ray while the block runs.
 
-    Joins `RAY_ADDRESS` where it is set (so under `ray job submit`); otherwise starts a local cluster with
-    `LOGICAL_CPUS` and its own temporary folder, and ends it afterwards. An existing connection is
-    used as it is.
+    Joins `RAY_ADDRESS` where it is set (so under `ray job submit`), and otherwise starts a `local_cluster`. An
+    existing connection is used as it is. Raises MissingDependency where Ray is not installed.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -36,31 +34,39 @@ def cluster() -> Iterator[None]:
         import ray
     except ImportError as e:
         raise MissingDependency(
-            "expected Ray, which every job runs on, and it is not installed; pip install 'voxray[train]'."
+            "expected Ray, which every job runs on, but it is not installed; pip install 'voxray[train]'."
         ) from e
     if ray.is_initialized():
         yield
-        return
+    elif os.environ.get("RAY_ADDRESS"):
+        with ray.init(log_to_driver=False):
+            yield
+    else:
+        with local_cluster():
+            yield
+
+
+@contextmanager
+def local_cluster() -> Iterator[None]:
+    """Start Ray on this machine while the block runs, with a temporary folder that is removed afterwards.
+
+    Set what `ENVIRONMENT` names before: Ray reads it when it is imported. The cluster has at least
+    `LOGICAL_CPUS`, and this checkout on the path of its workers.
+    """
+    import ray
+
     temporary = tempfile.mkdtemp(prefix="vxr", dir="/tmp")  # sockets' paths must stay short
     try:
-        _start(ray, temporary)
+        ray.init(
+            address="local",
+            num_cpus=max(LOGICAL_CPUS, os.cpu_count() or 1),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}},
+            _temp_dir=temporary,
+        )
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _start(ray: ModuleType, temporary: str) -> None:
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False)
-        return
-    source = str(Path(__file__).resolve().parents[1])
-    ray.init(
-        address="local",
-        num_cpus=max(LOGICAL_CPUS, os.cpu_count() or 1),
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": source}},
-        _temp_dir=temporary,
-    )

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from voxray.config import Config, load
 from voxray.errors import OutputError, VoxrayError
+from voxray.files import atomic_file
 
 C = TypeVar("C", bound=Config)
 Result = Mapping[str, Any]
@@ -42,7 +43,8 @@ def main(
         options = load(config, words=sys.argv[1:] if argv is None else argv, parser=parser)
         result = run(options)
         if out := getattr(options, "out", None):
-            (Path(out) / "result.json").write_text(to_json(result) + "\n")
+            with atomic_file(Path(out) / "result.json") as part:
+                part.write_text(to_json(result) + "\n")
     except Exception as e:
         if (sentence := explain(e)) is None:
             raise

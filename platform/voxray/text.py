@@ -7,14 +7,15 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import jiwer
 
 Normaliser = Callable[[str], str]
+L = TypeVar("L", str, str | None)
 NormaliserName = Literal["auto", "english", "whisper-english", "basic", "none"]
 
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
@@ -22,6 +23,12 @@ UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
 
 _LONE_POINTS = re.compile(r"(?<!\S)\.+(?!\S)")
 _DIGIT_PAIR = re.compile(r"(?<=\d)(?=\d)")
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bb\u02bc\u05f3\uff07", "'"))
+"""Quotation marks, modifier letters, the Hebrew geresh and the full-width form: keyboards differ in them."""
+_OPTIONAL_MARKS = re.compile("[\u0591-\u05bd\u05bf-\u05c7\u0640\u064b-\u0652\u0670]")
+"""Hebrew points, Arabic short vowels and the tatweel, which most texts leave out."""
+_TURKIC_LANGUAGES = frozenset({"tr", "az"})
+_TURKIC_CASE = str.maketrans({"I": "\u0131", "\u0130": "i"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,14 @@ def normaliser(language: str | None, name: NormaliserName = "auto") -> Normalise
 
     `whisper-english` is Whisper's own (numbers, spelling, contractions). `english` is the same with
     numbers split into digits afterwards: Whisper's joins "nine five five" into the one word "955", so that
-    one wrong digit would cost the whole string. `basic` lower-cases and drops punctuation, keeping
-    combining marks, without which Indic vowel signs are lost. `none` changes only the spaces.
+    one wrong digit would cost the whole string. `basic` folds case and drops punctuation, keeping combining
+    marks, without which Indic vowel signs are lost; in Turkish and Azerbaijani, I and i are two letters.
+    `none` changes only the spaces.
     """
     if name == "auto":
         name = "english" if language in (None, "en", "english") else "basic"
+    if name == "basic" and language in _TURKIC_LANGUAGES:
+        return turkic
     return {"english": english, "whisper-english": whisper_english, "basic": basic, "none": spaced}[name]
 
 
@@ -73,8 +83,8 @@ def _whisper_english() -> Normaliser:
 
 
 def whisper_english(text: str) -> str:
-    """Whisper's English normaliser (openai/whisper, normalizers/english.py)."""
-    return _whisper_english()(text).strip()
+    """Whisper's English normaliser (openai/whisper, normalizers/english.py); it knows one apostrophe."""
+    return _whisper_english()(text.translate(_APOSTROPHES)).strip()
 
 
 def english(text: str) -> str:
@@ -91,27 +101,64 @@ def spaced(text: str) -> str:
 
 
 def basic(text: str) -> str:
-    """Lower case, letters, marks, numbers and apostrophes inside words; the rest becomes space.
+    """Fold case; keep letters, marks, digits and apostrophes inside words; turn the rest into spaces.
 
-    Format characters (joiners, soft hyphens) are dropped, since they stand inside words.
+    Texts that a reader takes for the same become equal: composed and decomposed letters, the forms of the
+    apostrophe, the digits of each script, Hebrew and Arabic with or without vowel points. Other marks carry
+    meaning and stay. Format characters (joiners, soft hyphens) are dropped, since they stand inside words.
     """
-    lowered = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
-    kept = "".join(map(_kept, lowered))
-    return " ".join(word.strip("'") for word in kept.split() if word.strip("'"))
+    folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).replace("\u0130", "i").casefold()
+    letters = _OPTIONAL_MARKS.sub("", unicodedata.normalize("NFKC", folded))
+    words = (word.strip("'") for word in "".join(map(_kept, letters)).split())
+    return " ".join(word for word in words if word)
+
+
+def turkic(text: str) -> str:
+    """`basic` with the case pairs of Turkish: I and dotless i, dotted I and i."""
+    return basic(unicodedata.normalize("NFKC", text).translate(_TURKIC_CASE))
 
 
 def _kept(character: str) -> str:
-    if character in "'\u2019":
+    if character == "'":
         return "'"
     category = unicodedata.category(character)
     if category == "Cf":
         return ""
+    if category == "Nd":
+        return str(unicodedata.digit(character))
     return character if category[0] in "LMN" else " "
 
 
 def by_character(language: str | None) -> bool:
     """Whether `language` is scored by character."""
     return language in UNSPACED_LANGUAGES
+
+
+def text_language(language: L, task: str | None) -> L | str:
+    """Return the language in which the text of a task is written: translations are English."""
+    return "en" if task == "translate" else language
+
+
+def units(text: str, language: str | None) -> list[str]:
+    """What `language` is scored by: the words of `text`, or its characters where no spaces are written."""
+    return list("".join(text.split())) if by_character(language) else text.split()
+
+
+def join_units(texts: Iterable[str], language: str | None) -> str:
+    """`texts`, the empty ones left out, in one line as `language` is written, with or without spaces."""
+    return ("" if by_character(language) else " ").join(text for text in texts if text)
+
+
+def count_errors(
+    reference: str, hypothesis: str, language: str | None, name: NormaliserName = "auto"
+) -> ErrorCounts:
+    """Count the edits of one pair in the units and after the normaliser of its language.
+
+    Pooled, these are the WER of languages with spaces, the CER of those without, and of a mix of both the
+    mixed error rate (MER).
+    """
+    count = character_errors if by_character(language) else word_errors
+    return count(reference, hypothesis, normaliser(language, name))
 
 
 def word_errors(reference: str, hypothesis: str, normalise: Normaliser = english) -> ErrorCounts:
@@ -132,10 +179,10 @@ def character_errors(reference: str, hypothesis: str, normalise: Normaliser = en
     return ErrorCounts(o.hits + o.substitutions + o.deletions, o.substitutions, o.deletions, o.insertions)
 
 
-def repeated_ngrams(text: str, n: int = 5) -> int:
-    """How many word n-grams of `text` have occurred before in it."""
-    words: Sequence[str] = text.split()
-    grams = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+def repeated_ngrams(text: str, n: int = 5, language: str | None = None) -> int:
+    """How many n-grams of `text`, in the units of its language, have occurred before in it."""
+    parts = units(text, language)
+    grams = Counter(tuple(parts[i : i + n]) for i in range(len(parts) - n + 1))
     return sum(count - 1 for count in grams.values())
 
 

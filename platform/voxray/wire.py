@@ -1,8 +1,9 @@
-"""The wire of `ws://host:8000/v1/stream`: what a client and the server may say to each other.
+"""The wire protocol of `ws://host:8000/v1/stream`: the messages of client and server, and their JSON.
 
-Client: an optional `start`, then binary frames of audio, `finalize` and `stop` as JSON text. Server: one JSON
-object per text frame, told apart by `type`. Segments count from 0; times are seconds of audio from the
-session's start; bytes are audio bytes as the client sent them, the first of the session being byte 0.
+A client sends an optional `start`, then audio in binary frames, and `finalize` and `stop` as JSON text. The
+server sends one JSON object per text frame; `type` names its kind. Segments count from 0. Times are seconds
+of audio from the session's start. Bytes are audio bytes as the client sent them, counted from the session's
+first.
 """
 
 import json
@@ -15,16 +16,22 @@ from pydantic import BeforeValidator, Field
 from voxray.config import Config, parse
 from voxray.errors import ConfigError, WireError
 from voxray.languages import language_of
+from voxray.streaming.events import Done as Done  # these six are sent as they leave the session
+from voxray.streaming.events import Final as Final
+from voxray.streaming.events import Finalized as Finalized
+from voxray.streaming.events import Partial as Partial
+from voxray.streaming.events import SpeechEnd as SpeechEnd
+from voxray.streaming.events import SpeechStart as SpeechStart
 from voxray.transcript import Word
 
 PATH = "/v1/stream"
 SUBPROTOCOL = "voxray.v1"
 KEY_SUBPROTOCOL = "voxray.key."  # and the key in base64url, without padding
 MAX_FRAME_BYTES = 1 << 20
-MAX_CREDIT_BYTES = 4 << 20  # that any ack gives, whatever rate and channels a client claims
-MAX_BYTE = (1 << 53) - 1  # the last whole number that every client can say
+MAX_CREDIT_BYTES = 4 << 20  # in any ack, whatever rate and channels a client claims
+MAX_BYTE = (1 << 53) - 1  # the largest integer that a JavaScript client can represent
 MAX_SEGMENT = (1 << 31) - 1
-MAX_SHOWN = 240  # characters of what is wrong with a start: what came may be a megabyte
+MAX_SHOWN = 240  # characters of an error about a start message, which may be a megabyte long
 NO_SEGMENT = -1  # `have_segment` of a client that has no final yet
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "container"]
@@ -33,7 +40,7 @@ WIDTHS: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4}
 
 
 class Close(IntEnum):
-    """Codes that the server closes with."""
+    """WebSocket close codes that the server uses."""
 
     NORMAL = 1000
     NOT_AUDIO = 1003
@@ -53,18 +60,18 @@ def _one_text(value: object) -> object:
     if not isinstance(value, list | tuple):
         return value
     if not all(isinstance(v, str) for v in value):
-        raise ValueError("expected a text, or a list of texts")
+        raise ValueError("expected a string or a list of strings")
     return ", ".join(filter(None, map(str.strip, value)))
 
 
 class Start(Config):
-    """The first message of a client, all of it optional: what audio comes, and what is wanted of it.
+    """The first message of a client, all of it optional: the audio format and the options.
 
-    `language` comes as a code or an English name, and is kept as a code; `hotwords` comes as a text or as a
-    list of texts, and is kept as one.
+    `language` may be given as a code or an English name, and is stored as a code; `hotwords` may be given as
+    a string or a list of strings, and is stored as one string.
 
     A client that resumes gives `session` and `resume_token` of `ready`, `have_segment` (the last final that
-    came) and `from_byte` (the first byte that it still has).
+    it received) and `from_byte` (the first byte that it still has).
     """
 
     type: Literal["start"] = "start"
@@ -86,23 +93,23 @@ class Start(Config):
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels; 1 for containers, which have none."""
+        """Return the bytes of one sample of all channels; 1 for containers, which have no frames."""
         return WIDTHS.get(self.encoding, 1) * (self.channels if self.encoding in WIDTHS else 1)
 
     @property
     def bytes_per_second(self) -> int | None:
-        """Of PCM in real time; None for containers, which tell only when they are decoded."""
+        """Return the byte rate of PCM in real time; None for containers, whose rate is not known."""
         return self.frame_bytes * self.sample_rate if self.encoding in WIDTHS else None
 
 
 @dataclass(frozen=True, slots=True)
 class Finalize:
-    """Give the finals of all audio so far, and stay open; answered by one `finalized`."""
+    """Asks for the finals of all audio so far, and keeps the session open; answered by one `finalized`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Give the finals of all audio, then `done`, then close."""
+    """Asks for the finals of all audio, then `done`; the server then closes."""
 
 
 ClientMessage = Start | Finalize | Stop
@@ -110,7 +117,7 @@ ClientMessage = Start | Finalize | Stop
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Answers the first message. `received_bytes`: where the client goes on sending."""
+    """Answers the first message. The client continues to send from byte `received_bytes`."""
 
     session: str
     resume_token: str
@@ -120,47 +127,8 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechStart:
-    """Somebody begins to speak: a new segment."""
-
-    segment: int
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """A segment so far: `stable` never changes and only grows, `unstable` is what follows it."""
-
-    segment: int
-    start_s: float
-    end_s: float
-    stable: str
-    unstable: str
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechEnd:
-    """The segment's speech ended; its final follows."""
-
-    segment: int
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """All of a segment; `text` begins with its last `stable`. `words` only where `start` asked for them."""
-
-    segment: int
-    start_s: float
-    end_s: float
-    text: str
-    language: str | None = None
-    words: tuple[Word, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Ack:
-    """Once a second. What is before `keep_from_byte` is never asked for again; `credit_bytes` may be sent."""
+    """Sent once a second. Audio before `keep_from_byte` is not needed again; `credit_bytes` may be sent."""
 
     received_bytes: int
     keep_from_byte: int
@@ -170,28 +138,15 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
-class Finalized:
-    """Answers one `finalize`, after its finals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Answers `stop`, after the last final."""
-
-    audio_s: float
-    segments: int
-
-
-@dataclass(frozen=True, slots=True)
 class Reconnect:
-    """This server goes: connect again and resume. The socket closes with 1012."""
+    """Asks the client to connect again and resume. The socket closes with 1012."""
 
     resume_token: str
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """What was expected and what came. The socket closes."""
+    """Says what was expected and what was received. The socket closes."""
 
     code: str
     message: str
@@ -215,7 +170,7 @@ _TYPES = {name: kind for kind, name in _NAMES.items()}
 
 
 def parse_client(text: str) -> ClientMessage:
-    """The client's message in `text`; WireError that says what was expected and what came."""
+    """Parse a client's message; raise WireError where `text` is none."""
     values = _object(text)
     kind = values.get("type")
     if kind == "start":
@@ -224,14 +179,14 @@ def parse_client(text: str) -> ClientMessage:
         except ConfigError as e:
             raise WireError(f"expected a start message; {_cut(str(e), MAX_SHOWN)}") from e
     if kind not in ("finalize", "stop"):
-        raise WireError(f"expected type start, finalize or stop, and {_short(kind)} came.")
+        raise WireError(f"expected type start, finalize or stop, got {_short(kind)}.")
     if extra := sorted(set(values) - {"type"}):
-        raise WireError(f"{kind}: expected no further keys, and {_short(extra[0])} came.")
+        raise WireError(f"{kind}: expected no further keys, got {_short(extra[0])}.")
     return Finalize() if kind == "finalize" else Stop()
 
 
 def render(message: ServerMessage) -> str:
-    """A server's message as one line of JSON; floats are rounded to milliseconds."""
+    """Return a server's message as one line of JSON, with floats rounded to three decimals."""
     values: dict[str, Any] = {"type": _NAMES[type(message)]}
     for field in fields(message):
         value = getattr(message, field.name)
@@ -244,9 +199,9 @@ def render(message: ServerMessage) -> str:
 
 
 def parse_server(text: str) -> ServerMessage | None:
-    """The server's message in `text`; None for a type that is not known here, which a newer server may send.
+    """Parse a server's message; return None for an unknown type, which a newer server may send.
 
-    Raises WireError where it is not such a message.
+    Raises WireError where `text` is not a message.
     """
     values = _object(text)
     kind = _TYPES.get(str(values.pop("type", None)))
@@ -266,14 +221,14 @@ def _object(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as e:
-        raise WireError(f"expected a JSON object, and {_short(text)} came.") from e
+        raise WireError(f"expected a JSON object, got {_short(text)}.") from e
     if not isinstance(values, dict):
-        raise WireError(f"expected a JSON object, and {_short(values)} came.")
+        raise WireError(f"expected a JSON object, got {_short(values)}.")
     return values
 
 
 def _short(value: object, limit: int = 60) -> str:
-    """`value` for a message, cut: what came may be a megabyte."""
+    """Return `value` as it is shown in an error, cut to `limit` characters."""
     return _cut(repr(value[:limit] if isinstance(value, str) else value), limit + 2)
 
 

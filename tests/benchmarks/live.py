@@ -116,10 +116,10 @@ def _service(options: argparse.Namespace) -> Iterator[str]:
         return
     from voxray.serving.ray.launch import read, started
 
-    place, args = read([str(options.serve), f"port={_free_port()}", *options.service])
-    _say(f"starting the service on port {place.port}")
-    with started(place, args):
-        yield f"ws://{place.host}:{place.port}{PATH}"
+    address, args = read([str(options.serve), f"port={_free_port()}", *options.service])
+    _say(f"starting the service on port {address.port}")
+    with started(address, args):
+        yield f"ws://{address.host}:{address.port}{PATH}"
 
 
 def _free_port() -> int:

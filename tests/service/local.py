@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import uvicorn
 
 from voxray.audio import Pcm
-from voxray.serving.audio_input.voice_activity import SileroDetector
+from voxray.serving.audio_input.voice_activity import SileroModel
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.protocol import Host
 from voxray.serving.rest.routes import Api
@@ -33,7 +33,7 @@ class LocalHosts:
     def __init__(self, args: ServiceArgs, transcriber: DecodeService) -> None:
         self._args = args
         self._transcriber = transcriber
-        self._voice = SileroDetector()
+        self._vad_model = SileroModel()
         self._hosts: dict[int, AsyncHost] = {}
         self._cores: dict[int, SessionHost] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,7 +61,7 @@ class LocalHosts:
 
     def _start(self, number: int) -> int:
         args = self._args
-        core = SessionHost(number, args.limits, args.decoding, self._voice, model=args.model)
+        core = SessionHost(number, args.limits, args.decoding, self._vad_model.detector, model=args.model)
         self._cores[number] = core
         host = self._hosts[number] = AsyncHost(core)
         self._tasks += [

@@ -7,8 +7,8 @@ from voxray.serving.ray.launch import APP, read, started
 
 def main(words: list[str]) -> None:
     """Serve until stdin ends."""
-    place, args = read(words)
-    with started(place, args):
+    address, args = read(words)
+    with started(address, args):
         from ray import serve
 
         from voxray.serving.ray.app import build

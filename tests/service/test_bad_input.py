@@ -13,19 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 from tests.service.bombs import silent_flac
 from tests.service.launched import wait_until
 from tests.service.local import LocalService, serving
 from tests.service.speaker import Listener, clips, listen
-from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from voxray.serving.protocol import Call, Input, Opened, Opening, Output
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits, ServiceArgs
-from voxray.streaming.scripted import Script
-from voxray.wire import Close, Start
+from voxray.wire import Close, Start, render
 
 LIMIT_S = 20.0  # for what takes seconds at most
 SECOND = bytes(32_000)
@@ -98,15 +97,15 @@ def beside(service: LocalService, work: Callable[[], Coroutine[Any, Any, None]])
 
 def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_heard() -> None:
     script = Script.of("still here.")
-    host, ear, now_s = (
-        SessionHost(1, Limits(), Decoding(), ScriptedVoice(), model="scripted"),
-        ScriptedEar(script),
+    host, transcriber, now_s = (
+        SessionHost(1, Limits(), Decoding(), ScriptedDetector, model="scripted"),
+        ScriptedTranscriber(script),
         0.0,
     )
     opened = host.open(Opening("gateway", Start()), now_s)
     assert isinstance(opened, Opened)
     messages, jobs, credit = list[dict[str, Any]](), 0, opened.credit_bytes
-    speech = [SECOND] * 3_600 + [spoken(script).tobytes(), SECOND, SECOND]
+    speech = [SECOND] * 3_600 + [script.pcm().tobytes(), SECOND, SECOND]
     for number, audio in enumerate(speech, start=1):
         now_s += 1.0
         assert credit >= len(audio)
@@ -114,10 +113,10 @@ def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_heard() -> None
         outputs: tuple[Output, ...] = host.tick(call, now_s).outputs
         for output in outputs:
             credit = output.credit_bytes
-            messages += [json.loads(m) for m in output.messages]
+            messages += [json.loads(render(m)) for m in output.messages]
         asked = host.jobs(now_s)
         jobs += len(asked) if number <= 3_600 else 0
-        host.receive([ear(job) for job in asked], now_s)
+        host.receive_answers([transcriber(job) for job in asked], now_s)
     told = {m["type"] for m in messages if m.get("at_s", 9_999.0) < 3_600}
     acks = [m for m in messages if m["type"] == "ack"]
 

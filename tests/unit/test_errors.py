@@ -14,10 +14,10 @@ EVERY = [
 
 @pytest.mark.parametrize("cls", EVERY)
 def test_each_class_survives_pickling_with_its_message(cls: type[VoxrayError]) -> None:
-    error = pickle.loads(pickle.dumps(cls("clip.wav: expected audio, and it is empty.")))
+    error = pickle.loads(pickle.dumps(cls("clip.wav: expected audio, got an empty file.")))
 
     assert type(error) is cls
-    assert str(error) == "clip.wav: expected audio, and it is empty."
+    assert str(error) == "clip.wav: expected audio, got an empty file."
 
 
 @pytest.mark.parametrize("cls", EVERY)

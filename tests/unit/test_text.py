@@ -4,14 +4,17 @@ from hypothesis import strategies as st
 
 from voxray.text import (
     ErrorCounts,
+    Normaliser,
     basic,
-    by_character,
     character_errors,
     compression_ratio,
+    count_errors,
     english,
+    join_units,
     normaliser,
     repeated_ngrams,
     spaced,
+    turkic,
     whisper_english,
     word_errors,
 )
@@ -76,9 +79,9 @@ def test_counts_add_up_over_clips(pairs: list[tuple[str, str]]) -> None:
     assert total.reference_length == sum(len(r.split()) for r, _ in pairs)
 
 
-@given(st.text(max_size=60))
-def test_basic_is_idempotent(text: str) -> None:
-    assert basic(basic(text)) == basic(text)
+@given(st.text(max_size=60), st.sampled_from([basic, turkic]))
+def test_basic_is_idempotent(text: str, normalise: Normaliser) -> None:
+    assert normalise(normalise(text)) == normalise(text)
 
 
 @given(st.text(max_size=60))
@@ -137,18 +140,84 @@ def test_a_joiner_inside_a_word_does_not_cut_it() -> None:
     assert basic("soft\u00adhyphen") == "softhyphen"
 
 
-def test_composed_and_decomposed_letters_are_the_same() -> None:
-    assert basic("caf\u00e9") == basic("cafe\u0301")
+EQUAL = [
+    ("en", "don\u2019t", "don't"),
+    ("en", "don\u02bct", "DON'T"),
+    ("en", "caf\u00e9", "cafe\u0301"),
+    ("fr", "l\u2019\u00e9cole", "L'e\u0301cole"),
+    ("uk", "\u043f\u02bc\u044f\u0442\u044c", "\u043f'\u044f\u0442\u044c"),
+    ("uz", "o\u02bbzbek", "o\u2018zbek"),
+    ("de", "Stra\u00dfe", "STRASSE"),
+    ("el", "\u03c3\u03bf\u03c6\u03cc\u03c2", "\u03a3\u039f\u03a6\u038c\u03a3"),
+    ("tr", "\u0130stanbul I\u015f\u0131k", "istanbul \u0131\u015f\u0131k"),
+    ("tr", "I\u0307stanbul", "istanbul"),
+    ("de", "\u0130stanbul", "istanbul"),
+    ("vi", "Ti\u1ebfng Vi\u1ec7t", "tie\u0302\u0301ng vie\u0323\u0302t"),
+    ("ko", "\ud55c\uad6d", "\u1112\u1161\u11ab\u1100\u116e\u11a8"),
+    ("he", "\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd", "\u05e9\u05dc\u05d5\u05dd"),
+    ("ar", "\u0643\u0650\u062a\u064e\u0627\u0628", "\u0643\u062a\u0640\u0627\u0628"),
+    ("ar", "\u0623\u0646\u0627", "\u0627\u0654\u0646\u0627"),
+    ("hi", "\u095b", "\u091c\u093c"),
+    ("hi", "\u0967\u0968", "12"),
+    ("bn", "\u0995\u09cb", "\u0995\u09c7\u09be"),
+    ("ja", "\uff76\uff9e\uff21", "\u30ac\uff41"),
+    ("th", "\u0e17\u0e33", "\u0e17\u0e4d\u0e32"),
+]
+UNEQUAL = [
+    ("fr", "a", "\u00e0"),
+    ("tr", "\u0131l\u0131k", "ilik"),
+    ("vi", "ma", "m\u00e1"),
+    ("ar", "\u0623\u0646", "\u0627\u0646"),  # the hamza is a letter's part, no vowel point
+    ("hi", "\u0915\u093f", "\u0915\u0940"),
+    ("hi", "\u091c", "\u091c\u093c"),
+    ("ta", "\u0b95\u0bc8", "\u0b95"),
+    ("ja", "\u304b", "\u304c"),
+    ("th", "\u0e21\u0e32", "\u0e21\u0e49\u0e32"),
+]
 
 
-def test_chinese_is_scored_by_character() -> None:
-    assert by_character("zh")
-    assert not by_character("en")
-    assert not by_character(None)
+@pytest.mark.parametrize(("language", "one", "other"), EQUAL)
+def test_texts_that_a_reader_takes_for_the_same_are_equal(language: str, one: str, other: str) -> None:
+    normalise = normaliser(language)
 
-    counts = character_errors("打开厨房的灯。", "打开 厨房灯", normaliser("zh"))
+    assert normalise(one) == normalise(other) != ""
+    assert normalise(normalise(one)) == normalise(one)
 
-    assert counts == ErrorCounts(reference_length=6, deletions=1)
+
+@pytest.mark.parametrize(("language", "one", "other"), UNEQUAL)
+def test_marks_that_carry_meaning_stay(language: str, one: str, other: str) -> None:
+    assert normaliser(language)(one) != normaliser(language)(other)
+
+
+@pytest.mark.parametrize(
+    ("language", "reference", "hypothesis", "expected"),
+    [
+        (
+            "zh",
+            "\u6253\u5f00\u53a8\u623f\u7684\u706f\u3002",
+            "\u6253\u5f00 \u53a8\u623f\u706f",
+            ErrorCounts(6, deletions=1),
+        ),
+        ("ja", "\u4eca\u65e5\u306f\u6674\u308c", "\u4eca\u65e5\u306f\u96e8", ErrorCounts(5, 1, 1)),
+        (
+            "th",
+            "\u0e1b\u0e34\u0e14\u0e44\u0e1f",
+            "\u0e40\u0e1b\u0e34\u0e14\u0e44\u0e1f",
+            ErrorCounts(5, insertions=1),
+        ),
+        ("en", "Turn on, please", "turn off please", ErrorCounts(3, 1)),
+        (None, "Turn on, please", "turn off please", ErrorCounts(3, 1)),
+    ],
+)
+def test_each_language_is_scored_in_its_own_units(
+    language: str | None, reference: str, hypothesis: str, expected: ErrorCounts
+) -> None:
+    assert count_errors(reference, hypothesis, language) == expected
+
+
+@pytest.mark.parametrize(("language", "joined"), [("en", "a b"), ("ja", "ab"), (None, "a b")])
+def test_texts_are_joined_as_the_language_is_written(language: str | None, joined: str) -> None:
+    assert join_units(["a", "", "b"], language) == joined
 
 
 @pytest.mark.parametrize(
@@ -173,6 +242,7 @@ def test_repeated_ngrams_are_counted_beyond_their_first_time() -> None:
     assert repeated_ngrams("a b c d e f g") == 0
     assert repeated_ngrams("light like a " * 5, n=3) == 13 - 3
     assert repeated_ngrams("too short", n=5) == 0
+    assert repeated_ngrams("\u4e00\u4e8c\u4e09" * 2, n=3, language="zh") == 1
 
 
 @given(st.integers(2, 30))

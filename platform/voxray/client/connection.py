@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.uri import parse_uri
 
 from voxray.client.backoff import Backoff, Patience
-from voxray.client.conversation import FRAME_BYTES, Conversation, Event, State
+from voxray.client.conversation import FRAME_BYTES, Conversation, ConversationState, Event
 from voxray.client.inbox import Inbox
 from voxray.client.refusals import LOOPBACK, REFUSED, why
 from voxray.errors import ConfigError, ServiceError, WireError
@@ -164,7 +164,7 @@ class Live:
 
     async def _run(self) -> None:
         try:
-            while self._talk.state is not State.DONE:
+            while self._talk.state is not ConversationState.DONE:
                 await self._connect()
         except Exception as e:  # whatever it is, the user learns of it from the iteration
             self._failure = e
@@ -194,7 +194,7 @@ class Live:
         except (OSError, EOFError, WebSocketException) as e:
             self._check_worth_retrying(e)
             reason = str(e) or type(e).__name__
-        if self._talk.state is not State.DONE:
+        if self._talk.state is not ConversationState.DONE:
             await self._pause(reason)
 
     def _check_worth_retrying(self, error: Exception) -> None:
@@ -252,7 +252,7 @@ class Live:
 
     async def _next_message(self, socket: ClientConnection) -> str | bytes:
         """TimeoutError where the server owes something for `silence_s`, or `ready` for `opening_s`."""
-        opening = self._talk.state is State.OPENING
+        opening = self._talk.state is ConversationState.OPENING
         checks = 1 if opening else SILENCE_CHECKS
         limit_s = (self._patience.opening_s if opening else self._patience.silence_s) / checks
         owed = 0

@@ -15,7 +15,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-from voxray.client.header import Header
+from voxray.client.header import StreamHeader
 from voxray.client.replay import Mark, Replay
 from voxray.errors import ServiceError, VoxrayError, WireError
 from voxray.wire import (
@@ -55,7 +55,7 @@ Event = Ready | Lost | SpeechStart | Partial | SpeechEnd | Final | Ack | Finaliz
 """What a stream gives its user."""
 
 
-class State(Enum):
+class ConversationState(Enum):
     """Of the conversation."""
 
     LOST = "lost"
@@ -68,7 +68,7 @@ class Conversation:
     """What was said, what has come, and what is to be said next. `start` asks for a new session."""
 
     def __init__(self, start: Start, first_credit_s: float = FIRST_CREDIT_S) -> None:
-        self.state = State.LOST
+        self.state = ConversationState.LOST
         self.have_segment = NO_SEGMENT
         self.ready: Ready | None = None
         self.ack: Ack | None = None
@@ -82,7 +82,7 @@ class Conversation:
         self._begun = NO_SEGMENT
         self._ended = NO_SEGMENT
         self._stable = ""
-        self._header = Header(start)
+        self._header = StreamHeader(start)
         self._processed_s = 0.0  # the most that any session has processed
         self._found = (0, 0.0)  # what was no more needed, and what was processed, when this connection began
         self._error: Error | None = None
@@ -103,14 +103,14 @@ class Conversation:
 
     def stop(self) -> None:
         """Ask for all finals and the end; a second time means nothing more."""
-        if self.state is not State.DONE and not self._replay.stopping:
+        if self.state is not ConversationState.DONE and not self._replay.stopping:
             self._replay.mark(stop=True)
 
     # What comes from the server.
 
     def opened(self) -> str:
         """A connection is there: the `start` that goes first on it."""
-        self.state, self._error, self.advanced = State.OPENING, None, False
+        self.state, self._error, self.advanced = ConversationState.OPENING, None, False
         fields = self._start.model_dump(exclude_defaults=True)
         if self._session is not None:
             fields |= {
@@ -124,7 +124,9 @@ class Conversation:
     def receive_message(self, text: str) -> list[Event]:
         """What `text` means for the user, often nothing new. WireError where it cannot be."""
         message = parse_server(text)
-        if self.state is State.OPENING and not isinstance(message, Ready | Error | Reconnect | None):
+        if self.state is ConversationState.OPENING and not isinstance(
+            message, Ready | Error | Reconnect | None
+        ):
             raise WireError(f"expected ready first, and {type(message).__name__} came.")
         match message:
             case Ready():
@@ -136,7 +138,7 @@ class Conversation:
             case Finalized():
                 return [message] if self._replay.answered() else []
             case Done():
-                self.state = State.DONE
+                self.state = ConversationState.DONE
                 return [*[Finalized()] * self._replay.finished(), message]
             case Reconnect():
                 self._token = message.resume_token
@@ -148,9 +150,9 @@ class Conversation:
     def closed(self, code: int, reason: str = "") -> Lost | None:
         """The connection ended. Raises the server's error where a new one would not help."""
         sentence = self._error.message if self._error else reason
-        if self.state is State.DONE and not self._replay.complete:
+        if self.state is ConversationState.DONE and not self._replay.complete:
             raise _error(code, sentence or f"expected the stream to go on, and the server ended it ({code}).")
-        if self.state in (State.LOST, State.DONE):
+        if self.state in (ConversationState.LOST, ConversationState.DONE):
             return None
         refused = self.ready is None and code != Close.RESTART  # the first try is not repeated
         if refused or code in FINAL or (self._error and self._error.code == LOST_WITH_ACTOR):
@@ -161,7 +163,7 @@ class Conversation:
 
     def message_to_send(self) -> bytes | str | None:
         """The next audio or control message that may be sent now, which counts as sent; None: wait."""
-        if self.state is not State.OPEN:
+        if self.state is not ConversationState.OPEN:
             return None
         next_ = self._replay.take(self._limit, FRAME_BYTES)
         if isinstance(next_, Mark):
@@ -171,14 +173,18 @@ class Conversation:
     @property
     def listens(self) -> bool:
         """Whether something may still come on this connection; after an end that was not asked for, why."""
-        return self.state is not State.LOST and not (self.state is State.DONE and self._replay.complete)
+        return self.state is not ConversationState.LOST and not (
+            self.state is ConversationState.DONE and self._replay.complete
+        )
 
     @property
     def expects_answer(self) -> bool:
         """Whether the server owes a message: it then is silent for a second at most."""
-        if self.state is State.OPENING or (self.state is State.DONE and self.listens):
+        if self.state is ConversationState.OPENING or (self.state is ConversationState.DONE and self.listens):
             return True
-        return self.state is State.OPEN and (self._replay.unanswered or self._replay.sent > self._received)
+        return self.state is ConversationState.OPEN and (
+            self._replay.unanswered or self._replay.sent > self._received
+        )
 
     @property
     def unsent(self) -> int:
@@ -204,14 +210,14 @@ class Conversation:
     # Transitions.
 
     def _begin(self, ready: Ready) -> Ready:
-        if self.state is not State.OPENING:
+        if self.state is not ConversationState.OPENING:
             raise WireError("expected one ready per connection, and a second came.")
         self._check_continuable(ready)
         self._replay.rewind(ready.received_bytes, kept=ready.resumed)
         if not ready.resumed:
             self._begun = self._ended = self.have_segment
             self._stable = ""
-        self.state, self.ready = State.OPEN, ready
+        self.state, self.ready = ConversationState.OPEN, ready
         self._session, self._token = ready.session, ready.resume_token
         self._received = ready.received_bytes
         self._limit = ready.received_bytes + self._first_credit
@@ -272,11 +278,11 @@ class Conversation:
             self._replay.drop_before(int(final.end_s * self._start.sample_rate + 1e-6) * frame)
 
     def _lose(self, reason: str) -> Lost:
-        self.state = State.LOST
+        self.state = ConversationState.LOST
         return Lost(reason)
 
     def _check_open(self) -> None:
-        if self.state is State.DONE or self._replay.stopping:
+        if self.state is ConversationState.DONE or self._replay.stopping:
             raise ServiceError("expected nothing more after the stream's end, and more came.")
 
 

@@ -12,29 +12,29 @@ from pathlib import PurePosixPath
 from voxray.audio import EXTENSIONS
 from voxray.corpora import places
 from voxray.corpora.items import Item, Listing, Rejected
-from voxray.corpora.splits import check_split, split_of
+from voxray.corpora.splits import check_split, split_key, split_of
 from voxray.errors import CorpusError
 
 _CSV = "_files.csv"
 _BESIDE = frozenset({"", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".html", ".yaml", ".pdf"})
-"""What may stand in a corpus without being meant as audio."""
+"""Extensions that are no audio and are left out without a word."""
 
 
 def list_folder(folder: str) -> Listing:
-    """The clips of `folder`, an absolute path or URL; CorpusError where it holds none."""
+    """List the clips of `folder`, an absolute path or URL; raise CorpusError where it holds none."""
     names = places.list_names(folder)
     tables = [n for n in names if n.endswith(_CSV) and "/" not in n]
     nested = [n for n in names if n.endswith(_CSV) and "/" in n]
     if nested and not tables:
         raise CorpusError(
-            f"{folder}: expected one corpus, and its subfolders hold several ({nested[0]}); name one of them."
+            f"{folder}: expected one corpus, but its subfolders hold several ({nested[0]}); name one of them."
         )
     if tables:
         entries = [e for table in tables for e in _of_table(folder, table, frozenset(names))]
     else:
         entries = list(_of_names(folder, names))
     if not entries:
-        raise CorpusError(f"{folder}: expected audio files (wav, flac, mp3, ogg, ...), and it holds none.")
+        raise CorpusError(f"{folder}: expected audio files (wav, flac, mp3, ogg, ...), but it holds none.")
     return Listing.of(entries)
 
 
@@ -50,11 +50,11 @@ def _rows(where: str) -> list[dict[str, str]]:
         reader = csv.DictReader(places.read_text(where).splitlines())
         if missing := {"uid", "file_name"} - set(reader.fieldnames or ()):
             raise CorpusError(
-                f"{where}: expected the columns uid,file_name,text, and {min(missing)!r} is missing."
+                f"{where}: expected the columns uid,file_name,text, but {min(missing)!r} is missing."
             )
         return list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise CorpusError(f"{where}: expected a csv file in UTF-8, and it cannot be read ({e}).") from e
+        raise CorpusError(f"{where}: expected a csv file in UTF-8, but it cannot be read ({e}).") from e
 
 
 def _of_row(
@@ -67,7 +67,7 @@ def _of_row(
             uid or f"line {number}", where, f"line {number}: expected a uid and a file_name.", split
         )
     if name not in names:
-        return Rejected(uid, source, f"{where} line {number} names {name}, and there is no such file.", split)
+        return Rejected(uid, source, f"{where} line {number} names {name}, but there is no such file.", split)
     text = row.get("text")
     if text is None and (beside := str(PurePosixPath(name).with_suffix(".txt"))) in names:
         return _with_text(folder, beside, Item(uid, source, split, recording=uid))
@@ -85,20 +85,20 @@ def _of_row(
 def _of_names(folder: str, names: list[str]) -> Iterator[Item | Rejected]:
     audio = {n for n in names if _suffix(n) in EXTENSIONS}
     texts = {n for n in names if _suffix(n) == ".txt"}
-    heard = {_uid(n) for n in audio}
+    spoken = {_uid(n) for n in audio}
     for name in sorted(audio | texts):
         uid, source = _uid(name), places.join(folder, name)
-        item = Item(uid, source, split_of(uid), recording=uid)
+        item = Item(uid, source, split_of(split_key("", uid, uid)), recording=uid)
         if name in audio:
             beside = f"{uid}.txt"
             yield _with_text(folder, beside, item) if beside in texts else item
-        elif uid not in heard:
-            yield Rejected(uid, source, f"{source}: expected audio beside this text, and there is none.")
+        elif uid not in spoken:
+            yield Rejected(uid, source, f"{source}: expected audio beside this text, but there is none.")
     for name in names:
         if name not in audio and _suffix(name) not in _BESIDE:
             source = places.join(folder, name)
             yield Rejected(
-                name, source, f"{source}: expected audio, and {_suffix(name)} is not a format of it."
+                name, source, f"{source}: expected audio, but {_suffix(name)} is not a format of it."
             )
 
 

@@ -1,8 +1,15 @@
-"""What a corpus lists before any of its audio is read: items, and what was turned away with its reason."""
+"""What a corpus lists before any of its audio is read: items, and what was rejected with its reason."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 from voxray.transcript import Segment
+from voxray.whisper.engines import Task
+
+MAX_GAP_S = 3.0  # between neighbours in a recording: in a longer gap, words may have been left out
+END_TOLERANCE_S = 0.5  # corpora round times; more than this is a truncated file
+_SLACK_S = 0.02  # one step of the decoder's time tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +26,7 @@ class Item:
     split: str
     text: str | None = None
     language: str | None = None
-    task: str | None = None
+    task: Task | None = None
     speaker: str = ""
     recording: str = ""
     start_s: float | None = None
@@ -51,8 +58,45 @@ class Listing:
 
     @classmethod
     def of(cls, entries: "list[Item | Rejected]") -> "Listing":
-        """Items and rejected ones told apart, each in order."""
+        """Sort `entries` into items and rejected ones, each in order."""
         return cls(
             tuple(e for e in entries if isinstance(e, Item)),
             tuple(e for e in entries if isinstance(e, Rejected)),
         )
+
+
+def previous_texts(items: Iterable[Item]) -> dict[str, str]:
+    """Map the ids of clips that continue another one to the text of that one.
+
+    It is of the same recording, speaker, language and split, ends at most `MAX_GAP_S` before the clip starts,
+    and no other clip lies between them.
+    """
+    placed = [i for i in items if i.recording and i.start_s is not None]
+    placed.sort(key=lambda i: (i.recording, i.start_s or 0.0))
+    return {
+        item.id: before.text
+        for _, group in groupby(placed, key=lambda i: i.recording)
+        for before, item in pairwise(group)
+        if before.text and _continues(item, before)
+    }
+
+
+def _continues(item: Item, before: Item) -> bool:
+    same = (item.speaker, item.language, item.split) == (before.speaker, before.language, before.split)
+    if not same or item.start_s is None or before.end_s is None:
+        return False
+    return -_SLACK_S <= item.start_s - before.end_s <= MAX_GAP_S
+
+
+def timed_segments(segments: Sequence[Segment], duration_s: float) -> tuple[Segment, ...]:
+    """Return `segments` clamped to a clip of `duration_s`, or none where their times are of no use.
+
+    They are of none where they overlap, lie beyond the clip, or are one over all of it, which is what an
+    engine returns without timestamps.
+    """
+    clamped = tuple(replace(s, end_s=min(s.end_s, duration_s)) for s in segments)
+    whole = len(clamped) == 1 and clamped[0].start_s <= 0 and clamped[0].end_s >= duration_s - _SLACK_S
+    beyond = any(s.end_s > duration_s + END_TOLERANCE_S for s in segments)
+    backwards = any(s.end_s < s.start_s for s in clamped)
+    overlapping = any(b.start_s < a.end_s - _SLACK_S for a, b in pairwise(segments))
+    return () if whole or beyond or backwards or overlapping else clamped

@@ -4,6 +4,7 @@ Text and times are columns, never control tokens: those change between releases 
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from voxray.corpora.store import Clip
+from voxray.audio import duration_s
+from voxray.corpora.items import Item, previous_texts, timed_segments
+from voxray.corpora.store import SEGMENT, WORD, Clip, segments_of, words_of
 from voxray.errors import CorpusError
-from voxray.transcript import Word
-
-_SPAN = [("start_s", pa.float32()), ("end_s", pa.float32())]
-SEGMENT = pa.struct([*_SPAN, ("text", pa.string())])
-WORD = pa.struct([("text", pa.string()), *_SPAN])
 
 CLIP_FIELDS = [
     ("id", pa.string()),
@@ -51,11 +49,12 @@ LABEL_FIELDS = [
 ]
 SCHEMA = pa.schema([*CLIP_FIELDS, *LABEL_FIELDS])
 
-_CLIP_COLUMNS = ["id", "audio", "pseudo_text", "speaker", "language", "words"]
+_CLIP_COLUMNS = ["id", "audio", "pseudo_text", "speaker", "language", "task", "words", "segments"]
+_PLACE_COLUMNS = ["id", "pseudo_text", "speaker", "language", "recording", "split", "start_s", "end_s"]
 
 
 def read_table(folder: Path) -> pa.Table:
-    """Every column but the audio, sorted by id.
+    """Read every column but the audio, sorted by id.
 
     `folder` holds the shards, or is the `out` of a labelling job. Raises CorpusError where it is neither.
     """
@@ -65,30 +64,31 @@ def read_table(folder: Path) -> pa.Table:
 
 
 def read_clips(folder: Path, ids: Collection[str] | None = None) -> Iterator[Clip]:
-    """The clips called `ids` (None: all), with the teacher's text and word times, in the order of the shards.
+    """Yield the clips called `ids` (None: all) with the teacher's text and times, in the order of the shards.
 
-    Reads only the row groups that hold one of them. Raises CorpusError where `folder` is not a labelled
-    corpus or lacks one of `ids`.
+    Audio is read only of the row groups that hold one of them. A clip's `previous` text is that of another
+    one of `ids`. Raises CorpusError where `folder` is not a labelled corpus or lacks one of `ids`.
     """
     wanted = None if ids is None else set(ids)
     missing = set(wanted or ())
+    previous = previous_texts(_placed(folder, wanted))
     for file in shard_files(folder):
         for clip in _clips(file, wanted):
             missing.discard(clip.id)
-            yield clip
+            yield replace(clip, previous=previous.get(clip.id, ""))
     if missing:
         raise CorpusError(
-            f"{folder}: expected the clip {min(missing)!r}, and it is not there; label the corpus again."
+            f"{folder}: expected the clip {min(missing)!r}, but it is not there; label the corpus again."
         )
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The shards in `folder` (or `folder/labelled`), in order; CorpusError where there are none."""
+    """Return the shards in `folder` (or `folder/labelled`), in order; CorpusError where there are none."""
     place = folder / "labelled" if (folder / "labelled").is_dir() else folder
     found = sorted(place.glob("*.parquet")) if place.is_dir() else []
     if not found:
         raise CorpusError(
-            f"{folder}: expected a labelled corpus (labelled/*.parquet), and there is none; run pseudo_label."
+            f"{folder}: expected a labelled corpus (labelled/*.parquet), but there is none; run pseudo_label."
         )
     return found
 
@@ -100,6 +100,14 @@ def _read(file: Path, columns: list[str]) -> pa.Table:
             return parquet.read(columns=columns).cast(pa.schema([SCHEMA.field(c) for c in columns]))
     except (OSError, pa.ArrowException) as e:
         raise _unreadable(file, e) from e
+
+
+def _placed(folder: Path, wanted: set[str] | None) -> Iterator[Item]:
+    """Yield all clips without their audio as items, those of `wanted` with the teacher's text."""
+    for file in shard_files(folder):
+        for row in _read(file, _PLACE_COLUMNS).to_pylist():
+            text = row.pop("pseudo_text")
+            yield Item(source="", text=text if wanted is None or row["id"] in wanted else None, **row)
 
 
 def _clips(file: Path, wanted: set[str] | None) -> Iterator[Clip]:
@@ -124,20 +132,26 @@ def _holds(parquet: pq.ParquetFile, group: int, wanted: set[str] | None) -> bool
 def _check(file: Path, parquet: pq.ParquetFile) -> None:
     if lacking := set(SCHEMA.names) - set(parquet.schema_arrow.names):
         raise CorpusError(
-            f"{file}: expected a labelled corpus, and column {min(lacking)!r} is missing; run pseudo_label."
+            f"{file}: expected a labelled corpus, but column {min(lacking)!r} is missing; run pseudo_label."
         )
 
 
 def _unreadable(file: Path, error: Exception) -> CorpusError:
-    return CorpusError(f"{file}: expected a parquet shard, and it cannot be read ({error}).")
+    return CorpusError(
+        f"{file}: expected a parquet shard, but it cannot be read ({error}); "
+        "remove it and run pseudo_label again."
+    )
 
 
 def _clip(row: dict[str, Any]) -> Clip:
+    pcm = np.frombuffer(row["audio"], dtype="<i2").copy()  # writable: torch warns of others
     return Clip(
         id=row["id"],
-        pcm=np.frombuffer(row["audio"], dtype="<i2").copy(),  # writable: torch warns of others
+        pcm=pcm,
         text=row["pseudo_text"],
         speaker=row["speaker"] or "",
         language=row["language"],
-        words=tuple(Word(w["text"], w["start_s"], w["end_s"]) for w in row["words"]),
+        words=words_of(row),
+        segments=timed_segments(segments_of(row), duration_s(pcm)),
+        task=row["task"] or "transcribe",
     )

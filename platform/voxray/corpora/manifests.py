@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from voxray.corpora import places
 from voxray.corpora.items import Item, Listing, Rejected
-from voxray.corpora.splits import check_split, split_of
+from voxray.corpora.splits import check_split, split_key, split_of
 from voxray.errors import CorpusError
+from voxray.text import join_units
 from voxray.transcript import Segment
+from voxray.whisper.engines import Task
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -46,7 +48,7 @@ class _Entry(_Line):
     id: str | None = None
     language: str | None = None
     speaker: str | None = None
-    task: str | None = None
+    task: Task | None = None
     split: str | None = None
 
     @model_validator(mode="before")
@@ -62,11 +64,11 @@ class _Entry(_Line):
 
 
 def list_manifest(manifest: str) -> Listing:
-    """The clips of a manifest, an absolute path or URL; CorpusError where it cannot be read."""
+    """List the clips of a manifest, an absolute path or URL; raise CorpusError where it cannot be read."""
     try:
         lines = places.read_text(manifest).splitlines()
     except (OSError, UnicodeDecodeError) as e:
-        raise CorpusError(f"{manifest}: expected a JSONL manifest, and it cannot be read ({e}).") from e
+        raise CorpusError(f"{manifest}: expected a JSONL manifest, but it cannot be read ({e}).") from e
     return Listing.of(list(_entries(lines, manifest)))
 
 
@@ -81,7 +83,7 @@ def _entries(lines: list[str], manifest: str) -> Iterator[Item | Rejected]:
 
 
 def parse_line(line: str, manifest: str, number: int = 1) -> Item:
-    """The clip that one line describes; CorpusError naming the line and what is wrong in it."""
+    """Parse one line into its clip; raise CorpusError naming the line and what is wrong in it."""
     where = f"{manifest} line {number}"
     try:
         entry = _Entry.model_validate_json(line)
@@ -89,15 +91,14 @@ def parse_line(line: str, manifest: str, number: int = 1) -> Item:
         raise CorpusError(f"{where}: {_explain(e)}") from e
     start_s, end_s = entry.audio.start_time, entry.audio.end_time
     if end_s is not None and end_s <= (start_s or 0.0):
-        raise CorpusError(
-            f"{where}: expected an end after the start, and {start_s or 0:g} to {end_s:g} s came."
-        )
+        raise CorpusError(f"{where}: expected an end after the start, got {start_s or 0:g} to {end_s:g} s.")
     recording = str(PurePosixPath(entry.audio.path).with_suffix(""))
-    split = check_split(entry.split, where) if entry.split else split_of(entry.speaker or recording)
+    id = entry.id or _name(recording, start_s, end_s)
+    key = split_key(entry.speaker or "", recording, id)
     return Item(
-        id=entry.id or _name(recording, start_s, end_s),
+        id=id,
         source=_resolve(entry.audio.path, manifest, where),
-        split=split,
+        split=check_split(entry.split, where) if entry.split else split_of(key),
         text=_text(entry),
         language=entry.language,
         task=entry.task,
@@ -117,7 +118,7 @@ def _name(recording: str, start_s: float | None, end_s: float | None) -> str:
 
 def _text(entry: _Entry) -> str | None:
     if entry.sentence is None and entry.sentences is not None:
-        return " ".join(s.text.strip() for s in entry.sentences)
+        return join_units((s.text.strip() for s in entry.sentences), entry.language)
     return entry.sentence
 
 
@@ -130,14 +131,14 @@ def _segments(entry: _Entry) -> tuple[Segment, ...] | None:
 def _resolve(path: str, manifest: str, where: str) -> str:
     if (kind := places.scheme(path)) and kind != places.scheme(manifest):
         raise CorpusError(
-            f"{where}: expected a path, and a URL came ({path}); a manifest opens only URLs of its own kind."
+            f"{where}: expected a path, got a URL ({path}); a manifest opens only URLs of its own kind."
         )
     if kind:
         return path
     if not places.scheme(manifest):
         return places.absolute(str(PurePosixPath(manifest).parent / path))
     if path.startswith("/"):
-        raise CorpusError(f"{where}: expected a path relative to the manifest, and {path} came.")
+        raise CorpusError(f"{where}: expected a path relative to the manifest, got {path}.")
     return places.join(manifest.rpartition("/")[0], path)
 
 
@@ -145,5 +146,5 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if not key:
-        return f"expected a JSON object, and it does not parse ({first['msg']})."
+        return f"expected a JSON object, but it does not parse ({first['msg']})."
     return f"{key!r}: {first['msg'].lower()}."

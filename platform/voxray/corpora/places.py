@@ -8,27 +8,27 @@ from voxray.errors import CorpusError, MissingDependency
 
 
 def scheme(place: str) -> str:
-    """What stands before `://`, empty for a local path."""
+    """Return the scheme of a URL, what stands before `://`; empty for a local path."""
     return place.partition("://")[0] if "://" in place else ""
 
 
 def absolute(place: str) -> str:
-    """`place` as it reads from any working directory, without a slash at its end."""
+    """Return `place` as an absolute path or URL, without a slash at its end."""
     return place.rstrip("/") if scheme(place) else str(Path(place).expanduser().resolve())
 
 
 def join(folder: str, name: str) -> str:
-    """The file `name` of `folder`."""
+    """Return the path or URL of the file `name` in `folder`."""
     return f"{folder}/{name}"
 
 
 def is_file(place: str) -> bool:
-    """Whether `place` is a file."""
+    """Say whether `place` is a file."""
     return bool(_filesystem(place).isfile(place)) if scheme(place) else Path(place).is_file()
 
 
 def list_names(folder: str) -> list[str]:
-    """Files in `folder` and below, sorted, relative to it; hidden ones left out.
+    """List the files in `folder` and below, sorted, relative to it, without the hidden ones.
 
     Raises CorpusError where there is no such folder.
     """
@@ -37,7 +37,7 @@ def list_names(folder: str) -> list[str]:
 
 
 def read_bytes(source: str) -> bytes:
-    """The whole of a file; OSError where it cannot be read."""
+    """Read a whole file; raise OSError where it cannot be read."""
     if not scheme(source):
         return Path(source).read_bytes()
     try:
@@ -47,14 +47,14 @@ def read_bytes(source: str) -> bytes:
 
 
 def read_text(source: str) -> str:
-    """The file as UTF-8, a byte order mark dropped; OSError or UnicodeDecodeError where it cannot be."""
+    """Read a file as UTF-8, without a byte order mark; raise OSError or UnicodeDecodeError."""
     return read_bytes(source).decode("utf-8-sig")
 
 
 def _list_local(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise CorpusError(
-            f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), and there is none."
+            f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), but there is none."
         )
     return [
         (Path(parent) / name).relative_to(folder).as_posix()
@@ -69,7 +69,7 @@ def _list_url(folder: str) -> list[str]:
     try:
         found = [str(path) for path in filesystem.find(root)]
     except OSError as e:
-        raise CorpusError(f"{folder}: expected a folder of audio, and it cannot be listed ({e}).") from e
+        raise CorpusError(f"{folder}: expected a folder of audio, but it cannot be listed ({e}).") from e
     return [path.removeprefix(root).lstrip("/") for path in found]
 
 
@@ -80,7 +80,7 @@ def _filesystem(place: str) -> Any:
         return url_to_fs(place)[0]
     except ImportError as e:
         raise MissingDependency(
-            f"{place}: expected fsspec and its {scheme(place)} driver, and one is missing ({e}); install it."
+            f"{place}: expected fsspec and its {scheme(place)} driver, but one is missing ({e}); install it."
         ) from e
     except ValueError as e:
-        raise CorpusError(f"{place}: expected a path or a URL that fsspec knows, and {e}.") from e
+        raise CorpusError(f"{place}: expected a path or a URL that fsspec knows, but {e}.") from e

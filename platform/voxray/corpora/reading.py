@@ -6,22 +6,20 @@ from itertools import groupby
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode, duration_s
 from voxray.corpora import places
-from voxray.corpora.items import Item, Rejected
+from voxray.corpora.items import END_TOLERANCE_S, Item, Rejected
 from voxray.errors import AudioError, VoxrayError
-
-END_TOLERANCE_S = 0.5  # manifests round durations; more than this is a truncated file
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedItem:
     """An item and its samples."""
 
     item: Item
     pcm: Pcm = field(repr=False)
 
 
-def read_items(items: Iterable[Item]) -> Iterator[Decoded | Rejected]:
-    """Each item's samples, or why it has none; neighbours in one recording decode it once."""
+def read_items(items: Iterable[Item]) -> Iterator[DecodedItem | Rejected]:
+    """Yield each item's samples, or why it has none; neighbours in one recording decode it once."""
     for source, group in groupby(items, key=lambda item: item.source):
         clips = list(group)
         try:
@@ -33,19 +31,19 @@ def read_items(items: Iterable[Item]) -> Iterator[Decoded | Rejected]:
             yield _cut(item, whole)
 
 
-def _cut(item: Item, whole: Pcm) -> Decoded | Rejected:
+def _cut(item: Item, whole: Pcm) -> DecodedItem | Rejected:
     try:
-        return Decoded(item, between(whole, item.start_s, item.end_s))
+        return DecodedItem(item, between(whole, item.start_s, item.end_s))
     except AudioError as e:
         return Rejected(item.id, item.source, f"{item.source}: {e}", item.split)
 
 
 def between(pcm: Pcm, start_s: float | None, end_s: float | None) -> Pcm:
-    """The samples from `start_s` to `end_s`; AudioError where the recording ends before."""
+    """Return the samples from `start_s` to `end_s`; raise AudioError where the recording ends before."""
     lasts_s = duration_s(pcm)
     if (start_s or 0.0) >= lasts_s or (end_s or 0.0) > lasts_s + END_TOLERANCE_S:
         raise AudioError(
-            f"expected audio from {start_s or 0:g} to {end_s or lasts_s:g} s, and it ends at {lasts_s:.2f} s."
+            f"expected audio from {start_s or 0:g} to {end_s or lasts_s:g} s, but it ends at {lasts_s:.2f} s."
         )
     stop = None if end_s is None else round(end_s * SAMPLE_RATE)
     return pcm[round((start_s or 0.0) * SAMPLE_RATE) : stop]

@@ -1,4 +1,4 @@
-"""More utterances from few: recordings whose words stand apart are taken to pieces and joined anew."""
+"""New clips from few recordings: those with a pause after every word are cut up and joined anew."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -14,7 +14,7 @@ QUIET = 10**-3.5  # of the clip's mean power: 35 dB below it is a pause
 
 
 def spoken_words(clip: Clip, shortest_pause_s: float = 0.03) -> list[tuple[str, Pcm]]:
-    """Each word of `clip` with its samples; none where stretches of sound and words differ in number."""
+    """Return each word of `clip` with its samples; none where sounds and words differ in number."""
     stretches = _stretches(clip.pcm, shortest_pause_s)
     texts = clip.text.split()
     if len(stretches) != len(texts):
@@ -23,7 +23,7 @@ def spoken_words(clip: Clip, shortest_pause_s: float = 0.03) -> list[tuple[str, 
 
 
 def _stretches(pcm: Pcm, shortest_pause_s: float) -> list[tuple[int, int]]:
-    """Where there is sound, in samples; pauses shorter than `shortest_pause_s` belong to the sound."""
+    """Return where there is sound, in samples; pauses shorter than `shortest_pause_s` belong to it."""
     count = len(pcm) // BLOCK
     if count == 0:
         return []
@@ -36,7 +36,7 @@ def _stretches(pcm: Pcm, shortest_pause_s: float) -> list[tuple[int, int]]:
 
 
 def recombined(clips: Sequence[Clip], count: int, longest: int, seed: int) -> Iterator[Clip]:
-    """`count` new clips of 1 to `longest` words of one voice each, with pauses of 0.02 to 0.35 s."""
+    """Yield `count` new clips of 1 to `longest` words of one voice each, with pauses of 0.02 to 0.35 s."""
     rng = np.random.default_rng(seed)
     by_voice = sorted(clips, key=_voice)
     voices = [

@@ -4,17 +4,17 @@ Listing is cheap and happens where it is called; audio is read later, item by it
 corpus at once, without Ray.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from itertools import groupby
 
-from voxray.audio import SAMPLE_RATE
+from voxray.audio import duration_s
 from voxray.corpora import places
 from voxray.corpora.audio_folder import list_folder
-from voxray.corpora.items import Item, Listing, Rejected
+from voxray.corpora.items import Item, Listing, Rejected, previous_texts, timed_segments
 from voxray.corpora.manifests import list_manifest
-from voxray.corpora.reading import Decoded, read_items
+from voxray.corpora.reading import DecodedItem, read_items
 from voxray.corpora.splits import check_split, describe
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
@@ -23,7 +23,7 @@ BUILTIN = "builtin"
 
 
 def list_corpus(corpus: str, split: str | None = None, *, need_text: bool = False) -> Listing:
-    """What `corpus` holds in `split` (None: all of it), and what was turned away.
+    """List what `corpus` holds in `split` (None: all of it), and what was rejected.
 
     `need_text` rejects clips without a reference. Raises CorpusError where the corpus is missing, holds
     nothing usable, or has no such split.
@@ -33,7 +33,7 @@ def list_corpus(corpus: str, split: str | None = None, *, need_text: bool = Fals
     listing = _unique(_list(corpus))
     whole = _with_texts(listing) if need_text else listing
     if not whole.items:
-        raise CorpusError(f"{corpus}: expected clips, and none can be used: {whole.rejected[0].reason}")
+        raise CorpusError(f"{corpus}: expected clips, but none can be used: {whole.rejected[0].reason}")
     return _in_split(whole, split, corpus) if split else whole
 
 
@@ -46,7 +46,7 @@ def load_clips(
     max_s: float | None = None,
     threads: int = 4,
 ) -> tuple[list[Clip], list[Rejected]]:
-    """A corpus in memory, in its order: clips, and what was rejected.
+    """Load a corpus into memory, in its order: clips, and what was rejected.
 
     `language` is for clips that name none; `max_s` rejects longer clips. A clip without a text has "".
     Raises CorpusError as `list_corpus` does, and where not one clip can be decoded.
@@ -56,9 +56,10 @@ def load_clips(
     with ThreadPoolExecutor(threads) as pool:
         read = [r for part in pool.map(lambda g: list(_limited(read_items(g), max_s)), groups) for r in part]
     rejected = [*listing.rejected, *(r for r in read if isinstance(r, Rejected))]
-    clips = [_clip(r, language) for r in read if isinstance(r, Decoded)]
+    previous = previous_texts(listing.items)
+    clips = [_clip(r, language, previous) for r in read if isinstance(r, DecodedItem)]
     if not clips:
-        raise CorpusError(f"{corpus}: expected clips, and none can be used: {rejected[0].reason}")
+        raise CorpusError(f"{corpus}: expected clips, but none can be used: {rejected[0].reason}")
     return clips, rejected
 
 
@@ -75,7 +76,7 @@ def _unique(listing: Listing) -> Listing:
     for item in listing.items:
         first = seen.setdefault(item.id, item)
         if first is not item:
-            reason = f"{item.source}: expected one clip per uid, and {first.source} is {item.id!r} too."
+            reason = f"{item.source}: expected one clip per uid, but {first.source} is {item.id!r} too."
             doubled.append(Rejected(item.id, item.source, reason, item.split))
     return Listing(tuple(seen.values()), (*listing.rejected, *doubled))
 
@@ -89,8 +90,8 @@ def _with_texts(listing: Listing) -> Listing:
 def _text_or_reason(item: Item) -> Item | Rejected:
     if (item.text or "").strip() or item.no_speech:
         return item
-    came = "there is none" if item.text is None else "it is empty"
-    reason = f"{item.source}: expected a reference text for this clip, and {came}."
+    problem = "there is none" if item.text is None else "it is empty"
+    reason = f"{item.source}: expected a reference text for this clip, but {problem}."
     return Rejected(item.id, item.source, reason, item.split)
 
 
@@ -98,22 +99,22 @@ def _in_split(listing: Listing, split: str, corpus: str) -> Listing:
     items = tuple(i for i in listing.items if i.split == split)
     if not items:
         raise CorpusError(
-            f"{corpus}: expected clips in {split!r}, and it has {describe(i.split for i in listing.items)}."
+            f"{corpus}: expected clips in {split!r}, but it has {describe(i.split for i in listing.items)}."
         )
     return Listing(items, tuple(r for r in listing.rejected if r.split in (None, split)))
 
 
-def _limited(read: Iterable[Decoded | Rejected], max_s: float | None) -> Iterator[Decoded | Rejected]:
+def _limited(read: Iterable[DecodedItem | Rejected], max_s: float | None) -> Iterator[DecodedItem | Rejected]:
     for clip in read:
-        if isinstance(clip, Decoded) and max_s is not None and len(clip.pcm) > max_s * SAMPLE_RATE:
-            item, lasts_s = clip.item, len(clip.pcm) / SAMPLE_RATE
-            reason = f"{item.source}: expected at most {max_s:g} s, and this clip lasts {lasts_s:.2f} s."
+        if isinstance(clip, DecodedItem) and max_s is not None and duration_s(clip.pcm) > max_s:
+            item, lasts_s = clip.item, duration_s(clip.pcm)
+            reason = f"{item.source}: expected a clip of at most {max_s:g} s, got {lasts_s:.2f} s."
             yield Rejected(item.id, item.source, reason, item.split)
         else:
             yield clip
 
 
-def _clip(decoded: Decoded, language: str) -> Clip:
+def _clip(decoded: DecodedItem, language: str, previous: Mapping[str, str]) -> Clip:
     item = decoded.item
     return Clip(
         id=item.id,
@@ -121,4 +122,7 @@ def _clip(decoded: Decoded, language: str) -> Clip:
         text=item.text or "",
         speaker=item.speaker,
         language=item.language or language,
+        segments=timed_segments(item.sentences or (), duration_s(decoded.pcm)),
+        previous=previous.get(item.id, ""),
+        task=item.task or "transcribe",
     )

@@ -6,13 +6,12 @@
 A store appears whole or not at all: it is written beside its place and renamed into it.
 """
 
-import shutil
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,24 +19,32 @@ import pyarrow.parquet as pq
 
 from voxray.audio import SAMPLE_RATE, Pcm
 from voxray.errors import CorpusError
+from voxray.files import atomic_directory
+from voxray.text import text_language
 from voxray.transcript import Segment, Word
+from voxray.whisper.engines import Task
 
-_WORD = pa.struct([("text", pa.string()), ("start_s", pa.float32()), ("end_s", pa.float32())])
+_SPAN = [("start_s", pa.float32()), ("end_s", pa.float32())]
+SEGMENT = pa.struct([*_SPAN, ("text", pa.string())])
+WORD = pa.struct([("text", pa.string()), *_SPAN])
 _SCHEMA = pa.schema(
     [
-        ("id", pa.string()),
+        *((name, pa.string()) for name in ("id", "text", "speaker", "language", "previous", "task")),
         ("samples", pa.int64()),
-        ("text", pa.string()),
-        ("speaker", pa.string()),
-        ("language", pa.string()),
-        ("words", pa.list_(_WORD)),
+        ("words", pa.list_(WORD)),
+        ("segments", pa.list_(SEGMENT)),
     ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One utterance. `words` are empty where their times are not known; `speaker` is empty where unknown."""
+    """A stretch of audio of at most one window and what is said in it; times count from its start.
+
+    `words` and `segments` are empty where their times are not known, `speaker` where it is not. `previous` is
+    the text right before this clip in its recording, empty at the start of one. With the task `translate`,
+    `text` and `segments` are English, whatever the spoken `language`.
+    """
 
     id: str
     pcm: Pcm = field(repr=False)
@@ -47,7 +54,12 @@ class Clip:
     words: tuple[Word, ...] = ()
     segments: tuple[Segment, ...] = ()
     previous: str = ""
-    task: Literal["transcribe", "translate"] = "transcribe"
+    task: Task = "transcribe"
+
+    @property
+    def text_language(self) -> str:
+        """The language of `text`."""
+        return text_language(self.language, self.task)
 
     @property
     def duration_s(self) -> float:
@@ -56,31 +68,29 @@ class Clip:
 
 
 def write_store(folder: Path, clips: Iterable[Clip]) -> "ClipStore":
-    """Write `clips` to `folder`, replacing what was there once all of them are down."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    """Write `clips` to `folder`, which is replaced once all of them are written."""
     rows: list[dict[str, Any]] = []
-    with (part / "audio.s16").open("wb") as audio:
-        for clip in clips:
-            audio.write(np.ascontiguousarray(clip.pcm, dtype="<i2").tobytes())
-            rows.append(_row(clip))
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), part / "clips.parquet")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with atomic_directory(folder) as part:
+        with (part / "audio.s16").open("wb") as audio:
+            for clip in clips:
+                audio.write(np.ascontiguousarray(clip.pcm, dtype="<i2").tobytes())
+                rows.append(_row(clip))
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), part / "clips.parquet")
     return ClipStore([folder])
 
 
 def _row(clip: Clip) -> dict[str, Any]:
-    words = [{"text": w.text, "start_s": w.start_s, "end_s": w.end_s} for w in clip.words]
-    return {
-        "id": clip.id,
-        "samples": len(clip.pcm),
-        "text": clip.text,
-        "speaker": clip.speaker,
-        "language": clip.language,
-        "words": words,
-    }
+    return asdict(replace(clip, pcm=np.zeros(0, np.int16))) | {"samples": len(clip.pcm)}
+
+
+def words_of(row: Mapping[str, Any]) -> tuple[Word, ...]:
+    """Return the words of a row, of a store or of a labelled corpus."""
+    return tuple(Word(w["text"], w["start_s"], w["end_s"]) for w in row["words"])
+
+
+def segments_of(row: Mapping[str, Any]) -> tuple[Segment, ...]:
+    """Return the segments of such a row; none where it has no such column."""
+    return tuple(Segment(s["start_s"], s["end_s"], s["text"]) for s in row.get("segments") or ())
 
 
 class ClipStore(Sequence[Clip]):
@@ -100,13 +110,13 @@ class ClipStore(Sequence[Clip]):
         return part.clip(row)
 
     def samples(self, index: int) -> int:
-        """Length of clip `index` in samples, without reading them."""
+        """Return the length of clip `index` in samples, without reading them."""
         part, row = self._find(index)
         return int(part.rows[row]["samples"])
 
     def _find(self, index: int) -> tuple["_Part", int]:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"clip {index} of {len(self)}")
+            raise IndexError(f"expected an index below {len(self)}, got {index}")
         index %= len(self)
         k = bisect_right(self._ends, index)
         return self._parts[k], index - (self._ends[k - 1] if k else 0)
@@ -118,7 +128,9 @@ class _Part:
             self.rows: list[dict[str, Any]] = pq.read_table(folder / "clips.parquet").to_pylist()
             self.pcm = _mapped(folder / "audio.s16")
         except (OSError, ValueError, pa.ArrowInvalid) as e:
-            raise CorpusError(f"{folder}: expected a clip store (audio.s16, clips.parquet); {e}.") from e
+            raise CorpusError(
+                f"{folder}: expected a clip store (audio.s16, clips.parquet), but {e}; write it again."
+            ) from e
         self.offsets = [0, *accumulate(int(row["samples"]) for row in self.rows)]
 
     def clip(self, row: int) -> Clip:
@@ -129,12 +141,15 @@ class _Part:
             text=values["text"],
             speaker=values["speaker"],
             language=values["language"],
-            words=tuple(Word(w["text"], w["start_s"], w["end_s"]) for w in values["words"]),
+            words=words_of(values),
+            segments=segments_of(values),  # these three are missing from the stores of earlier versions
+            previous=values.get("previous", ""),
+            task=values.get("task", "transcribe"),
         )
 
 
 def _mapped(file: Path) -> Pcm:
-    """The samples of `file`; of a store without clips none, as an empty file cannot be mapped."""
+    """Map the samples of `file`; an empty file, which cannot be mapped, has none."""
     if not file.stat().st_size:
         return np.zeros(0, dtype="<i2")
     return np.memmap(file, dtype="<i2", mode="r")

@@ -1,6 +1,5 @@
-"""From rows as they arrive to whole items: an item goes into a shard only with all of its pieces."""
+"""From labelled rows as they arrive to finished items: an item is written only with all of its pieces."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -11,8 +10,8 @@ from voxray.labelling.pieces import LABEL_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """What one shard takes: labelled rows (LABEL_SCHEMA), whole items, rejected pieces."""
+class FinishedItems:
+    """What one shard holds: labelled rows (LABEL_SCHEMA), the items they finish, rejected pieces."""
 
     rows: pa.Table
     items: list[str]
@@ -21,38 +20,35 @@ class Batch:
 
 @dataclass
 class Collector:
-    """Rows of LABEL_SCHEMA go in with `add`, in any order; whole items come out with `take`.
+    """Groups rows of LABEL_SCHEMA by item: `add` them in any order, `pop_finished` what is complete.
 
     An item's pieces may arrive in several tables, because Ray splits large blocks where it likes.
     """
 
     _open: dict[str, list[pa.Table]] = field(default_factory=dict)
-    _whole: dict[str, list[pa.Table]] = field(default_factory=dict)
-    audio_s: float = 0.0  # waiting in whole items
+    _finished: dict[str, list[pa.Table]] = field(default_factory=dict)
+    audio_s: float = 0.0  # of the finished items
 
     def add(self, table: pa.Table) -> None:
-        """The next rows."""
+        """Add the next rows."""
         for item in pc.unique(table["item"]).to_pylist():
             rows = table.filter(pc.equal(table["item"], item))
             self._open.setdefault(item, []).append(rows)
             if sum(t.num_rows for t in self._open[item]) >= rows["parts"][0].as_py():
-                self._whole[item] = self._open.pop(item)
-                self.audio_s += sum(pc.sum(t["duration_s"]).as_py() or 0.0 for t in self._whole[item])
+                self._finished[item] = self._open.pop(item)
+                self.audio_s += sum(pc.sum(t["duration_s"]).as_py() or 0.0 for t in self._finished[item])
 
-    def take(self) -> Batch:
-        """Every whole item since the last time."""
-        tables = [table for parts in self._whole.values() for table in parts]
+    def pop_finished(self) -> FinishedItems:
+        """Remove and return every item that was finished since the last call."""
+        tables = [table for parts in self._finished.values() for table in parts]
         rows = pa.concat_tables([LABEL_SCHEMA.empty_table(), *tables])
-        items = list(self._whole)
-        self._whole, self.audio_s = {}, 0.0
-        bad = rows.filter(pc.is_valid(rows["reason"]))
-        return Batch(rows.filter(pc.is_null(rows["reason"])), items, _rejected(bad))
+        items = list(self._finished)
+        self._finished, self.audio_s = {}, 0.0
+        bad = rows.filter(pc.is_valid(rows["reason"])).select(["id", "source", "reason", "split"])
+        return FinishedItems(
+            rows.filter(pc.is_null(rows["reason"])), items, [Rejected(**row) for row in bad.to_pylist()]
+        )
 
     def __len__(self) -> int:
-        """How many whole items wait."""
-        return len(self._whole)
-
-
-def _rejected(rows: pa.Table) -> list[Rejected]:
-    found: Iterable[dict[str, str]] = rows.select(["id", "source", "reason", "split"]).to_pylist()
-    return [Rejected(**row) for row in found]
+        """How many finished items wait."""
+        return len(self._finished)

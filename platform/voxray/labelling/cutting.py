@@ -5,18 +5,19 @@ from dataclasses import replace
 from itertools import pairwise
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, WINDOW_SAMPLES, Pcm
-from voxray.corpora.items import Item, Rejected
-from voxray.corpora.reading import END_TOLERANCE_S, Decoded
+from voxray.corpora.items import END_TOLERANCE_S, Item, Rejected
+from voxray.corpora.reading import DecodedItem
 from voxray.labelling.pieces import Piece
 from voxray.speech import Span, cut_at_pauses, join_spans
+from voxray.text import join_units, text_language
 from voxray.transcript import Segment
 
 
-def pieces(read: Decoded | Rejected, item: Item, max_pause_s: float | None) -> list[Piece]:
-    """At least one piece of `item`; what cannot be labelled is one with its reason.
+def pieces(read: DecodedItem | Rejected, item: Item, max_pause_s: float | None) -> list[Piece]:
+    """Return at least one piece of `item`; what cannot be labelled is one with its reason.
 
-    A longer item is cut between its sentences where it has them, else, without a reference, at pauses (see
-    `speech.cut_at_pauses`); one text for more than 30 s cannot be told apart, and is rejected.
+    An item over 30 s is cut between its sentences where it has them, else, without a reference, at pauses
+    (`speech.cut_at_pauses`); one text for more than 30 s cannot be divided, and is rejected.
     """
     if isinstance(read, Rejected):
         return [rejected(item, read.reason)]
@@ -28,16 +29,19 @@ def pieces(read: Decoded | Rejected, item: Item, max_pause_s: float | None) -> l
         return _cut_at_sentences(item, read.pcm, item.sentences)
     if item.text is not None:
         return [
-            rejected(item, f"{item.source}: expected at most {WINDOW_S:g} s for one text; add its times.")
+            rejected(
+                item,
+                f"{item.source}: expected at most {WINDOW_S:g} s for one text; add its sentences' times.",
+            )
         ]
     spans = cut_at_pauses(read.pcm, WINDOW_S, max_pause_s=max_pause_s)
     return _cut(item, read.pcm, spans, None) or [
-        rejected(item, f"{item.source}: expected speech, and none was found.")
+        rejected(item, f"{item.source}: expected speech, but none was found.")
     ]
 
 
 def rejected(item: Item, reason: str) -> Piece:
-    """The one piece of an item that has no others."""
+    """Return the one piece of an item that is rejected."""
     return Piece(
         item=item.id,
         parts=1,
@@ -58,17 +62,23 @@ def _cut_at_sentences(item: Item, pcm: Pcm, sentences: Sequence[Segment]) -> lis
     too_long = [s for s in sentences if s.end_s - s.start_s > WINDOW_S]
     if too_long or any(a.end_s > b.start_s for a, b in pairwise(sentences)):
         problem = "one is longer" if too_long else "they overlap"
-        reason = f"{item.source}: expected sentences in order, each at most {WINDOW_S:g} s, and {problem}."
+        reason = f"{item.source}: expected sentences in order, each at most {WINDOW_S:g} s, but {problem}."
         return [rejected(item, reason)]
     if sentences[-1].end_s > len(pcm) / SAMPLE_RATE + END_TOLERANCE_S:
-        reason = f"{item.source}: expected audio up to {sentences[-1].end_s:g} s, and it ends before."
+        reason = f"{item.source}: expected audio up to {sentences[-1].end_s:g} s, but it ends before."
         return [rejected(item, reason)]
     windows = join_spans([Span(s.start_s, s.end_s) for s in sentences], WINDOW_S)
-    return _numbered([_piece(item, pcm, w, _text_within(w, sentences)) for w in windows])
+    return _numbered(
+        [
+            _piece(item, pcm, w, _text_within(w, sentences, text_language(item.language, item.task)))
+            for w in windows
+        ]
+    )
 
 
-def _text_within(window: Span, sentences: Sequence[Segment]) -> str:
-    return " ".join(s.text for s in sentences if window.start_s <= s.start_s and s.end_s <= window.end_s)
+def _text_within(window: Span, sentences: Sequence[Segment], language: str | None) -> str:
+    within = (s.text for s in sentences if window.start_s <= s.start_s and s.end_s <= window.end_s)
+    return join_units(within, language)
 
 
 def _windows(pcm: Pcm) -> list[Span]:
@@ -95,7 +105,7 @@ def _piece(item: Item, pcm: Pcm, span: Span, text: str | None) -> Piece:
         start_s=offset_s + span.start_s,
         end_s=offset_s + span.end_s,
         no_speech=item.no_speech,
-        reason=None if len(samples) else f"{item.source}: expected audio, and this clip holds no samples.",
+        reason=None if len(samples) else f"{item.source}: expected audio, but this clip holds no samples.",
     )
 
 

@@ -6,7 +6,6 @@ one, the label-free bounds decide. A clip that the corpus marks as no-speech is 
 words.
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from voxray.config import Config
-from voxray.text import ErrorCounts, by_character, repeated_ngrams
+from voxray.text import ErrorCounts, repeated_ngrams, text_language
 
 
 class FilterOptions(Config):
@@ -26,12 +25,14 @@ class FilterOptions(Config):
     max_no_speech_prob: float | None = 0.6
     max_chars_per_s: float | None = 30.0
     max_repeated_ngrams: int | None = 0  # 5-grams that have occurred before
-    weight_sigma: float | None = None  # of `weights`: exp(-WER / sigma); training does not weigh clips yet
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the predicate looks at: one row of a labelled corpus. `counts` is None without a reference."""
+    """What the predicate looks at: one row of a labelled corpus.
+
+    `language` is that of the text; `counts` is None without a reference.
+    """
 
     pseudo_text: str
     language: str
@@ -44,41 +45,38 @@ class Evidence:
 
 
 COLUMNS = [
-    *("pseudo_text", "language", "no_speech", "text", "reference_length", "substitutions", "deletions"),
+    *(
+        "pseudo_text",
+        "language",
+        "task",
+        "no_speech",
+        "text",
+        "reference_length",
+        "substitutions",
+        "deletions",
+    ),
     *("insertions", "avg_logprob", "no_speech_prob", "compression_ratio", "chars_per_s"),
 ]
 
 
 def evidence(table: pa.Table) -> list[Evidence]:
-    """One per row of a labelled corpus (`labelled.read_table`)."""
+    """Return the evidence of each row of a labelled corpus (`labelled.read_table`)."""
     return [_evidence(row) for row in table.select(COLUMNS).to_pylist()]
 
 
 def keep_mask(table: pa.Table, options: FilterOptions) -> list[bool]:
-    """Whether each row is kept."""
+    """Say of each row whether it is kept."""
     return [reason_against(e, options) is None for e in evidence(table)]
 
 
 def count_reasons(table: pa.Table, options: FilterOptions) -> dict[str, int]:
-    """How many rows each reason drops, the most frequent first."""
+    """Count the rows that each reason drops, the most frequent first."""
     reasons = (reason_against(e, options) for e in evidence(table))
     return dict(Counter(r for r in reasons if r).most_common())
 
 
-def weights(table: pa.Table, options: FilterOptions) -> list[float]:
-    """Each row's weight in the loss: exp(-WER / sigma), 1 without a sigma or a reference."""
-    return [weight(e, options) for e in evidence(table)]
-
-
-def weight(clip: Evidence, options: FilterOptions) -> float:
-    """exp(-WER / sigma) of one clip, in (0, 1]."""
-    if options.weight_sigma is None or clip.counts is None:
-        return 1.0
-    return math.exp(-clip.counts.rate / options.weight_sigma)
-
-
 def reason_against(clip: Evidence, options: FilterOptions) -> str | None:
-    """Why `clip` is dropped, None where it is kept."""
+    """Say why `clip` is dropped; None where it is kept."""
     if clip.no_speech:
         return "words in a clip without speech" if clip.pseudo_text.strip() else None
     if clip.counts is not None:
@@ -106,14 +104,9 @@ def _against_label(clip: Evidence, options: FilterOptions) -> str | None:
         return "no-speech probability"
     if _above(clip.chars_per_s, options.max_chars_per_s):
         return "characters per second"
-    if _above(repeats(clip.pseudo_text, clip.language), options.max_repeated_ngrams):
+    if _above(repeated_ngrams(clip.pseudo_text, language=clip.language), options.max_repeated_ngrams):
         return "repeated 5-grams"
     return None
-
-
-def repeats(text: str, language: str) -> int:
-    """Repeated 5-grams of words, or of characters in a language written without spaces."""
-    return repeated_ngrams(" ".join(text.replace(" ", "")) if by_character(language) else text)
 
 
 def _below(value: float, bound: float | None) -> bool:
@@ -126,13 +119,13 @@ def _above(value: float | None, bound: float | None) -> bool:
 
 def _evidence(row: dict[str, Any]) -> Evidence:
     counts = None
-    if row["text"] is not None:
+    if row["reference_length"] is not None:
         counts = ErrorCounts(
             row["reference_length"], row["substitutions"], row["deletions"], row["insertions"]
         )
     return Evidence(
         pseudo_text=row["pseudo_text"],
-        language=row["language"],
+        language=text_language(row["language"], row["task"]),
         no_speech=row["no_speech"],
         counts=counts,
         avg_logprob=row["avg_logprob"],

@@ -1,18 +1,18 @@
 """Packing: clips of one speaker and language joined, in order, into windows of at most 30 s.
 
 Training on packed windows teaches timestamps and long context (Distil-Whisper packs the same way). Clips are
-filtered before. Streaming: one open pack per speaker and language.
+filtered before. Streaming: one open pack per speaker, language and task.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES
 from voxray.config import Config
 from voxray.corpora.store import Clip
-from voxray.text import by_character
+from voxray.text import join_units
 from voxray.transcript import Segment, Word
 
 
@@ -23,68 +23,66 @@ class PackingOptions(Config):
     max_samples: int = WINDOW_SAMPLES  # inclusive: a pack of exactly 30 s is allowed
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """A clip and its segments; a pack is one too. Times count from the clip's start."""
-
-    clip: Clip
-    segments: tuple[Segment, ...] = ()
-
-
-def pack(utterances: Iterable[Utterance], options: PackingOptions) -> Iterator[Utterance]:
-    """Packs of `utterances`, each in exactly one.
+def pack(clips: Iterable[Clip], options: PackingOptions) -> Iterator[Clip]:
+    """Yield packs of `clips`, each clip in exactly one.
 
     Clips without a known speaker ("") count as one speaker's; a clip longer than the limit stays alone.
     """
     gap = round(options.gap_s * SAMPLE_RATE)
-    waiting: dict[tuple[str, str], list[Utterance]] = {}
-    for utterance in utterances:
-        group = waiting.setdefault((utterance.clip.speaker, utterance.clip.language), [])
-        if group and _samples([*group, utterance], gap) > options.max_samples:
+    waiting: dict[tuple[str, str, str], list[Clip]] = {}
+    for clip in clips:
+        group = waiting.setdefault((clip.speaker, clip.language, clip.task), [])
+        if group and _samples([*group, clip], gap) > options.max_samples:
             yield join(group, gap)
             group.clear()
-        group.append(utterance)
+        group.append(clip)
     yield from (join(group, gap) for group in waiting.values())
 
 
-def join(group: Sequence[Utterance], gap: int) -> Utterance:
-    """One utterance of `group`, named after its first, with `gap` samples of silence between neighbours."""
-    clips = [u.clip for u in group]
-    space = "" if by_character(clips[0].language) else " "
-    pcm, at_s = [clips[0].pcm], [0.0]
-    for clip in clips[1:]:
-        pcm.append(np.zeros(gap, dtype=np.int16))
-        at_s.append(sum(map(len, pcm)) / SAMPLE_RATE)
-        pcm.append(clip.pcm)
-    joined = replace(
-        clips[0],
-        pcm=np.concatenate(pcm),
-        text=space.join(c.text for c in clips if c.text),
-        words=_joined_words(clips, at_s),
-    )
-    segments = (s for u, start in zip(group, at_s, strict=True) for s in shift_segments(u.segments, start))
-    return Utterance(joined, tuple(segments))
+def join(group: Sequence[Clip], gap: int) -> Clip:
+    """Return `group` as one clip, named after its first, with `gap` samples of silence between neighbours.
 
-
-def shift_words(words: Iterable[Word], by_s: float) -> tuple[Word, ...]:
-    """`words` later by `by_s` seconds."""
-    return tuple(replace(w, start_s=w.start_s + by_s, end_s=w.end_s + by_s) for w in words)
-
-
-def shift_segments(segments: Iterable[Segment], by_s: float) -> tuple[Segment, ...]:
-    """`segments`, and their words, later by `by_s` seconds."""
-    return tuple(
-        replace(s, start_s=s.start_s + by_s, end_s=s.end_s + by_s, words=shift_words(s.words, by_s))
-        for s in segments
+    It has a segment for each of theirs; a clip without segments counts as one.
+    """
+    first = group[0]
+    if len(group) == 1:
+        return first
+    starts = [_samples(group[: k + 1], gap) - len(clip.pcm) for k, clip in enumerate(group)]
+    pcm = np.zeros(_samples(group, gap), dtype=np.int16)
+    for start, clip in zip(starts, group, strict=True):
+        pcm[start : start + len(clip.pcm)] = clip.pcm
+    placed = [(clip, start / SAMPLE_RATE) for clip, start in zip(group, starts, strict=True)]
+    return replace(
+        first,
+        pcm=pcm,
+        text=join_units((clip.text for clip in group), first.text_language),
+        words=_joined_words(placed),
+        segments=tuple(
+            Segment(s.start_s + at_s, s.end_s + at_s, s.text)
+            for clip, at_s in placed
+            for s in clip.segments or _whole(clip)
+        ),
     )
 
 
-def _joined_words(clips: Sequence[Clip], at_s: Sequence[float]) -> tuple[Word, ...]:
-    """All words, or none where one clip's are not known: half-known times would cut the wrong text."""
-    if any(c.text and not c.words for c in clips):
+def _joined_words(placed: Sequence[tuple[Clip, float]]) -> tuple[Word, ...]:
+    """Return all words, or none where one clip's are not known: half of them would cut the wrong text."""
+    if any(clip.text and not clip.words for clip, _ in placed):
         return ()
-    return tuple(w for c, start in zip(clips, at_s, strict=True) for w in shift_words(c.words, start))
+    return tuple(
+        replace(w, start_s=w.start_s + at_s, end_s=w.end_s + at_s)
+        for clip, at_s in placed
+        for w in clip.words
+    )
 
 
-def _samples(group: Sequence[Utterance], gap: int) -> int:
-    return sum(len(u.clip.pcm) for u in group) + gap * (len(group) - 1)
+def _whole(clip: Clip) -> tuple[Segment, ...]:
+    if not clip.text:
+        return ()
+    if clip.words:
+        return (Segment(clip.words[0].start_s, clip.words[-1].end_s, clip.text),)
+    return (Segment(0.0, clip.duration_s, clip.text),)
+
+
+def _samples(group: Sequence[Clip], gap: int) -> int:
+    return sum(len(clip.pcm) for clip in group) + gap * (len(group) - 1)

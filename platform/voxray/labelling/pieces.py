@@ -1,4 +1,4 @@
-"""What travels between the stages: tables of items, of pieces (clips ready for an engine), and of labels."""
+"""What goes from stage to stage: tables of items, of pieces (clips ready for an engine), and of labels."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -35,7 +35,7 @@ LABEL_SCHEMA = pa.schema([*_PLACE_FIELDS, *CLIP_FIELDS, *LABEL_FIELDS])
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A clip of at most 30 s on its way through the stages, or, with a `reason`, one that is rejected.
+    """A clip of at most 30 s to be labelled, or, with a `reason`, one that is rejected.
 
     `audio` is PCM16 little-endian at 16 kHz; `start_s` and `end_s` are its place in the recording.
     """
@@ -58,7 +58,7 @@ class Piece:
 
     @property
     def pcm(self) -> Pcm:
-        """The samples."""
+        """The samples, int16 at 16 kHz."""
         return np.frombuffer(self.audio, dtype="<i2").astype(np.int16, copy=False)
 
     @property
@@ -87,29 +87,29 @@ class Labels:
 
 
 def item_table(items: Iterable[Item]) -> pa.Table:
-    """`items` as rows."""
+    """Write `items` as rows."""
     return pa.Table.from_pylist([asdict(i) for i in items], schema=ITEM_SCHEMA)
 
 
 def items_of(table: pa.Table) -> list[Item]:
-    """The items of `item_table`."""
+    """Read the items of `item_table`."""
     return [_item(row) for row in table.to_pylist()]
 
 
 def piece_table(pieces: Iterable[Piece]) -> pa.Table:
-    """`pieces` as rows."""
+    """Write `pieces` as rows."""
     rows = [asdict(p) | {"duration_s": p.duration_s} for p in pieces]
     return pa.Table.from_pylist(rows, schema=PIECE_SCHEMA)
 
 
 def pieces_of(table: pa.Table) -> list[Piece]:
-    """The pieces of `piece_table`."""
+    """Read the pieces of `piece_table`."""
     columns = [name for name in PIECE_SCHEMA.names if name != "duration_s"]
     return [Piece(**row) for row in table.select(columns).to_pylist()]
 
 
 def label_table(pieces: Sequence[Piece], labels: Sequence[Labels | None]) -> pa.Table:
-    """`pieces` with their labels beside them; None where a piece was rejected."""
+    """Write `pieces` with their labels beside them, None where a piece was rejected."""
     rows = [
         asdict(piece) | {"duration_s": piece.duration_s} | (_flat(label) if label else {})
         for piece, label in zip(pieces, labels, strict=True)

@@ -1,7 +1,7 @@
 """Labelling on Ray Data: items -> read and cut (tasks) -> label (a pool of actors) -> shards, by the driver.
 
 A clip that kills its process takes the others of its batch with it, and they do not arrive. What has not
-arrived is tried again one item at a time; then only the culprits are missing, and they are rejected.
+arrived is tried again one item at a time; what is still missing then is what kills, and is rejected.
 """
 
 import logging
@@ -30,14 +30,14 @@ CPUS_EACH = 0.5  # logical, for a reader and for a worker: a cluster has more of
 # unbounded: a pool whose only worker has used them up waits for ever without a word (measured, Ray 2.60).
 READ_RETRIES = 1
 MAX_LOST_BLOCKS = 100  # of one pass: more is no bad clip but a bad machine
-_KILLED = "expected words, and each process that was given this clip alone was killed"
+_KILLED = "expected words, but each process that was given this clip alone was killed; check the file"
 
 Progress = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a labelling runs.
+    """How items are labelled.
 
     `workers` engines and `readers` reading tasks work at a time; a shard is written every `shard_s` seconds
     of audio, and an engine is given `batch_clips` clips at a time, which it cuts into batches of its own.
@@ -77,7 +77,7 @@ def _unfinished(items: Sequence[Item], shards: Shards) -> list[Item]:
 def _pass(
     items: Sequence[Item], plan: Plan, shards: Shards, progress: Progress, *, alone: bool = False
 ) -> None:
-    """Label what arrives of `items`; `alone`: each in tasks of its own, one at a time on a worker."""
+    """Label `items` and commit what arrives; `alone` gives each item tasks of its own, one at a time."""
     collector = Collector()
     for table in _labelled(items, plan, alone):
         collector.add(table)
@@ -88,24 +88,24 @@ def _pass(
 
 
 def _commit(collector: Collector, shards: Shards, progress: Progress) -> None:
-    batch = collector.take()
-    shards.commit(batch.rows, batch.items, batch.rejected)
+    finished = collector.pop_finished()
+    shards.commit(finished.rows, finished.items, finished.rejected)
     progress()
 
 
 def _labelled(items: Sequence[Item], plan: Plan, alone: bool) -> Iterator[pa.Table]:
-    """Rows of LABEL_SCHEMA as they are made, in the order of `items`."""
+    """Yield rows of LABEL_SCHEMA as they are made, in the order of `items`."""
     if not items:
         return
     step = 1 if alone else READ_ITEMS
     tables = [item_table(items[at : at + step]) for at in range(0, len(items), step)]
     try:
-        with _known_warnings(), _settings():
+        with ray_data_settings():
             dataset = _assemble(tables, plan, alone)
             yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     except ray.exceptions.RayError as e:
         raise LabellingError(
-            f"expected the teacher to label, and its processes ended: {_cause(e)}; labels so far are kept."
+            f"expected the teacher to label, but its processes ended: {_cause(e)}; labels so far are kept."
         ) from e
 
 
@@ -136,26 +136,31 @@ def _assemble(tables: Sequence[pa.Table], plan: Plan, alone: bool) -> ray.data.D
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
-    """Ray Data in order, past lost blocks, and without its own progress; as it was before, afterwards."""
-    context = ray.data.DataContext.get_current()
-    with (
-        _set(logging.getLogger("ray.data"), level=logging.CRITICAL),
-        _set(context, enable_progress_bars=False, print_on_execution_start=False),
-        _set(context, max_errored_blocks=MAX_LOST_BLOCKS),
-        _set(context.execution_options, preserve_order=True),
-    ):
-        yield
-
-
-@contextmanager
-def _known_warnings() -> Iterator[None]:
+def ray_data_settings() -> Iterator[None]:
+    """Have Ray Data keep the order, go on past lost blocks and stay silent; restore its settings after."""
     with warnings.catch_warnings():
         # Bounds on retries can be given in no other way yet: the parameters that replace these lack them.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         # Ray Data warns of fields of its own whenever it makes or copies its context.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ray\.data")
+        context = ray.data.DataContext.get_current()
+        with (
+            _silenced(logging.getLogger("ray.data")),
+            _set(context, enable_progress_bars=False, print_on_execution_start=False),
+            _set(context, max_errored_blocks=MAX_LOST_BLOCKS),
+            _set(context.execution_options, preserve_order=True),
+        ):
+            yield
+
+
+@contextmanager
+def _silenced(log: logging.Logger) -> Iterator[None]:
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # unlike an assignment to `level`, this clears the cache of the logger
+    try:
         yield
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager
@@ -171,7 +176,7 @@ def _set(owner: object, **values: object) -> Iterator[None]:
 
 
 def _cause(error: ray.exceptions.RayError) -> str:
-    """The last line of Ray's traceback in words, where the reason stands."""
+    """Return the last line of Ray's message, which names the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
     return last.partition(": ")[2] if last.startswith("voxray.errors.") else last

@@ -10,14 +10,21 @@ from voxray.corpora.reading import read_items
 from voxray.labelling import cutting
 from voxray.labelling.pieces import Labels, Piece, items_of, label_table, piece_table, pieces_of
 from voxray.labelling.teacher import EngineSource
-from voxray.text import ErrorCounts, by_character, character_errors, normaliser, word_errors
-from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
+from voxray.text import (
+    ErrorCounts,
+    by_character,
+    character_errors,
+    normaliser,
+    text_language,
+    word_errors,
+)
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine, Task
 
 BLOCK_BYTES = 8_000_000  # of audio in one output table, 250 s: a long recording leaves in several
 
 
 def read_stage(table: pa.Table, max_pause_s: float | None = None) -> Iterator[pa.Table]:
-    """Items (ITEM_SCHEMA) decoded and cut into pieces (PIECE_SCHEMA); what cannot be is a rejected piece."""
+    """Decode items (ITEM_SCHEMA) and cut them into pieces (PIECE_SCHEMA), good or rejected."""
     items = items_of(table)
     waiting: list[Piece] = []
     for item, read in zip(items, read_items(items), strict=True):
@@ -31,25 +38,25 @@ def read_stage(table: pa.Table, max_pause_s: float | None = None) -> Iterator[pa
 
 
 class LabelStage:
-    """Pieces (PIECE_SCHEMA) in, pieces with labels (LABEL_SCHEMA) out. The engine is loaded once, here."""
+    """Labels pieces: PIECE_SCHEMA in, LABEL_SCHEMA out. The engine is loaded once, when the stage is made."""
 
     def __init__(self, source: EngineSource, options: DecodingOptions) -> None:
         self.engine = source.load()
         self.options = options
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Rejected pieces pass through; one that fails alone becomes one."""
+        """Label a table of pieces; rejected ones pass through, and one that fails alone is rejected."""
         pieces = pieces_of(table)
         sound = [p for p in pieces if p.reason is None]
-        heard = dict(zip((p.id for p in sound), hear(self.engine, sound, self.options), strict=True))
-        labelled = [_label(p, heard.get(p.id), self.options) for p in pieces]
+        results = dict(zip((p.id for p in sound), transcribe(self.engine, sound, self.options), strict=True))
+        labelled = [_label(p, results.get(p.id), self.options.task) for p in pieces]
         return label_table([piece for piece, _ in labelled], [labels for _, labels in labelled])
 
 
-def hear(
+def transcribe(
     engine: Engine, pieces: Sequence[Piece], options: DecodingOptions
 ) -> list[DecodingResult | Exception]:
-    """What `engine` hears in each piece, or the error that it ends in even alone.
+    """Return the result for each piece, or the error that it ends in even alone.
 
     A batch that fails, for memory or for one bad clip in it, is halved until it passes.
     """
@@ -62,41 +69,42 @@ def hear(
         if len(pieces) == 1:
             return [e]
     half = len(pieces) // 2
-    return [*hear(engine, pieces[:half], options), *hear(engine, pieces[half:], options)]
+    return [*transcribe(engine, pieces[:half], options), *transcribe(engine, pieces[half:], options)]
 
 
 def _label(
-    piece: Piece, heard: DecodingResult | Exception | None, options: DecodingOptions
+    piece: Piece, result: DecodingResult | Exception | None, task: Task
 ) -> tuple[Piece, Labels | None]:
-    if heard is None:
+    if result is None:
         return piece, None
-    if isinstance(heard, Exception):
-        reason = f"{piece.source}: expected words, and the engine failed ({type(heard).__name__}: {heard})."
+    if isinstance(result, Exception):
+        reason = f"{piece.source}: expected words, but the engine failed ({type(result).__name__}: {result})."
         return replace(piece, reason=reason, audio=b""), None
-    return replace(piece, language=heard.language, task=options.task), labels_of(piece, heard)
+    return replace(piece, language=result.language, task=task), labels_of(piece, result, task)
 
 
-def labels_of(piece: Piece, heard: DecodingResult) -> Labels:
-    """The label columns of `piece`, scored against its reference by its language's normaliser."""
-    normalise = normaliser(heard.language)
+def labels_of(piece: Piece, result: DecodingResult, task: Task = "transcribe") -> Labels:
+    """Return the label columns of `piece`, scored against its reference where that is of the same task."""
+    language = text_language(result.language, task)
     words = characters = None
-    if piece.text is not None:
-        words = word_errors(piece.text, heard.text, normalise)
-        characters = character_errors(piece.text, heard.text, normalise)
+    if piece.text is not None and piece.task in (None, task):
+        normalise = normaliser(language)
+        words = word_errors(piece.text, result.text, normalise)
+        characters = character_errors(piece.text, result.text, normalise)
     return Labels(
-        pseudo_text=heard.text,
-        segments=heard.segments,
-        words=heard.words,
+        pseudo_text=result.text,
+        segments=result.segments,
+        words=result.words,
         wer=_rate(words),
         cer=_rate(characters),
-        counts=characters if by_character(heard.language) else words,
-        avg_logprob=heard.avg_logprob,
-        no_speech_prob=heard.no_speech_prob,
-        compression_ratio=heard.compression_ratio,
-        chars_per_s=len(heard.text) / piece.duration_s,
+        counts=characters if by_character(language) else words,
+        avg_logprob=result.avg_logprob,
+        no_speech_prob=result.no_speech_prob,
+        compression_ratio=result.compression_ratio,
+        chars_per_s=len(result.text) / piece.duration_s,
     )
 
 
 def _rate(counts: ErrorCounts | None) -> float | None:
-    """Null where the reference is missing or empty: a rate over nothing is none."""
+    """Return the rate; None where the reference is missing or empty: a rate over nothing is none."""
     return counts.rate if counts and counts.reference_length else None

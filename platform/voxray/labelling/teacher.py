@@ -6,9 +6,11 @@ from typing import Literal, Protocol
 
 from voxray.config import Config
 from voxray.errors import ConfigError
-from voxray.whisper.ctranslate import CTranslate2Engine, min_window_s
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.digest import digest
 from voxray.whisper.engines import DecodingOptions, Engine
-from voxray.whisper.models import ctranslate2_folder, digest, hf_folder
+from voxray.whisper.model_info import ModelInfo
+from voxray.whisper.models import ctranslate2_folder, hf_folder
 
 EngineName = Literal["ctranslate2", "transformers"]
 FloatType = Literal["auto", "float32", "float16", "bfloat16"]
@@ -16,14 +18,14 @@ Dtype = FloatType | Literal["int8", "int8_float16", "int8_float32"]
 
 
 class EngineSource(Protocol):
-    """What loads an engine where it runs; travels to workers by pickle."""
+    """What loads an engine where it runs; it is pickled for the workers."""
 
     def load(self) -> Engine:
-        """The engine; ModelError where its model cannot be used."""
+        """Load the engine; raise ModelError where its model cannot be used."""
         ...
 
     def digest(self) -> str:
-        """Changes whenever the engine's words could."""
+        """Return a text that changes whenever the engine's output could."""
         ...
 
 
@@ -36,14 +38,14 @@ class Teacher(Config):
     threads: int = 0  # of one worker, 0 for CTranslate2's choice
 
     def folder(self) -> Path:
-        """The model's folder on this machine; ModelError where there is none."""
+        """Return the model's folder on this machine; raise ModelError where there is none."""
         if self.engine == "transformers":
             _float_type(self.dtype)
             return hf_folder(self.name)
         return ctranslate2_folder(self.name, "int8" if self.dtype == "auto" else self.dtype)
 
     def load(self) -> Engine:
-        """As `EngineSource.load`."""
+        """Load the engine, as `EngineSource.load`."""
         if self.engine == "transformers":
             from voxray.whisper.transformers_engine import (
                 TransformersEngine,  # torch, which CTranslate2 does not need
@@ -51,14 +53,14 @@ class Teacher(Config):
 
             folder = self.folder()
             engine: Engine = TransformersEngine(
-                folder, dtype=_float_type(self.dtype), min_window_s=min_window_s(folder)
+                folder, dtype=_float_type(self.dtype), min_window_s=ModelInfo.load(folder).min_window_s
             )
             return engine
         compute_type = "default" if self.dtype == "auto" else self.dtype
         return CTranslate2Engine(self.folder(), compute_type=compute_type, threads=self.threads)
 
     def digest(self) -> str:
-        """Of the weights and of what computes with them."""
+        """Return the digest of the weights, with what computes with them."""
         return "-".join((digest(self.folder()), self.engine, self.dtype))
 
 
@@ -66,10 +68,10 @@ def _float_type(dtype: Dtype) -> FloatType:
     match dtype:
         case "auto" | "float32" | "float16" | "bfloat16":
             return dtype
-    raise ConfigError(f"dtype {dtype!r}: expected a float type for engine=transformers, such as float32.")
+    raise ConfigError(f"expected a float type for engine=transformers, such as float32, got dtype={dtype}.")
 
 
 def binding(engine: EngineSource, options: DecodingOptions, *inputs: object) -> str:
-    """Twelve hexadecimal digits that change with the engine, the decoding options, or one of `inputs`."""
+    """Return twelve hexadecimal digits that change with the engine, the options, or one of `inputs`."""
     text = "\n".join([engine.digest(), options.model_dump_json(), *map(repr, inputs)])
     return blake2b(text.encode(), digest_size=6).hexdigest()

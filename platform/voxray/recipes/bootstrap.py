@@ -6,7 +6,6 @@
 Everything but the model is in a cache folder outside the tree; a killed run is resumed from there.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from voxray.corpora.recombined import recombined
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError
+from voxray.files import atomic_directory
 from voxray.recipes.bootstrap_scores import score_all
 from voxray.synthesis.corpus import held_out_corpus, known_dev, write_corpus
 from voxray.text import NormaliserName
@@ -32,6 +32,7 @@ from voxray.training.run import Run, RunOptions, build_loop, recover_folder, rep
 from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.export import export
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import builtin, hf_folder
 
 CHECK_CLIPS = 60  # for the check of the export
@@ -90,13 +91,13 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
     weights = _first_weights(config)
     for stage in config.stages:
         weights = _trained(config, stage, weights, train, known)
-    shutil.rmtree(out / "model", ignore_errors=True)
     model = load_model(weights)
-    save_model(model, out / "model", weights)
+    with atomic_directory(out / "model") as part:
+        save_model(model, part, weights)
     check = ClipStore([known])[:CHECK_CLIPS]
     pcm, texts = [c.pcm for c in check], [c.text for c in check]
     exported = export(out / "model", out / "model-int8", "int8", pcm, references=texts)
-    shutil.copy(exported.path / "voxray.json", out / "model")
+    ModelInfo.load(exported.path).save(out / "model")
     held_out_corpus(synthetic)
     scores = score_all(out / "model-int8", synthetic, config.digits)
     return {"parameters": parameters(model), "min_window_s": exported.min_window_s, **scores}

@@ -62,13 +62,13 @@ def _hard(engine: CTranslate2Engine, known: Sequence[Clip]) -> dict[str, float |
     timed = [c for c in known if c.words]
     windows = several_in_a_window(known, rng)
     options = DecodingOptions(language=SPOKEN_IN, timestamps=True)
-    heard = engine.transcribe([w.clip.pcm for w in windows], options)
+    heard = engine.transcribe([w.pcm for w in windows], options)
     times = segment_times(windows, heard)
     quiet = engine.transcribe([c.pcm for c in silences(rng)], DecodingOptions(language=SPOKEN_IN))
     return {
         "cut_at_random": wer(engine, [cut_at_random(c, rng) for c in timed]),
         "cut_at_word": wer(engine, [cut_at_word(c, rng) for c in timed]),
-        "several_in_a_window": wer(engine, [w.clip for w in windows], timestamps=True),
+        "several_in_a_window": wer(engine, windows, timestamps=True),
         "several_start_error_s": round(times.start_s, 3) if times.matched else None,
         "several_windows_matched": round(times.matched / max(1, times.windows), 3),
         "silence_words": words_invented(quiet),

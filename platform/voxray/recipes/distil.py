@@ -1,6 +1,6 @@
 """Distils a small student from a teacher and its labels: filter, choose layers, train, keep the best."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
-from voxray.labelling.packing import PackingOptions, Utterance, pack
+from voxray.labelling.packing import PackingOptions, pack
 from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.whisper.checkpoint import load_model, parameters, save_model
-from voxray.whisper.ctranslate import min_window_s
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
 
@@ -90,7 +90,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
 
 def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
     """Return the smallest window of the run; ConfigError if a frozen encoder has not passed it."""
-    passed_s = min_window_s(teacher)
+    passed_s = ModelInfo.load(teacher).min_window_s
     wanted_s = config.smallest_window_s or passed_s
     if wanted_s < passed_s and not config.adapt_encoder:
         raise ConfigError(
@@ -151,7 +151,7 @@ def _run_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunO
         ObjectiveOptions(**losses, freeze_encoder=not config.adapt_encoder),
         smallest_s,
         teacher.resolve() if config.kl_weight else None,
-        teacher_short=smallest_s >= min_window_s(teacher),
+        teacher_short=smallest_s >= ModelInfo.load(teacher).min_window_s,
     )
 
 
@@ -160,17 +160,13 @@ def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], option
     references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
     assert options.dev is not None
     clips: Iterable[Clip] = read_clips(config.labelled, kept)
-    _write_once(options.train[0], _packed(clips) if config.pack else clips)
+    _write_once(options.train[0], pack(clips, PackingOptions()) if config.pack else clips)
     _write_once(options.dev, (referenced(c, references[c.id]) for c in read_clips(config.labelled, dev)))
 
 
 def _write_once(folder: Path, clips: Iterable[Clip]) -> None:
     if not folder.exists():
         write_store(folder, clips)
-
-
-def _packed(clips: Iterable[Clip]) -> Iterator[Clip]:
-    return (u.clip for u in pack((Utterance(c) for c in clips), PackingOptions()))
 
 
 def referenced(clip: Clip, reference: str | None) -> Clip:

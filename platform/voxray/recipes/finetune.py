@@ -19,8 +19,8 @@ from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.training.schedule import Schedule
 from voxray.whisper.checkpoint import load_model, parameters, save_model
-from voxray.whisper.ctranslate import min_window_s
 from voxray.whisper.export import convert
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 
 Part = Literal["encoder", "decoder", "all"]
@@ -94,7 +94,7 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
 
 
 def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
-    passed_s = min_window_s(start)
+    passed_s = ModelInfo.load(start).min_window_s
     wanted_s = config.smallest_window_s or passed_s
     if wanted_s < passed_s and config.train == "decoder":
         raise ConfigError(

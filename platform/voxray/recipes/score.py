@@ -1,13 +1,15 @@
-"""A model over a corpus with texts: WER, CER, speed, and a report to look at."""
+"""Scores a model on a corpus with texts: WER, CER, speed, and a report to look at."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from safetensors import safe_open
 
 from voxray import job
 from voxray.audio import WINDOW_S
@@ -19,9 +21,10 @@ from voxray.errors import ConfigError, CorpusError
 from voxray.scoring.report import ModelScores, write_report
 from voxray.scoring.suites import Scores, score_engine, stage_times
 from voxray.speech import MAX_PAUSE_S
-from voxray.text import NormaliserName, normaliser
-from voxray.whisper.ctranslate import CTranslate2Engine, min_window_s
+from voxray.text import NormaliserName
+from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2
 
 ComputeType = Literal[
@@ -50,7 +53,7 @@ class ScoreConfig(Config):
 
 
 def run(config: ScoreConfig) -> dict[str, Any]:
-    """Score, with `report.html` and `scores.json` in `config.out`; the JSON line, rates in per cent.
+    """Score into `config.out`: `report.html` and `scores.json`; return the JSON line, rates in per cent.
 
     Raises CorpusError where the split holds no clip with a text.
     """
@@ -61,10 +64,9 @@ def run(config: ScoreConfig) -> dict[str, Any]:
     options = DecodingOptions(
         language=config.language, timestamps=config.timestamps, beams=config.beams, batch_s=config.batch_s
     )
-    normalise = normaliser(config.language or clips[0].language, config.normaliser)
     smallest_s = engine.min_window_s
     max_pause_s = MAX_PAUSE_S if smallest_s < WINDOW_S else None  # only a model for short windows gains by it
-    scores = score_engine(engine, clips, options, normalise=normalise, max_pause_s=max_pause_s)
+    scores = score_engine(engine, clips, options, normaliser=config.normaliser, max_pause_s=max_pause_s)
     decoder_ms = _decoder_ms(engine, clips, options)
     result = {**_result(scores), "rejected": len(rejected)}
     section = ModelScores(config.model, scores, known_parameters(config.model, folder), decoder_ms)
@@ -74,7 +76,7 @@ def run(config: ScoreConfig) -> dict[str, Any]:
         [section],
         audio={clip.id: clip.pcm for clip in clips},
         notes=_notes(config, rejected, smallest_s),
-        normalise=normalise,
+        normaliser=config.normaliser,
         worst_clips=config.worst_clips,
     )
     write_scores(out / "scores.json", result, scores, rejected)
@@ -85,14 +87,14 @@ def _clips(config: ScoreConfig) -> tuple[list[Clip], list[Rejected]]:
     clips, rejected = load_clips(config.corpus, config.split, language=config.language or "en")
     if not any(clip.text.strip() for clip in clips):
         raise CorpusError(
-            f"{config.corpus}: expected clips with reference texts in {config.split or 'any split'}, and "
+            f"{config.corpus}: expected clips with reference texts in {config.split or 'any split'}, but "
             "none has one; add <uid>.txt files or a text column."
         )
-    return clips, rejected
+    return [replace(c, language=config.language or c.language) for c in clips], rejected
 
 
 def _engine(config: ScoreConfig) -> tuple[Any, Path]:
-    """The loaded engine, and the folder that it was loaded from."""
+    """Load the engine; return the folder that it was loaded from too."""
     if config.engine == "auto":
         folder = ctranslate2_folder(config.model)
         return CTranslate2Engine(folder, device=config.device, compute_type=config.compute_type), folder
@@ -102,17 +104,16 @@ def _engine(config: ScoreConfig) -> tuple[Any, Path]:
     dtype: Any = "auto" if config.compute_type == "default" else config.compute_type
     if dtype.startswith("int8"):
         raise ConfigError(
-            f"compute_type={dtype}: expected a float type for engine=transformers; leave one of the two out."
+            f"expected a float type for engine=transformers, got compute_type={dtype}; leave one of the two out."
         )
-    smallest_s = min_window_s(folder)
+    smallest_s = ModelInfo.load(folder).min_window_s
     return TransformersEngine(folder, device=config.device, dtype=dtype, min_window_s=smallest_s), folder
 
 
 def known_parameters(model: str, folder: Path) -> int | None:
     """How many weights the model has, as its export or its safetensors say; None where neither does."""
-    about = folder / "voxray.json"
-    if about.is_file() and (said := json.loads(about.read_text()).get("parameters")):
-        return int(said)
+    if known := ModelInfo.load(folder).parameters:
+        return known
     if is_ctranslate2(Path(model)):
         return None
     files = list(hf_folder(model).glob("*.safetensors"))
@@ -120,17 +121,9 @@ def known_parameters(model: str, folder: Path) -> int | None:
 
 
 def weights_in(file: Path) -> int:
-    """Numbers in a safetensors file, from its header alone: 8 bytes of length, then JSON with every shape."""
-    with file.open("rb") as f:
-        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            size = 1
-            for side in tensor["shape"]:
-                size *= side
-            total += size
-    return total
+    """Return how many numbers a safetensors file holds, from its header alone."""
+    with safe_open(file, framework="numpy") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118  # no mapping
 
 
 def _decoder_ms(engine: Any, clips: Sequence[Clip], options: DecodingOptions) -> float | None:
@@ -158,11 +151,11 @@ def _result(scores: Scores) -> dict[str, Any]:
         "wer": _percent(summary.wer),
         "cer": _percent(summary.cer),
         "clips": summary.clips,
-        "words": summary.words.reference_length,
+        "words": summary.errors.reference_length,  # characters, where none are written apart
         "rtfx": round(scores.rtfx, 2),
-        "substitutions": summary.words.substitutions,
-        "deletions": summary.words.deletions,
-        "insertions": summary.words.insertions,
+        "substitutions": summary.errors.substitutions,
+        "deletions": summary.errors.deletions,
+        "insertions": summary.errors.insertions,
         "wer_low": _percent(summary.wer_low),
         "wer_high": _percent(summary.wer_high),
         "mean_clip_wer": _percent(summary.mean_clip_wer),
@@ -176,11 +169,11 @@ def _percent(rate: float) -> float:
 
 
 def write_scores(file: Path, result: dict[str, Any], scores: Scores, rejected: Sequence[Rejected]) -> Path:
-    """The result, each speaker's WER, each clip's texts and counts, and what was rejected, as JSON."""
+    """Write the result, each speaker's WER, each clip's texts and counts, and what was rejected, as JSON."""
     values = {
         **result,
         "speakers": {name: _percent(s.wer) for name, s in scores.speakers.items()},
-        "per_clip": [{**asdict(clip), "wer": _percent(clip.words.rate)} for clip in scores.clips],
+        "per_clip": [{**asdict(clip), "wer": _percent(clip.errors.rate)} for clip in scores.clips],
         "rejected_clips": [asdict(r) for r in rejected],
     }
     file.write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n")

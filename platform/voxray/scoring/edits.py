@@ -1,35 +1,35 @@
-"""The word edits that turn a reference into a hypothesis, for people to read."""
+"""The edits that turn a reference into a hypothesis, for people to read."""
 
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import jiwer
 
-from voxray.text import Normaliser, english
+from voxray.text import NormaliserName, join_units, normaliser, units
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A run of words as said and as heard; `heard` is empty in a deletion, `said` in an insertion."""
+    """A run of words, or of characters where no spaces are written; `delete` and `insert` have one side."""
 
     kind: Kind
-    said: str
-    heard: str
+    reference: str
+    hypothesis: str
 
 
-def word_edits(reference: str, hypothesis: str, normalise: Normaliser = english) -> list[Edit]:
-    """The edits of one pair after `normalise`, in order, as jiwer aligns them."""
-    said, heard = normalise(reference).split(), normalise(hypothesis).split()
-    if not said:  # jiwer takes no empty reference
-        return [Edit("insert", "", " ".join(heard))] if heard else []
-    aligned = jiwer.process_words(" ".join(said), " ".join(heard)).alignments[0]
+def edits(reference: str, hypothesis: str, language: str | None, name: NormaliserName = "auto") -> list[Edit]:
+    """Return the edits of one pair in order, as jiwer aligns them, in the units of its language."""
+    normalise = normaliser(language, name)
+    expected, got = (units(normalise(text), language) for text in (reference, hypothesis))
+    if not expected:  # jiwer takes no empty reference
+        return [Edit("insert", "", join_units(got, language))] if got else []
     return [
         Edit(
             cast(Kind, chunk.type),
-            " ".join(said[chunk.ref_start_idx : chunk.ref_end_idx]),
-            " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+            join_units(expected[chunk.ref_start_idx : chunk.ref_end_idx], language),
+            join_units(got[chunk.hyp_start_idx : chunk.hyp_end_idx], language),
         )
-        for chunk in aligned
+        for chunk in jiwer.process_words(" ".join(expected), " ".join(got)).alignments[0]
     ]

@@ -1,36 +1,50 @@
-"""Scores of a set of clips, from plain texts: word and character error rates, their doubt, and repetition.
+"""Scores of a set of clips, from plain texts: error rates, their confidence interval, and repetition.
 
-Rates are fractions (1.0 is 100 %). A corpus rate is pooled: all errors over all reference words, as jiwer
-does it, not the mean over clips.
+Rates are fractions (1.0 is 100 %). A corpus rate is pooled: all errors over all reference units, as jiwer
+does it, not the mean over clips. Units are words, or characters in languages written without spaces; then
+what is called WER here is the CER, and of a corpus that has both the mixed error rate (MER).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Literal
 
 import numpy as np
 
-from voxray.text import ErrorCounts, Normaliser, character_errors, english, repeated_ngrams, word_errors
+from voxray.text import (
+    ErrorCounts,
+    NormaliserName,
+    by_character,
+    character_errors,
+    count_errors,
+    normaliser,
+    repeated_ngrams,
+    units,
+)
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+RateName = Literal["WER", "CER", "MER"]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipScore:
-    """One clip: what was said, what was heard, and the edits between them.
+    """One clip: its reference, its hypothesis, and the edits between them in the units of its language.
 
-    `repeated` counts 5-grams of the normalised hypothesis that it has said before, in `hypothesis_words`.
+    `repeated` counts the 5-grams of the normalised hypothesis, of `hypothesis_length` units, that occurred
+    before in it.
     """
 
     id: str
     reference: str
     hypothesis: str
     duration_s: float
-    words: ErrorCounts
+    language: str
+    errors: ErrorCounts
     characters: ErrorCounts
-    hypothesis_words: int
+    hypothesis_length: int
     repeated: int
     speaker: str = ""
 
@@ -41,17 +55,18 @@ class Summary:
 
     clips: int
     audio_s: float
-    words: ErrorCounts
+    rate_name: RateName  # what `wer` is
+    errors: ErrorCounts
     characters: ErrorCounts
     wer_low: float
     wer_high: float
     mean_clip_wer: float  # of min(1, WER) per clip: one runaway clip cannot hide the others
-    repeated_per_1000: float  # repeated 5-grams per 1,000 words heard, counted within each clip
+    repeated_per_1000: float  # repeated 5-grams per 1,000 units of hypotheses, counted within each clip
 
     @property
     def wer(self) -> float:
-        """Pooled word error rate."""
-        return self.words.rate
+        """Pooled error rate in the units of each clip's language."""
+        return self.errors.rate
 
     @property
     def cer(self) -> float:
@@ -64,49 +79,64 @@ def score_clip(
     reference: str,
     hypothesis: str,
     duration_s: float,
-    normalise: Normaliser = english,
+    language: str,
+    name: NormaliserName = "auto",
     speaker: str = "",
 ) -> ClipScore:
-    """Score one pair of texts after `normalise`."""
-    heard = normalise(hypothesis)
+    """Score one pair of texts after the normaliser `name` of their language."""
+    normalise = normaliser(language, name)
+    normalised = normalise(hypothesis)
     return ClipScore(
         id=id,
         reference=reference,
         hypothesis=hypothesis,
         duration_s=duration_s,
-        words=word_errors(reference, hypothesis, normalise),
+        language=language,
+        errors=count_errors(reference, hypothesis, language, name),
         characters=character_errors(reference, hypothesis, normalise),
-        hypothesis_words=len(heard.split()),
-        repeated=repeated_ngrams(heard),
+        hypothesis_length=len(units(normalised, language)),
+        repeated=repeated_ngrams(normalised, language=language),
         speaker=speaker,
     )
 
 
 def summarise(scores: Sequence[ClipScore], *, seed: int = 0) -> Summary:
     """Pool `scores`; the interval is drawn with `seed`."""
-    low, high = bootstrap_interval([s.words for s in scores], seed=seed)
-    heard = sum(s.hypothesis_words for s in scores)
+    low, high = bootstrap_interval([s.errors for s in scores], seed=seed)
+    length = sum(s.hypothesis_length for s in scores)
     return Summary(
         clips=len(scores),
         audio_s=sum(s.duration_s for s in scores),
-        words=pooled([s.words for s in scores]),
+        rate_name=rate_name(scores),
+        errors=pooled([s.errors for s in scores]),
         characters=pooled([s.characters for s in scores]),
         wer_low=low,
         wer_high=high,
-        mean_clip_wer=sum(min(1.0, s.words.rate) for s in scores) / max(1, len(scores)),
-        repeated_per_1000=1000 * sum(s.repeated for s in scores) / max(1, heard),
+        mean_clip_wer=sum(min(1.0, s.errors.rate) for s in scores) / max(1, len(scores)),
+        repeated_per_1000=1000 * sum(s.repeated for s in scores) / max(1, length),
     )
 
 
+def rate_name(scores: Sequence[ClipScore]) -> RateName:
+    """Return the name of the pooled error rate of `scores`, by their languages."""
+    kinds = {by_character(s.language) for s in scores}
+    if len(kinds) == 2:
+        return "MER"
+    return "CER" if True in kinds else "WER"
+
+
 def pooled(counts: Sequence[ErrorCounts]) -> ErrorCounts:
-    """The sum of `counts`."""
+    """Return the sum of `counts`."""
     return reduce(add, counts, ErrorCounts())
 
 
 def bootstrap_interval(
     counts: Sequence[ErrorCounts], *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of the pooled rate, clips drawn with replacement (Bisani and Ney, ICASSP 2004)."""
+    """Return the percentile interval of the pooled rate, clips drawn with replacement.
+
+    The method is that of Bisani and Ney (ICASSP 2004).
+    """
     if not counts:
         return 0.0, 0.0
     errors = np.array([c.errors for c in counts])
@@ -119,12 +149,12 @@ def bootstrap_interval(
 
 
 def by_speaker(scores: Sequence[ClipScore], *, seed: int = 0) -> dict[str, Summary]:
-    """A summary for each speaker that is named, by name; empty where none is."""
+    """Summarise each speaker that is named, by name; empty where none is."""
     speakers = sorted({s.speaker for s in scores if s.speaker})
     return {name: summarise([s for s in scores if s.speaker == name], seed=seed) for name in speakers}
 
 
 def worst(scores: Sequence[ClipScore], count: int) -> list[ClipScore]:
-    """The `count` clips with most word errors among those that have any; ties by rate, then by id."""
-    wrong = [s for s in scores if s.words.errors]
-    return sorted(wrong, key=lambda s: (-s.words.errors, -s.words.rate, s.id))[:count]
+    """Return the `count` clips with most errors among those that have any; ties by rate, then by id."""
+    wrong = [s for s in scores if s.errors.errors]
+    return sorted(wrong, key=lambda s: (-s.errors.errors, -s.errors.rate, s.id))[:count]

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from voxray.scoring.metrics import ClipScore, Summary, pooled
+from voxray.scoring.metrics import ClipScore, RateName, Summary, pooled, rate_name
 
 COLOURS = ("#3d7fc1", "#d9782d", "#4a9a6b", "#a05fb4")
 """One per model, in order; legible on white and on near-black."""
@@ -21,53 +21,54 @@ Models = Mapping[str, Sequence[ClipScore]]
 
 
 def wer_by_duration(models: Models) -> str:
-    """Pooled WER of the clips in each range of durations, a bar per model."""
+    """Draw the pooled error rate of the clips in each range of durations, a bar per model."""
     occupied = [i for i in range(len(DURATIONS_S)) if any(_in_range(s, i) for s in models.values())]
     first = next(iter(models.values()))
     labels = [f"{_range_name(i)}\nn = {len(_in_range(first, i))}" for i in occupied]
     rates = {
-        name: [100 * pooled([s.words for s in _in_range(scores, i)]).rate for i in occupied]
+        name: [100 * pooled([s.errors for s in _in_range(scores, i)]).rate for i in occupied]
         for name, scores in models.items()
     }
     figure, axes = _figure(3.0)
     _grouped_bars(axes, labels, rates)
     axes.set_xlabel("clip duration")
-    axes.set_ylabel("WER, %")
-    return _svg(figure, "duration", "Word error rate by clip duration")
+    axes.set_ylabel(f"{rate_name(first)}, %")
+    return _svg(figure, "duration", f"{rate_name(first)} by clip duration")
 
 
-def wer_by_speaker(models: Mapping[str, Mapping[str, Summary]]) -> str:
-    """WER of each speaker, a horizontal bar per model; the worst speakers of the last model, at most 20."""
+def wer_by_speaker(models: Mapping[str, Mapping[str, Summary]], name: RateName = "WER") -> str:
+    """Draw each speaker's error rate, a bar per model; the worst speakers of the last model, at most 20."""
     last = list(models.values())[-1]
     speakers = sorted(last, key=lambda s: last[s].wer)[-MAX_SPEAKERS:]
     figure, axes = _figure(0.9 + 0.28 * len(speakers) * max(1.0, 0.6 * len(models)))
     height = 0.8 / len(models)
-    for i, (name, by_name) in enumerate(models.items()):
+    for i, (model, by_name) in enumerate(models.items()):
         at = [k - 0.4 + height * (len(models) - i - 0.5) for k in range(len(speakers))]
         rates = [100 * by_name[s].wer if s in by_name else 0.0 for s in speakers]
-        axes.barh(at, rates, height * 0.92, color=COLOURS[i % len(COLOURS)], label=name)
+        axes.barh(at, rates, height * 0.92, color=COLOURS[i % len(COLOURS)], label=model)
     axes.set_yticks(range(len(speakers)), [_plain(s) for s in speakers])
-    axes.set_xlabel("WER, %")
+    axes.set_xlabel(f"{name}, %")
     axes.grid(axis="x", alpha=0.2)
     _legend(axes, len(models))
-    return _svg(figure, "speaker", "Word error rate by speaker")
+    return _svg(figure, "speaker", f"{name} by speaker")
 
 
 def wer_histogram(models: Models) -> str:
-    """How many clips have which WER; the last bar holds 100 % and more."""
+    """Draw how many clips have which error rate; the last bar holds 100 % and more."""
+    name = rate_name(next(iter(models.values())))
     labels = ["0", *(f"≤{b}" for b in RATES[1:-1]), "<100", "100+"]
-    counts = {name: _histogram(scores) for name, scores in models.items()}
+    counts = {model: _histogram(scores) for model, scores in models.items()}
     figure, axes = _figure(3.0)
     _grouped_bars(axes, labels, counts)
-    axes.set_xlabel("WER of the clip, %")
+    axes.set_xlabel(f"{name} of the clip, %")
     axes.set_ylabel("clips")
-    return _svg(figure, "histogram", "Number of clips by word error rate")
+    return _svg(figure, "histogram", f"Number of clips by {name}")
 
 
 def _histogram(scores: Sequence[ClipScore]) -> list[float]:
     counts = [0.0] * (len(RATES) + 1)
     for s in scores:
-        rate = 100 * s.words.rate
+        rate = 100 * s.errors.rate
         place = 0 if rate == 0 else next((i for i, top in enumerate(RATES) if i and rate <= top), len(RATES))
         counts[len(RATES) if rate >= 100 else place] += 1
     return counts
@@ -116,12 +117,12 @@ def _legend(axes: Axes, models: int) -> None:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib does not read as mathematics."""
+    """Escape what matplotlib would read as mathematics."""
     return text.replace("$", r"\$")
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:
-    """The figure as an SVG element; its ids begin with `name`, so that a page can hold several."""
+    """Write the figure as an SVG element; its ids begin with `name`, so that a page can hold several."""
     out = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Title": title})

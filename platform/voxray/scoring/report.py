@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from voxray import __version__
 from voxray.audio import SAMPLE_RATE, Pcm, encode
-from voxray.scoring.edits import Edit, word_edits
-from voxray.scoring.metrics import worst
+from voxray.scoring.edits import Edit, edits
+from voxray.scoring.metrics import ClipScore, RateName, worst
 from voxray.scoring.plots import COLOURS, wer_by_duration, wer_by_speaker, wer_histogram
 from voxray.scoring.suites import Scores
-from voxray.text import Normaliser, english
+from voxray.text import NormaliserName
 
 WORST = 20
 BIT_RATE = 24_000  # of the players' Opus: speech stays clear, and a clip is a few KB
@@ -38,12 +38,12 @@ class Row:
 
     name: str
     colour: str
-    cells: tuple[str, ...]
+    cells: Mapping[str, str]  # by column
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one model made of a clip."""
+class ScoredHypothesis:
+    """One model's hypothesis of a clip."""
 
     name: str
     wer: str
@@ -52,17 +52,17 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class WorstClip:
-    """A clip that went wrong: its text, what each model heard, its audio as a data: URI (or none)."""
+    """A clip with errors: its text, each model's hypothesis, its audio as a data: URI (or none)."""
 
     id: str
     speaker: str
     duration: str
     reference: str
-    heard: tuple[Heard, ...]
+    hypotheses: tuple[ScoredHypothesis, ...]
     audio: str | None = field(repr=False)
 
 
-COLUMNS = ("WER, %", "95 % interval", "CER, %", "S / D / I, %", "RTFx", "Parameters", "Decoder, ms")
+UNITS: Mapping[RateName, str] = {"WER": "words", "CER": "characters", "MER": "words and characters"}
 
 
 def write_report(
@@ -72,22 +72,21 @@ def write_report(
     *,
     audio: Mapping[str, Pcm] = NO_AUDIO,
     notes: Sequence[str] = (),
-    normalise: Normaliser = english,
+    normaliser: NormaliserName = "auto",
     worst_clips: int = WORST,
 ) -> Path:
     """Write the report of at least one model to `path`.
 
-    The models have heard the same clips; the worst clips are those of the last one. `audio` has the samples
-    of clips by id, for the players.
+    All models were scored on the same clips, after the same `normaliser`; the worst clips are those of the
+    last model. `audio` has the samples of clips by id, for the players.
     """
     page = _environment().get_template("report.html.j2")
-    clips = worst_rows(sections, audio, normalise, worst_clips)
+    clips = worst_rows(sections, audio, normaliser, worst_clips)
     path.parent.mkdir(parents=True, exist_ok=True)
     html = page.render(
         title=title,
         notes=notes,
         facts=_facts(sections),
-        columns=COLUMNS,
         rows=[summary_row(s, i) for i, s in enumerate(sections)],
         plots=_plots(sections),
         clips=clips,
@@ -104,44 +103,52 @@ def _environment() -> Environment:
 
 
 def summary_row(section: ModelScores, place: int = 0) -> Row:
-    """A model's numbers as the table shows them."""
+    """Write out a model's numbers for the table."""
     summary = section.scores.summary
-    words = summary.words
-    length = max(1, words.reference_length)
-    edits = (words.substitutions, words.deletions, words.insertions)
-    cells = (
-        f"{100 * summary.wer:.2f}",
-        f"{100 * summary.wer_low:.2f} to {100 * summary.wer_high:.2f}",
-        f"{100 * summary.cer:.2f}",
-        " / ".join(f"{100 * n / length:.2f}" for n in edits),
-        f"{section.scores.rtfx:.1f}",
-        "" if section.parameters is None else f"{section.parameters / 1e6:.2f} M",
-        "" if section.decoder_ms is None else f"{section.decoder_ms:.1f}",
-    )
+    errors = summary.errors
+    length = max(1, errors.reference_length)
+    counts = (errors.substitutions, errors.deletions, errors.insertions)
+    cells = {
+        f"{summary.rate_name}, %": f"{100 * summary.wer:.2f}",
+        "95 % interval": f"{100 * summary.wer_low:.2f} to {100 * summary.wer_high:.2f}",
+        "CER, %": f"{100 * summary.cer:.2f}",  # where that is the first column, there is no second
+        "S / D / I, %": " / ".join(f"{100 * n / length:.2f}" for n in counts),
+        "RTFx": f"{section.scores.rtfx:.1f}",
+        "Parameters": "" if section.parameters is None else f"{section.parameters / 1e6:.2f} M",
+        "Decoder, ms": "" if section.decoder_ms is None else f"{section.decoder_ms:.1f}",
+    }
     return Row(section.name, COLOURS[place % len(COLOURS)], cells)
 
 
 def worst_rows(
-    sections: Sequence[ModelScores], audio: Mapping[str, Pcm], normalise: Normaliser, count: int
+    sections: Sequence[ModelScores], audio: Mapping[str, Pcm], normaliser: NormaliserName, count: int
 ) -> list[WorstClip]:
-    """The worst clips of the last model, with what every model heard in them."""
+    """Return the worst clips of the last model, with every model's hypothesis."""
     by_id = {section.name: {s.id: s for s in section.scores.clips} for section in sections}
-    rows = []
-    for score in worst(sections[-1].scores.clips, count):
-        same = {name: scores[score.id] for name, scores in by_id.items() if score.id in scores}
-        heard = tuple(
-            Heard(name, f"{100 * s.words.rate:.0f}", tuple(word_edits(s.reference, s.hypothesis, normalise)))
-            for name, s in same.items()
+    return [
+        WorstClip(
+            id=score.id,
+            speaker=score.speaker,
+            duration=f"{score.duration_s:.1f} s",
+            reference=score.reference,
+            hypotheses=tuple(
+                _hypothesis(name, scores[score.id], normaliser)
+                for name, scores in by_id.items()
+                if score.id in scores
+            ),
+            audio=data_uri(audio[score.id]) if score.id in audio else None,
         )
-        played = data_uri(audio[score.id]) if score.id in audio else None
-        rows.append(
-            WorstClip(score.id, score.speaker, f"{score.duration_s:.1f} s", score.reference, heard, played)
-        )
-    return rows
+        for score in worst(sections[-1].scores.clips, count)
+    ]
+
+
+def _hypothesis(name: str, score: ClipScore, normaliser: NormaliserName) -> ScoredHypothesis:
+    marked = edits(score.reference, score.hypothesis, score.language, normaliser)
+    return ScoredHypothesis(name, f"{100 * score.errors.rate:.0f}", tuple(marked))
 
 
 def data_uri(pcm: Pcm) -> str:
-    """The first minute of `pcm` as Opus in a data: URI."""
+    """Encode the first minute of `pcm` as Opus in a data: URI."""
     opus = encode(pcm[: round(MAX_PLAYED_S * SAMPLE_RATE)], "libopus", "ogg", BIT_RATE)
     return f"data:audio/ogg;base64,{base64.b64encode(opus).decode()}"
 
@@ -151,18 +158,20 @@ def _facts(sections: Sequence[ModelScores]) -> dict[str, str]:
     minutes, seconds = divmod(round(summary.audio_s), 60)
     return {
         "clips": f"{summary.clips:,}",
-        "words": f"{summary.words.reference_length:,}",
+        UNITS[summary.rate_name]: f"{summary.errors.reference_length:,}",
         "audio": f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s",
         "speakers": str(len(sections[0].scores.speakers) or "not named"),
     }
 
 
 def _plots(sections: Sequence[ModelScores]) -> dict[str, Markup]:
-    """SVG by heading. matplotlib escapes the text in it."""
+    """Draw the plots: SVG by heading. matplotlib escapes the text in it."""
     clips = {s.name: s.scores.clips for s in sections}
     if not any(clips.values()):
         return {}
     plots = {"By duration": wer_by_duration(clips), "By clip": wer_histogram(clips)}
     if len(sections[-1].scores.speakers) > 1:
-        plots["By speaker"] = wer_by_speaker({s.name: s.scores.speakers for s in sections})
+        plots["By speaker"] = wer_by_speaker(
+            {s.name: s.scores.speakers for s in sections}, sections[-1].scores.summary.rate_name
+        )
     return {heading: Markup(svg) for heading, svg in plots.items()}

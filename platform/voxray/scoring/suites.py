@@ -1,4 +1,4 @@
-"""An engine over clips, timed, with what it heard."""
+"""Transcribes and scores a set of clips with an engine, and times it."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES, Pcm
 from voxray.corpora.store import Clip
 from voxray.scoring.metrics import ClipScore, Summary, by_speaker, score_clip, summarise
 from voxray.speech import MAX_PAUSE_S, cut_at_pauses
-from voxray.text import Normaliser, english
+from voxray.text import NormaliserName, join_units
 from voxray.whisper.ctranslate import CTranslate2Engine, window_s
 from voxray.whisper.engines import DecodingOptions, Engine
 
@@ -19,7 +19,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one engine made of one set of clips."""
+    """The scores of one engine on one set of clips."""
 
     clips: tuple[ClipScore, ...]
     summary: Summary
@@ -37,11 +37,11 @@ def score_engine(
     clips: Sequence[Clip],
     options: DecodingOptions,
     *,
-    normalise: Normaliser = english,
+    normaliser: NormaliserName = "auto",
     max_pause_s: float | None = MAX_PAUSE_S,
     clock: Clock = time.perf_counter,
 ) -> Scores:
-    """Transcribe `clips` and score them against their texts.
+    """Transcribe `clips` and score them against their texts, each by its own language.
 
     Clips over 30 s are cut at pauses, those longer than `max_pause_s` always, and their texts joined. Neither
     that nor the warm-up is timed.
@@ -52,14 +52,17 @@ def score_engine(
     if flat:
         engine.transcribe(flat[:1], options, languages[:1])
     start_s = clock()
-    heard = iter(engine.transcribe(flat, options, languages))
+    results = iter(engine.transcribe(flat, options, languages))
     compute_s = clock() - start_s
-    texts = [" ".join(h.text for h in islice(heard, len(parts)) if h.text) for parts in pieces]
-    return scores_of(clips, texts, compute_s=compute_s, normalise=normalise)
+    texts = [
+        join_units((r.text for r in islice(results, len(parts))), clip.text_language)
+        for clip, parts in zip(clips, pieces, strict=True)
+    ]
+    return scores_of(clips, texts, compute_s=compute_s, normaliser=normaliser)
 
 
 def windows_of(pcm: Pcm, max_pause_s: float | None = MAX_PAUSE_S) -> list[Pcm]:
-    """`pcm` itself where an engine takes it; else what lies between its pauses."""
+    """Return `pcm` itself where it fits an engine, else what lies between its pauses."""
     if len(pcm) <= WINDOW_SAMPLES:
         return [pcm]
     spans = cut_at_pauses(pcm, max_pause_s=max_pause_s)
@@ -71,11 +74,11 @@ def scores_of(
     texts: Sequence[str],
     *,
     compute_s: float,
-    normalise: Normaliser = english,
+    normaliser: NormaliserName = "auto",
 ) -> Scores:
-    """Score `texts` that were heard already, one per clip."""
+    """Score the hypotheses `texts`, one per clip."""
     scored = tuple(
-        score_clip(c.id, c.text, text, c.duration_s, normalise, c.speaker)
+        score_clip(c.id, c.text, text, c.duration_s, c.text_language, normaliser, c.speaker)
         for c, text in zip(clips, texts, strict=True)
     )
     return Scores(scored, summarise(scored), by_speaker(scored), compute_s)
@@ -97,7 +100,7 @@ def stage_times(
     runs: int = 5,
     clock: Clock = time.perf_counter,
 ) -> list[StageTimes]:
-    """Times of each engine, one clip at a time; runs of the engines alternate, so that load hits them alike.
+    """Time each engine, one clip at a time; the engines take turns, so that other load slows all of them.
 
     The first run of each warms up and is not counted. The median is over runs of the mean over clips.
     """

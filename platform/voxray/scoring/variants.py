@@ -1,6 +1,6 @@
 """Harder clips made from easy ones: cut off, several in a window, and clips without a word.
 
-All are functions of their clips and a random generator, so that a seed gives the same suite everywhere.
+They depend on nothing but their clips and a random generator: a seed gives the same suite everywhere.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, to_pcm
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
+from voxray.text import join_units
 from voxray.transcript import Segment
 from voxray.whisper.engines import DecodingResult
 
@@ -18,7 +19,7 @@ MIN_CUT_S = 0.5  # a shorter clip says too little to be scored
 
 
 def silences(rng: np.random.Generator, count: int = 20, *, max_s: float = WINDOW_S) -> list[Clip]:
-    """Clips without words, 1 s to `max_s`: digital silence and white noise in turn; any word is an error."""
+    """Return clips without words, 1 s to `max_s`, of digital silence and white noise in turn."""
     return [_wordless(rng, i, float(rng.uniform(1.0, max_s))) for i in range(count)]
 
 
@@ -29,12 +30,12 @@ def _wordless(rng: np.random.Generator, index: int, seconds: float) -> Clip:
 
 
 def words_invented(hypotheses: Sequence[DecodingResult]) -> int:
-    """Words heard in clips that hold none."""
+    """Count the words in hypotheses of clips that hold none."""
     return sum(len(h.text.split()) for h in hypotheses)
 
 
 def cut_at_random(clip: Clip, rng: np.random.Generator) -> Clip:
-    """`clip` up to a random time after its first quarter; the reference is the words wholly inside.
+    """Cut `clip` at a random time after its first quarter; the reference is the words wholly inside.
 
     Raises CorpusError where the clip's word times are not known.
     """
@@ -43,31 +44,25 @@ def cut_at_random(clip: Clip, rng: np.random.Generator) -> Clip:
 
 
 def cut_at_word(clip: Clip, rng: np.random.Generator) -> Clip:
-    """`clip` up to the end of a random one of its words; CorpusError where their times are not known."""
+    """Cut `clip` at the end of one of its words; raise CorpusError where their times are not known."""
     words = _timed(clip).words
     return cut(clip, words[int(rng.integers(len(words)))].end_s)
 
 
 def _timed(clip: Clip) -> Clip:
     if not clip.words:
-        raise CorpusError(f"{clip.id}: expected a clip with word times to cut, and it has none.")
+        raise CorpusError(f"{clip.id}: expected a clip with word times to cut, but it has none.")
     return clip
 
 
 def cut(clip: Clip, end_s: float) -> Clip:
-    """The first `end_s` seconds of `clip`; its reference is the words that end inside them."""
+    """Return the first `end_s` seconds of `clip`; its reference is the words that end inside them."""
     samples = round(end_s * SAMPLE_RATE)
     words = tuple(w for w in clip.words if round(w.end_s * SAMPLE_RATE) <= samples)
-    text = " ".join(w.text for w in words)
-    return replace(clip, id=f"{clip.id}@{end_s:.2f}", pcm=clip.pcm[:samples], words=words, text=text)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Several clips with pauses between them as one clip; `segments` are their times and texts."""
-
-    clip: Clip
-    segments: tuple[Segment, ...]
+    text = join_units((w.text for w in words), clip.text_language)
+    return replace(
+        clip, id=f"{clip.id}@{end_s:.2f}", pcm=clip.pcm[:samples], words=words, text=text, segments=()
+    )
 
 
 def several_in_a_window(
@@ -77,13 +72,13 @@ def several_in_a_window(
     min_s: float = 10.0,
     max_s: float = WINDOW_S,
     pause_s: tuple[float, float] = (0.3, 2.0),
-) -> list[Window]:
-    """`clips` joined in order, random pauses between them, into windows of `min_s` to `max_s` seconds.
+) -> list[Clip]:
+    """Join `clips` in order, random pauses between them, into windows of `min_s` to `max_s` seconds.
 
     Each window is filled until a random length is reached. One that stays under `min_s`, because the next
     clip would not fit or none is left, is left out.
     """
-    windows: list[Window] = []
+    windows: list[Clip] = []
     parts: list[Clip | Pcm] = []  # clip, pause, clip, ...
     length_s, aim_s = 0.0, float(rng.uniform(min_s, max_s))
     for clip in clips:
@@ -96,8 +91,8 @@ def several_in_a_window(
     return [*windows, join(parts)] if min_s <= length_s <= max_s else windows
 
 
-def join(parts: Sequence[Clip | Pcm]) -> Window:
-    """Clips and silences (int16) one after another as one clip."""
+def join(parts: Sequence[Clip | Pcm]) -> Clip:
+    """Join clips and silences (int16) into one clip with a segment for each of the clips."""
     segments: list[Segment] = []
     at = 0
     for part in parts:
@@ -107,14 +102,14 @@ def join(parts: Sequence[Clip | Pcm]) -> Window:
         at = end
     clips = [p for p in parts if isinstance(p, Clip)]
     pcm = np.concatenate([_pcm(p) for p in parts])
-    whole = Clip(
-        "+".join(c.id for c in clips), pcm, " ".join(c.text for c in clips), language=clips[0].language
+    text = join_units((c.text for c in clips), clips[0].text_language)
+    return Clip(
+        "+".join(c.id for c in clips), pcm, text, language=clips[0].language, segments=tuple(segments)
     )
-    return Window(whole, tuple(segments))
 
 
 def silence(seconds: float) -> Pcm:
-    """Digital silence."""
+    """Return digital silence."""
     return np.zeros(round(seconds * SAMPLE_RATE), dtype=np.int16)
 
 
@@ -136,13 +131,13 @@ class SegmentTimes:
     windows: int
 
 
-def segment_times(windows: Sequence[Window], heard: Sequence[DecodingResult]) -> SegmentTimes:
-    """How far heard segments lie from true ones; both errors are NaN where no segment count matches."""
-    pairs = [(w, h) for w, h in zip(windows, heard, strict=True) if len(w.segments) == len(h.segments)]
+def segment_times(windows: Sequence[Clip], results: Sequence[DecodingResult]) -> SegmentTimes:
+    """Compare the segments of hypotheses with true ones; errors are NaN where no segment count matches."""
+    pairs = [(w, r) for w, r in zip(windows, results, strict=True) if len(w.segments) == len(r.segments)]
     gaps = [
-        (abs(true.start_s - said.start_s), abs(true.end_s - said.end_s))
-        for w, h in pairs
-        for true, said in zip(w.segments, h.segments, strict=True)
+        (abs(true.start_s - found.start_s), abs(true.end_s - found.end_s))
+        for w, r in pairs
+        for true, found in zip(w.segments, r.segments, strict=True)
     ]
     start_s, end_s = np.mean(gaps, axis=0) if gaps else (np.nan, np.nan)
     return SegmentTimes(float(start_s), float(end_s), len(pairs), len(windows))

@@ -1,27 +1,28 @@
-"""What crosses the borders between gateway, buffer actors and transcribers: plain frozen values.
+"""The messages between gateways, session hosts and transcribers: plain frozen values.
 
     gateway --Opening--> host --Opened | Refused-->        once per connection
     gateway --Call--> host --Reply-->                      once per tick, for all clients of the pair
-    transcriber --take--> host --Job...-->                 what is to be decoded, as it comes
+    transcriber --next_jobs--> host --Job...-->            windows to decode, as they become ready
     transcriber --Answer...--> host                        once per batch
 
-Clocks differ between machines, so times that cross are durations.
+Messages for clients stay typed until the gateway writes them to a socket. Clocks differ between machines, so
+times that cross are durations.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from voxray.streaming.events import DecodeMode, Hypothesis
-from voxray.wire import Close, Start, Task
+from voxray.wire import Close, ServerMessage, Start, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A connection that asks for a session, or for its session again (`start.session`).
+    """A connection asks for a session, or, with `start.session`, for its old session.
 
-    A session that is not found, or a wrong token, begins a new one at `start.from_byte` with segment
-    `start.have_segment + 1`. One that is not `resumable` ends with its connection, as
-    nobody is told its token.
+    If that is not found, or the token is wrong, a new session begins at `start.from_byte` with segment
+    `start.have_segment + 1`. A session that is not `resumable` ends with its connection, whose client does
+    not get its token.
     """
 
     gateway: str
@@ -31,23 +32,23 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session is the connection's. `messages`: `ready`, then the finals that the client lacks, as JSON.
+    """The connection has a session. `messages` are `Ready` and the finals that the client lacks.
 
-    `epoch` goes with every input of this connection; a later resume raises it. `credit_bytes`: how much
-    audio may come now.
+    Every `Input` of this connection carries `epoch`; a later resume raises it. The client may send
+    `credit_bytes` of audio now.
     """
 
     session: str
     resume_token: str
     epoch: int
-    messages: tuple[str, ...]
+    messages: tuple[ServerMessage, ...]
     credit_bytes: int
     bytes_per_second: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No session, and why: `code` names it for programs, `message` for people, `close` ends the socket."""
+    """The connection gets no session: `code` is the reason for programs, `message` for people."""
 
     close: Close
     code: str
@@ -56,14 +57,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """`finalize` or `stop`, in its place between the audio."""
+    """A `finalize` or `stop`, at its place in the audio."""
 
     stop: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What came from one connection since the last call, in order. `left`: it is gone, with nothing after."""
+    """What one connection received since the last call, in order. `left`: it is closed, and sends no more."""
 
     session: str
     epoch: int
@@ -73,18 +74,18 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What goes to one connection. `close` (with `messages` before it) ends it."""
+    """What one connection is to be sent. `close` ends it, after `messages`."""
 
     session: str
     epoch: int
-    messages: tuple[str, ...] = ()
+    messages: tuple[ServerMessage, ...] = ()
     credit_bytes: int = 0
     close: Close | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tick of one gateway. `number` grows with each; the same number again gets the same reply.
+    """One tick of one gateway. `number` grows with each; a repeated number gets the same reply.
 
     A call acknowledges the reply to the one before it.
     """
@@ -96,7 +97,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the gateway's connections are sent, also those that sent nothing, in answer to call `number`."""
+    """The answer to call `number`: outputs for the gateway's connections, also those without input."""
 
     number: int
     outputs: tuple[Output, ...] = ()
@@ -107,8 +108,8 @@ class Reply:
 class Job:
     """One window to decode: `pcm` is 16 kHz mono int16, little-endian. `number` grows within a session.
 
-    `prefix` is forced at the window's start; `prompt` and `hotwords` stand before the start token.
-    `due_in_s` is what is left until its deadline when it is handed over; negative where it has passed.
+    `prefix` is forced at the window's start; `prompt` and `hotwords` stand before the start token. `due_in_s`
+    is the time left until its deadline when it is handed over; negative if that has passed.
     """
 
     session: str
@@ -126,7 +127,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a job: a hypothesis, or None where it failed or was `superseded` by a newer one."""
+    """The result of a job: a hypothesis; None if it failed or was `superseded` by a newer one."""
 
     session: str
     number: int
@@ -135,51 +136,51 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """A transcriber that holds a lease lives: its model's name, and the languages that it was trained on."""
+class Heartbeat:
+    """The transcriber that holds a lease is alive: its model's name, and the languages it was trained on."""
 
     model: str
     languages: tuple[str, ...]
 
 
 class Source(Protocol):
-    """Where a transcriber gets its jobs: a host, near or far."""
+    """Where a transcriber gets its jobs: a host, in this process or another."""
 
-    async def take(self, lease: int) -> list[Job] | None:
-        """The next jobs, waiting a while for them (an empty list: none came); None: the lease is over."""
+    async def next_jobs(self, lease: int) -> list[Job] | None:
+        """Wait a while for jobs and return them, or an empty list; return None once the lease is over."""
         ...
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
-        """Answers to jobs, each once; those of a lease that is over are ignored."""
+        """Deliver answers to jobs, each once; those under a lease that is over are ignored."""
         ...
 
 
 class Host(Protocol):
-    """Where a gateway's sessions live, near or far. HostGone where it has died."""
+    """Where a gateway's sessions live, in this process or another. Calls raise HostGone once it has died."""
 
     async def open(self, opening: Opening) -> Opened | Refused:
-        """A new session, or one that is resumed."""
+        """Open a new session, or resume one."""
         ...
 
     async def tick(self, call: Call) -> Reply:
-        """Input and output of all of a gateway's connections."""
+        """Exchange the input and output of all of a gateway's connections."""
         ...
 
 
 class Directory(Protocol):
-    """Which host has which session, and which takes a new one."""
+    """Knows the hosts: which of them has a session, and which takes a new one."""
 
     async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
-        """A host for a new session, with its name; ServiceError where no more may be opened.
+        """Return a host for a new session, with its name; raise ServiceError if the service is full.
 
-        `without`: names of hosts that this session was offered to, and that were full or did not answer.
+        `without` names hosts that were already tried for this session, and were full or did not answer.
         """
         ...
 
     async def find(self, number: int) -> tuple[str, Host] | None:
-        """The host whose number is before the dot of a session's id, with its name; None: there is none."""
+        """Return the host with this number (the part of a session's id before the dot), with its name."""
         ...
 
 
 class HostGone(Exception):
-    """A host died, or does not answer: its connections are to connect again."""
+    """A host died or does not answer: its connections must connect again."""

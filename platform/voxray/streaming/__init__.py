@@ -1,1 +1,1 @@
-"""A live session as pure logic: audio, hypotheses and the time in, events and decode requests out."""
+"""A live session as pure logic: audio and hypotheses go in, events and decode requests come out."""

@@ -1,11 +1,11 @@
-"""Which words of an utterance are committed: they never change again, whatever engines say later.
+"""Decides which words of an utterance are committed, and never change again.
 
 `agreement` is LocalAgreement-2 (Liu et al., Low-Latency Sequence-to-Sequence Speech Recognition, 2020): the
-longest common prefix of two successive hypotheses, but for the newer one's last word. `attention` keeps the
+longest common prefix of two successive hypotheses, without the newer one's last word. `attention` commits the
 words that end more than 0.5 s before the audio does (after AlignAtt, Papi et al., 2023).
 
-Committed words are forced on the decoder. Where it then goes on inside a word ("six" + "teen"), the prefix
-ended too early: that word is given up where the client has not seen it; else it stays, and is not forced
+Committed words are forced on the decoder. If it then continues inside a word ("six" + "teen"), the prefix
+ended too early: if the client has not seen that word, it is given up; otherwise it stays, and is not forced
 again until another follows it.
 """
 
@@ -19,7 +19,7 @@ from voxray.streaming.events import Hypothesis, HypothesisWord
 
 
 class Policy(Enum):
-    """How words come to be committed."""
+    """How words are committed."""
 
     AGREEMENT = "agreement"
     ATTENTION = "attention"
@@ -31,18 +31,18 @@ ATTENTION_MARGIN_S = 0.5
 class Fit(Enum):
     """How a hypothesis relates to what is committed."""
 
-    WHOLE = "whole"  # it begins with the committed words
-    INSIDE = "inside"  # it does, but the last of them is only the beginning of a word
-    MISFIT = "misfit"  # it does not
+    WHOLE = "whole"  # begins with the committed words
+    INSIDE = "inside"  # does so, but the last of them is only the beginning of a word
+    MISFIT = "misfit"  # does not
 
 
 def is_punctuation(text: str) -> bool:
-    """Whether nothing but punctuation and space is in `text`."""
+    """Return whether `text` holds nothing but punctuation and space."""
     return all(unicodedata.category(c)[0] == "P" or c.isspace() for c in text)
 
 
 def strip_punctuation(word: str) -> str:
-    """`word` without the punctuation and space at its end."""
+    """Return `word` without the punctuation and space at its end."""
     end = len(word)
     while end and is_punctuation(word[end - 1]):
         end -= 1
@@ -50,12 +50,12 @@ def strip_punctuation(word: str) -> str:
 
 
 def match_key(word: str) -> str:
-    """What words are compared by: folded case, no punctuation at either edge."""
+    """Return what words are compared by: `word` in folded case, without punctuation at either edge."""
     return strip_punctuation(strip_punctuation(word)[::-1])[::-1].casefold()
 
 
 def normalize_words(hypothesis: Hypothesis) -> tuple[HypothesisWord, ...]:
-    """The words that have any text, each with one space before it or none."""
+    """Return the words that have text, each with one leading space or none."""
     words = []
     for word in hypothesis.words:
         text = " ".join(word.text.split())
@@ -65,7 +65,7 @@ def normalize_words(hypothesis: Hypothesis) -> tuple[HypothesisWord, ...]:
 
 
 def ended_before(words: Iterable[HypothesisWord], time_s: float) -> int:
-    """How many words, from the first on, are known to end by `time_s` seconds into the window."""
+    """Count the words, from the first on, that are known to end by `time_s` seconds into the window."""
     count = 0
     for word in words:
         if not (word.end_s is not None and math.isfinite(word.end_s) and word.end_s <= time_s):
@@ -76,10 +76,10 @@ def ended_before(words: Iterable[HypothesisWord], time_s: float) -> int:
 
 @dataclass(slots=True)
 class Agreement:
-    """The committed words of one segment, each as it stands in the text, its leading space included.
+    """The committed words of one segment, as they are in the text, leading spaces included.
 
-    `sent` of them are known to the client as stable. The last has no punctuation at its end until the next is
-    committed.
+    The first `sent` of them were sent to the client as stable. The last one gets the punctuation at its end
+    when the next is committed.
     """
 
     policy: Policy = Policy.AGREEMENT
@@ -95,31 +95,31 @@ class Agreement:
 
     @property
     def prefix(self) -> str:
-        """The text to force on the next decode, as the engine wrote it."""
+        """The text to force on the next decode."""
         return "".join(self.committed[:-1] if self.half else self.committed)
 
     def fit(self, words: Sequence[HypothesisWord]) -> Fit:
-        """How `words`, all that a window holds, relate to the committed ones."""
+        """Return how `words`, those of a whole window, relate to the committed ones."""
         known = [match_key(w) for w in self.committed]
-        heard = [match_key(w.text) for w in words[: len(known)]]
-        if heard == known:
+        found = [match_key(w.text) for w in words[: len(known)]]
+        if found == known:
             return Fit.WHOLE
-        if heard[: len(known) - 1] != known[:-1]:
+        if found[: len(known) - 1] != known[:-1]:
             return Fit.MISFIT
         if self.half:
-            return Fit.WHOLE  # that word was free, and what stands in its place is left out
-        cut = len(heard) == len(known) and heard[-1].startswith(known[-1])
+            return Fit.WHOLE  # the last word was not forced: another in its place is ignored
+        cut = len(found) == len(known) and found[-1].startswith(known[-1])
         return Fit.INSIDE if cut else Fit.MISFIT
 
     def shorten(self) -> None:
-        """Give up the last word, found to be half a one; if the client has it, only stop forcing it."""
+        """Give up the last word, which is only half a word; if it was sent, only stop forcing it."""
         if len(self.committed) > self.sent:
             self._commit(self.committed[:-1])
         else:
             self.half = True
 
-    def hear(self, words: tuple[HypothesisWord, ...], length_s: float, at_most: int | None = None) -> None:
-        """Commit what the policy allows of `words` (heard in a window of `length_s`), `at_most` so many."""
+    def update(self, words: tuple[HypothesisWord, ...], length_s: float, at_most: int | None = None) -> None:
+        """Commit what the policy allows of `words`, those of a window of `length_s`, up to `at_most`."""
         if self.policy is Policy.ATTENTION:
             count = ended_before(words, length_s - ATTENTION_MARGIN_S)
         else:
@@ -128,14 +128,14 @@ class Agreement:
         self.accept(words, count if at_most is None else min(count, at_most))
 
     def accept(self, words: Sequence[HypothesisWord], count: int) -> None:
-        """Commit the first `count` of `words`, but for those at the end that are only punctuation."""
+        """Commit the first `count` of `words`, without those at the end that are only punctuation."""
         while count > len(self.committed) and not match_key(words[count - 1].text):
             count -= 1
         if count > len(self.committed):
             self._commit(self.surfaces(words[:count]))
 
     def surfaces(self, words: Sequence[HypothesisWord]) -> list[str]:
-        """The segment's words as text: the committed ones, then those of `words` that follow them."""
+        """Return the segment's words as text: the committed ones, then those of `words` after them."""
         known = len(self.committed)
         texts = [*self.committed, *(w.text for w in words[known:])]
         if 0 < known <= len(words):
@@ -143,16 +143,16 @@ class Agreement:
         return texts
 
     def aligned(self, words: tuple[HypothesisWord, ...]) -> tuple[HypothesisWord, ...]:
-        """`words` with the committed ones as they were committed, in the place of what was heard there."""
+        """Return `words` with the text of the committed ones in the place of the first."""
         return tuple(replace(w, text=t) for w, t in zip(words, self.surfaces(words), strict=False))
 
     def unstable(self, words: Sequence[HypothesisWord]) -> str:
-        """What follows the committed text in `words`; `stable + unstable` is the text."""
+        """Return the text of `words` after the committed text; `stable + unstable` is the whole text."""
         text = "".join(self.surfaces(words))[len("".join(self.committed)) :]
         return text if self.committed else text.lstrip()
 
     def _closing(self, word: str) -> str:
-        """The punctuation that `word` has after the last committed one, if that is what it is."""
+        """Return the punctuation with which `word` continues the last committed word, if it does."""
         last = self.committed[-1].strip()
         rest = word.strip().removeprefix(last)
         return rest if word.strip().startswith(last) and is_punctuation(rest) else ""
@@ -166,7 +166,7 @@ class Agreement:
         return count
 
     def _commit(self, texts: list[str]) -> None:
-        """`texts` are committed, the last without punctuation at its end."""
+        """Replace the committed words by `texts`, the last without the punctuation at its end."""
         if texts:
             texts[-1] = strip_punctuation(texts[-1])
         self.committed, self.half = texts, False

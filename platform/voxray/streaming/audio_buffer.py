@@ -1,4 +1,4 @@
-"""The audio of a session that is still needed, by position."""
+"""The audio of a session that may still be needed, by position."""
 
 from collections import deque
 from typing import Any
@@ -17,26 +17,24 @@ class AudioBuffer:
 
     @property
     def held(self) -> int:
-        """How many samples are in memory."""
+        """The number of samples in memory."""
         return sum(map(len, self._chunks))
 
     def append(self, pcm: Pcm) -> None:
-        """`pcm` at the end, copied: a view would keep what it was cut from alive."""
+        """Append a copy of `pcm`: a view would keep the array it was cut from in memory."""
         if len(pcm):
             self._chunks.append(np.array(pcm, dtype=np.int16))
             self.end += len(pcm)
 
     def drop_before(self, position: int) -> None:
-        """Free what lies before `position`, as far as whole chunks do."""
+        """Free the chunks that lie before `position`."""
         while self._chunks and self.start + len(self._chunks[0]) <= position:
             self.start += len(self._chunks.popleft())
 
     def read(self, start: int, end: int) -> Pcm:
-        """Samples `start` to `end`; ValueError where they were dropped or have not come."""
+        """Return samples `start` to `end`; raise ValueError if they are not all here."""
         if not self.start <= start <= end <= self.end:
-            raise ValueError(
-                f"expected samples within {self.start} to {self.end}, and {start} to {end} came."
-            )
+            raise ValueError(f"expected samples within {self.start} to {self.end}, got {start} to {end}.")
         pieces, at = [np.empty(0, dtype=np.int16)], self.start
         for chunk in self._chunks:
             pieces.append(chunk[max(0, start - at) : max(0, end - at)])

@@ -1,11 +1,11 @@
-"""Where utterances begin and end, from one speech probability per 512 samples and nothing else.
+"""Finds where utterances begin and end, from one speech probability per frame (512 samples) alone.
 
     SILENT  -- probability >= threshold -->  SPEAKING            Onset
     SPEAKING  -- probability < release -->   PAUSED
     PAUSED  -- probability >= threshold -->  SPEAKING            Resumed
-    PAUSED  -- quiet_ms of it -->            PAUSED              Quiet
-    PAUSED  -- endpoint_ms of it -->         SILENT              Ended
-    any  -- flush -->                        SILENT              Ended, where something was open
+    PAUSED  -- for quiet_ms -->              PAUSED              Quiet
+    PAUSED  -- for endpoint_ms -->           SILENT              Ended
+    any  -- flush -->                        SILENT              Ended, if an utterance was open
 
 An utterance's audio begins `pre_roll_ms` before its first speech and ends `quiet_ms` after its last; no
 sample belongs to two utterances.
@@ -20,8 +20,8 @@ from voxray.streaming.events import FRAME, samples
 MIN_ENDPOINT_MS, MAX_ENDPOINT_MS = 300, 5000
 
 
-class Voice(Enum):
-    """What is going on."""
+class SpeechState(Enum):
+    """See the module's docstring."""
 
     SILENT = "silent"
     SPEAKING = "speaking"
@@ -46,7 +46,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Speech goes on in the same utterance."""
+    """Speech continues in the same utterance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +71,20 @@ class EndpointOptions:
     endpoint_ms: int = 600
 
     def __post_init__(self) -> None:
-        """ConfigError naming the option that cannot be."""
+        """Raise ConfigError for a value that an option cannot have."""
         if not 0 < self.release <= self.threshold <= 1:
             raise ConfigError(
-                f"release, threshold: expected 0 < release <= threshold <= 1, and {self.release:g} and "
-                f"{self.threshold:g} came."
+                f"release, threshold: expected 0 < release <= threshold <= 1, got {self.release:g} and "
+                f"{self.threshold:g}."
             )
         if not MIN_ENDPOINT_MS <= self.endpoint_ms <= MAX_ENDPOINT_MS:
             raise ConfigError(
-                f"endpoint_ms: expected {MIN_ENDPOINT_MS} to {MAX_ENDPOINT_MS}, and {self.endpoint_ms} came."
+                f"endpoint_ms: expected {MIN_ENDPOINT_MS} to {MAX_ENDPOINT_MS}, got {self.endpoint_ms}."
             )
         if not 0 < self.quiet_ms <= self.endpoint_ms or self.pre_roll_ms < 0:
             raise ConfigError(
                 f"quiet_ms, pre_roll_ms: expected at most endpoint_ms ({self.endpoint_ms}) and at least 0, "
-                f"and {self.quiet_ms} and {self.pre_roll_ms} came."
+                f"got {self.quiet_ms} and {self.pre_roll_ms}."
             )
 
 
@@ -94,64 +94,64 @@ class Endpointer:
     def __init__(self, options: EndpointOptions | None = None, start: int = 0) -> None:
         options = options or EndpointOptions()
         self.options = options
-        self.voice = Voice.SILENT
-        self.heard = start  # every frame before this sample has been judged
-        self.floor = start  # what is before it belongs to an utterance that has ended
+        self.state = SpeechState.SILENT
+        self.position = start  # the start of the next frame
+        self.floor = start  # the end of the last utterance
         self._pre_roll = samples(options.pre_roll_ms / 1000)
         self._quiet = samples(options.quiet_ms / 1000)
         self._endpoint = samples(options.endpoint_ms / 1000)
         self._paused_at = start
-        self._quiet_told = False
+        self._quiet_sent = False
 
     @property
     def keep_from(self) -> int:
-        """The first sample that an utterance which begins with the next frame would need."""
-        return max(self.floor, self.heard - self._pre_roll)
+        """The first sample of an utterance whose speech began with the next frame."""
+        return max(self.floor, self.position - self._pre_roll)
 
     @property
     def until_end(self) -> int:
-        """How many more samples of silence end the utterance that is open."""
-        silent = self.heard - self._paused_at if self.voice is Voice.PAUSED else 0
+        """How many more samples of silence end the open utterance."""
+        silent = self.position - self._paused_at if self.state is SpeechState.PAUSED else 0
         return max(0, self._endpoint - silent)
 
     def feed(self, probability: float) -> Mark | None:
-        """The next frame's probability of speech; what it decides."""
-        start = max(self.heard, self.floor)
-        self.heard += FRAME
-        if self.heard <= self.floor:
+        """Receive the next frame's probability of speech; return the mark that it sets, if any."""
+        start = max(self.position, self.floor)
+        self.position += FRAME
+        if self.position <= self.floor:
             return None
-        if self.voice is Voice.SILENT:
+        if self.state is SpeechState.SILENT:
             return self._begin(start) if probability >= self.options.threshold else None
-        if self.voice is Voice.SPEAKING:
+        if self.state is SpeechState.SPEAKING:
             if probability < self.options.release:
-                self.voice, self._paused_at, self._quiet_told = Voice.PAUSED, start, False
+                self.state, self._paused_at, self._quiet_sent = SpeechState.PAUSED, start, False
             return None
         if probability >= self.options.threshold:
-            self.voice = Voice.SPEAKING
+            self.state = SpeechState.SPEAKING
             return Resumed()
         return self._pause()
 
     def flush(self, position: int) -> Ended | None:
-        """End what is open at `position`, the end of all audio; None where nothing is."""
-        if self.voice is Voice.SILENT:
+        """End the open utterance, if there is one, at `position`, the end of all audio."""
+        if self.state is SpeechState.SILENT:
             return None
-        if self.voice is Voice.PAUSED and self._quiet_told:
+        if self.state is SpeechState.PAUSED and self._quiet_sent:
             return self._end(self._paused_at, self._paused_at + self._quiet)
-        return self._end(self._paused_at if self.voice is Voice.PAUSED else position, position)
+        return self._end(self._paused_at if self.state is SpeechState.PAUSED else position, position)
 
     def _begin(self, onset: int) -> Onset:
-        self.voice = Voice.SPEAKING
+        self.state = SpeechState.SPEAKING
         return Onset(max(onset - self._pre_roll, self.floor), onset)
 
     def _pause(self) -> Mark | None:
-        silent = self.heard - self._paused_at
+        silent = self.position - self._paused_at
         if silent >= self._endpoint:
             return self._end(self._paused_at, self._paused_at + self._quiet)
-        if silent >= self._quiet and not self._quiet_told:
-            self._quiet_told = True
+        if silent >= self._quiet and not self._quiet_sent:
+            self._quiet_sent = True
             return Quiet(self._paused_at, self._paused_at + self._quiet)
         return None
 
     def _end(self, at: int, end: int) -> Ended:
-        self.voice, self.floor = Voice.SILENT, end
+        self.state, self.floor = SpeechState.SILENT, end
         return Ended(at, end)

@@ -1,16 +1,16 @@
-"""What the client is told of utterances, in order: start, partials, end, final; then the next segment."""
+"""Makes the events of utterances, in order: start, partials, end, final; then those of the next segment."""
 
 from dataclasses import dataclass, field
 
 from voxray.streaming.agreement import Agreement, Fit
 from voxray.streaming.events import (
-    Ack,
     Done,
     Event,
     Final,
     Finalized,
     HypothesisWord,
     Partial,
+    SessionProgress,
     SpeechEnd,
     SpeechStart,
     seconds,
@@ -21,41 +21,41 @@ from voxray.transcript import Word
 
 @dataclass(slots=True)
 class EventEmitter:
-    """The events of a session, and how many segments it has had."""
+    """Collects the events of a session; `segments` numbers the next one."""
 
     segments: int
     partials: bool = True
     ack_every_s: float = 1.0
     events: list[Event] = field(default_factory=list)
-    acknowledged_s: float | None = None
+    progress_s: float | None = None  # when progress was last sent
 
-    def take(self) -> list[Event]:
-        """The events since the last call."""
+    def events_to_send(self) -> list[Event]:
+        """Return the events since the last call."""
         events, self.events = self.events, []
         return events
 
-    def flow(self, ack: Ack, now_s: float) -> None:
-        """How far the session is, every `ack_every_s`."""
-        if self.acknowledged_s is None or now_s - self.acknowledged_s >= self.ack_every_s:
-            self.acknowledged_s = now_s
-            self.events.append(ack)
+    def progress(self, progress: SessionProgress, now_s: float) -> None:
+        """Send `progress`, once every `ack_every_s`."""
+        if self.progress_s is None or now_s - self.progress_s >= self.ack_every_s:
+            self.progress_s = now_s
+            self.events.append(progress)
 
     def finalized(self) -> None:
-        """That one `finalize` is done."""
+        """Answer one `finalize`."""
         self.events.append(Finalized())
 
     def done(self, end: int) -> None:
-        """That all is done, after audio up to sample `end`."""
+        """Answer `stop`, after audio up to sample `end`."""
         self.events.append(Done(seconds(end), self.segments))
 
     def start(self, u: Utterance) -> None:
-        """That a segment began, once."""
+        """Send the start of a segment, once, and number it."""
         if u.segment is None:
             u.segment, self.segments = self.segments, self.segments + 1
             self.events.append(SpeechStart(u.segment, seconds(u.onset)))
 
     def partial(self, u: Utterance, end: int) -> None:
-        """What is heard up to sample `end`, where it differs from what was told before."""
+        """Send the text of the audio up to sample `end`, if it has changed."""
         text = u.agreement.stable, u.agreement.unstable(u.best)
         if not self.partials or text == u.shown:
             return
@@ -63,13 +63,13 @@ class EventEmitter:
         self.events.append(Partial(_segment(u), seconds(u.onset), seconds(end), *text))
 
     def end(self, u: Utterance, at: int) -> None:
-        """That the segment's speech ended at sample `at`, once."""
-        if not u.end_told:
-            u.end_told = True
+        """Send the end of the segment's speech, sample `at`, once."""
+        if not u.end_sent:
+            u.end_sent = True
             self.events.append(SpeechEnd(_segment(u), seconds(max(at, u.onset))))
 
     def final(self, u: Utterance, count: int, speech_end: int, end: int) -> None:
-        """The first `count` words of a window that ends at sample `end`."""
+        """Send the first `count` words of a window that ends at sample `end`."""
         words = u.best[:count]
         surfaces = final_surfaces(u.agreement, words)
         self.events.append(
@@ -85,14 +85,14 @@ class EventEmitter:
 
 
 def final_surfaces(agreement: Agreement, words: tuple[HypothesisWord, ...]) -> list[str]:
-    """The words of a final: all committed ones, and what follows them in `words`, if it begins with them."""
+    """Return all committed words, and those that follow them in `words`, if that begins with them."""
     return agreement.surfaces(() if agreement.fit(words) is Fit.MISFIT else words)
 
 
 def timed(
     surfaces: list[str], words: tuple[HypothesisWord, ...], start_s: float, end_s: float
 ) -> tuple[Word, ...]:
-    """`surfaces` with the times of `words`, now on the session's clock; () where one has none."""
+    """Return `surfaces` with the times of `words`, now from the session's start; () if one has none."""
     if len(surfaces) != len(words):
         return ()
     found, at_s = list[Word](), start_s
@@ -106,5 +106,5 @@ def timed(
 
 
 def _segment(u: Utterance) -> int:
-    assert u.segment is not None  # it was told of before
+    assert u.segment is not None  # its start was sent before
     return u.segment

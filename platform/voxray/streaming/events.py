@@ -1,31 +1,32 @@
-"""What a session gives and takes: events for the client, decode requests for an engine, its hypotheses.
+"""The values that go into and out of a session: events, decode requests, hypotheses.
 
-Positions are samples of 16 kHz mono audio counted from the session's start; names that end in `_s` are
-seconds, from the session's start too where nothing else is said.
+Positions are samples of 16 kHz mono audio, counted from the session's start. Names that end in `_s` are in
+seconds, and count from the session's start unless stated otherwise. `voxray.wire` sends the events to
+clients as they are, but for `SessionProgress`.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.transcript import Word
 
-SAMPLE_RATE = 16_000
 FRAME = 512  # samples that share one speech probability, 32 ms
 
 
 def seconds(samples: int) -> float:
-    """A position or a length in seconds."""
+    """Convert a position or a length in samples to seconds."""
     return samples / SAMPLE_RATE
 
 
 def samples(seconds: float) -> int:
-    """A time or a duration in samples."""
+    """Convert a time or a duration to samples."""
     return round(seconds * SAMPLE_RATE)
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStart:
-    """Somebody begins to speak at `at_s`: a new segment. It follows the final of the one before."""
+    """Speech begins at `at_s`: a new segment. It follows the final of the segment before it."""
 
     segment: int
     at_s: float
@@ -33,7 +34,7 @@ class SpeechStart:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What is heard so far of a segment: the text to show is `stable + unstable`.
+    """A segment so far: the text to show is `stable + unstable`.
 
     `stable` never changes, it only grows; `unstable` keeps the space or comma with which it begins.
     """
@@ -55,9 +56,10 @@ class SpeechEnd:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """All that was said in a segment; `text` begins with the segment's last `stable`, byte for byte.
+    """A whole segment; `text` begins with the segment's last `stable`, byte for byte.
 
-    `words` is empty where the engine gave no times. `text` is empty where nothing intelligible was said.
+    `words` is empty where the engine gave no times, and None where the client did not ask for them. `text`
+    is empty where nothing intelligible was said.
     """
 
     segment: int
@@ -65,7 +67,7 @@ class Final:
     end_s: float
     text: str
     language: str | None = None
-    words: tuple[Word, ...] = ()
+    words: tuple[Word, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +76,27 @@ class Finalized:
 
 
 @dataclass(frozen=True, slots=True)
-class Ack:
-    """How far the session is, in samples: `received`, `keep_from` (what is before it is never needed
-    again), `room` (how much more may be sent now); `processed_s` is what it is done with, `lag_s` the rest.
-    """
-
-    received: int
-    keep_from: int
-    room: int
-    processed_s: float
-    lag_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
-    """Answers `stop`, after the last final: `audio_s` of audio were heard, in `segments` segments."""
+    """Answers `stop`, after the last final: the session had `audio_s` of audio, in `segments` segments."""
 
     audio_s: float
     segments: int
 
 
-Event = SpeechStart | Partial | SpeechEnd | Final | Finalized | Ack | Done
+@dataclass(frozen=True, slots=True)
+class SessionProgress:
+    """How far the session is, in samples; for the client it becomes a `wire.Ack`, in bytes.
+
+    `keep_from`: audio before it is never needed again. `processed_s`: audio before it has been decoded, or
+    has no speech; `lag_s` of audio after it were received.
+    """
+
+    keep_from: int
+    processed_s: float
+    lag_s: float
+
+
+Event = SpeechStart | Partial | SpeechEnd | Final | Finalized | Done | SessionProgress
 
 
 class DecodeMode(Enum):
@@ -110,8 +112,9 @@ class DecodeRequest:
     """One window to decode, samples `start` to `end` (exclusive).
 
     `prefix` is the text that is forced at the window's start, as the engine wrote it, its leading space
-    included. `asked_s` and `deadline_s` are on the caller's clock. Each request is answered once; a newer one
-    of the same session replaces it as long as it has not started (`receive_superseded`).
+    included. `asked_s` and `deadline_s` are on the caller's clock. Answer each request once, with
+    `Session.receive_hypothesis`, `receive_failure`, or, if a newer request replaced it before it was decoded,
+    `receive_superseded`.
     """
 
     id: int
@@ -142,10 +145,10 @@ class HypothesisWord:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What an engine heard in a window: all of its words, those of the forced prefix included.
+    """The transcription of one window: all of its words, those of the forced prefix included.
 
-    `avg_logprob` is the mean log-probability per token, `no_speech_prob` that of `<|nospeech|>`; None is
-    what was not scored.
+    `avg_logprob` is the mean log-probability per token, `no_speech_prob` the probability of `<|nospeech|>`.
+    A score that was not computed is None.
     """
 
     words: tuple[HypothesisWord, ...]

@@ -1,46 +1,46 @@
-"""The decodes that a session asks for: when the next is worth it, and which are not answered."""
+"""Decides which decodes a session asks for and when, and knows those that are not answered."""
 
 from dataclasses import dataclass, field
 
 from voxray.streaming.agreement import Policy
+from voxray.streaming.decode_interval import FIRST_S, DecodeInterval
 from voxray.streaming.events import DecodeMode, DecodeRequest, samples, seconds
 from voxray.streaming.options import SessionOptions
-from voxray.streaming.pace import FIRST_S, Pace
 from voxray.streaming.utterance import Attempt, Utterance
 
 
 @dataclass(slots=True)
 class Requests:
-    """Each request is taken once, unless a newer one replaces it before.
+    """Hands out each request once, unless a newer one replaces it before.
 
-    `speculated`: where audio stood when a final was last asked for before its utterance had ended.
+    `speculated`: the end of the audio when a final was last asked for before its utterance had ended.
     """
 
     options: SessionOptions
     speculated: int
     language: str | None = field(init=False)
-    pace: Pace = field(init=False)
+    interval: DecodeInterval = field(init=False)
     _count: int = 0
     _asked: dict[int, DecodeRequest] = field(default_factory=dict)
     _waiting: DecodeRequest | None = None
 
     def __post_init__(self) -> None:
-        """What the options begin with."""
+        """Begin with the values of the options."""
         self.language = self.options.language
-        self.pace = Pace(self.options.partial_every_s)
+        self.interval = DecodeInterval(self.options.partial_every_s)
 
-    def partial(self, u: Utterance, heard: int, now_s: float) -> None:
-        """Ask for what is heard so far, if enough of it is new."""
-        interval_s = self.pace.interval_s
+    def partial(self, u: Utterance, position: int, now_s: float) -> None:
+        """Ask for a partial of the audio up to `position`, if enough of it is new."""
+        interval_s = self.interval.seconds
         due = u.onset + samples(FIRST_S) if u.asked is None else u.asked + samples(interval_s)
-        if heard >= due and (self.options.partials or self._long(u, heard)):
-            self._ask(u, DecodeMode.PARTIAL, heard, now_s, now_s + interval_s)
-            u.asked = heard
+        if position >= due and (self.options.partials or self._long(u, position)):
+            self._ask(u, DecodeMode.PARTIAL, position, now_s, now_s + interval_s)
+            u.asked = position
 
-    def speculate(self, u: Utterance, end: int, heard: int, now_s: float, deadline_s: float) -> None:
-        """Ask for a final in case the utterance ends here, at most once in `final_every_s`."""
-        if heard - self.speculated >= samples(self.options.final_every_s):
-            self.speculated = heard
+    def speculate(self, u: Utterance, end: int, position: int, now_s: float, deadline_s: float) -> None:
+        """Ask for a final in case the utterance ends at `end`, at most once in `final_every_s`."""
+        if position - self.speculated >= samples(self.options.final_every_s):
+            self.speculated = position
             self.final(u, DecodeMode.FINAL, end, now_s, deadline_s)
 
     def final(self, u: Utterance, mode: DecodeMode, end: int, now_s: float, deadline_s: float) -> None:
@@ -48,30 +48,30 @@ class Requests:
         u.attempt = Attempt(self._ask(u, mode, end, now_s, deadline_s), end, mode)
 
     def keep_language(self, u: Utterance, request: DecodeRequest, language: str | None) -> None:
-        """A language that was detected on enough speech is the session's from then on."""
+        """Keep `language` for the session if it was detected on enough speech."""
         u.language = self.language or language
         if seconds(request.end - u.onset) >= self.options.language_after_s:
             self.language = u.language
 
-    def take(self) -> list[DecodeRequest]:
-        """The request that is to be run, if one is."""
+    def requests_to_run(self) -> list[DecodeRequest]:
+        """Return the request that waits, if there is one."""
         waiting, self._waiting = self._waiting, None
         return [waiting] if waiting else []
 
-    def answered(self, number: int) -> DecodeRequest | None:
-        """The request that an answer belongs to; None where it was not run or is no longer wanted."""
+    def receive_answer(self, number: int) -> DecodeRequest | None:
+        """Return the request that was answered; None if it was not handed out or is no longer needed."""
         if self._waiting and self._waiting.id == number:
             return None
         return self._asked.pop(number, None)
 
     def clear(self) -> None:
-        """Nothing that was asked for is wanted any more."""
+        """Drop all requests; answers to them will be ignored."""
         self._waiting = None
         self._asked.clear()
 
     def _ask(self, u: Utterance, mode: DecodeMode, end: int, now_s: float, deadline_s: float) -> int:
-        """A new request in the place of one that was not taken; its number."""
-        assert u.segment is not None  # it was told of before
+        """Make a request in the place of the one that waits, and return its number."""
+        assert u.segment is not None  # its start was sent before
         if self._waiting:
             del self._asked[self._waiting.id]
         times = mode is not DecodeMode.PARTIAL or self.options.policy is Policy.ATTENTION

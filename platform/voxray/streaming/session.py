@@ -1,23 +1,23 @@
-"""A live session: audio, speech probabilities, hypotheses and the time in, events and decode requests out.
+"""A live session: audio, hypotheses and the time go in, events and decode requests come out.
 
-It has no clock and does no input or output. The caller hands in what comes, then takes `events_to_send()`
-and `requests_to_run()`, with `audio(request)` for each of the latter.
+It does no I/O and has no clock. After each `receive_*`, `finalize`, `stop` or `tick`, the caller must take
+`events_to_send()` and `requests_to_run()`, the latter with `audio(request)`, and answer each request once.
 
-The session:  OPEN  -- stop -->  STOPPING  -- all finals out -->  DONE
+The session:  OPEN  -- stop -->  STOPPING  -- all finals sent -->  DONE
 
-An utterance (`endpoint.py` says where it begins and ends; they are decoded one after another):
+An utterance (`endpoint.py` finds its bounds; they are decoded one after another):
 
     WAITING    another is before it
     SPEAKING   partials: the first 0.3 s after its onset, then every 0.5 s
-    QUIET      200 ms of silence: one decode with a final's mode, in case that was all
+    QUIET      200 ms of silence: one decode in the mode of a final, in case the utterance ends here
     ENDED      endpoint, finalize or stop: that decode is the final if the guards pass it; if they do not, one
-               fallback decode; if that is no better, the committed words alone
+               fallback decode; if they do not pass that either, the committed words alone
     FULL       as long as a window may be, without an end: decoded as if it ended there, then cut
 
     WAITING -> SPEAKING <-> QUIET -> ENDED -> (next)        SPEAKING, QUIET -> FULL -> SPEAKING or ENDED
 
 Past 8 s a SPEAKING utterance is cut at the last committed word, once that ends 1 s before the window does.
-What lies before a cut goes out as a final, what follows is a new segment. Segments go out one after another:
+What lies before a cut becomes a final, what follows is a new segment. Segments are sent one after another:
 start, partials, end, final.
 """
 
@@ -25,29 +25,29 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
-from voxray.streaming.agreement import Fit, ended_before, normalize_words
+from voxray.streaming.agreement import Agreement, Fit, ended_before, normalize_words
 from voxray.streaming.audio_buffer import AudioBuffer, Pcm
 from voxray.streaming.endpoint import Ended, Endpointer, Mark, Onset, Quiet
 from voxray.streaming.event_emitter import EventEmitter
 from voxray.streaming.events import (
     FRAME,
-    Ack,
     DecodeMode,
     DecodeRequest,
     Event,
     Hypothesis,
     HypothesisWord,
+    SessionProgress,
     samples,
     seconds,
 )
-from voxray.streaming.guards import Verdict
+from voxray.streaming.guards import GuardResult
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.requests import Requests
-from voxray.streaming.utterance import Outcome, Utterance, cut_after, opened
+from voxray.streaming.utterance import Outcome, Utterance, cut_after
 
 
-class State(Enum):
-    """Of the session."""
+class SessionState(Enum):
+    """See the module's docstring."""
 
     OPEN = "open"
     STOPPING = "stopping"
@@ -55,7 +55,7 @@ class State(Enum):
 
 
 class Flush(Enum):
-    """What is answered when all before it has its finals."""
+    """A control that is answered once all audio before it has its finals."""
 
     FINALIZE = "finalize"
     STOP = "stop"
@@ -66,106 +66,106 @@ class Session:
 
     def __init__(self, options: SessionOptions | None = None, *, at: int = 0, segment: int = 0) -> None:
         self.options = options = options or SessionOptions()
-        self.state = State.OPEN
-        self._tape = AudioBuffer(at)
-        self._endpoint = Endpointer(options.endpoint, at)
+        self.state = SessionState.OPEN
+        self._buffer = AudioBuffer(at)
+        self._endpointer = Endpointer(options.endpoint, at)
         self._queue: deque[Utterance | Flush] = deque()
         self._requests = Requests(options, speculated=at - samples(options.final_every_s))
-        self._telling = EventEmitter(segment, options.partials, options.ack_every_s)
+        self._emitter = EventEmitter(segment, options.partials, options.ack_every_s)
 
     # What comes in.
 
     def receive_audio(self, pcm: Pcm, speech: Sequence[float], now_s: float) -> None:
-        """More audio, and the speech probabilities of the next frames (512 samples each) that are complete.
+        """Receive audio, and the speech probabilities of the frames (512 samples) that are complete with it.
 
-        ValueError after `stop`, beyond `room`, or with probabilities of audio that has not come.
+        Raises ValueError after `stop`, beyond `room`, or for probabilities of frames that are not complete.
         """
-        if self.state is not State.OPEN:
-            raise ValueError(f"expected no audio after stop, and {len(pcm)} samples came.")
+        if self.state is not SessionState.OPEN:
+            raise ValueError(f"expected no audio after stop, got {len(pcm)} samples.")
         if len(pcm) > self.room:
-            raise ValueError(f"expected at most {self.room} samples (room), and {len(pcm)} came.")
-        complete = (self._tape.end + len(pcm) - self._endpoint.heard) // FRAME
+            raise ValueError(f"expected at most {self.room} samples (room), got {len(pcm)}.")
+        complete = (self._buffer.end + len(pcm) - self._endpointer.position) // FRAME
         if len(speech) > complete:
-            raise ValueError(f"expected at most {complete} probabilities, one per frame; {len(speech)} came.")
-        self._tape.append(pcm)
+            raise ValueError(f"expected at most {complete} probabilities, one per frame, got {len(speech)}.")
+        self._buffer.append(pcm)
         for probability in speech:
-            self._mark(self._endpoint.feed(probability))
+            self._mark(self._endpointer.feed(probability))
         self._advance(now_s)
 
     def receive_hypothesis(self, request: int, hypothesis: Hypothesis, now_s: float) -> None:
-        """The answer to a request; one that came too late is ignored."""
-        asked, front = self._requests.answered(request), self._front
-        if asked and front:
-            self._requests.pace.answered(now_s - asked.asked_s)
-            self._hear(front, asked, hypothesis)
+        """Receive the answer to a request; if it comes too late, it is ignored."""
+        answered, front = self._requests.receive_answer(request), self._front
+        if answered and front:
+            self._requests.interval.receive_answer(now_s - answered.asked_s)
+            self._apply(front, answered, hypothesis)
         self._advance(now_s)
 
     def receive_failure(self, request: int, now_s: float) -> None:
-        """The engine could not answer a request."""
+        """The engine could not decode a request."""
         front = self._front
-        if self._requests.answered(request) and front and (attempt := front.attempt_of(request)):
+        if self._requests.receive_answer(request) and front and (attempt := front.attempt_of(request)):
             attempt.outcome = Outcome.FAILED
         self._advance(now_s)
 
     def receive_superseded(self, request: int, now_s: float) -> None:
-        """A request was replaced by a newer one before it cost anything; where none is newer, it failed."""
+        """A newer request replaced this one before it was decoded; if there is no newer one, it failed."""
         self.receive_failure(request, now_s)
 
     def finalize(self, now_s: float) -> None:
-        """Give the finals of all audio so far, then `Finalized`."""
+        """Send the finals of all audio so far, then `Finalized`."""
         self._flush(Flush.FINALIZE, now_s)
 
     def stop(self, now_s: float) -> None:
-        """Give the finals of all audio, then `Done`; nothing more may come in but answers."""
+        """Send the finals of all audio, then `Done`; only answers may be received after this."""
         self._flush(Flush.STOP, now_s)
 
     def tick(self, now_s: float) -> None:
-        """Time went by."""
+        """Time has passed."""
         self._advance(now_s)
 
     # What goes out.
 
     def events_to_send(self) -> list[Event]:
-        """The events since the last call, in order."""
-        return self._telling.take()
+        """Return the events since the last call, in order."""
+        return self._emitter.events_to_send()
 
     def requests_to_run(self) -> list[DecodeRequest]:
-        """The newest request, if there is one since the last call; it replaces any that has not started."""
-        return self._requests.take()
+        """Return the newest request, if it is new since the last call; it replaces any that does not run."""
+        return self._requests.requests_to_run()
 
     def audio(self, request: DecodeRequest) -> Pcm:
-        """The window of a request that was just taken, (samples,) int16."""
-        return self._tape.read(request.start, request.end)
+        """Return the window of a request that was just returned by `requests_to_run`, (samples,) int16."""
+        return self._buffer.read(request.start, request.end)
 
     @property
     def keep_from(self) -> int:
-        """What is before this sample is never needed again: its finals are out, or nobody spoke."""
-        return self._front.start if self._front else self._endpoint.keep_from
+        """The first sample that may be needed again: before it, finals are sent or there is no speech."""
+        return self._front.start if self._front else self._endpointer.keep_from
 
     @property
     def processed(self) -> int:
-        """What is before this sample is decoded, or nobody speaks there."""
+        """The first sample that is not processed: audio before it is decoded or has no speech."""
         front = self._front
         if front is None:
-            return self._endpoint.heard
+            return self._endpointer.position
         silent = front.end is not None and front.decoded >= front.end and not front.ended
-        return self._endpoint.heard if silent else front.decoded
+        return self._endpointer.position if silent else front.decoded
 
     @property
     def room(self) -> int:
-        """How many more samples may come now."""
-        return max(0, samples(self.options.max_undecoded_s) - (self._tape.end - self.processed))
+        """How many more samples may be received now."""
+        return max(0, samples(self.options.max_undecoded_s) - (self._buffer.end - self.processed))
 
     @property
-    def _ack(self) -> Ack:
-        received, processed = self._tape.end, self.processed
-        lag_s = seconds(received - processed)
-        return Ack(received, self.keep_from, self.room, seconds(processed), lag_s)
+    def progress(self) -> SessionProgress:
+        """How far the session is."""
+        processed = self.processed
+        return SessionProgress(self.keep_from, seconds(processed), seconds(self._buffer.end - processed))
 
     @property
     def held(self) -> int:
-        """How many samples are in memory."""
-        return self._tape.held
+        """The number of samples in memory."""
+        return self._buffer.held
 
     # Transitions. Only these change an utterance's place in the diagram above.
 
@@ -174,72 +174,73 @@ class Session:
         return self._queue[0] if self._queue and isinstance(self._queue[0], Utterance) else None
 
     def _mark(self, mark: Mark | None) -> None:
-        """What the speech probabilities say of the newest utterance."""
+        """Apply what the endpointer found to the newest utterance."""
         if mark is None:
             return
         if isinstance(mark, Onset):
-            self._queue.append(opened(mark.start, mark.onset, self.options.policy))
+            agreement = Agreement(self.options.policy)
+            self._queue.append(Utterance(mark.start, mark.onset, agreement, decoded=mark.start))
             return
         newest = self._queue[-1]
-        assert isinstance(newest, Utterance)  # a flush ends what is open
+        assert isinstance(newest, Utterance)  # a flush ends an open utterance
         if isinstance(mark, Quiet | Ended):
             newest.speech_end, newest.end, newest.ended = mark.at, mark.end, isinstance(mark, Ended)
         else:
             newest.speech_end = newest.end = None
 
     def _flush(self, flush: Flush, now_s: float) -> None:
-        if self.state is not State.OPEN:
-            raise ValueError(f"expected nothing after stop, and {flush.value} came.")
+        if self.state is not SessionState.OPEN:
+            raise ValueError(f"expected nothing after stop, got {flush.value}.")
         if flush is Flush.STOP:
-            self.state = State.STOPPING
-        self._mark(self._endpoint.flush(self._tape.end))
+            self.state = SessionState.STOPPING
+        self._mark(self._endpointer.flush(self._buffer.end))
         self._queue.append(flush)
         self._advance(now_s)
 
     def _advance(self, now_s: float) -> None:
         while self._queue and self._settle(self._queue[0], now_s):
             self._queue.popleft()
-        self._tape.drop_before(self.keep_from)
-        if self.state is not State.DONE:
-            self._telling.flow(self._ack, now_s)
+        self._buffer.drop_before(self.keep_from)
+        if self.state is not SessionState.DONE:
+            self._emitter.progress(self.progress, now_s)
 
     def _settle(self, first: Utterance | Flush, now_s: float) -> bool:
-        """Do all that can be done for the first in the queue; whether nothing is left to do."""
+        """Do all that can be done for the first in the queue; return whether nothing is left to do."""
         if isinstance(first, Utterance):
             return self._step(first, now_s)
         if first is Flush.FINALIZE:
-            self._telling.finalized()
+            self._emitter.finalized()
         else:
-            self.state = State.DONE
-            self._telling.done(self._tape.end)
+            self.state = SessionState.DONE
+            self._emitter.done(self._buffer.end)
         return True
 
     def _step(self, u: Utterance, now_s: float) -> bool:
-        """One utterance as far as it goes; whether its final is out."""
-        self._telling.start(u)
+        """Take an utterance as far as it goes; return whether its final is sent."""
+        self._emitter.start(u)
         limit = u.start + samples(self.options.max_window_s)
-        full = (self._endpoint.heard if u.end is None else u.end) > limit
+        full = (self._endpointer.position if u.end is None else u.end) > limit
         if u.ended and not full:
-            self._telling.end(u, u.speech_end or u.onset)
+            self._emitter.end(u, u.speech_end or u.onset)
         end = limit if full else u.end
         if end is None:
-            self._requests.partial(u, self._endpoint.heard, now_s)
+            self._requests.partial(u, self._endpointer.position, now_s)
             return False
         if not self._attempted(u, end, full or u.ended, now_s):
             return False
         if full:
             self._cut_full(u, end)
             return self._step(u, now_s)
-        self._telling.final(u, len(u.best), u.speech_end or u.onset, end)
+        self._emitter.final(u, len(u.best), u.speech_end or u.onset, end)
         self._requests.clear()
         return True
 
     def _attempted(self, u: Utterance, end: int, due: bool, now_s: float) -> bool:
-        """Whether all that may be tried for a final of the audio up to `end` was tried, and it is due."""
+        """Ask for a final of the audio up to `end`; return whether it is due and no attempt is left."""
         attempt = u.attempted(end)
         if attempt is None and not due:
-            deadline_s = now_s + seconds(self._endpoint.until_end)
-            self._requests.speculate(u, end, self._endpoint.heard, now_s, deadline_s)
+            deadline_s = now_s + seconds(self._endpointer.until_end)
+            self._requests.speculate(u, end, self._endpointer.position, now_s, deadline_s)
         elif attempt is None:
             self._requests.final(u, DecodeMode.FINAL, end, now_s, now_s)
         elif due and attempt.outcome is Outcome.FAILED and attempt.mode is DecodeMode.FINAL:
@@ -248,19 +249,19 @@ class Session:
             return due and attempt.outcome is not Outcome.WAITING
         return False
 
-    def _hear(self, u: Utterance, request: DecodeRequest, hypothesis: Hypothesis) -> None:
-        """What an answer means for the utterance that it is about."""
+    def _apply(self, u: Utterance, request: DecodeRequest, hypothesis: Hypothesis) -> None:
+        """Apply a hypothesis to its utterance."""
         if request.id < u.answered:
             return  # a newer window was answered before
         words, attempt = normalize_words(hypothesis), u.attempt_of(request.id)
-        fit, verdict = u.agreement.fit(words), self.options.guards.judge(hypothesis)
+        fit, result = u.agreement.fit(words), self.options.guards.check(hypothesis)
         u.answered, u.decoded = request.id, max(u.decoded, request.end)
         if attempt and fit is Fit.MISFIT and request.prefix != u.agreement.prefix:
             u.attempt = None  # words were committed since it was asked for: ask again
             return
         if attempt:
-            attempt.outcome = _outcome(request.mode, fit, verdict)
-        if fit is Fit.MISFIT or verdict in (Verdict.LOOP, Verdict.SILENCE):
+            attempt.outcome = _outcome(request.mode, fit, result)
+        if fit is Fit.MISFIT or result in (GuardResult.LOOP, GuardResult.SILENCE):
             u.best = () if request.mode is DecodeMode.FALLBACK else u.best
             return
         if fit is Fit.INSIDE:
@@ -273,18 +274,18 @@ class Session:
             self._commit(u, request, u.best)
 
     def _commit(self, u: Utterance, request: DecodeRequest, words: tuple[HypothesisWord, ...]) -> None:
-        """Words that are committed are shown, and cut off where the utterance has grown long."""
+        """Commit and send words, and cut the utterance after them if it has grown long."""
         length_s, margin_s = seconds(request.end - request.start), self.options.cut_margin_s
         long = length_s > self.options.cut_s and request.mode is DecodeMode.PARTIAL
-        u.agreement.hear(words, length_s, ended_before(words, length_s - margin_s) if long else None)
+        u.agreement.update(words, length_s, ended_before(words, length_s - margin_s) if long else None)
         count = len(u.agreement.committed)
         cut = cut_after(words, count, length_s, margin_s) if long and u.end is None else None
         if cut is not None:
             self._cut(u, u.start + cut, count, request.end)
-        self._telling.partial(u, request.end)
+        self._emitter.partial(u, request.end)
 
     def _cut_full(self, u: Utterance, end: int) -> None:
-        """Cut a full window at the last word far enough from its end; where there is none, at its end."""
+        """Cut a full window at the last word far enough from its end; if there is none, at its end."""
         length_s, margin_s = seconds(end - u.start), self.options.cut_margin_s
         count = max(ended_before(u.best, length_s - margin_s), len(u.agreement.committed))
         cut = cut_after(u.best, count, length_s, margin_s)
@@ -294,15 +295,16 @@ class Session:
             self._cut(u, u.start + cut, count, end)
 
     def _cut(self, u: Utterance, at: int, count: int, end: int) -> None:
-        """The first `count` words of a window up to `end` go out as a final; a new segment begins at `at`."""
-        self._telling.end(u, at)
-        self._telling.final(u, count, at, end)
+        """Send the first `count` words of a window up to `end` as a final; begin a new segment at `at`."""
+        self._emitter.end(u, at)
+        self._emitter.final(u, count, at, end)
         self._requests.clear()
         u.restart(at, count, end)
-        self._telling.start(u)
+        self._emitter.start(u)
 
 
-def _outcome(mode: DecodeMode, fit: Fit, verdict: Verdict) -> Outcome:
-    """A doubtful hypothesis is good enough where nothing follows it."""
-    good = verdict is Verdict.SOUND or (verdict is Verdict.DOUBTFUL and mode is DecodeMode.FALLBACK)
-    return Outcome.PASSED if good and fit is not Fit.MISFIT else Outcome.FAILED
+def _outcome(mode: DecodeMode, fit: Fit, result: GuardResult) -> Outcome:
+    """A doubtful hypothesis passes in the last decode, which no other follows."""
+    doubtful_passes = result is GuardResult.DOUBTFUL and mode is DecodeMode.FALLBACK
+    passed = fit is not Fit.MISFIT and (result is GuardResult.SOUND or doubtful_passes)
+    return Outcome.PASSED if passed else Outcome.FAILED

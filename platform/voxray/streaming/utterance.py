@@ -1,14 +1,14 @@
-"""One utterance, or what is left of it after a cut: its bounds, its committed words, its last decodes."""
+"""One utterance, or the rest of it after a cut: its bounds, its committed words, its last decodes."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from voxray.streaming.agreement import Agreement, Policy, ended_before
+from voxray.streaming.agreement import Agreement, ended_before
 from voxray.streaming.events import DecodeMode, HypothesisWord, samples, seconds
 
 
 class Outcome(Enum):
-    """What came of a decode that was meant to be a final."""
+    """The outcome of a decode in the mode of a final."""
 
     WAITING = "waiting"
     PASSED = "passed"
@@ -17,7 +17,7 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Attempt:
-    """A decode with a final's mode of the audio up to `end`."""
+    """A decode of the audio up to `end` in the mode of a final."""
 
     request: int
     end: int
@@ -27,54 +27,50 @@ class Attempt:
 
 @dataclass(slots=True)
 class Utterance:
-    """Positions in samples; None is what has not been reached.
+    """Positions are in samples; those that are not known yet are None.
 
-    `speech_end` and `end` are set while nobody speaks; `ended` says that it stays so.
+    `speech_end` and `end` are set during silence; once `ended`, they are final.
     """
 
     start: int
     onset: int
     agreement: Agreement
-    decoded: int  # where the last window that was answered ended
-    segment: int | None = None  # numbered when it is told of
+    decoded: int  # the end of the last window that was answered
+    segment: int | None = None  # numbered when its start is sent
     speech_end: int | None = None
     end: int | None = None
     ended: bool = False
-    end_told: bool = False
-    asked: int | None = None  # where the last partial window that was asked for ended
+    end_sent: bool = False
+    asked: int | None = None  # the end of the last window that a partial was asked for
     answered: int = -1  # the newest request that was answered
     attempt: Attempt | None = None
-    best: tuple[HypothesisWord, ...] = ()  # the last hypothesis that can be shown
+    best: tuple[HypothesisWord, ...] = ()  # the words of the last hypothesis that passed
     language: str | None = None  # that of the last hypothesis
-    shown: tuple[str, str] = ("", "")  # the last partial
+    shown: tuple[str, str] = ("", "")  # the texts of the last partial
 
     def attempted(self, end: int) -> Attempt | None:
-        """The attempt at a final of the audio up to `end`, if there is one."""
+        """Return the attempt at a final of the audio up to `end`, if there is one."""
         return self.attempt if self.attempt and self.attempt.end == end else None
 
     def attempt_of(self, request: int) -> Attempt | None:
-        """The attempt that a request was made for."""
+        """Return the attempt that a request was made for, if it is the present one."""
         return self.attempt if self.attempt and self.attempt.request == request else None
 
     def restart(self, at: int, count: int, asked: int) -> None:
-        """Go on as a new segment from `at`, after `count` words of the window that ended at `asked`."""
+        """Begin a new segment at `at`, after the first `count` words of a window that ends at `asked`."""
         rest = _later(self.best[count:], seconds(at - self.start))
         self.start = self.onset = at
-        self.segment, self.attempt, self.end_told, self.shown = None, None, False, ("", "")
+        self.segment, self.attempt, self.end_sent, self.shown = None, None, False, ("", "")
         self.agreement = Agreement(self.agreement.policy, previous=rest)
         self.best, self.asked = rest, asked
         self.decoded = max(self.decoded, at)
 
 
-def opened(start: int, onset: int, policy: Policy) -> Utterance:
-    """An utterance that has just begun."""
-    return Utterance(start, onset, Agreement(policy), decoded=start)
-
-
 def cut_after(words: tuple[HypothesisWord, ...], count: int, length_s: float, margin_s: float) -> int | None:
-    """Samples from the window's start to just after its first `count` words; None where that is no place.
+    """Return where to cut a window after its first `count` words, in samples from its start.
 
-    It lies between the last of them and the next; the last must end `margin_s` before the window does.
+    The cut lies between the last of them and the next. It is None if the last of them has no end, or one less
+    than `margin_s` before the window's.
     """
     if not 0 < count == ended_before(words[:count], length_s - margin_s):
         return None
@@ -86,7 +82,7 @@ def cut_after(words: tuple[HypothesisWord, ...], count: int, length_s: float, ma
 
 
 def _later(words: tuple[HypothesisWord, ...], by_s: float) -> tuple[HypothesisWord, ...]:
-    """`words` in a window that begins `by_s` later."""
+    """Return `words` with times for a window that begins `by_s` later."""
 
     def moved(time_s: float | None) -> float | None:
         return None if time_s is None else time_s - by_s

@@ -1,6 +1,5 @@
 """Word error rate during training: by generation with the exported model, never by loss."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from voxray.whisper.checkpoint import save_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
+from voxray.whisper.model_info import ModelInfo
 
 
 class EvaluationOptions(Config):
@@ -45,7 +45,7 @@ class Evaluator:
         """Export `model`, with the tokenizer of `source`, to `work`; remove it and return the score."""
         shutil.rmtree(work, ignore_errors=True)
         folder = save_model(model, work / "hf", source)
-        (folder / "voxray.json").write_text(json.dumps({"min_window_s": self.smallest_window_s}))
+        ModelInfo(min_window_s=self.smallest_window_s).save(folder)
         wer = self.score(convert(folder, work / "ctranslate2", self.quantization))
         shutil.rmtree(work, ignore_errors=True)
         return wer

@@ -17,6 +17,7 @@ from voxray.training.loop import Loop, LoopOptions, Progress
 from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.whisper.checkpoint import load_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
 
@@ -132,7 +133,7 @@ class Run:
         shutil.rmtree(part, ignore_errors=True)
         save_model(self.exported(), part, self.options.start)
         # Trained and evaluated on windows down to this one; a model that does not say so is served on 30 s.
-        (part / "voxray.json").write_text(json.dumps({"min_window_s": self.options.smallest_window_s}))
+        ModelInfo(min_window_s=self.options.smallest_window_s).save(part)
         replace_folder(self.model, part)
 
     def exported(self) -> Any:

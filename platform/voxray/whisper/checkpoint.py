@@ -16,12 +16,12 @@ TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.js
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """A WhisperForConditionalGeneration from a Hugging Face folder; ModelError where it is not one."""
+    """Load a WhisperForConditionalGeneration from a Hugging Face folder; ModelError where it is not one."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own
     try:
         return WhisperForConditionalGeneration.from_pretrained(str(folder), dtype=dtype)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
-        reason = str(e).splitlines()[0]
+        reason = (str(e) or type(e).__name__).splitlines()[0]
         raise ModelError(f"{folder}: expected a Whisper model in Hugging Face form; {reason}") from e
 
 
@@ -37,7 +37,7 @@ def save_model(model: Any, folder: Path, source: Path, dtype: torch.dtype = torc
 
 
 def random_model(source: Path, seed: int) -> Any:
-    """A model of the architecture and vocabulary in `source`, its weights drawn anew."""
+    """Return a model of the architecture and vocabulary in `source`, its weights drawn anew."""
     torch.manual_seed(seed)
     model = WhisperForConditionalGeneration(WhisperConfig.from_pretrained(str(source)))
     model.generation_config = GenerationConfig.from_pretrained(str(source))
@@ -45,5 +45,5 @@ def random_model(source: Path, seed: int) -> Any:
 
 
 def parameters(model: Any) -> int:
-    """How many weights `model` has, shared ones counted once."""
+    """Return how many weights `model` has, shared ones counted once."""
     return sum(p.numel() for p in model.parameters())

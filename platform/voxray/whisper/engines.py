@@ -1,7 +1,9 @@
-"""Engines: clips in, hypotheses out. What every engine shares; `ctranslate.py` and `oracle.py` have them."""
+"""What every engine shares: options, results, and the protocol that `ctranslate.py` and
+`transformers_engine.py` implement.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from voxray.audio import Pcm, duration_s
@@ -27,7 +29,7 @@ class DecodingOptions(Config):
 
 @dataclass(frozen=True, slots=True)
 class DecodingResult:
-    """What an engine heard in one clip; times in seconds from the clip's start.
+    """What an engine decoded from one clip; times in seconds from the clip's start.
 
     `avg_logprob` is the mean log-probability per token, `no_speech_prob` that of `<|nospeech|>` right after
     the start token (None where the engine does not give it).
@@ -51,7 +53,7 @@ class Engine(Protocol):
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
     ) -> list[DecodingResult]:
-        """One hypothesis per clip, in order; clips are at most 30 s.
+        """Return one result per clip, in order; clips are at most 30 s.
 
         `languages` are the clips' own, used where `options.language` is None.
         """
@@ -68,14 +70,14 @@ def decoding_result(
     no_speech_prob: float | None,
     words: tuple[Word, ...] = (),
 ) -> DecodingResult:
-    """What an engine that decoded `ids` (without prompt and end-of-text) heard in `clip`."""
+    """Return the result of `ids`, decoded from `clip`; they hold neither prompt nor end of text."""
     text = tokens.decode(ids).strip()
     return DecodingResult(
         text=text,
         language=language,
         tokens=tuple(ids),
         segments=split_segments(tokens, ids, duration_s(clip)),
-        words=words,
+        words=tuple(replace(w, text=w.text.strip()) for w in words if w.text.strip()),
         avg_logprob=avg_logprob,
         no_speech_prob=no_speech_prob,
         compression_ratio=compression_ratio(text),
@@ -83,7 +85,7 @@ def decoding_result(
 
 
 def split_segments(tokens: Tokens, ids: Sequence[int], duration_s: float) -> tuple[Segment, ...]:
-    """Segments from decoded ids with timestamp tokens; without any, one segment over the whole clip."""
+    """Split decoded ids at their timestamp tokens; without any, return one segment over the whole clip."""
     segments: list[Segment] = []
     start_s, text = 0.0, list[int]()
     for token in ids:

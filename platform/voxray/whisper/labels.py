@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voxray.transcript import Segment
-from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
+from voxray.whisper.tokens import MAX_LABEL_TOKENS, MAX_PREVIOUS_TOKENS, Tokens
 
 IGNORED = -100  # torch's ignore_index
-MAX_PREVIOUS_TOKENS = 223  # Whisper keeps half of its 448 positions, less the start token
 
 
 @dataclass(frozen=True, slots=True)

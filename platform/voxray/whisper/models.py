@@ -1,11 +1,11 @@
 """Model names to folders: `builtin`, a local folder, or a hub name such as `openai/whisper-large-v3`."""
 
-import hashlib
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 from voxray.errors import MissingDependency, ModelError
+from voxray.whisper.digest import digest
 
 BUILTIN = "builtin"
 CACHE = Path.home() / ".cache" / "voxray"
@@ -17,15 +17,14 @@ def builtin(form: str) -> Path:
 
 
 def hf_folder(name: str) -> Path:
-    """A Hugging Face folder (config.json, model.safetensors, tokenizer.json) for `name`.
+    """Return a Hugging Face folder (config.json, model.safetensors, tokenizer.json) for `name`.
 
-    Raises ModelError where the folder lacks weights or the hub does not give them.
+    A CTranslate2 model is converted back once and kept in `CACHE`. Raises ModelError where the folder lacks
+    weights or the hub does not give them.
     """
     folder = _folder(name)
-    if is_ctranslate2(folder):
-        raise ModelError(
-            f"{folder}: expected a Hugging Face folder, and it is a CTranslate2 one, which cannot be trained."
-        )
+    if is_ctranslate2(folder) and not any(folder.glob("*.safetensors")):
+        return _hugging_face(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder}: expected a model folder with config.json, and there is none.")
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
@@ -49,13 +48,25 @@ def ctranslate2_folder(name: str, quantization: str = "int8") -> Path:
     return kept
 
 
-def _convert(source: Path, out: Path, quantization: str) -> None:
+def _hugging_face(source: Path) -> Path:
+    _needs_torch(source)
+    from voxray.whisper.ctranslate2_weights import to_hugging_face
+
+    kept = CACHE / "hugging-face" / digest(source)[:16]
+    return kept if kept.is_dir() else to_hugging_face(source, kept)
+
+
+def _needs_torch(source: Path) -> None:
     missing = [name for name in ("torch", "transformers") if not find_spec(name)]
     if missing:  # CTranslate2's converter starts without them and fails on a name
         raise MissingDependency(
-            f"{source}: expected torch and transformers to convert a Hugging Face model, and "
-            f"{' and '.join(missing)} cannot be found; pip install 'voxray[train]'."
+            f"{source}: expected torch and transformers to convert it, and {' and '.join(missing)} cannot be "
+            "found; pip install 'voxray[train]'."
         )
+
+
+def _convert(source: Path, out: Path, quantization: str) -> None:
+    _needs_torch(source)
     from voxray.whisper.export import convert  # transcribing a converted model must not need them
 
     convert(source, out, quantization)
@@ -64,17 +75,6 @@ def _convert(source: Path, out: Path, quantization: str) -> None:
 def is_ctranslate2(folder: Path) -> bool:
     """Whether `folder` holds a converted model."""
     return (folder / "model.bin").is_file() and (folder / "config.json").is_file()
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over a model folder's names and contents: what binds labels and exports to their source."""
-    sha = hashlib.sha256()
-    for file in sorted(p for p in folder.iterdir() if p.suffix in {".json", ".safetensors", ".bin"}):
-        sha.update(file.name.encode())
-        with file.open("rb") as f:
-            while block := f.read(1 << 20):
-                sha.update(block)
-    return sha.hexdigest()
 
 
 def _folder(name: str) -> Path:

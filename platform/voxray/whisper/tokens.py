@@ -4,7 +4,7 @@ Numbers differ between releases of Whisper and in models with a vocabulary of th
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from voxray.audio import TIMESTAMP_STEP_S, WINDOW_S
 from voxray.errors import ModelError
 
 MAX_LABEL_TOKENS = 448  # Whisper's decoder positions
+MAX_PREVIOUS_TOKENS = (
+    223  # of context: half of the positions, less <|startofprev|> (openai/whisper, decoding.py)
+)
 TASKS = ("transcribe", "translate")
 GPT2_END = 50_256  # `<|endoftext|>` in GPT-2's vocabulary, which Whisper's English-only models use
 
@@ -116,17 +119,6 @@ class Tokens:
         if code not in self.languages:
             raise ModelError(f"language {code!r}: expected one that the model knows, such as 'en' or 'de'.")
         return self.languages[code]
-
-    def word_groups(self, ids: Sequence[int]) -> list[list[int]]:
-        """`ids` of text cut into words: a new one begins where the decoded text begins with a space."""
-        groups: list[list[int]] = []
-        for token in ids:
-            piece = self.decode([token])
-            if not groups or piece.startswith(" "):
-                groups.append([token])
-            else:
-                groups[-1].append(token)
-        return groups
 
 
 def _says_english_only(folder: Path) -> bool | None:

@@ -1,4 +1,4 @@
-"""The oracle: transformers' own Whisper behind the `Engine` protocol, slow and as its authors wrote it.
+"""The reference engine: transformers' own Whisper behind the `Engine` protocol, slow, as its authors wrote it.
 
 It decodes with transformers' generation loop and Whisper's logit rules, forced to a language and a task, and
 agrees token for token with CTranslate2 in float32 on the same weights.
@@ -16,14 +16,16 @@ from transformers.generation.logits_process import LogitsProcessorList, WhisperT
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
-from voxray.audio import HOP_LENGTH, SAMPLE_RATE, WINDOW_S, Pcm, to_float
+from voxray.audio import HOP_LENGTH, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
 from voxray.transcript import Word
 from voxray.whisper.checkpoint import load_model
-from voxray.whisper.ctranslate import batches, word_times
+from voxray.whisper.ctranslate import batches
+from voxray.whisper.decoding import NO_REPEAT_NGRAM, most_tokens, repeats
 from voxray.whisper.encoder import encode
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.features import log_mel
 from voxray.whisper.tokens import Tokens
+from voxray.whisper.words import word_times
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 MEDIAN_FILTER_WIDTH = 7  # encoder positions, 0.14 s
@@ -51,7 +53,7 @@ class TransformersEngine:
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
     ) -> list[DecodingResult]:
-        """As `Engine.transcribe`: clips of like length share a batch and a window."""
+        """Transcribe as `Engine.transcribe`: clips of like length share a batch and a window."""
         found: dict[int, DecodingResult] = {}
         for indices, window in batches(clips, options.batch_s, self.min_window_s):
             batch = [clips[i] for i in indices]
@@ -68,6 +70,7 @@ class TransformersEngine:
         spoken = self._languages(start_BV, wanted)
         prompts = [self.tokens.prompt(lang, options.task, options.timestamps) for lang in spoken]
         rows = self._generate(states, prompts, options)
+        self._retry_repetitions(rows, states, clips, prompts, options)
         no_speech = start_BV.softmax(-1)[:, self.tokens.no_speech].tolist()
         ids = [[t for t in row if t != self.tokens.end] for row, _ in rows]
         words = self._words(states, clips, spoken, ids, options) if options.words else [()] * len(clips)
@@ -81,7 +84,7 @@ class TransformersEngine:
         ]
 
     def encode(self, clips: Sequence[Pcm], window: float) -> torch.Tensor:
-        """Encoder states of `clips` padded to `window` seconds, shape (clips, 50 * window, width)."""
+        """Return encoder states of `clips` padded to `window` seconds, shape (clips, 50 * window, width)."""
         samples = np.zeros((len(clips), int(window * SAMPLE_RATE)), dtype=np.float32)
         for row, clip in zip(samples, clips, strict=True):
             row[: len(clip)] = to_float(clip)
@@ -90,7 +93,7 @@ class TransformersEngine:
         return encode(self.model.get_encoder(), mel.to(dtype))
 
     def _first_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits right after the start token, shape (B, vocabulary)."""
+        """Return logits right after the start token, shape (B, vocabulary)."""
         start = torch.full((len(states), 1), self.tokens.start, device=states.device)
         logits: torch.Tensor = self.model(encoder_outputs=(states,), decoder_input_ids=start).logits
         return logits[:, 0].float()
@@ -102,12 +105,35 @@ class TransformersEngine:
         best = start_BV[:, list(self.tokens.languages.values())].argmax(-1).tolist()
         return [lang or codes[i] for lang, i in zip(wanted, best, strict=True)]
 
+    def _retry_repetitions(
+        self,
+        rows: list[tuple[list[int], float]],
+        states: torch.Tensor,
+        clips: Sequence[Pcm],
+        prompts: Sequence[Sequence[int]],
+        options: DecodingOptions,
+    ) -> None:
+        """Decode repetitions again, as `WindowDecoder` does."""
+        lengths_s = [duration_s(clip) for clip in clips]
+        again = [i for i, (ids, _) in enumerate(rows) if repeats(self.tokens, ids, lengths_s[i])]
+        if again:
+            limit = min(options.max_new_tokens, most_tokens(max(lengths_s[i] for i in again)))
+            limited = options.model_copy(update={"max_new_tokens": limit})
+            chosen = [prompts[i] for i in again]
+            found = self._generate(states[again], chosen, limited, no_repeat_ngram_size=NO_REPEAT_NGRAM)
+            for i, row in zip(again, found, strict=True):
+                rows[i] = row
+
     def _generate(
-        self, states: torch.Tensor, prompts: Sequence[Sequence[int]], options: DecodingOptions
+        self,
+        states: torch.Tensor,
+        prompts: Sequence[Sequence[int]],
+        options: DecodingOptions,
+        **settings: int,
     ) -> list[tuple[list[int], float]]:
-        """New ids of each row, the end-of-text and padding included, and their mean log-probability."""
+        """Return the new ids of each row, the end-of-text and padding included, and their mean log-probability."""
         forced = torch.tensor(prompts, device=states.device)
-        config = self._generation_config(options, forced.shape[1])
+        config = self._generation_config(options, forced.shape[1], **settings)
         timing = WhisperTimeStampLogitsProcessor(config, begin_index=forced.shape[1])
         # Past WhisperForConditionalGeneration.generate, which insists on 30 s and hides the scores.
         out: Any = GenerationMixin.generate(
@@ -127,7 +153,9 @@ class TransformersEngine:
         length = ids.index(self.tokens.end) + 1 if self.tokens.end in ids else len(ids)
         return ids[:length], sum(logprobs[:length]) / max(1, length)
 
-    def _generation_config(self, options: DecodingOptions, prompt_length: int) -> GenerationConfig:
+    def _generation_config(
+        self, options: DecodingOptions, prompt_length: int, **settings: int
+    ) -> GenerationConfig:
         own = self.model.generation_config
         positions = int(self.model.config.max_target_positions)
         return GenerationConfig(  # type: ignore[no-untyped-call]  # transformers gives it no types
@@ -147,6 +175,7 @@ class TransformersEngine:
             return_dict_in_generate=True,
             output_scores=True,
             renormalize_logits=True,
+            **settings,
         )
 
     def _words(
@@ -163,7 +192,7 @@ class TransformersEngine:
             prompt = self.tokens.prompt(language, options.task, timestamps=False)
             frames = max(1, len(clip) // HOP_LENGTH)
             found = align(self.model, states[i : i + 1], prompt, text, self.tokens.end, frames)
-            spans.append(word_times(self.tokens, text, found) if text else ())
+            spans.append(word_times(self.tokens, text, found, duration_s(clip)) if text else ())
         return spans
 
 
@@ -176,18 +205,18 @@ class Alignment:
 
 
 def default_heads(layers: int, heads: int) -> list[list[int]]:
-    """Every head of the last half of the decoder's layers, where nobody has measured better ones."""
+    """Return every head of the last half of the decoder's layers,, where no better ones are known."""
     return [[layer, head] for layer in range(layers // 2, layers) for head in range(heads)]
 
 
 def usable_heads(named: Sequence[Sequence[int]], layers: int, heads: int) -> list[list[int]]:
-    """The named (layer, head) pairs that the decoder has; the default where that leaves none."""
+    """Return the named (layer, head) pairs that the decoder has; the default where that leaves none."""
     kept = [[int(a), int(b)] for a, b in named if 0 <= a < layers and 0 <= b < heads]
     return kept or default_heads(layers, heads)
 
 
 def alignment_heads(model: Any) -> list[list[int]]:
-    """The heads that the model names and has."""
+    """Return the heads that the model names and has."""
     named = getattr(model.generation_config, "alignment_heads", None) or []
     return usable_heads(named, model.config.decoder_layers, model.config.decoder_attention_heads)
 
@@ -201,7 +230,7 @@ def align(
     end: int,
     frames: int,
 ) -> Alignment:
-    """Where each token of `text` is said; `states` (1, positions, width), `prompt` without timestamps."""
+    """Return where each token of `text` is said; `states` (1, positions, width), `prompt` without timestamps."""
     ids = torch.tensor([[*prompt, *text, end]], device=states.device)
     kind = model.config._attn_implementation
     model.set_attn_implementation("eager")  # the only one that gives attention weights
@@ -219,7 +248,7 @@ def align(
 
 
 def token_matrix(weights_HTF: torch.Tensor, positions: int) -> torch.Tensor:
-    """Attention over the clip's own positions, standardised over tokens, smoothed, averaged over heads."""
+    """Return attention over the clip's own positions, standardised over tokens, smoothed, averaged over heads."""
     weights = weights_HTF[..., : max(1, positions)]
     weights = (weights / weights.sum(-1, keepdim=True)).nan_to_num()
     std, mean = torch.std_mean(weights, dim=-2, keepdim=True, unbiased=False)

@@ -1,7 +1,7 @@
 import pytest
 
 from voxray.client.backoff import Backoff, Patience
-from voxray.serving.gateway.host_client import Pace
+from voxray.serving.gateway.host_client import TickSchedule
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
@@ -17,7 +17,7 @@ def test_it_outlasts_a_killed_proxy_and_ends(jitter: float) -> None:
 
 
 def test_an_opening_outlasts_an_actor_that_has_to_be_started() -> None:
-    assert Patience().opening_s > Pace().place_s
+    assert Patience().opening_s > TickSchedule().placement_timeout_s
 
 
 def test_it_begins_again_once_a_loss_was_made_good() -> None:

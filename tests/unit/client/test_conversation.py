@@ -3,7 +3,7 @@ from struct import pack
 
 import pytest
 
-from voxray.client.conversation import FIRST_CREDIT_S, Conversation, Event, State
+from voxray.client.conversation import FIRST_CREDIT_S, Conversation, ConversationState, Event
 from voxray.errors import ServiceError, WireError
 from voxray.wire import (
     Ack,
@@ -246,7 +246,7 @@ def test_an_end_that_was_not_asked_for_is_an_error() -> None:
     client = opened()
     tell(client, Done(3.0, 1), Error("behind", "expected a client in real time."))
 
-    assert client.state is State.DONE
+    assert client.state is ConversationState.DONE
     with pytest.raises(ServiceError, match="expected a client in real time"):
         client.closed(Close.FULL)
 

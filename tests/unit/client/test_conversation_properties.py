@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.client.scripted import ScriptedServer, ScriptedSession, spoken, words
 
-from voxray.client.conversation import Conversation, Event, Lost, State
+from voxray.client.conversation import Conversation, ConversationState, Event, Lost
 from voxray.wire import (
     Close,
     Done,
@@ -179,12 +179,12 @@ class Stage:
         self.deliver(step.delivered)
         if not step.kept:
             del self.server.sessions[self.session.id]
-        if self.client.state is not State.DONE:
+        if self.client.state is not ConversationState.DONE:
             lost = None
             if step.how == "reconnect":
                 (lost,) = self.client.receive_message(render(Reconnect(self.session.token)))
             assert isinstance(lost or self.client.closed(1006), Lost | None)
-        if self.client.state is State.LOST:
+        if self.client.state is ConversationState.LOST:
             self.connect()
 
     def check(self, event: Event) -> None:
@@ -209,13 +209,13 @@ class Stage:
         self.play(Say(len(self.audio)))
         self.client.stop()
         for step in steps:
-            if not isinstance(step, Say | Flush) and self.client.state is not State.DONE:
+            if not isinstance(step, Say | Flush) and self.client.state is not ConversationState.DONE:
                 self.play(step)
         for _ in range(60 + len(self.numbers)):
             self.carry(1000)
             self.work(Work(10, True))
             self.deliver(1000)
-        assert self.client.state is State.DONE
+        assert self.client.state is ConversationState.DONE
         assert self.client.closed(Close.NORMAL) is None
 
 

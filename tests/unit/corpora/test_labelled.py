@@ -10,7 +10,7 @@ import pytest
 
 from voxray.corpora.labelled import SCHEMA, read_clips, read_table
 from voxray.errors import CorpusError
-from voxray.transcript import Word
+from voxray.transcript import Segment, Word
 
 
 def row(name: str, **values: Any) -> dict[str, Any]:
@@ -35,6 +35,26 @@ def test_clips_come_back_with_the_teachers_text_and_words(tmp_path: Path) -> Non
     assert (clip.id, clip.text, clip.speaker, clip.words) == ("a", "a", "", (Word("a", 0.5, 1.0),))
     np.testing.assert_array_equal(clip.pcm, np.arange(4, dtype=np.int16))
     assert clip.pcm.flags.writeable
+
+
+def test_clips_have_the_teachers_segments_their_task_and_the_text_before_them(tmp_path: Path) -> None:
+    samples = {"audio": bytes(2 * 32_000), "recording": "x", "split": "train", "task": "translate"}
+    segments = [{"start_s": 0.5, "end_s": 1.0, "text": "a"}, {"start_s": 1.0, "end_s": 2.0, "text": "b"}]
+    rows = [
+        row("x#0", **samples, start_s=0.0, end_s=2.0, segments=segments),
+        row(
+            "x#1", **samples, start_s=2.5, end_s=4.5, segments=[segments[0] | {"start_s": 0.0, "end_s": 2.0}]
+        ),
+        row("x#2", **samples, start_s=5.0, end_s=7.0),
+    ]
+    pq.write_table(pa.Table.from_pylist(rows[:1], schema=SCHEMA), tmp_path / "shard-0.parquet")
+    pq.write_table(pa.Table.from_pylist(rows[1:], schema=SCHEMA), tmp_path / "shard-1.parquet")
+    first, second, third = read_clips(tmp_path)
+    assert first.segments == (Segment(0.5, 1.0, "a"), Segment(1.0, 2.0, "b"))
+    assert (second.segments, third.segments) == ((), ())  # one over the whole clip has no times
+    assert [c.task for c in (first, second, third)] == ["translate"] * 3
+    assert [c.previous for c in (first, second, third)] == ["", "x#0", "x#1"]
+    assert [c.previous for c in read_clips(tmp_path, ["x#0", "x#2"])] == ["", ""]  # x#1 was dropped
 
 
 def test_only_the_clips_asked_for_are_read_from_all_shards(tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ def test_an_empty_list_of_sentences_means_that_nobody_speaks() -> None:
         ('{"audio": {"path": "x", "start_time": -1}}', "'audio.start_time'"),
         (
             '{"audio": {"path": "x", "start_time": 3, "end_time": 2}}',
-            "an end after the start, and 3 to 2 s came",
+            "an end after the start, got 3 to 2 s",
         ),
         ('{"audio_filepath": "x", "duration": NaN}', "'audio.end_time': input should be a finite"),
         ('{"audio_filepath": "x", "duration": "long", "offset": "no"}', "'audio.start_time'"),
         ('{"audio": {"path": "x"}, "sentences": [{"start": 0}]}', "'sentences.0.end'"),
-        ('{"audio": {"path": "x"}, "split": "valid"}', "'valid' came"),
+        ('{"audio": {"path": "x"}, "split": "valid"}', "got 'valid'"),
     ],
 )
 def test_a_wrong_line_is_named_by_its_number_and_key(line: str, complaint: str) -> None:
@@ -88,7 +88,7 @@ def test_a_wrong_line_is_named_by_its_number_and_key(line: str, complaint: str) 
 
 @pytest.mark.parametrize("path", ["http://192.0.2.1/x.wav", "file:///etc/passwd", "s3://bucket/x.wav"])
 def test_a_local_manifest_opens_no_urls(path: str) -> None:
-    with pytest.raises(CorpusError, match="expected a path, and a URL came"):
+    with pytest.raises(CorpusError, match="expected a path, got a URL"):
         parse({"audio": {"path": path}})
 
 
@@ -128,6 +128,27 @@ def test_stretches_of_one_recording_are_cut_from_it_and_bad_lines_are_listed(tmp
     listed = "\n".join(r.reason for r in rejected)
     for word in ("line 9", "one clip per uid", "ends at 2.00 s", "No such file"):
         assert word in listed
+
+
+def test_clips_have_their_sentences_their_task_and_the_text_before_them(tmp_path: Path) -> None:
+    (tmp_path / "x.flac").write_bytes(encode(np.ones(4 * SAMPLE_RATE, np.int16)))
+    sentences = [{"start": 0.25, "end": 0.75, "text": "one"}, {"start": 1, "end": 2, "text": "two"}]
+    lines: list[dict[str, Any]] = [
+        {"audio": {"path": "x.flac", "end_time": 2.0, "start_time": 0}, "sentences": sentences},
+        {"audio": {"path": "x.flac", "start_time": 2.0}, "sentence": "drei", "task": "translate"},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    first, second = load_clips(str(tmp_path / "m.jsonl"))[0]
+    assert first.segments == (Segment(0.25, 0.75, "one"), Segment(1.0, 2.0, "two"))
+    assert (first.previous, first.task) == ("", "transcribe")
+    assert (second.previous, second.task, second.segments) == ("one two", "translate", ())
+    with pytest.raises(CorpusError, match="'task': input should be 'transcribe' or 'translate'"):
+        parse({"audio": {"path": "x.flac"}, "task": "asr"})
+
+
+def test_stretches_of_one_recording_have_one_split() -> None:
+    stretches = ({"audio_filepath": "x.wav", "duration": 1, "offset": k, "id": f"{k}"} for k in range(30))
+    assert {parse(line).split for line in stretches} == {split_of("x")}
 
 
 def test_a_clip_without_speech_counts_as_having_its_text(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_corpus_that_is_not_there_is_named(tmp_path: Path, corpus: str) -> Non
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"expected audio files .* and it holds none"):
+    with pytest.raises(CorpusError, match=r"expected audio files .* but it holds none"):
         list_corpus(str(tmp_path))
 
 
@@ -96,9 +96,9 @@ def test_a_folder_of_corpora_asks_for_one_of_them(tmp_path: Path) -> None:
 def test_a_split_that_has_no_clips_says_which_have(tmp_path: Path) -> None:
     clip(tmp_path, "a")
     (tmp_path / "train_files.csv").write_text("uid,file_name,text\na,a.flac,one\n")
-    with pytest.raises(CorpusError, match="expected clips in 'dev', and it has train 1"):
+    with pytest.raises(CorpusError, match="expected clips in 'dev', but it has train 1"):
         list_corpus(str(tmp_path), "dev")
-    with pytest.raises(CorpusError, match="'val' came"):
+    with pytest.raises(CorpusError, match="got 'val'"):
         list_corpus(str(tmp_path), "val")
 
 
@@ -106,10 +106,10 @@ def test_a_csv_of_an_unknown_split_or_without_its_columns_is_named(tmp_path: Pat
     clip(tmp_path, "a")
     table = tmp_path / "valid_files.csv"
     table.write_text("uid,file_name,text\n")
-    with pytest.raises(CorpusError, match="'valid' came"):
+    with pytest.raises(CorpusError, match="got 'valid'"):
         list_corpus(str(tmp_path))
     table.rename(tmp_path / "dev_files.csv").write_text("uid,path\n")
-    with pytest.raises(CorpusError, match="columns uid,file_name,text, and 'file_name' is missing"):
+    with pytest.raises(CorpusError, match="columns uid,file_name,text, but 'file_name' is missing"):
         list_corpus(str(tmp_path))
 
 
@@ -127,7 +127,7 @@ def test_csv_rows_that_name_nothing_or_something_outside_are_rejected(tmp_path: 
         ("line 5", "train"),
         ("a", "train"),
     ]
-    assert "line 3 names b.flac, and there is no such file" in listing.rejected[0].reason
+    assert "line 3 names b.flac, but there is no such file" in listing.rejected[0].reason
     assert "one clip per uid" in listing.rejected[3].reason
 
 
@@ -142,8 +142,8 @@ def test_what_is_wrong_in_a_folder_is_listed_and_the_rest_is_used(tmp_path: Path
     (tmp_path / ".hidden.wav").write_bytes(b"")
     found = reasons(tmp_path, need_text=True)
     assert set(found) == {"silent", "blank", "good", "text-only", "list.m3u8"}
-    assert "expected a reference text for this clip, and there is none" in found["silent"]
-    assert "and it is empty" in found["blank"]
+    assert "expected a reference text for this clip, but there is none" in found["silent"]
+    assert "got an empty file" in found["blank"]
     assert "expected audio beside this text" in found["text-only"]
     assert ".m3u8 is not a format of it" in found["list.m3u8"]
     assert set(reasons(tmp_path)) == {"good", "text-only", "list.m3u8"}
@@ -172,7 +172,7 @@ def test_a_corpus_of_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"none can be used: .*a\.flac: expected a reference text"):
         load_clips(str(tmp_path))
     (tmp_path / "a.flac").write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"none can be used: .*it is empty"):
+    with pytest.raises(CorpusError, match=r"none can be used: .*got an empty file"):
         load_clips(str(tmp_path), need_text=False)
 
 
@@ -181,7 +181,7 @@ def test_clips_longer_than_asked_for_are_listed(tmp_path: Path) -> None:
     clip(tmp_path, "short", seconds=0.5)
     clips, rejected = load_clips(str(tmp_path), max_s=0.5)
     assert ([c.id for c in clips], [r.id for r in rejected]) == (["short"], ["long"])
-    assert "at most 0.5 s, and this clip lasts 1.00 s" in rejected[0].reason
+    assert "at most 0.5 s, got 1.00 s" in rejected[0].reason
 
 
 @pytest.mark.skipif(not DIGITS.is_dir(), reason=f"needs the recorded digits at {DIGITS}")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxray.corpora.splits import SPLITS, check_split, describe, split_of
+from voxray.corpora.splits import SPLITS, check_split, describe, split_key, split_of
 from voxray.errors import CorpusError
 
 
@@ -24,8 +24,14 @@ def test_known_keys_stay_where_released_versions_put_them() -> None:
     assert {key: split_of(key) for key in known} == known
 
 
+def test_clips_are_split_by_speaker_else_by_recording_else_by_themselves() -> None:
+    assert split_key("anna", "call-7", "call-7#0001") == "anna"
+    assert split_key("", "call-7", "call-7#0001") == "call-7"
+    assert split_key("", "", "clip") == "clip"
+
+
 def test_an_unknown_split_is_named_with_the_known_ones() -> None:
-    with pytest.raises(CorpusError, match=r"x: expected a split called train, dev, test, and 'val' came"):
+    with pytest.raises(CorpusError, match=r"x: expected a split called train, dev, test, got 'val'"):
         check_split("val", "x")
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES, Pcm, decode
 from voxray.corpora.items import Item, Rejected
-from voxray.corpora.reading import Decoded
+from voxray.corpora.reading import DecodedItem
 from voxray.labelling.cutting import pieces
 from voxray.labelling.pieces import Piece, item_table, items_of, piece_table, pieces_of
 from voxray.transcript import Segment
@@ -23,7 +23,7 @@ def ramp(seconds: float) -> Pcm:
 
 
 def cut(given: Item, pcm: Pcm) -> list[Piece]:
-    return pieces(Decoded(given, pcm), given, 0.6)
+    return pieces(DecodedItem(given, pcm), given, 0.6)
 
 
 def reason(given: Item, pcm: Pcm) -> str:
@@ -40,11 +40,11 @@ def test_up_to_thirty_seconds_stay_whole_with_their_place() -> None:
 
 
 def test_one_text_for_more_is_rejected() -> None:
-    assert "at most 30 s for one text" in reason(item(text="a"), ramp(30.01))
+    assert "at most 30 s for one text;" in reason(item(text="a"), ramp(30.01))
 
 
 def test_a_long_recording_without_speech_is_rejected() -> None:
-    assert "expected speech, and none was found" in reason(item(), np.zeros(31 * SAMPLE_RATE, np.int16))
+    assert "expected speech, but none was found" in reason(item(), np.zeros(31 * SAMPLE_RATE, np.int16))
 
 
 def test_a_long_recording_that_is_marked_as_silent_is_cut_into_windows() -> None:
@@ -65,13 +65,18 @@ def test_a_long_recording_with_sentences_is_cut_between_them() -> None:
     np.testing.assert_array_equal(found[1].pcm, ramp(48.0)[24 * SAMPLE_RATE : 47 * SAMPLE_RATE])
 
 
+def test_texts_of_languages_without_spaces_are_joined_without_them() -> None:
+    sentences = (Segment(0, 10, "今日は"), Segment(10, 20, "晴れ"), Segment(20, 31, "です"))
+    assert [p.text for p in cut(item(language="ja", sentences=sentences), ramp(31))] == ["今日は晴れ", "です"]
+
+
 def test_sentences_that_cannot_be_cut_apart_are_rejected() -> None:
     long = (Segment(0, 31, "a"),)
     crossed = (Segment(0, 20, "a"), Segment(10, 30, "b"))
     late = (Segment(0, 20, "a"), Segment(30, 45, "b"))
     assert "one is longer" in reason(item(sentences=long), ramp(40))
     assert "they overlap" in reason(item(sentences=crossed), ramp(40))
-    assert "up to 45 s, and it ends before" in reason(item(sentences=late), ramp(40))
+    assert "up to 45 s, but it ends before" in reason(item(sentences=late), ramp(40))
 
 
 def test_what_could_not_be_read_keeps_its_reason() -> None:

@@ -1,6 +1,5 @@
 """The filter: strict, exact, monotone, by words or characters, and without references."""
 
-import math
 from dataclasses import replace
 
 import pyarrow as pa
@@ -15,8 +14,6 @@ from voxray.labelling.filters import (
     count_reasons,
     keep_mask,
     reason_against,
-    weight,
-    weights,
 )
 from voxray.text import ErrorCounts
 
@@ -107,22 +104,27 @@ def test_a_bound_of_none_is_off() -> None:
     assert reason_against(replace(bad, pseudo_text="a b c d e " * 9), options) is None
 
 
-def test_the_soft_weight_falls_with_the_error_rate() -> None:
-    soft = FilterOptions(weight_sigma=0.5)
-    assert weight(counted(10, 0), soft) == 1.0
-    assert weight(counted(10, 5), soft) == pytest.approx(math.exp(-1))
-    assert weight(counted(10, 5), FilterOptions()) == weight(FREE, soft) == 1.0
-
-
-def test_tables_give_masks_reasons_and_weights_row_by_row() -> None:
+def test_tables_give_masks_and_reasons_row_by_row() -> None:
     good = {
-        **{"pseudo_text": "a b", "language": "en", "no_speech": False, "text": "a b", "reference_length": 2},
+        **{
+            "pseudo_text": "a b",
+            "language": "en",
+            "task": "transcribe",
+            "no_speech": False,
+            "text": "a b",
+            "reference_length": 2,
+        },
         **{"substitutions": 0, "deletions": 0, "insertions": 0, "avg_logprob": -0.1, "no_speech_prob": 0.0},
         **{"compression_ratio": 1.0, "chars_per_s": 9.0},
     }
     unheard = good | {"text": None, "avg_logprob": -2.0, "reference_length": None}
-    table = pa.Table.from_pylist([good, good | {"deletions": 1}, unheard]).select(COLUMNS)
-    options = FilterOptions(wer_threshold=20, weight_sigma=1.0)
-    assert keep_mask(table, options) == [True, False, False]
-    assert count_reasons(table, options) == {"error rate": 1, "log-probability": 1}
-    assert weights(table, options) == pytest.approx([1.0, math.exp(-0.5), 1.0])
+    looped = unheard | {
+        "avg_logprob": -0.1,
+        "pseudo_text": "a b c d e " * 2,
+        "language": "zh",
+        "task": "translate",
+    }
+    table = pa.Table.from_pylist([good, good | {"deletions": 1}, unheard, looped]).select(COLUMNS)
+    options = FilterOptions(wer_threshold=20)
+    assert keep_mask(table, options) == [True, False, False, False]
+    assert count_reasons(table, options) == {"error rate": 1, "log-probability": 1, "repeated 5-grams": 1}

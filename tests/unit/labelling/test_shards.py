@@ -32,6 +32,9 @@ def rows(item: str, numbers: range, parts: int, reason: str | None = None) -> pa
     return pa.Table.from_pylist([dict.fromkeys(LABEL_SCHEMA.names) | r for r in known], schema=LABEL_SCHEMA)
 
 
+NONE = LABEL_SCHEMA.empty_table()
+
+
 def test_done_items_and_rejected_ones_are_found_again(tmp_path: Path) -> None:
     bad = Rejected("b", "/b", "why", "train")
     with Shards(tmp_path, "t1").open() as shards:
@@ -64,6 +67,28 @@ def test_what_a_killed_run_left_and_other_bindings_are_swept_and_nothing_else(tm
         assert other.done() == set()
 
 
+def test_after_a_damaged_shard_was_removed_its_items_are_done_again_and_no_other_is_lost(
+    tmp_path: Path,
+) -> None:
+    with Shards(tmp_path, "t1").open() as shards:
+        for item in "abcd":
+            shards.commit(rows(item, range(1), 1), [item], [])
+        shards.files()[1].unlink()
+    with Shards(tmp_path, "t1").open() as again:
+        assert again.done() == {"a", "c", "d"}
+        again.commit(rows("b", range(1), 1), ["b"], [])
+        assert again.done() == set("abcd")
+    assert read_table(tmp_path)["id"].to_pylist() == ["a#0", "b#0", "c#0", "d#0"]
+
+
+def test_what_is_known_is_not_read_again(tmp_path: Path) -> None:
+    bad = Rejected("b", "/b", "why")
+    with Shards(tmp_path, "t1").open() as shards:
+        for file in (shards.commit(rows("a", range(1), 1), ["a"], [bad]), shards.commit(NONE, ["b"], [])):
+            file.write_bytes(b"no footer to read")
+        assert (shards.done(), shards.rejected()) == ({"a", "b"}, [bad])
+
+
 def test_two_jobs_do_not_write_to_one_place(tmp_path: Path) -> None:
     with (
         Shards(tmp_path, "t1").open(),
@@ -78,8 +103,11 @@ def test_two_jobs_do_not_write_to_one_place(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     with Shards(tmp_path, "t1").open() as shards:
         shards.commit(rows("a", range(1), 1), ["a"], []).write_bytes(b"PAR1")
-        with pytest.raises(OutputError, match=r"shard-00000-t1\.parquet: .* damaged"):
-            shards.done()
+    with (
+        pytest.raises(OutputError, match=r"shard-00000-t1\.parquet: .* damaged .* remove it"),
+        Shards(tmp_path, "t1").open(),
+    ):
+        pass
 
 
 def test_rejected_clips_are_written_for_people_and_for_programs(tmp_path: Path) -> None:
@@ -90,7 +118,9 @@ def test_rejected_clips_are_written_for_people_and_for_programs(tmp_path: Path) 
 
 
 @given(st.lists(st.integers(1, 5), max_size=6), st.data())
-def test_an_item_is_taken_once_and_only_with_all_of_its_pieces(parts: list[int], data: st.DataObject) -> None:
+def test_an_item_is_finished_once_and_only_with_all_of_its_pieces(
+    parts: list[int], data: st.DataObject
+) -> None:
     pieces = [(k, n) for k, count in enumerate(parts) for n in range(count)]
     order = data.draw(st.permutations(pieces))
     collector, arrived = Collector(), dict.fromkeys(range(len(parts)), 0)
@@ -100,11 +130,11 @@ def test_an_item_is_taken_once_and_only_with_all_of_its_pieces(parts: list[int],
         collector.add(rows(str(k), range(n, n + 1), parts[k]))
         arrived[k] += 1
         if data.draw(st.booleans()):
-            batch = collector.take()
-            taken += batch.items
-            ids += batch.rows["id"].to_pylist()
+            finished = collector.pop_finished()
+            taken += finished.items
+            ids += finished.rows["id"].to_pylist()
             assert all(arrived[int(i)] == parts[int(i)] for i in taken)
-    last = collector.take()
+    last = collector.pop_finished()
     assert sorted(taken + last.items) == sorted(str(k) for k in range(len(parts)))
     assert sorted(ids + last.rows["id"].to_pylist()) == sorted(f"{k}#{n}" for k, n in pieces)
 
@@ -115,7 +145,7 @@ def test_rejected_pieces_are_told_apart_and_waiting_audio_is_counted() -> None:
     assert (len(collector), collector.audio_s) == (1, 1.0)
     collector.add(rows("a", range(2, 3), 3))
     assert (len(collector), collector.audio_s) == (2, 4.0)
-    batch = collector.take()
-    assert sorted(batch.rows["id"].to_pylist()) == ["a#0", "a#1", "a#2"]
-    assert batch.rejected == [Rejected("b#0", "/x", "why")]
+    finished = collector.pop_finished()
+    assert sorted(finished.rows["id"].to_pylist()) == ["a#0", "a#1", "a#2"]
+    assert finished.rejected == [Rejected("b#0", "/x", "why")]
     assert (len(collector), collector.audio_s) == (0, 0.0)

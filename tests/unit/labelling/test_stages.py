@@ -12,7 +12,7 @@ from voxray.corpora.items import Item
 from voxray.corpora.labelled import SCHEMA
 from voxray.errors import ConfigError, ModelError
 from voxray.labelling.pieces import Piece, item_table, piece_table, pieces_of
-from voxray.labelling.stages import LabelStage, hear, labels_of, read_stage
+from voxray.labelling.stages import LabelStage, labels_of, read_stage, transcribe
 from voxray.labelling.teacher import Teacher, binding
 from voxray.transcript import Segment, Word
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
@@ -69,8 +69,8 @@ def piece(name: str, loudness: int, **values: object) -> Piece:
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
     engine = SmallEngine(room=2)
-    heard = hear(engine, [piece(str(k), k) for k in range(7)], OPTIONS)
-    assert [h.text for h in heard if isinstance(h, DecodingResult)] == [f"loud {k}" for k in range(7)]
+    results = transcribe(engine, [piece(str(k), k) for k in range(7)], OPTIONS)
+    assert [r.text for r in results if isinstance(r, DecodingResult)] == [f"loud {k}" for k in range(7)]
     assert engine.calls == [7, 3, 1, 2, 4, 2, 2]
 
 
@@ -80,7 +80,7 @@ def test_a_clip_that_fails_alone_is_rejected_with_its_reason_and_the_others_are_
     table = stage(piece_table([*(piece(str(k), k, text="loud 1") for k in range(5)), unread]))
     rows = {r["id"]: r for r in table.to_pylist()}
     assert [rows[str(k)]["pseudo_text"] for k in (0, 1, 2, 4)] == ["loud 0", "loud 1", "loud 2", "loud 4"]
-    assert rows["3"]["reason"] == "/3: expected words, and the engine failed (ValueError: a bad clip)."
+    assert rows["3"]["reason"] == "/3: expected words, but the engine failed (ValueError: a bad clip)."
     assert (rows["gone"]["reason"], rows["gone"]["pseudo_text"]) == ("it was not there", None)
     assert set(SCHEMA.names) <= set(table.column_names)
 
@@ -98,6 +98,18 @@ def test_languages_without_spaces_count_characters() -> None:
     assert labels.counts is not None
     assert (labels.counts.reference_length, labels.counts.errors) == (5, 2)
     assert labels.cer == 2 / 5
+
+
+def test_translations_are_stored_with_their_task_and_scored_as_english() -> None:
+    stage = LabelStage(Loaded(SmallEngine()), DecodingOptions(task="translate"))
+    pieces = [piece("a", 7, language="ja", text="Loud, eight", task="translate")]
+    (row,) = stage(piece_table(pieces)).to_pylist()
+    assert (row["task"], row["language"], row["reference_length"], row["wer"]) == ("translate", "ja", 2, 0.5)
+
+
+def test_a_reference_for_another_task_is_no_reference() -> None:
+    labels = labels_of(piece("a", 1, text="x", task="transcribe"), decoding_result("y"), "translate")
+    assert (labels.wer, labels.cer, labels.counts) == (None, None, None)
 
 
 def test_without_a_reference_there_is_no_score_and_an_empty_one_has_no_rate() -> None:

@@ -14,7 +14,6 @@ from voxray.corpora.store import Clip
 from voxray.scoring.plots import wer_by_speaker, wer_histogram
 from voxray.scoring.report import ModelScores, data_uri, summary_row, write_report
 from voxray.scoring.suites import Scores, scores_of
-from voxray.text import basic
 
 TONE = (8000 * np.sin(np.arange(3 * SAMPLE_RATE) / 8)).astype(np.int16)
 CLIPS = [
@@ -25,7 +24,7 @@ CLIPS = [
 
 
 def scored(*texts: str) -> Scores:
-    return scores_of(CLIPS, texts, compute_s=0.5, normalise=basic)
+    return scores_of(CLIPS, texts, compute_s=0.5, normaliser="basic")
 
 
 TEACHER = ModelScores(
@@ -57,7 +56,7 @@ class Page(HTMLParser):
 def html(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "deep" / "report.html"
     audio = {c.id: c.pcm for c in CLIPS}
-    write_report(path, "A & <B>", [TEACHER, STUDENT], audio=audio, notes=["5 < 6"], normalise=basic)
+    write_report(path, "A & <B>", [TEACHER, STUDENT], audio=audio, notes=["5 < 6"], normaliser="basic")
     return path.read_text()
 
 
@@ -109,7 +108,7 @@ def test_no_id_stands_twice(html: str) -> None:
 
 def test_a_row_says_the_scores() -> None:
     # teacher: "the light" -> "the script" is 1 of 4 + 4 + 4 words ("&" is dropped); nothing else.
-    assert summary_row(TEACHER).cells == (
+    assert tuple(summary_row(TEACHER).cells.values()) == (
         "8.33",
         f"{100 * TEACHER.scores.summary.wer_low:.2f} to {100 * TEACHER.scores.summary.wer_high:.2f}",
         f"{100 * TEACHER.scores.summary.cer:.2f}",
@@ -118,15 +117,31 @@ def test_a_row_says_the_scores() -> None:
         "4.00 M",
         "12.3",
     )
-    assert summary_row(STUDENT).cells[-2:] == ("", "")
+    assert tuple(summary_row(STUDENT).cells.values())[-2:] == ("", "")
 
 
 def test_a_report_without_errors_or_speakers_or_audio_is_whole(tmp_path: Path) -> None:
     clip = Clip("a", TONE, "one")
-    scores = scores_of([clip], ["one"], compute_s=1.0, normalise=basic)
+    scores = scores_of([clip], ["one"], compute_s=1.0, normaliser="basic")
     html = write_report(tmp_path / "r.html", "t", [ModelScores("m", scores)]).read_text()
     assert "No clip has an error." in html
     assert len(Page(html).attributes("svg")) == 2
+
+
+def test_languages_without_spaces_are_reported_in_characters(tmp_path: Path) -> None:
+    chinese = Clip("a", TONE, "打开厨房的灯", language="zh")
+    scores = scores_of([chinese], ["打开房灯"], compute_s=1.0)
+    assert list(summary_row(ModelScores("m", scores)).cells)[:3] == [
+        "CER, %",
+        "95 % interval",
+        "S / D / I, %",
+    ]
+    html = write_report(tmp_path / "r.html", "t", [ModelScores("m", scores)]).read_text()
+    assert "<dt>characters</dt><dd>6</dd>" in html
+    assert "<dt>hypothesis, 33 %</dt>" in html
+    assert "<del>厨</del>" in html
+    mixed = scores_of([chinese, *CLIPS], ["", "", "", ""], compute_s=1.0)
+    assert next(iter(summary_row(ModelScores("m", mixed)).cells)) == "MER, %"
 
 
 def test_plots_are_svg_in_the_pages_own_colour() -> None:

@@ -8,7 +8,6 @@ import pytest
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.corpora.store import Clip
 from voxray.scoring.suites import score_engine, stage_times, windows_of
-from voxray.text import basic
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import builtin
@@ -43,13 +42,22 @@ def clip_of(seconds: int, text: str, speaker: str = "", language: str = "en") ->
 def test_scores_pair_each_clip_with_what_was_heard_in_it() -> None:
     engine = Listener({3 * SAMPLE_RATE: "one", 9 * SAMPLE_RATE: "five"})
     clips = [clip_of(3, "One.", "ann"), clip_of(9, "two", "bob", "de")]
-    scores = score_engine(engine, clips, DecodingOptions(), normalise=basic, clock=engine.clock)
-    assert [(s.reference, s.hypothesis, s.words.errors) for s in scores.clips] == [
+    scores = score_engine(engine, clips, DecodingOptions(), normaliser="basic", clock=engine.clock)
+    assert [(s.reference, s.hypothesis, s.errors.errors) for s in scores.clips] == [
         ("One.", "one", 0),
         ("two", "five", 1),
     ]
     assert scores.summary.wer == 0.5
     assert {name: s.wer for name, s in scores.speakers.items()} == {"ann": 0.0, "bob": 1.0}
+
+
+def test_each_clip_is_normalised_and_scored_by_its_own_language() -> None:
+    engine = Listener({k * SAMPLE_RATE: text for k, text in enumerate(["", "twenty", "二零", "zwanzig"])})
+    clips = [clip_of(1, "20"), clip_of(2, "二十", language="zh"), clip_of(3, "20", language="de")]
+    for given in (clips, clips[::-1]):
+        scores = score_engine(engine, given, DecodingOptions(), clock=engine.clock)
+        rates = {s.language: s.errors.rate for s in scores.clips}
+        assert rates == {"en": 0.0, "zh": 0.5, "de": 1.0}
 
 
 def test_the_warm_up_is_not_timed_and_each_clip_goes_with_its_language() -> None:
@@ -68,7 +76,7 @@ def test_a_clip_over_30_s_is_cut_and_its_texts_joined() -> None:
     pieces = windows_of(long)
     engine = Listener({len(piece): f"piece {i}" for i, piece in enumerate(pieces)})
     clips = [Clip("long", long, "piece 0 piece 1"), Clip("short", pieces[0], "piece 0")]
-    scores = score_engine(engine, clips, DecodingOptions(), normalise=basic, clock=engine.clock)
+    scores = score_engine(engine, clips, DecodingOptions(), normaliser="basic", clock=engine.clock)
     assert len(pieces) == 2
     assert sum(map(len, pieces)) < len(long) / 2  # the pauses are gone
     assert [s.hypothesis for s in scores.clips] == ["piece 0 piece 1", "piece 0"]

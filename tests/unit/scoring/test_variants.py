@@ -1,6 +1,7 @@
 """Cut clips, windows of several, and wordless clips."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,6 @@ from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
 from voxray.scoring.variants import (
-    Window,
     cut,
     cut_at_random,
     cut_at_word,
@@ -82,9 +82,9 @@ def test_windows_last_10_to_30_s_and_keep_clips_in_order_with_pauses_between(
     texts = [s.text for w in windows for s in w.segments]
     assert texts == sorted(set(texts), key=lambda t: int(t.split()[1]))
     for window in windows:
-        assert 10.0 <= window.clip.duration_s <= 30.0
-        assert window.clip.text == " ".join(s.text for s in window.segments)
-        assert window.segments[-1].end_s == pytest.approx(window.clip.duration_s)
+        assert 10.0 <= window.duration_s <= 30.0
+        assert window.text == " ".join(s.text for s in window.segments)
+        assert window.segments[-1].end_s == pytest.approx(window.duration_s)
         for left, right in pairwise(window.segments):
             assert 0.3 - 1e-3 <= right.start_s - left.end_s <= 2.0 + 1e-3
 
@@ -95,12 +95,12 @@ def test_a_joined_window_has_its_clips_where_its_segments_say() -> None:
         (0.0, 1.0, "text 0"),
         (1.5, 3.5, "text 1"),
     ]
-    assert not window.clip.pcm[16_000:24_000].any()
-    assert window.clip.pcm[24_000:].all()
+    assert not window.pcm[16_000:24_000].any()
+    assert window.pcm[24_000:].all()
 
 
 def test_segment_times_are_compared_only_where_their_number_matches() -> None:
-    truth = Window(clip_of(4.0), (Segment(0.0, 1.0, "a"), Segment(2.0, 4.0, "b")))
+    truth = replace(clip_of(4.0), segments=(Segment(0.0, 1.0, "a"), Segment(2.0, 4.0, "b")))
     near = heard(Segment(0.1, 1.0, "a"), Segment(2.3, 3.8, "b"))
     found = segment_times([truth, truth], [near, heard(Segment(0.0, 4.0, "a b"))])
     assert [found.start_s, found.end_s] == pytest.approx([0.2, 0.1])
@@ -108,7 +108,7 @@ def test_segment_times_are_compared_only_where_their_number_matches() -> None:
 
 
 def test_segment_times_without_a_match_are_unknown() -> None:
-    found = segment_times([Window(clip_of(4.0), (Segment(0.0, 1.0, "a"),))], [heard()])
+    found = segment_times([replace(clip_of(4.0), segments=(Segment(0.0, 1.0, "a"),))], [heard()])
     assert math.isnan(found.start_s)
     assert found.matched == 0
 

@@ -10,43 +10,43 @@ from voxray.streaming.audio_buffer import AudioBuffer
 def test_reads_what_was_appended_however_it_was_cut(
     sizes: list[int], start: int, data: st.DataObject
 ) -> None:
-    tape, whole = AudioBuffer(start), np.arange(sum(sizes), dtype=np.int16)
+    buffer, whole = AudioBuffer(start), np.arange(sum(sizes), dtype=np.int16)
     at = 0
     for size in sizes:
-        tape.append(whole[at : at + size])
+        buffer.append(whole[at : at + size])
         at += size
-    tape.drop_before(start + data.draw(st.integers(0, at)))
-    first = data.draw(st.integers(tape.start, tape.end))
-    last = data.draw(st.integers(first, tape.end))
+    buffer.drop_before(start + data.draw(st.integers(0, at)))
+    first = data.draw(st.integers(buffer.start, buffer.end))
+    last = data.draw(st.integers(first, buffer.end))
 
-    assert tape.end == start + at
-    assert tape.held == tape.end - tape.start
-    np.testing.assert_array_equal(tape.read(first, last), whole[first - start : last - start])
+    assert buffer.end == start + at
+    assert buffer.held == buffer.end - buffer.start
+    np.testing.assert_array_equal(buffer.read(first, last), whole[first - start : last - start])
 
 
 def test_drops_whole_chunks_before_a_position_and_nothing_after_it() -> None:
-    tape = AudioBuffer()
+    buffer = AudioBuffer()
     for _ in range(3):
-        tape.append(np.zeros(10, dtype=np.int16))
+        buffer.append(np.zeros(10, dtype=np.int16))
 
-    tape.drop_before(19)
-    assert tape.start == 10
-    tape.drop_before(20)
-    assert tape.start == 20
+    buffer.drop_before(19)
+    assert buffer.start == 10
+    buffer.drop_before(20)
+    assert buffer.start == 20
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 5), (12, 21), (15, 14)])
 def test_what_was_dropped_or_has_not_come_cannot_be_read(start: int, end: int) -> None:
-    tape = AudioBuffer(10)
-    tape.append(np.zeros(10, dtype=np.int16))
+    buffer = AudioBuffer(10)
+    buffer.append(np.zeros(10, dtype=np.int16))
 
     with pytest.raises(ValueError, match="within 10 to 20"):
-        tape.read(start, end)
+        buffer.read(start, end)
 
 
 def test_what_was_appended_is_a_copy() -> None:
-    tape, pcm = AudioBuffer(), np.zeros(4, dtype=np.int16)
-    tape.append(pcm)
+    buffer, pcm = AudioBuffer(), np.zeros(4, dtype=np.int16)
+    buffer.append(pcm)
     pcm[:] = 7
 
-    assert not tape.read(0, 4).any()
+    assert not buffer.read(0, 4).any()

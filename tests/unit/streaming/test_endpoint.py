@@ -72,7 +72,7 @@ def test_speech_after_a_flush_is_not_given_to_two_utterances() -> None:
     assert marks([0.9] * 2, endpointer) == [Onset(4 * FRAME + 100, 4 * FRAME + 100)]
 
 
-def test_frames_before_a_flush_that_are_judged_after_it_are_left_out() -> None:
+def test_frames_before_a_flush_that_are_fed_after_it_are_ignored() -> None:
     endpointer = Endpointer()
     marks([0.9] * 4, endpointer)
     endpointer.flush(6 * FRAME)
@@ -90,15 +90,15 @@ def test_no_sample_belongs_to_two_utterances(
     for i, probability in enumerate(probabilities):
         for mark in (
             endpointer.feed(probability),
-            endpointer.flush(endpointer.heard) if i in flushes else None,
+            endpointer.flush(endpointer.position) if i in flushes else None,
         ):
             if isinstance(mark, Onset):
                 assert start is None
-                assert last <= mark.start <= mark.onset < endpointer.heard
+                assert last <= mark.start <= mark.onset < endpointer.position
                 start = mark.start
             elif isinstance(mark, Ended):
                 assert start is not None
-                assert start < mark.end <= endpointer.heard
+                assert start < mark.end <= endpointer.position
                 assert mark.at <= mark.end
                 start, last = None, mark.end
 

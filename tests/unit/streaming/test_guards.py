@@ -1,7 +1,7 @@
 import pytest
 
 from voxray.streaming.events import Hypothesis, HypothesisWord
-from voxray.streaming.guards import Guards, Verdict
+from voxray.streaming.guards import GuardResult, Guards
 
 
 def hypothesis(text: str, *, logprob: float | None = -0.2, silence: float | None = 0.0, ratio: float | None = 1.0) -> Hypothesis:  # fmt: skip  # noqa: E501  # one line reads best
@@ -9,19 +9,19 @@ def hypothesis(text: str, *, logprob: float | None = -0.2, silence: float | None
 
 
 @pytest.mark.parametrize(
-    ("said", "verdict"),
+    ("said", "result"),
     [
-        (hypothesis("turn on the light"), Verdict.SOUND),
-        (hypothesis("turn on", logprob=None, silence=None, ratio=None), Verdict.SOUND),
-        (hypothesis("turn on", logprob=-1.1), Verdict.DOUBTFUL),
-        (hypothesis("turn on", logprob=-1.1, silence=0.7), Verdict.SILENCE),
-        (hypothesis("turn on", logprob=-0.5, silence=0.7), Verdict.SOUND),
-        (hypothesis("turn on", logprob=None, silence=0.7), Verdict.SILENCE),
-        (hypothesis("turn on", ratio=2.5), Verdict.LOOP),
-        (hypothesis("six " * 6), Verdict.SOUND),
-        (hypothesis("six " * 8), Verdict.LOOP),
-        (hypothesis("", logprob=-3.0, silence=1.0, ratio=0.0), Verdict.SOUND),
+        (hypothesis("turn on the light"), GuardResult.SOUND),
+        (hypothesis("turn on", logprob=None, silence=None, ratio=None), GuardResult.SOUND),
+        (hypothesis("turn on", logprob=-1.1), GuardResult.DOUBTFUL),
+        (hypothesis("turn on", logprob=-1.1, silence=0.7), GuardResult.SILENCE),
+        (hypothesis("turn on", logprob=-0.5, silence=0.7), GuardResult.SOUND),
+        (hypothesis("turn on", logprob=None, silence=0.7), GuardResult.SILENCE),
+        (hypothesis("turn on", ratio=2.5), GuardResult.LOOP),
+        (hypothesis("six " * 6), GuardResult.SOUND),
+        (hypothesis("six " * 8), GuardResult.LOOP),
+        (hypothesis("", logprob=-3.0, silence=1.0, ratio=0.0), GuardResult.SOUND),
     ],
 )
-def test_verdicts(said: Hypothesis, verdict: Verdict) -> None:
-    assert Guards().judge(said) is verdict
+def test_results(said: Hypothesis, result: GuardResult) -> None:
+    assert Guards().check(said) is result

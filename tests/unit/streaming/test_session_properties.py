@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.scripted_engine import Rehearsal, Script, ScriptedEngine, ScriptedWord
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.streaming.agreement import Policy
 from voxray.streaming.endpoint import EndpointOptions
 from voxray.streaming.events import (
-    SAMPLE_RATE,
-    Ack,
     DecodeRequest,
     Done,
     Event,
@@ -22,12 +22,12 @@ from voxray.streaming.events import (
     Hypothesis,
     HypothesisWord,
     Partial,
+    SessionProgress,
     SpeechEnd,
     SpeechStart,
 )
 from voxray.streaming.options import SessionOptions
-from voxray.streaming.scripted import Rehearsal, Script, ScriptedEngine, ScriptedWord
-from voxray.streaming.session import Session, State
+from voxray.streaming.session import Session, SessionState
 
 CHUNKS = st.lists(st.sampled_from([1, 37, 512, 513, 1600, 16_000, 48_000]), max_size=3).map(
     lambda c: [*c, 2500]
@@ -80,7 +80,7 @@ def check_wire(events: Sequence[Event], first: int = 0) -> None:
             state = "idle"
         elif isinstance(event, Finalized | Done):
             assert state == "idle"
-        if not isinstance(event, Finalized | Done | Ack):
+        if not isinstance(event, Finalized | Done | SessionProgress):
             assert event.segment == segment
     assert state == "idle"
     assert isinstance(events[-1], Done)
@@ -176,17 +176,17 @@ def test_answers_may_come_in_any_order_twice_or_for_what_was_never_asked(
         else:
             session.receive_failure(number, now_s)
 
-    while session.state is not State.DONE:
+    while session.state is not SessionState.DONE:
         size = min(512 * (1 + next(choice) % 40), len(pcm) - at, session.room // 512 * 512)
         if at < len(pcm) and size > 0:
             session.receive_audio(pcm[at : at + size], speech[at // 512 : (at + size) // 512], now_s)
             at += size
             if next(choice) % 7 == 0:
                 session.finalize(now_s)
-        if at == len(pcm) and session.state is State.OPEN:
+        if at == len(pcm) and session.state is SessionState.OPEN:
             session.stop(now_s)
         answer()
-        stuck = session.state is State.STOPPING or session.room < 512
+        stuck = session.state is SessionState.STOPPING or session.room < 512
         if stuck or next(choice) % 3:
             taken = session.requests_to_run()
             assert all(len(session.audio(r)) == r.end - r.start for r in taken)

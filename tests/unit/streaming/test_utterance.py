@@ -1,8 +1,8 @@
 import pytest
 
-from voxray.streaming.agreement import Policy
+from voxray.streaming.agreement import Agreement
 from voxray.streaming.events import HypothesisWord
-from voxray.streaming.utterance import cut_after, opened
+from voxray.streaming.utterance import Utterance, cut_after
 
 WORDS = (HypothesisWord(" a", 0.0, 0.5), HypothesisWord(" b", 0.5, 1.0), HypothesisWord(" c", 1.5, 2.0))
 
@@ -30,14 +30,14 @@ def test_no_cut_where_a_word_has_no_times() -> None:
 
 
 def test_what_is_left_after_a_cut_is_a_new_segment_with_times_of_its_own() -> None:
-    u = opened(1000, 2000, Policy.AGREEMENT)
-    u.segment, u.end_told, u.best, u.shown = 3, True, WORDS, ("a b", " c")
+    u = Utterance(1000, 2000, Agreement(), decoded=1000)
+    u.segment, u.end_sent, u.best, u.shown = 3, True, WORDS, ("a b", " c")
     u.agreement.committed = [" a", " b"]
 
     u.restart(1000 + 16_000, 2, 50_000)
 
     assert (u.start, u.onset, u.decoded, u.asked) == (17_000, 17_000, 17_000, 50_000)
     assert u.segment is None
-    assert (u.end_told, u.shown) == (False, ("", ""))
+    assert (u.end_sent, u.shown) == (False, ("", ""))
     assert u.best == u.agreement.previous == (HypothesisWord(" c", 0.5, 1.0),)
     assert u.agreement.stable == ""

@@ -19,7 +19,6 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import (
     Exported,
-    atomic_directory,
     convert,
     export,
     generation_values,
@@ -163,16 +162,6 @@ def test_a_source_without_a_tokenizer_is_named(tiny: Path, tmp_path: Path) -> No
     (bare / "tokenizer_config.json").unlink()
     with pytest.raises(ModelError, match=r"bare: expected a tokenizer \(tokenizer\.json or"):
         convert(bare, tmp_path / "out")
-
-
-def test_a_folder_that_appears_replaces_what_was_there(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    for name in ("old", "new"):
-        with atomic_directory(out) as part:
-            part.mkdir()
-            (part / name).touch()
-    assert [p.name for p in out.iterdir()] == ["new"]
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.transcript import Segment
-from voxray.whisper.labels import IGNORED, MAX_PREVIOUS_TOKENS, Label, label, no_speech_label
+from voxray.whisper.labels import IGNORED, Label, label, no_speech_label
 from voxray.whisper.models import builtin
-from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
+from voxray.whisper.tokens import MAX_LABEL_TOKENS, MAX_PREVIOUS_TOKENS, Tokens
 
 TOKENS = Tokens.load(builtin("model"))
 

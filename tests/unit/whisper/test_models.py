@@ -5,6 +5,7 @@ import pytest
 
 from voxray.errors import ModelError
 from voxray.whisper.models import builtin, ctranslate2_folder, digest, hf_folder, is_ctranslate2
+from voxray.whisper.tokens import Tokens
 
 
 def test_the_built_in_model_has_both_forms() -> None:
@@ -17,9 +18,13 @@ def test_a_folder_is_its_own_name() -> None:
     assert ctranslate2_folder(str(builtin("model-int8"))) == builtin("model-int8")
 
 
-def test_a_converted_model_cannot_be_trained() -> None:
-    with pytest.raises(ModelError, match="it is a CTranslate2 one, which cannot be trained"):
-        hf_folder(str(builtin("model-int8")))
+def test_a_converted_model_is_converted_back_once() -> None:
+    folder = hf_folder(str(builtin("model-int8")))
+    first = (folder / "model.safetensors").stat().st_mtime_ns
+
+    assert Tokens.load(folder).end == Tokens.load(builtin("model")).end
+    assert hf_folder(str(builtin("model-int8"))) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == first
 
 
 def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Bytes as clients send them to 16 kHz samples and their speech probabilities; no Ray."""
+"""From the bytes that clients send to 16 kHz samples and their speech probabilities; without Ray."""

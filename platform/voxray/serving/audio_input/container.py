@@ -1,10 +1,10 @@
-"""WebM, Ogg, MP4 in fragments, MP3 and the like as they arrive, decoded by FFmpeg in a thread.
+"""Decodes WebM, Ogg, fragmented MP4, MP3 and other containers as they arrive, with FFmpeg in a thread.
 
     feed --bytes--> Pipe --read--> FFmpeg in its thread --put--> SampleQueue --samples--> feed
 
-FFmpeg pulls, so it needs a thread that may wait. Both sides are bounded: the client is told how many bytes
-may wait in the pipe, and FFmpeg reads no further while samples wait in the pool, for a small file can
-decode to days.
+FFmpeg reads its input, so it needs a thread that may wait. Both sides are bounded: the client has credit for
+the bytes that may wait in the pipe, and FFmpeg reads no further while samples wait in the queue, because a
+small file can decode to days of audio.
 """
 
 import threading
@@ -20,38 +20,38 @@ from voxray.serving.audio_input.pcm import nothing
 from voxray.streaming.audio_buffer import Pcm
 
 MAX_UNDECODED = 1 << 20  # bytes in the pipe that a client has credit for; as much again may be on the way
-MAX_WAITING = 4 * SAMPLE_RATE  # samples in the pool, and those of one packet: what a host hears at once
+MAX_WAITING = 4 * SAMPLE_RATE  # samples in the queue, before those of one more packet
 
-# FFmpeg looks at 5 s of a stream before it gives the first packet, unless it is told to be quick.
+# By default, FFmpeg analyses 5 s of a stream before it returns the first packet.
 _LIVE_OPTIONS = {**SAFE_OPTIONS, "probesize": "32768", "analyzeduration": "200000"}
 _READ_BYTES = 4_096
 _NAME = "container"  # what errors are about
 
 
 class Pipe:
-    """Bytes from one thread to reads of another. It cannot seek, so that FFmpeg takes them in order."""
+    """Bytes from one thread to reads of another. It cannot seek, so that FFmpeg reads them in order."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[memoryview] = deque()
         self._held = 0
         self._ended = False
 
     @property
     def held(self) -> int:
-        """Bytes that were not read yet."""
+        """The bytes that were not read yet."""
         return self._held
 
     def write(self, data: bytes) -> None:
-        """More bytes; those after the end are dropped."""
+        """Add bytes; those after the end are dropped."""
         with self._changed:
             if data and not self._ended:
-                self._chunks.append(data)
+                self._chunks.append(memoryview(data))
                 self._held += len(data)
                 self._changed.notify()
 
     def end(self, *, drop: bool = False) -> None:
-        """No bytes follow; `drop`: nor may those be read that are here."""
+        """End the stream; with `drop`, also drop the bytes that were not read."""
         with self._changed:
             self._ended = True
             if drop:
@@ -60,72 +60,70 @@ class Pipe:
             self._changed.notify()
 
     def read(self, size: int) -> bytes:
-        """At least one byte, and at most `size`, as soon as there are any; none at the end."""
+        """Wait for bytes and return 1 to `size` of them; return none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._chunks or self._ended)
             if not self._chunks:
                 return b""
-            chunk = self._chunks.popleft()
-            if len(chunk) > size:
-                self._chunks.appendleft(chunk[size:])
-            data = chunk[:size]
+            head = self._chunks.popleft()
+            data, rest = head[:size], head[size:]  # views: to copy the rest at each read would be quadratic
+            if rest:
+                self._chunks.appendleft(rest)
             self._held -= len(data)
-            return data
+            return bytes(data)
 
 
 class SampleQueue:
-    """Samples that wait to be fetched, and how their source ended."""
+    """Samples from one thread to another, bounded, and the error with which they ended."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._blocks: list[Pcm] = []
         self._held = 0
         self._ended = False
-        self._dropped = False
+        self._closed = False
         self._error: AudioError | None = None
 
     def put(self, block: Pcm) -> bool:
-        """One more block, once there is room; False when nobody wants it any more."""
+        """Wait for room and add a block; return False once the queue is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held < MAX_WAITING or self._dropped)
-            if not self._dropped:
+            self._changed.wait_for(lambda: self._held < MAX_WAITING or self._closed)
+            if not self._closed:
                 self._blocks.append(block)
                 self._held += len(block)
-                self._changed.notify_all()
-            return not self._dropped
+            return not self._closed
 
     def end(self, error: AudioError | None = None) -> None:
-        """No blocks follow, because of `error` or in good order."""
+        """No blocks follow: the source has ended, or failed with `error`."""
         with self._changed:
             self._ended = True
             self._error = error
-            self._changed.notify_all()
 
-    def drop(self) -> None:
-        """Nothing will be fetched any more."""
+    def close(self) -> None:
+        """Drop all samples, and accept no more."""
         with self._changed:
-            self._dropped = True
+            self._closed = True
             self._blocks.clear()
-            self._changed.notify_all()
+            self._changed.notify()
 
-    def take(self) -> Pcm:
-        """What is here; where that is nothing, the error with which it ended is raised."""
+    def get(self) -> Pcm:
+        """Return all samples that are here, without waiting; if there are none, raise the source's error."""
         with self._changed:
-            taken, self._blocks, self._held = self._blocks, [], 0
-            self._changed.notify_all()
-            if not taken and self._error:
+            blocks, self._blocks, self._held = self._blocks, [], 0
+            self._changed.notify()
+            if not blocks and self._error:
                 raise self._error
-        return np.concatenate(taken) if taken else nothing()
+        return np.concatenate(blocks) if blocks else nothing()
 
     @property
     def drained(self) -> bool:
-        """It ended in good order, and all is taken."""
+        """Whether the source has ended without an error, and all samples were fetched."""
         with self._changed:
             return self._ended and not self._blocks and self._error is None
 
 
 class ContainerDecoder:
-    """An `AudioDecoder` of whatever FFmpeg finds in the bytes. `close` it, or its thread waits for ever."""
+    """An `AudioDecoder` of whatever FFmpeg finds in the bytes. Without `close`, its thread stays."""
 
     resumable = False
 
@@ -133,36 +131,34 @@ class ContainerDecoder:
         self.received = 0
         self._given = 0
         self._pipe = Pipe()
-        self._pool = SampleQueue()
+        self._samples = SampleQueue()
         self._thread: threading.Thread | None = None
 
     @property
     def ended(self) -> bool:
         """See `AudioDecoder`."""
-        return self._pool.drained
+        return self._samples.drained
 
     def feed(self, data: bytes) -> Pcm:
-        """See `AudioDecoder`: what has been decoded by now, of these bytes or of earlier ones."""
+        """See `AudioDecoder`: returns what has been decoded by now, of these bytes or of earlier ones."""
         if self._pipe.held + len(data) > 2 * MAX_UNDECODED:
-            raise AudioError(
-                f"{_NAME}: expected at most {self.credit(1)} bytes (credit), and {len(data)} came."
-            )
+            raise AudioError(f"{_NAME}: expected at most {self.credit(1)} bytes (credit), got {len(data)}.")
         self.received += len(data)
         self._pipe.write(data)
         if data and self._thread is None:
-            self._thread = threading.Thread(target=_decode, args=(self._pipe, self._pool), daemon=True)
+            self._thread = threading.Thread(target=_decode, args=(self._pipe, self._samples), daemon=True)
             self._thread.start()
-        return self._fetched()
+        return self._decoded()
 
     def finish(self) -> Pcm:
-        """See `AudioDecoder`: what has been decoded by now; nobody waits for the thread."""
+        """See `AudioDecoder`: returns what has been decoded by now, without waiting for the thread."""
         self._pipe.end()
         if self._thread is None:
-            self._pool.end()
-        return self._fetched()
+            self._samples.end()
+        return self._decoded()
 
     def sample_of(self, byte: int) -> int:
-        """See `AudioDecoder`: only the start is known, and what came so far."""
+        """See `AudioDecoder`: only the start and the present end are known."""
         return self._given if byte else 0
 
     def byte_of(self, sample: int) -> int:
@@ -170,34 +166,34 @@ class ContainerDecoder:
         return self.received
 
     def credit(self, room: int) -> int:
-        """See `AudioDecoder`: bytes say nothing about samples, so there is credit wherever there is room."""
+        """See `AudioDecoder`: the samples in a byte are not known, so any room gives full credit."""
         return max(0, MAX_UNDECODED - self._pipe.held) if room > 0 else 0
 
     def close(self) -> None:
-        """End the thread, whatever it is at."""
-        self._pool.drop()
+        """End the thread, whatever it waits for."""
+        self._samples.close()
         self._pipe.end(drop=True)
 
-    def _fetched(self) -> Pcm:
-        pcm = self._pool.take()
+    def _decoded(self) -> Pcm:
+        pcm = self._samples.get()
         self._given += len(pcm)
         return pcm
 
 
-def _decode(pipe: Pipe, pool: SampleQueue) -> None:
-    """The thread: all that the pipe holds goes to the pool."""
+def _decode(pipe: Pipe, samples: SampleQueue) -> None:
+    """Decode all bytes of the pipe into the queue; the body of the thread."""
     try:
         with av.open(
             pipe, "r", options=_LIVE_OPTIONS, metadata_errors="ignore", buffer_size=_READ_BYTES
         ) as container:
             for block in blocks(container, _NAME):
-                if not pool.put(block):
+                if not samples.put(block):
                     break
-        pool.end()
+        samples.end()
     except AudioError as e:
-        pool.end(e)
-    except Exception as e:  # whatever it is, the client is told, and no other session is touched
-        pool.end(_undecodable(e))
+        samples.end(e)
+    except Exception as e:  # FFmpeg's errors have no common base; only this session ends
+        samples.end(_undecodable(e))
     finally:
         pipe.end(drop=True)
 
@@ -205,8 +201,8 @@ def _decode(pipe: Pipe, pool: SampleQueue) -> None:
 def _undecodable(e: Exception) -> AudioError:
     reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
     error = AudioError(
-        f"{_NAME}: expected audio (webm, ogg, mp3, flac, wav, mp4 in fragments), and it cannot be decoded "
-        f"({reason})."
+        f"{_NAME}: expected audio (webm, ogg, mp3, flac, wav, mp4 in fragments), got bytes that cannot "
+        f"be decoded ({reason})."
     )
     error.__cause__ = e
     return error

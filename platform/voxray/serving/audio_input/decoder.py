@@ -1,7 +1,7 @@
-"""Bytes as a client sends them in, 16 kHz mono int16 out, and which byte is which sample.
+"""Decodes a client's bytes to 16 kHz mono int16, and maps bytes to samples.
 
-One intake per session. Bytes are counted over the session: the first that its client ever sent is byte 0,
-also where an intake takes over from one that was lost. Samples count from the same moment.
+Each session has one decoder. Bytes count from the first that the client ever sent, also in a decoder that
+replaces a lost one; samples count from the same moment.
 """
 
 from typing import Protocol
@@ -14,113 +14,115 @@ from voxray.serving.audio_input.pcm import Converter, Format, nothing
 from voxray.streaming.audio_buffer import Pcm
 from voxray.wire import MAX_CREDIT_BYTES, Start
 
-_THINNEST = Format("pcm_s16le", 1, riff.MIN_RATE)  # a RIFF header can make no byte last longer
+_THINNEST = Format("pcm_s16le", 1, riff.MIN_RATE)  # the format with the most samples per byte
 
 
 class AudioDecoder(Protocol):
-    """What a session's bytes become."""
+    """The bytes of one session in, its samples out. Call `close` in the end."""
 
     received: int
-    """The position after the last byte that was taken; that is the first byte to come."""
+    """The position of the next byte."""
 
     @property
     def resumable(self) -> bool:
-        """Whether another intake can go on from the middle; False where a header would be missing."""
+        """Whether another decoder can continue from the middle; False if it would lack a header."""
         ...
 
     @property
     def ended(self) -> bool:
-        """After `finish`: all samples have been given."""
+        """Whether, after `finish`, all samples have been returned."""
         ...
 
     def feed(self, data: bytes) -> Pcm:
-        """The samples that are ready after `data`, which may be cut anywhere, or be empty (to ask again).
+        """Return the samples that are ready after `data`, which may be cut anywhere, or be empty.
 
-        AudioError, in one sentence, where it cannot be audio.
+        Raises AudioError for bytes that cannot be audio.
         """
         ...
 
     def finish(self) -> Pcm:
-        """No bytes follow: the rest of the samples; what is less than a frame is dropped.
+        """End the bytes, and return the rest of the samples; less than a frame is dropped.
 
-        Containers give what is there, at most about 4 s at once: call it again, later, until `ended`.
-        AudioError as `feed`.
+        A container returns what is decoded by now, about 4 s at most: call this again until `ended`. Raises
+        AudioError as `feed` does.
         """
         ...
 
     def sample_of(self, byte: int) -> int:
-        """The sample during which what begins at `byte` is heard."""
+        """Return the sample that `byte` belongs to."""
         ...
 
     def byte_of(self, sample: int) -> int:
-        """The first byte to be sent again for `sample` and what follows to be heard again.
+        """Return the byte from which a new decoder gives `sample` and those after it again.
 
-        It begins a frame and never decreases: `sample_of(byte_of(sample)) <= sample`. Where the intake is
-        not `resumable` it is `received`, for nothing before that can be of use.
+        It begins a frame and never decreases, and `sample_of(byte_of(sample)) <= sample`. It is `received` if
+        the decoder is not `resumable`, because earlier bytes are then of no use.
         """
         ...
 
     def credit(self, room: int) -> int:
-        """How many more bytes may come so that at most `room` samples do."""
+        """Return how many more bytes may be fed to get at most `room` samples."""
         ...
 
     def close(self) -> None:
-        """Free what it holds; nothing may follow."""
+        """Free all resources; no other call may follow."""
         ...
 
 
 def decoder_for(start: Start, at_byte: int = 0) -> AudioDecoder:
-    """The intake of what `start` announces, from byte `at_byte` on.
+    """Return the decoder of what `start` announces, from byte `at_byte` on.
 
-    Raises WireError where one cannot begin there: not between two frames, or in the middle of a container.
+    Raises WireError if that lies inside a frame, or inside a container.
     """
     if start.encoding != "container":
         return PcmDecoder(start, at_byte)
     if at_byte:
-        raise WireError(f"from_byte: expected 0, for a container has to begin anew, and {at_byte} came.")
-    from voxray.serving.audio_input.container import ContainerDecoder  # here: FFmpeg only where it is needed
+        raise WireError(
+            f"from_byte: expected 0, because a container must be sent from its start, got {at_byte}."
+        )
+    from voxray.serving.audio_input.container import ContainerDecoder  # here: loads FFmpeg
 
     return ContainerDecoder()
 
 
 class PcmDecoder:
-    """PCM of any rate and number of channels; at byte 0 a RIFF/WAVE header may say which, and where it ends.
+    """Decodes PCM of any rate and number of channels.
 
-    What comes after that end is dropped.
+    At byte 0, a RIFF/WAVE header may give the format and the length; bytes after that length are dropped.
     """
 
     def __init__(self, start: Start, at_byte: int = 0) -> None:
         if at_byte % start.frame_bytes:
             raise WireError(
-                f"from_byte: expected a multiple of {start.frame_bytes}, and {at_byte} came; a frame of "
+                f"from_byte: expected a multiple of {start.frame_bytes}, got {at_byte}; a frame of "
                 f"{start.channels} x {start.encoding} has {start.frame_bytes} bytes."
             )
         self.received = at_byte
         self.resumable = True
         self.ended = False
         self._start = at_byte
-        self._origin = 0  # where frame 0 begins: after a RIFF header
-        self._end: int | None = None  # of the audio, where a RIFF header says so
-        self._undecided = at_byte == 0  # whether a RIFF header may still come
+        self._origin = 0  # the byte of frame 0: after a RIFF header
+        self._end: int | None = None  # of the audio, if a RIFF header gives it
+        self._undecided = at_byte == 0  # whether the first bytes may still be a header
         self._held = b""  # less than a frame, or less than a header
         self._converter = Converter(Format(start.encoding, start.channels, start.sample_rate))
         self._given = self.sample_of(at_byte)
 
     @property
-    def form(self) -> Format:
-        """What the audio is taken for."""
-        return self._converter.form
+    def format(self) -> Format:
+        """The format that the audio is decoded as."""
+        return self._converter.format
 
     def feed(self, data: bytes) -> Pcm:
-        """See `AudioDecoder`; a view of `data` where the audio is 16 kHz mono int16 already."""
+        """See `AudioDecoder`; returns a view of `data` if that is 16 kHz mono int16 already."""
         self.received += len(data)
         if self._held:
             data = self._held + data
             self._held = b""
         if self._undecided:
-            data = self._decided(data)
-        data = self._within(data)
-        whole = len(data) - len(data) % self.form.frame_bytes
+            data = self._audio_after_header(data)
+        data = self._before_end(data)
+        whole = len(data) - len(data) % self.format.frame_bytes
         if whole < len(data):
             data, self._held = data[:whole], data[whole:]
         return self._counted(self._converter.convert(data)) if data else nothing()
@@ -130,7 +132,7 @@ class PcmDecoder:
         if self.ended:
             return nothing()
         if self._undecided and len(self._held) >= riff.MAGIC_BYTES:
-            self._held = b""  # a header that was cut off; less than that was audio after all
+            self._held = b""  # a header that was cut off; fewer bytes are audio
         self._undecided = False
         rest = self.feed(b"")
         self.ended = True
@@ -139,36 +141,36 @@ class PcmDecoder:
     def sample_of(self, byte: int) -> int:
         """See `AudioDecoder`."""
         byte = byte if self._end is None else min(byte, self._end)
-        return self.form.sample_of(max(0, byte - self._origin) // self.form.frame_bytes)
+        return self.format.sample_of(max(0, byte - self._origin) // self.format.frame_bytes)
 
     def byte_of(self, sample: int) -> int:
         """See `AudioDecoder`."""
         if not self.resumable:
             return self.received
-        byte = self._origin + self.form.frame_before(sample) * self.form.frame_bytes
+        byte = self._origin + self.format.frame_before(sample) * self.format.frame_bytes
         return max(self._start, byte if byte > self._origin else 0)
 
     def credit(self, room: int) -> int:
-        """See `AudioDecoder`; while a RIFF header may come, what any allows; after its end, any bytes."""
+        """See `AudioDecoder`: allows for any RIFF header that may follow, and ignores bytes after the end."""
         if self._end is not None and self.received >= self._end:
             return MAX_CREDIT_BYTES if room > 0 else 0
-        credit = self._credit(self.form, room)
+        credit = self._credit(self.format, room)
         return min(credit, self._credit(_THINNEST, room)) if self._undecided else credit
 
     def close(self) -> None:
         """See `AudioDecoder`; there is nothing to free."""
 
-    def _credit(self, form: Format, room: int) -> int:
-        until = self._origin + form.frames_within(self._given + room) * form.frame_bytes
+    def _credit(self, format_: Format, room: int) -> int:
+        until = self._origin + format_.frames_within(self._given + room) * format_.frame_bytes
         return min(max(0, until - self.received), MAX_CREDIT_BYTES)
 
-    def _decided(self, data: bytes) -> bytes:
-        """The audio in `data`, the start of the stream; nothing (and it is held) while it may be a header."""
+    def _audio_after_header(self, data: bytes) -> bytes:
+        """Return the audio in `data`, the start of the stream; hold `data` while it may be a header."""
         if not data:
             return data
         if name := magic.container(data):
             raise AudioError(
-                f"audio: expected {self.form.encoding}, and a {name} file came; "
+                f"audio: expected {self.format.encoding}, got a {name} file; "
                 "send it with encoding container in start."
             )
         if not (riff.may_begin(data) or magic.may_begin(data)):
@@ -182,16 +184,16 @@ class PcmDecoder:
         self._begin_after(header)
         return data[header.length :]
 
-    def _within(self, data: bytes) -> bytes:
-        """What of `data`, the last bytes that came, is audio."""
+    def _before_end(self, data: bytes) -> bytes:
+        """Return `data`, the last bytes received, up to the end of the audio."""
         if self._end is None or self.received <= self._end:
             return data
         return data[: max(0, self._end - self.received + len(data))]
 
-    def _begin_after(self, header: riff.Header) -> None:
-        """Take the header's word; another intake, which has none, can only go on where it says the same."""
-        frame_bytes = self.form.frame_bytes
-        self.resumable = header.form == self.form and header.length % frame_bytes == 0
+    def _begin_after(self, header: riff.PcmHeader) -> None:
+        """Follow the header. A decoder without it can continue only if it agrees with `start`."""
+        frame_bytes = self.format.frame_bytes
+        self.resumable = header.form == self.format and header.length % frame_bytes == 0
         self._origin = header.length
         self._end = None if header.audio_bytes is None else header.length + header.audio_bytes
         self._converter = Converter(header.form)

@@ -1,6 +1,6 @@
-"""PCM as clients send it: what a frame of bytes means, and how frames become 16 kHz mono int16.
+"""PCM formats, and their conversion to 16 kHz mono int16.
 
-A frame is one sample of all channels. What comes out depends on the frames alone, not on how they were cut:
+A frame is one sample of all channels. The output depends on the frames alone, not on how they are cut:
 channels are added in order, and soxr's stream works on blocks of its own.
 """
 
@@ -13,20 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from voxray.audio import SAMPLE_RATE, to_pcm
 from voxray.streaming.audio_buffer import Pcm
-from voxray.streaming.events import SAMPLE_RATE
 from voxray.wire import WIDTHS, Encoding
 
 Mono = npt.NDArray[np.float32]  # in [-1, 1]
 
-_EDGE = (
-    100  # samples at the lower rate that the start of soxr's HQ filter changes by over half a step; 77 seen
-)
+# Samples at the lower rate that the start of soxr's HQ filter changes by over half a step; 77 were measured.
+_EDGE = 100
 _NOTHING: Pcm = np.empty(0, dtype=np.int16)
 
 
 def nothing() -> Pcm:
-    """No samples."""
+    """Return no samples."""
     return _NOTHING
 
 
@@ -40,28 +39,28 @@ class Format:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
+        """The bytes of one sample of all channels."""
         return WIDTHS[self.encoding] * self.channels
 
     def sample_of(self, frame: int) -> int:
-        """The 16 kHz sample during which `frame` begins."""
+        """Return the 16 kHz sample during which `frame` begins."""
         return frame * SAMPLE_RATE // self.rate
 
     def frames_within(self, samples: int) -> int:
-        """How many frames give at most `samples` 16 kHz samples."""
+        """Return how many frames give at most `samples` 16 kHz samples."""
         return samples * self.rate // SAMPLE_RATE
 
     def frame_before(self, sample: int) -> int:
-        """The frame from which a new `Converter` gives 16 kHz `sample` again as an old one did.
+        """Return the frame from which a new `Converter` gives 16 kHz `sample` as the old one did.
 
-        It begins exactly with a sample, before as many as the resampler's filter reaches back.
+        It begins with a sample exactly, and as far before `sample` as the resampler's filter reaches.
         """
         shared = gcd(self.rate, SAMPLE_RATE)
         margin = 0 if self.rate == SAMPLE_RATE else _EDGE * SAMPLE_RATE // min(self.rate, SAMPLE_RATE)
         return max(0, sample - margin) // (SAMPLE_RATE // shared) * (self.rate // shared)
 
     def mono(self, data: bytes) -> Mono:
-        """The mean of the channels of whole frames; floats that are no numbers become 0."""
+        """Return the mean of the channels of whole frames; floats that are not finite become 0."""
         if self.encoding == "pcm_s16le":
             samples = np.frombuffer(data, "<i2").astype(np.float32) / 32768.0
         else:
@@ -74,30 +73,24 @@ class Format:
 
 
 class Converter:
-    """Frames of one format in, 16 kHz mono int16 out."""
+    """Converts frames of one format to 16 kHz mono int16."""
 
-    def __init__(self, form: Format) -> None:
-        self.form = form
-        self._as_it_is = form == Format("pcm_s16le", 1, SAMPLE_RATE)
+    def __init__(self, format_: Format) -> None:
+        self.format = format_
+        self._unchanged = format_ == Format("pcm_s16le", 1, SAMPLE_RATE)
         self._resampler: Any = None
-        if form.rate != SAMPLE_RATE:
-            self._resampler = soxr.ResampleStream(form.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        if format_.rate != SAMPLE_RATE:
+            self._resampler = soxr.ResampleStream(format_.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
 
     def convert(self, data: bytes) -> Pcm:
-        """The samples that are ready after whole frames `data`; a view of `data` where nothing changes."""
-        if self._as_it_is:
+        """Return the samples that are ready after whole frames; a view of `data` if nothing changes."""
+        if self._unchanged:
             return np.frombuffer(data, "<i2")
-        mono = self.form.mono(data)
-        return _quantized(self._resampler.resample_chunk(mono) if self._resampler and len(mono) else mono)
+        mono = self.format.mono(data)
+        return to_pcm(self._resampler.resample_chunk(mono) if self._resampler and len(mono) else mono)
 
     def finish(self) -> Pcm:
-        """The samples that the resampler still holds; no frames may follow."""
+        """Return the samples that the resampler still holds; no frames may follow."""
         if not self._resampler:
             return nothing()
-        return _quantized(self._resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True))
-
-
-def _quantized(mono: Mono) -> Pcm:
-    """As `voxray.audio.to_pcm`, which cannot be had without FFmpeg."""
-    pcm: Pcm = np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
-    return pcm
+        return to_pcm(self._resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True))

@@ -1,12 +1,11 @@
-"""Whether somebody speaks, 32 ms by 32 ms, for many sessions in one process.
+"""Speech probabilities of audio, one for each frame of 32 ms.
 
-Silero's model as faster-whisper carries it, under onnxruntime with one thread. Its graph takes the state of
-one session, with any number of that session's frames, so that sessions are run one after another: 87 us for
-one frame and 140 us for two, of which the arithmetic is 54 us each (one thread of a shared 2-core machine,
-onnxruntime 1.31). A batch over sessions could save no more than the rest.
+Silero's model, as faster-whisper carries it, under onnxruntime with one thread. Its graph takes the state of
+one session and any number of that session's frames: 87 us for one frame and 140 us for two, of which the
+arithmetic is 54 us each (one thread of a shared 2-core machine, onnxruntime 1.31). A batch over sessions
+could save no more than the rest, so that each session has a detector of its own.
 """
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,87 +16,84 @@ from voxray.errors import MissingDependency
 from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import FRAME
 
-CONTEXT = 64  # samples before a frame that the model looks at
+CONTEXT = 64  # samples before a frame that the model is given as well
 _STATE = (1, 1, 128)  # shape of each of the LSTM's two states
 
-
-class Track:
-    """What a voice keeps of one session between two calls; only the voice that made it looks inside."""
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class VoiceActivityDetector(Protocol):
-    """Speech probabilities of many sessions."""
+    """Speech probabilities of one session."""
 
-    def track(self) -> Track:
-        """A session from its start."""
-        ...
+    def probabilities(self, pcm: Pcm) -> list[float]:
+        """Return the speech probability of each frame (512 samples) that is complete with `pcm`, in order.
 
-    def probabilities(self, heard: Sequence[tuple[Track, Pcm]]) -> list[list[float]]:
-        """For each session and its next samples, one probability for each frame (512) that is complete now.
-
-        What is less than a frame waits for the samples to come: how they are cut changes nothing.
+        Samples that do not fill a frame are kept for the next call: the result does not depend on how the
+        audio is cut.
         """
         ...
 
 
-class SileroTrack(Track):
-    """A session's state in Silero's model."""
+class SileroModel:
+    """Silero's voice activity model, loaded once for all sessions of a process. One thread at a time."""
 
     def __init__(self) -> None:
-        self.rest: Pcm = np.empty(0, dtype=np.int16)  # less than a frame
-        self.context = np.zeros(CONTEXT, dtype=np.float32)
-        self.h = np.zeros(_STATE, dtype=np.float32)
-        self.c = np.zeros(_STATE, dtype=np.float32)
-
-    def cut(self, pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The frames that are complete with `pcm`, each after its context: (frames, CONTEXT + FRAME)."""
-        samples = np.concatenate([self.rest, pcm])
-        count = len(samples) // FRAME
-        self.rest = samples[count * FRAME :].copy()
-        frames = np.empty((count, CONTEXT + FRAME), dtype=np.float32)
-        frames[:, CONTEXT:] = samples[: count * FRAME].reshape(count, FRAME)
-        frames[:, CONTEXT:] /= 32768.0
-        if count:
-            frames[0, :CONTEXT] = self.context
-            frames[1:, :CONTEXT] = frames[:-1, -CONTEXT:]
-            self.context = frames[-1, -CONTEXT:].copy()
-        return frames
-
-
-class SileroDetector:
-    """Silero's voice activity model; a `VoiceActivityDetector`. One thread at a time."""
-
-    def __init__(self) -> None:
-        import onnxruntime  # here: tests of the layers above run with a scripted voice
+        import onnxruntime  # here: sessions are tested without it
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        self._model = onnxruntime.InferenceSession(_model(), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(_file(), options, providers=["CPUExecutionProvider"])
 
-    def track(self) -> SileroTrack:
+    def detector(self) -> "SileroDetector":
+        """Return a detector for a new session."""
+        return SileroDetector(self)
+
+    def run(self, frames: Floats, h: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the probabilities of `frames`, (frames, CONTEXT + FRAME), and the LSTM's new states."""
+        speech, h, c = self._session.run(None, {"input": frames, "h": h, "c": c})
+        return speech, h, c
+
+
+class SileroDetector:
+    """A `VoiceActivityDetector`: the state of one session in Silero's model."""
+
+    def __init__(self, model: SileroModel) -> None:
+        self._model = model
+        self._rest: Pcm = np.empty(0, dtype=np.int16)  # less than a frame
+        self._context = np.zeros(CONTEXT, dtype=np.float32)
+        self._h = self._c = np.zeros(_STATE, dtype=np.float32)
+
+    def probabilities(self, pcm: Pcm) -> list[float]:
         """See `VoiceActivityDetector`."""
-        return SileroTrack()
-
-    def probabilities(self, heard: Sequence[tuple[Track, Pcm]]) -> list[list[float]]:
-        """See `VoiceActivityDetector`; TypeError for another voice's track."""
-        return [self._probabilities(track, pcm) for track, pcm in heard]
-
-    def _probabilities(self, track: Track, pcm: Pcm) -> list[float]:
-        if not isinstance(track, SileroTrack):
-            raise TypeError(f"expected a track of this voice, and a {type(track).__name__} came.")
-        frames = track.cut(pcm)
+        frames = self._frames(pcm)
         if not len(frames):
             return []
-        speech, track.h, track.c = self._model.run(None, {"input": frames, "h": track.h, "c": track.c})
+        speech, self._h, self._c = self._model.run(frames, self._h, self._c)
         probabilities: list[float] = speech.tolist()
         return probabilities
 
+    def _frames(self, pcm: Pcm) -> Floats:
+        """Return the frames that are complete with `pcm`, each after its context: (n, CONTEXT + FRAME)."""
+        samples = np.concatenate([self._rest, pcm])
+        count = len(samples) // FRAME
+        self._rest = samples[count * FRAME :].copy()
+        frames = np.empty((count, CONTEXT + FRAME), dtype=np.float32)
+        frames[:, CONTEXT:] = samples[: count * FRAME].reshape(count, FRAME)
+        frames[:, CONTEXT:] /= 32768.0
+        if count:
+            frames[0, :CONTEXT] = self._context
+            frames[1:, :CONTEXT] = frames[:-1, -CONTEXT:]
+            self._context = frames[-1, -CONTEXT:].copy()
+        return frames
 
-def _model() -> Path:
-    """The model's file; found without importing faster-whisper, which would bring its decoder along."""
+
+def _file() -> Path:
+    """Find the model's file without importing faster-whisper, which would load its decoder too."""
     spec = find_spec("faster_whisper")
     if spec is None or spec.origin is None:
-        raise MissingDependency("faster-whisper: expected to be installed, for its voice activity model.")
+        raise MissingDependency(
+            "faster-whisper: expected to be installed, for its voice activity model; pip install it."
+        )
     return Path(spec.origin).parent / "assets" / "silero_vad_v6.onnx"

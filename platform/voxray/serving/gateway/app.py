@@ -1,10 +1,11 @@
 """The gateway: a stateless Starlette app that carries clients' sockets to the hosts of their sessions.
 
-    /v1/stream   the wire (voxray.wire)          /          the page; as a WebSocket, the plain habit
+    /v1/stream   the protocol of voxray.wire     /          the page; as a WebSocket, plain text
     /healthz     200, or 503 while it drains     /assets/   the page's files
-    /metrics     Prometheus' text                and what `routes` adds, below /v1/ behind the keys
+    /metrics     Prometheus' text                and `routes`, behind the keys where below /v1/
 
-It knows hosts by `calls.Directory` and `calls.Host` alone, so that it runs and is tested without Ray.
+It reaches hosts through `protocol.Directory` and `protocol.Host` only, so that it runs and is tested without
+Ray.
 """
 
 import asyncio
@@ -17,10 +18,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -31,122 +33,107 @@ from voxray.serving.gateway.auth import (
     expected_key,
     subprotocol_key,
 )
-from voxray.serving.gateway.client_protocol import ClientProtocol, Plain, Wire
-from voxray.serving.gateway.connection import Connection, ConnectionContext, attend
+from voxray.serving.gateway.client_protocol import ClientProtocol, PlainTextProtocol, StreamProtocol
+from voxray.serving.gateway.connection import Connection, ConnectionContext, serve
 from voxray.serving.gateway.cors import ApiCorsMiddleware
-from voxray.serving.gateway.host_client import HostClients, Pace
-from voxray.serving.gateway.metrics import ACCEPTED, CONNECTIONS, Metrics, replica_mirror
-from voxray.serving.gateway.page import SafeHeaders, page_routes
+from voxray.serving.gateway.host_client import HostClients, TickSchedule
+from voxray.serving.gateway.metrics import Metrics
+from voxray.serving.gateway.page import HeadersMiddleware, page_routes
 from voxray.serving.protocol import Directory, Refused
 from voxray.serving.settings import ServiceArgs
 from voxray.wire import PATH, SUBPROTOCOL, Close
 
 log = logging.getLogger(__name__)
 
-ADMITTED = 0.9  # of connections_per_gateway; Serve's health checks and the refused need the rest (ray.md, A1)
-DRAIN_S = 10.0  # for clients to be told, and hosts to hear that they are gone
-HAND_ON_S = 5.0  # between sums for Ray's metrics
+ADMITTED = 0.9  # of connections_per_gateway: Serve's health checks, and refusals, need the rest
+DRAIN_S = 10.0  # for hosts to be told that the clients are gone
 
 
 class Gateway:
-    """The sockets of one process, and its links to their hosts. `name` is unique to it."""
+    """The sockets of one process and its clients of their hosts. `name` is unique."""
 
     def __init__(
         self,
         directory: Directory,
         args: ServiceArgs,
-        door: AccessPolicy,
+        policy: AccessPolicy,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = f"gateway-{secrets.token_hex(8)}"
-        self.watch = Metrics(replica_mirror())
+        self.metrics = Metrics()
         self.draining = False
-        self._room = max(1, int(ADMITTED * args.connections_per_gateway))
-        self._door = door
-        self._links = HostClients(self.name, directory, Pace(args.tick_ms / 1000), self.watch)
-        self._terms = ConnectionContext(args.limits, door, self._links, self.watch, clock)
+        self._capacity = max(1, int(ADMITTED * args.connections_per_gateway))
+        self._policy = policy
+        self._hosts = HostClients(self.name, directory, TickSchedule(args.tick_ms / 1000), self.metrics)
+        self._context = ConnectionContext(args.limits, policy, self._hosts, self.metrics, clock)
         self._connections: set[Connection] = set()
 
     @property
     def connections(self) -> int:
-        """Sockets that are open, those included that are being refused."""
+        """The number of open sockets, including those that are being refused."""
         return len(self._connections)
 
     @property
     def sessions(self) -> int:
-        """Sockets that have a session."""
-        return sum(c.served for c in self._connections)
+        """The number of sockets that have a session."""
+        return sum(c.has_session for c in self._connections)
 
-    async def stream(self, websocket: WebSocket) -> None:
-        """A client that speaks the wire."""
-        await self._attend(websocket, Wire())
+    async def serve_stream(self, websocket: WebSocket) -> None:
+        """Serve a client of `/v1/stream`."""
+        await self._serve(websocket, StreamProtocol())
 
-    async def plain(self, websocket: WebSocket) -> None:
-        """A client with the plain habit."""
-        await self._attend(websocket, Plain())
+    async def serve_plain_text(self, websocket: WebSocket) -> None:
+        """Serve a client of `/`."""
+        await self._serve(websocket, PlainTextProtocol())
 
     async def drain(self) -> None:
-        """Ask all clients to connect again elsewhere, refuse new ones, and wait until hosts know it."""
+        """Ask all clients to reconnect elsewhere, refuse new ones, and wait until the hosts know."""
         self.draining = True
         log.info("draining %d connections", self.connections)
         for connection in list(self._connections):
             connection.restart()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._links.rest(), DRAIN_S)
+            await asyncio.wait_for(self._hosts.wait_until_idle(), DRAIN_S)
 
-    async def _attend(self, websocket: WebSocket, dialect: ClientProtocol) -> None:
+    async def _serve(self, websocket: WebSocket, protocol: ClientProtocol) -> None:
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        key = _first(bearer_key(websocket.headers), subprotocol_key(offered))
-        connection = Connection(self._terms, dialect, key)
-        refused = self._objection(key)
+        key = bearer_key(websocket.headers)
+        key = subprotocol_key(offered) if key is None else key
+        connection = Connection(self._context, protocol, key)
+        refused = self._refusal(key)
         self._connections.add(connection)
-        self.watch.add(ACCEPTED)
-        self.watch.add(CONNECTIONS, 1)
+        self.metrics.accepted.inc()
+        self.metrics.connections.inc()
         try:
             if self.draining:
                 connection.restart()
             elif refused:
-                connection.refused(refused)
-            await attend(websocket, connection)
+                connection.session_refused(refused)
+            await serve(websocket, connection)
         finally:
             self._connections.discard(connection)
-            self.watch.add(CONNECTIONS, -1)
+            self.metrics.connections.dec()
 
-    def _objection(self, key: str | None) -> Refused | None:
-        """To one more connection, before it has said anything."""
-        if key is not None and not self._door.admits(key):
+    def _refusal(self, key: str | None) -> Refused | None:
+        """Return why a new connection with this key is refused before its first message, or None."""
+        if key is not None and not self._policy.admits(key):
             return Refused(Close.NOT_ALLOWED, "not_allowed", expected_key(key))
-        if self.connections < self._room:
+        if self.connections < self._capacity:
             return None
-        message = f"expected at most {self._room} connections, and one more came; try again later."
+        message = f"expected at most {self._capacity} connections, got one more; try again later."
         return Refused(Close.FULL, "full", message)
 
-    async def health(self, request: Request) -> Response:
-        """Whether clients may come, and how many are here."""
+    async def show_health(self, request: Request) -> Response:
+        """`GET /healthz`: whether clients may connect, and how many are connected."""
         status = "draining" if self.draining else "ok"
         values = {"status": status, "sessions": self.sessions, "connections": self.connections}
         return JSONResponse(values, 503 if self.draining else 200)
 
-    async def metrics(self, request: Request) -> Response:
-        """This process's numbers."""
-        return PlainTextResponse(self.watch.render(), media_type="text/plain; version=0.0.4")
-
-    @contextlib.asynccontextmanager
-    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """Around the app's life: numbers are handed on, and at its end clients are asked to move."""
-        handing = asyncio.create_task(self._hand_on())
-        try:
-            yield
-        finally:
-            handing.cancel()
-            await self.drain()
-
-    async def _hand_on(self) -> None:
-        while True:
-            await asyncio.sleep(HAND_ON_S)
-            self.watch.hand_on()
+    async def show_metrics(self, request: Request) -> Response:
+        """`GET /metrics`: those of this process."""
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def build(
@@ -159,33 +146,36 @@ def build(
     page: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
-    """The app. Its `state.gateway` is the `Gateway`; `clock` gives seconds that only grow.
+    """Return the app; see `gateway_of`. It drains when its life ends. `clock` gives monotonic seconds.
 
-    `running` is around its life: what its `routes` need ends with it.
+    `running` is entered for the app's life: it ends what its `routes` need.
 
-    ConfigError where strangers could come in although nothing allows that (`access.AccessPolicy.of`).
+    ConfigError where anybody could connect although nothing allows that (`AccessPolicy.of`).
     """
-    door = AccessPolicy.of(args, environ)
-    gateway = Gateway(directory, args, door, clock=clock)
+    policy = AccessPolicy.of(args, environ)
+    gateway = Gateway(directory, args, policy, clock=clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with running(), gateway.lifespan(app):
-            yield
+        async with running():
+            try:
+                yield
+            finally:
+                await gateway.drain()
 
     app = Starlette(
         routes=[
-            WebSocketRoute(PATH, gateway.stream),
-            WebSocketRoute("/", gateway.plain),
-            Route("/healthz", gateway.health),
-            Route("/metrics", gateway.metrics),
+            WebSocketRoute(PATH, gateway.serve_stream),
+            WebSocketRoute("/", gateway.serve_plain_text),
+            Route("/healthz", gateway.show_health),
+            Route("/metrics", gateway.show_metrics),
             *page_routes(page),
             *routes,
         ],
         middleware=[
-            Middleware(SafeHeaders),
-            Middleware(ApiCorsMiddleware, door=door),
-            Middleware(AuthMiddleware, door=door),
+            Middleware(HeadersMiddleware),
+            Middleware(ApiCorsMiddleware, policy=policy),
+            Middleware(AuthMiddleware, policy=policy),
         ],
         lifespan=lifespan,
     )
@@ -193,11 +183,7 @@ def build(
     return app
 
 
-async def drain(app: Starlette) -> None:
-    """Move the clients of an app that `build` made elsewhere; see `Gateway.drain`."""
+def gateway_of(app: Starlette) -> Gateway:
+    """Return the gateway in an app that `build` returned."""
     gateway: Gateway = app.state.gateway
-    await gateway.drain()
-
-
-def _first(*keys: str | None) -> str | None:
-    return next((key for key in keys if key is not None), None)
+    return gateway

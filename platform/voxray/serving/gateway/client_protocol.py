@@ -1,19 +1,19 @@
-"""How a client's frames are read and answered: the wire of `/v1/stream`, and the first clients' plain habit.
+"""How a client's frames are read and answered: the JSON of `/v1/stream`, and plain text at `/`.
 
-`ws://host:8000/` takes s16le mono audio at 16 kHz, frame after frame. An empty frame flushes; each final
-comes back as a text frame that is its text and nothing else; there is no JSON in either direction.
+A client of `ws://host:8000/` sends s16le mono audio at 16 kHz. An empty frame flushes; each final comes back
+as a text frame with its text and nothing else. There is no JSON in either direction.
 """
 
 from typing import Protocol
 
 from voxray.errors import WireError
-from voxray.wire import ClientMessage, Final, Finalize, Start, parse_client, parse_server
+from voxray.wire import ClientMessage, Final, Finalize, ServerMessage, Start, parse_client, render
 
 
 class ClientProtocol(Protocol):
-    """What one kind of client says and hears. `defaults` is the start of one that sends none.
+    """What frames mean. `defaults` is the start of a client that sends none.
 
-    `resumable`: it is told its session's token, and may come back for it.
+    `resumable`: whether the client learns its session's token, so that it can resume.
     """
 
     @property
@@ -23,42 +23,41 @@ class ClientProtocol(Protocol):
     def resumable(self) -> bool: ...
 
     def read(self, frame: str | bytes) -> ClientMessage | bytes:
-        """The message in a frame, or the audio; WireError that says what was expected and what came."""
+        """Return the message or the audio in `frame`; raise WireError where it is neither."""
         ...
 
-    def write(self, message: str) -> str | None:
-        """A server's message (JSON) as this client gets it; None where it does not."""
+    def write(self, message: ServerMessage) -> str | None:
+        """Return the frame for `message`, or None where this kind of client is not sent it."""
         ...
 
 
-class Wire:
-    """`voxray.wire`, as it is."""
+class StreamProtocol:
+    """The protocol of `voxray.wire`: JSON in text frames, audio in binary ones."""
 
     defaults = Start()
     resumable = True
 
     def read(self, frame: str | bytes) -> ClientMessage | bytes:
-        """JSON in text frames, audio in binary ones."""
+        """As `ClientProtocol.read`."""
         return frame if isinstance(frame, bytes) else parse_client(frame)
 
-    def write(self, message: str) -> str:
-        """The message itself."""
-        return message
+    def write(self, message: ServerMessage) -> str:
+        """As `ClientProtocol.write`."""
+        return render(message)
 
 
-class Plain:
-    """Audio in, finals out."""
+class PlainTextProtocol:
+    """Audio in, the text of finals out."""
 
     defaults = Start(partials=False)
     resumable = False
 
     def read(self, frame: str | bytes) -> ClientMessage | bytes:
-        """Audio; an empty frame is a `finalize`."""
+        """Return the audio, or `Finalize` for an empty frame; raise WireError for text."""
         if isinstance(frame, str):
-            raise WireError(f"expected binary frames (s16le, mono, 16 kHz), and text came: {frame[:60]!r}.")
+            raise WireError(f"expected binary frames (s16le, mono, 16 kHz), got text: {frame[:60]!r}.")
         return frame or Finalize()
 
-    def write(self, message: str) -> str | None:
-        """The text of a final that is not empty."""
-        parsed = parse_server(message)
-        return (parsed.text or None) if isinstance(parsed, Final) else None
+    def write(self, message: ServerMessage) -> str | None:
+        """Return the text of a final that is not empty."""
+        return (message.text or None) if isinstance(message, Final) else None

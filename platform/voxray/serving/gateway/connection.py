@@ -1,17 +1,17 @@
-"""One client's socket: what it may say when, and how it ends. `attend` at the end is all that waits.
+"""One client's socket: what it may send when, and how it ends. Only `serve` at the end does any I/O.
 
     GREETING   nothing has come yet; for `limits.start_s` at most
-    OPENING    the first message was heard; a host is looked for, and what comes waits
-    OPEN       the session is there: audio goes on as the credit allows, events come back
-    CLOSED     the last message is in the outbox, or nobody is there to be sent one
+    OPENING    the first message has come; a host is looked for, and further input waits
+    OPEN       there is a session: audio goes on as the credit allows, output comes back
+    CLOSED     the last message is in the outbox, or the client is gone
 
     GREETING -> OPENING -> OPEN -> CLOSED, and CLOSED from any of them
 
-`stop` does not change the state: what is heard goes to its end, and `Ending` says how the socket closes then.
-A client that falls silent for `limits.idle_s` (nothing comes, nothing waits, and it has credit), or is here
-for `limits.session_s`, did nothing wrong: its session is stopped as if it had asked, and it gets its finals,
-`done`, and 1000 with the reason. Where these do not come, a client that asked is to resume elsewhere (1012),
-and another is told to try again later (1013).
+`stop` does not change the state: the session is flushed, and `Ending` says how the socket closes after that.
+A client that is idle for `limits.idle_s` (nothing comes, nothing waits, and it has credit), or has been
+connected for `limits.session_s`, is stopped as if it had asked: it gets its finals, `done`, and 1000 with the
+reason. Where the flush fails, a client that asked to stop is to resume elsewhere (1012), and any other is to
+try again later (1013).
 """
 
 import asyncio
@@ -27,23 +27,22 @@ from voxray.errors import WireError
 from voxray.serving.gateway.auth import AccessPolicy, expected_key
 from voxray.serving.gateway.client_protocol import ClientProtocol
 from voxray.serving.gateway.host_client import HostClient, HostClients
-from voxray.serving.gateway.input_queue import InputQueue, Verdict
-from voxray.serving.gateway.metrics import AUDIO_BYTES, CLOSED, MESSAGES_IN, RECONNECTS, Metrics
+from voxray.serving.gateway.input_queue import Admission, InputQueue
+from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.outbox import Closing, Outbox
-from voxray.serving.gateway.timeouts import LATE, STOPPED, ConnectionTimeouts, Ending
+from voxray.serving.gateway.timeouts import FLUSH_FAILED, STOPPED, ConnectionTimeouts, Ending
 from voxray.serving.protocol import Control, Opened, Output, Refused
 from voxray.serving.settings import Limits
-from voxray.wire import Close, Error, Finalize, Reconnect, ServerMessage, Start, Stop, render
+from voxray.wire import Ack, Close, Error, Finalize, Reconnect, ServerMessage, Start, Stop
 
 log = logging.getLogger(__name__)
 
-CLOSE_S = 5.0  # for a client to take its last messages
-ACK = '{"type": "ack"'  # as wire.render begins one; they come also while nothing else does
+CLOSE_TIMEOUT_S = 5.0  # for a client to read its last messages
 SESSION = re.compile(r"[0-9]+\.[0-9a-f]{32}")
 
 
-class State(Enum):
-    """Of a connection; see above."""
+class ConnectionState(Enum):
+    """See the module."""
 
     GREETING = "greeting"
     OPENING = "opening"
@@ -56,223 +55,218 @@ class ConnectionContext:
     """What the connections of a gateway share."""
 
     limits: Limits
-    door: AccessPolicy
-    links: HostClients
-    watch: Metrics
+    policy: AccessPolicy
+    hosts: HostClients
+    metrics: Metrics
     clock: Callable[[], float]
 
 
 class Connection:
-    """One client. It is `links.Peer` to the link of its host."""
+    """One client, without its socket: frames come in by `receive`, and go out through `outbox`.
 
-    def __init__(self, terms: ConnectionContext, dialect: ClientProtocol, key: str | None) -> None:
-        self.state = State.GREETING
-        self.outbox = Outbox(terms.watch)
-        self._terms, self._dialect = terms, dialect
+    It is the `Peer` of its host's client.
+    """
+
+    def __init__(self, context: ConnectionContext, protocol: ClientProtocol, key: str | None) -> None:
+        self.state = ConnectionState.GREETING
+        self.outbox = Outbox(protocol, context.metrics)
+        self._context, self._protocol = context, protocol
+        self._limits, self._clock = context.limits, context.clock
         self._key = key
-        self._inflow = InputQueue(dialect.defaults.bytes_per_second, terms.limits)
+        self._input = InputQueue(protocol.defaults.bytes_per_second, context.limits)
+        self._timeouts = ConnectionTimeouts(context.limits, context.clock())
         self._ending: Ending | None = None
         self._opened: Opened | None = None
-        self._link: HostClient | None = None
-        self._stay = ConnectionTimeouts(terms.limits, terms.clock())
+        self._host: HostClient | None = None
 
-    # What the client does.
+    # Called for the client.
 
     def receive(self, frame: str | bytes) -> None:
-        """A frame came. What comes after the gateway itself has decided to end is not heard."""
-        if self.state is State.CLOSED or (self._ending and not self._ending.asked):
+        """Process a frame. Frames that come after the gateway has decided to end are ignored."""
+        if self.closed or (self._ending and not self._ending.asked):
             return
-        self._terms.watch.add(MESSAGES_IN)
-        limit = self._terms.limits.frame_bytes
-        if len(frame) > limit:
-            message = f"expected frames of at most {limit} bytes, and one of {len(frame)} came."
+        self._context.metrics.messages_in.inc()
+        if len(frame) > self._limits.frame_bytes:
+            message = f"expected frames of at most {self._limits.frame_bytes} bytes, got one of {len(frame)}."
             return self._fail(Close.TOO_BIG, "too_big", message)
         try:
-            self._hear(frame)
+            self._process(self._protocol.read(frame))
         except WireError as e:
             self._fail(Close.BAD_MESSAGE, "bad_message", str(e))
 
-    def hurry(self) -> None:
-        """`limits.start_s` have gone by since the socket was opened."""
-        if self.state is State.GREETING:
-            message = f"expected a first message within {self._terms.limits.start_s:g} s, and none came."
+    def start_timed_out(self) -> None:
+        """Close if nothing has come; to be called `limits.start_s` after the socket was accepted."""
+        if self.state is ConnectionState.GREETING:
+            message = f"expected a first message within {self._limits.start_s:g} s, got none."
             self._fail(Close.BAD_MESSAGE, "silent", message)
 
     def leave(self) -> None:
-        """The client is gone: what it had queued is dropped, and its session kept for it at the host."""
-        self.state = State.CLOSED
-        self._inflow.drop()
+        """Drop the input that waits, and let the host know: the client is gone. It may resume its session."""
+        self.state = ConnectionState.CLOSED
+        self._input.clear()
         self.outbox.end(Closing(Close.NORMAL))
-        if self._link and self._opened:
-            self._link.leave(self._opened.session, self._opened.epoch)
+        if self._host and self._opened:
+            self._host.leave(self._opened.session, self._opened.epoch)
 
-    # What its gateway and its host do.
+    # Called for the gateway and the host.
 
     @property
     def closed(self) -> bool:
         """Whether nothing more goes either way, but for what is in the outbox."""
-        return self.state is State.CLOSED
+        return self.state is ConnectionState.CLOSED
 
     @property
     def start_s(self) -> float:
-        """How long its first message may take."""
-        return self._terms.limits.start_s
+        """Seconds that the first message may take."""
+        return self._limits.start_s
 
     @property
-    def served(self) -> bool:
-        """Whether it has a session."""
-        return self.state is State.OPEN
+    def has_session(self) -> bool:
+        """Whether a session is open."""
+        return self.state is ConnectionState.OPEN
 
-    def opened(self, opened: Opened, link: HostClient) -> None:
-        """As `links.Peer.opened`."""
-        self._opened, self._link = opened, link
+    def session_opened(self, opened: Opened, host: HostClient) -> None:
+        """As `Peer.session_opened`."""
+        self._opened, self._host = opened, host
         if self.closed:
             return
-        self.state = State.OPEN
-        self._stay.moved(self._terms.clock())
-        self._inflow.grant(opened.credit_bytes)
-        self.outbox.admit(tuple(filter(None, map(self._dialect.write, opened.messages))))
+        self.state = ConnectionState.OPEN
+        self._timeouts.progressed(self._clock())
+        self._input.set_credit(opened.credit_bytes)
+        self.outbox.put_replay(opened.messages)
 
-    def refused(self, refused: Refused) -> None:
-        """As `links.Peer.refused`."""
+    def session_refused(self, refused: Refused) -> None:
+        """As `Peer.session_refused`."""
         self._fail(refused.close, refused.code, refused.message)
 
-    def take(self) -> tuple[bytes | Control, ...]:
-        """As `links.Peer.take`."""
-        now_s = self._terms.clock()
-        if self._ending and self._stay.late(now_s):
-            self._give_up(self._ending)
+    def next_input(self) -> tuple[bytes | Control, ...]:
+        """As `Peer.next_input`. Time limits are checked here, as it is called once a tick."""
+        now_s = self._clock()
+        if self._ending and self._timeouts.flush_failed(now_s):
+            self._abandon_flush(self._ending)
         elif not self._ending:
-            waits = bool(self._inflow) or self._inflow.credit <= 0
-            if ending := self._stay.over(now_s, waits=waits):
+            waiting = bool(self._input) or self._input.credit <= 0
+            if ending := self._timeouts.expired(now_s, waiting=waiting):
                 self._stop(ending)
-        if taken := self._inflow.take():
-            self._stay.moved(now_s)
-        return taken
+        if batch := self._input.pop_batch():
+            self._timeouts.progressed(now_s)
+        return batch
 
-    def tell(self, output: Output) -> None:
-        """As `links.Peer.tell`."""
-        self._inflow.grant(output.credit_bytes)
-        self._send(output.messages)
-        if not all(message.startswith(ACK) for message in output.messages):
-            self._stay.moved(self._terms.clock())
+    def receive_output(self, output: Output) -> None:
+        """As `Peer.receive_output`."""
+        self._input.set_credit(output.credit_bytes)
+        if not self.outbox.put(*output.messages):
+            self.outbox.clear()
+            message = f"expected messages to be read, got {self.outbox.limit} characters left unread."
+            return self._fail(Close.BAD_MESSAGE, "slow_reader", message)
+        if not all(isinstance(message, Ack) for message in output.messages):  # acks also come in silence
+            self._timeouts.progressed(self._clock())
         if output.close is Close.NORMAL and self._ending:
             ending = self._ending
-            self._finish(Closing(ending.close, ending.reason), *filter(None, [ending.error]))
+            self._close(Closing(ending.close, ending.reason), *filter(None, [ending.error]))
         elif output.close is Close.RESTART:
             self.restart()
         elif output.close is not None:
-            self._finish(Closing(output.close))
+            self._close(Closing(output.close))
 
-    def lost(self) -> None:
-        """As `links.Peer.lost`."""
+    def host_lost(self) -> None:
+        """As `Peer.host_lost`."""
         self.restart()
 
     def restart(self) -> None:
-        """Ask the client to connect again: here or elsewhere it finds its session, or begins it anew."""
+        """Ask the client to reconnect: it resumes its session, here or elsewhere, or begins it anew."""
         if self.closed:
             return
-        self._terms.watch.add(RECONNECTS)
+        self._context.metrics.reconnects.inc()
         token = [Reconnect(self._opened.resume_token)] if self._opened else []
-        self._finish(Closing(Close.RESTART, "restart"), *token)
+        self._close(Closing(Close.RESTART, "restart"), *token)
 
-    # What follows from that.
+    # What follows from a message.
 
-    def _hear(self, frame: str | bytes) -> None:
-        message = self._dialect.read(frame)
-        if message:  # an empty frame says nothing
-            self._stay.heard(self._terms.clock())
-        if self.state is State.GREETING:
-            self._begin(message if isinstance(message, Start) else self._dialect.defaults)
+    def _process(self, message: Start | Finalize | Stop | bytes) -> None:
+        if message:  # an empty frame is no sign of life
+            self._timeouts.received(self._clock())
+        if self.state is ConnectionState.GREETING:
+            self._begin(message if isinstance(message, Start) else self._protocol.defaults)
         elif isinstance(message, Start):
-            raise WireError("start: expected once, before all else, and another came.")
+            raise WireError("start: expected one, as the first message, got another.")
         if self._ending:
-            raise WireError(f"expected nothing after stop, and {_named(message)} came.")
+            raise WireError(f"expected nothing after stop, got {_kind(message)}.")
         if self.closed or isinstance(message, Start):
             return
         if isinstance(message, Stop):
             self._stop(STOPPED)
         elif isinstance(message, Finalize):
-            self._hear_finalize()
+            self._receive_finalize()
         else:
-            self._hear_audio(message)
+            self._receive_audio(message)
 
     def _begin(self, start: Start) -> None:
-        if not self._terms.door.admits(key := self._key or start.api_key):
+        if not self._context.policy.admits(key := self._key or start.api_key):
             return self._fail(Close.NOT_ALLOWED, "not_allowed", expected_key(key))
         if start.session is not None and not SESSION.fullmatch(start.session):
-            raise WireError("start: session: expected one that `ready` gave, and something else came.")
-        self.state = State.OPENING
-        self._inflow = InputQueue(start.bytes_per_second, self._terms.limits)
+            raise WireError("start: session: expected one that `ready` gave, got something else.")
+        self.state = ConnectionState.OPENING
+        self._input = InputQueue(start.bytes_per_second, self._limits)
         start = start.model_copy(update={"api_key": None})
-        self._terms.links.open(start, self, resumable=self._dialect.resumable)
+        self._context.hosts.open(start, self, resumable=self._protocol.resumable)
 
-    def _hear_finalize(self) -> None:
-        if self._inflow.receive_finalize(self._terms.clock()) is Verdict.TOO_FAST:
-            limit = self._terms.limits.finalizes_per_s
-            message = f"expected at most {limit:g} finalize messages a second, and more came."
-            self._fail(Close.BAD_MESSAGE, "too_fast", message)
-
-    def _hear_audio(self, data: bytes) -> None:
-        self._terms.watch.add(AUDIO_BYTES, len(data))
-        verdict, waiting = self._inflow.receive_audio(data, self._terms.clock()), self._inflow.waiting
-        if verdict is Verdict.TOO_FAST:
+    def _receive_finalize(self) -> None:
+        if self._input.receive_finalize(self._clock()) is Admission.TOO_FAST:
             message = (
-                f"expected at most {self._terms.limits.overspeed:g} times real time beyond credit_bytes, and "
-                f"{len(data)} bytes came while {waiting} wait; send what `ack` gives credit for."
+                f"expected at most {self._limits.finalizes_per_s:g} finalize messages a second, got more."
             )
             self._fail(Close.BAD_MESSAGE, "too_fast", message)
-        elif verdict is Verdict.LAGGING:
+
+    def _receive_audio(self, data: bytes) -> None:
+        self._context.metrics.audio_bytes.inc(len(data))
+        admission, waiting = self._input.receive_audio(data, self._clock()), self._input.waiting
+        if admission is Admission.TOO_FAST:
             message = (
-                f"expected to follow live audio, and {waiting} bytes of it wait; the finals of those are "
-                "out, and what came after them is not heard; try again later."
+                f"expected at most {self._limits.overspeed:g} times real time beyond credit_bytes, got "
+                f"{len(data)} bytes while {waiting} wait; send what `ack` gives credit for."
+            )
+            self._fail(Close.BAD_MESSAGE, "too_fast", message)
+        elif admission is Admission.LAGGING:
+            message = (
+                f"expected to keep up with live audio, got {waiting} bytes behind; the finals of those have "
+                "been sent, and what came after them is dropped; try again later."
             )
             self._stop(Ending(Close.FULL, "lagging", Error("lagging", message)))
 
     def _stop(self, ending: Ending) -> None:
         self._ending = ending
-        self._inflow.stop()
-        self._stay.moved(self._terms.clock())
+        self._input.receive_stop()
+        self._timeouts.progressed(self._clock())
 
-    def _give_up(self, ending: Ending) -> None:
-        """Its finals do not come."""
+    def _abandon_flush(self, ending: Ending) -> None:
         if ending.asked:
             self.restart()
         else:
-            self._finish(Closing(Close.FULL, LATE.code), LATE)
-
-    def _send(self, messages: tuple[str, ...]) -> None:
-        for message in messages:
-            written = self._dialect.write(message)
-            if written and not self.outbox.put(written):
-                self.outbox.clear()
-                expected = f"expected messages to be read, and {self.outbox.full} characters were left."
-                return self._fail(Close.BAD_MESSAGE, "slow_reader", expected)
+            self._close(Closing(Close.FULL, FLUSH_FAILED.code), FLUSH_FAILED)
 
     def _fail(self, close: Close, code: str, message: str) -> None:
-        self._finish(Closing(close, code), Error(code, message))
+        self._close(Closing(close, code), Error(code, message))
 
-    def _finish(self, closing: Closing, *messages: ServerMessage) -> None:
-        """Say `messages`, then close."""
+    def _close(self, closing: Closing, *messages: ServerMessage) -> None:
+        """Send `messages`, then close."""
         if self.closed:
             return
         session = self._opened.session if self._opened else "none"
         log.info("closed %d %s, session %s", closing.code, closing.reason or "normal", session)
-        self._terms.watch.add(CLOSED, label=str(int(closing.code)))
-        for message in messages:
-            if written := self._dialect.write(render(message)):
-                self.outbox.put(written)
+        self._context.metrics.closed.labels(code=str(int(closing.code))).inc()
+        self.outbox.put(*messages)
         self.outbox.end(closing)
         self.leave()
 
 
-def _named(message: object) -> str:
+def _kind(message: object) -> str:
     return "audio" if isinstance(message, bytes) else type(message).__name__.lower()
 
 
-async def attend(websocket: WebSocket, connection: Connection) -> None:
+async def serve(websocket: WebSocket, connection: Connection) -> None:
     """Carry frames between an accepted socket and its connection until either side has closed."""
-    timer = asyncio.get_running_loop().call_later(connection.start_s, connection.hurry)
+    timer = asyncio.get_running_loop().call_later(connection.start_s, connection.start_timed_out)
     work = (_read(websocket, connection), _write(websocket, connection.outbox), _expire(connection.outbox))
     tasks = [asyncio.create_task(w) for w in work]
     try:
@@ -282,14 +276,14 @@ async def attend(websocket: WebSocket, connection: Connection) -> None:
         timer.cancel()
         for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for error in ended:
-        if isinstance(error, Exception):
-            raise error
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
 
 
 async def _read(websocket: WebSocket, connection: Connection) -> None:
-    """Eagerly: nothing below pushes back, so that what is not taken piles up unseen."""
+    """Read eagerly: nothing below applies backpressure, so that unread frames would pile up unseen."""
     while (message := await websocket.receive())["type"] == "websocket.receive":
         text = message.get("text")
         connection.receive(text if text is not None else message["bytes"])
@@ -297,14 +291,14 @@ async def _read(websocket: WebSocket, connection: Connection) -> None:
 
 async def _write(websocket: WebSocket, outbox: Outbox) -> None:
     try:
-        while isinstance(message := await outbox.take(), str):
-            await websocket.send_text(message)
-        await websocket.close(message.code, message.reason)
+        while isinstance(frame := await outbox.next_frame(), str):
+            await websocket.send_text(frame)
+        await websocket.close(frame.code, frame.reason)
     except (WebSocketDisconnect, WebSocketDisconnected):
         return
 
 
 async def _expire(outbox: Outbox) -> None:
-    """A client that does not take its last messages must not keep its place for ever."""
+    """Return some time after the outbox has ended: a client must not keep its place by not reading."""
     await outbox.ended.wait()
-    await asyncio.sleep(CLOSE_S)
+    await asyncio.sleep(CLOSE_TIMEOUT_S)

@@ -1,42 +1,44 @@
-"""Pages of other origins: those of `access.allowed_origins` may read what `/v1/` answers."""
+"""Cross-origin requests: pages of `access.allowed_origins` may read the responses of `/v1/`."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from voxray.serving.gateway.auth import AccessPolicy, is_of_the_api
+from voxray.serving.gateway.auth import AccessPolicy, is_api_request
 
 
 class ApiCorsMiddleware:
-    """ASGI middleware around the `AuthMiddleware`, so that such a page can read refusals too, and is
-    answered when it asks what it may send, which browsers do without a key. All other requests pass as is.
+    """ASGI middleware: Starlette's CORSMiddleware for requests to `/v1/` from allowed origins.
+
+    It goes around the `AuthMiddleware`: a page can then read why it was refused, and its preflight requests,
+    which browsers send without a key, are answered. All other requests pass unchanged.
     """
 
-    def __init__(self, app: ASGIApp, door: AccessPolicy) -> None:
-        self._app, self._door = app, door
-        self._readable = CORSMiddleware(
+    def __init__(self, app: ASGIApp, policy: AccessPolicy) -> None:
+        self._app, self._policy = app, policy
+        self._cors = CORSMiddleware(
             app,
-            allow_origins=door.origins,
+            allow_origins=policy.origins,
             allow_methods=("GET", "POST"),
             allow_headers=("*",),
             expose_headers=("Retry-After",),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on, readable for the page that asks where it may be."""
-        if scope["type"] == "http" and is_of_the_api(scope) and self._invites(Headers(scope=scope)):
-            await self._readable(scope, receive, _across_origins(send))
+        """Pass the request on, through the CORSMiddleware where it applies."""
+        if scope["type"] == "http" and is_api_request(scope) and self._allows(Headers(scope=scope)):
+            await self._cors(scope, receive, _with_resource_policy(send))
         else:
             await self._app(scope, receive, send)
 
-    def _invites(self, headers: Headers) -> bool:
-        return headers.get("origin") in self._door.origins and self._door.objection(headers) is None
+    def _allows(self, headers: Headers) -> bool:
+        return headers.get("origin") in self._policy.origins and self._policy.violation(headers) is None
 
 
-def _across_origins(send: Send) -> Send:
-    async def sent(message: Message) -> None:
+def _with_resource_policy(send: Send) -> Send:
+    async def send_with_policy(message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message)["Cross-Origin-Resource-Policy"] = "cross-origin"
         await send(message)
 
-    return sent
+    return send_with_policy

@@ -1,11 +1,12 @@
-"""What a gateway has with its hosts: one call a tick for all of its connections on a host.
+"""A gateway's calls to its hosts: one a tick for all of its connections on a host.
 
-    Connection --open--> HostClients --Opening--> host           the link of that host takes the connection in
-    Connections --take--> HostClient --Call--> host --Reply--> HostClient --tell--> Connections     every tick
+    Connection --open--> HostClients --Opening--> host     the host's client takes the connection in
+    Connections --next_input--> HostClient --Call--> host
+    Connections <--receive_output-- HostClient <--Reply-- host
 
-A call costs a host 1.5 to 2 ms whoever it is for, so that there is one, not one per client. A second call
-never begins before the first has come back; under load they get rarer (`Pace`). A call that fails is made
-once more, with its number, which a host answers with the same reply; then the host counts as dead.
+A call costs a host 1.5 to 2 ms however little it carries, hence one for all connections. The next call never
+begins before the one before it has returned; under load they become rarer (`TickSchedule`). A call that fails
+is repeated once with its number, for which a host has the same reply; then the host counts as dead.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from voxray.errors import ServiceError
-from voxray.serving.gateway.metrics import CALL_SECONDS, CALLS, CALLS_REPEATED, HOSTS_LOST, Metrics
+from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.protocol import (
     Call,
     Control,
@@ -37,84 +38,86 @@ from voxray.wire import Close, Start
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-PLACES = 3  # that are tried for a new session
-Key = tuple[str, int]  # session and epoch
+PLACEMENTS = 3  # hosts that are tried for a new session
+SessionEpoch = tuple[str, int]
 
 UNAVAILABLE = Refused(
-    Close.FULL, "unavailable", "expected a host for the session, and none answered; try again later."
+    Close.FULL, "unavailable", "expected a host for the session, got no answer from any; try again later."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between the beginnings of calls, for one call, and for a new session to be placed."""
+class TickSchedule:
+    """Seconds between the starts of calls, and the time limits of a call and of a placement."""
 
     tick_s: float = 0.05
     timeout_s: float = 10.0
-    place_s: float = 60.0  # an actor may have to start
+    placement_timeout_s: float = 60.0  # an actor may have to start
 
-    def pause_s(self, took_s: float) -> float:
-        """How long to wait after a call that `took_s`: a host is called at most half of the time."""
-        return max(self.tick_s, 2 * took_s) - took_s
+    def pause_s(self, call_s: float) -> float:
+        """Return how long to wait after a call of `call_s`: a host is called at most half of the time."""
+        return max(self.tick_s, 2 * call_s) - call_s
 
 
 class Peer(Protocol):
-    """A connection, as its link sees it. None of this waits, or raises."""
+    """A connection as its host's client sees it. No method waits or raises."""
 
     @property
     def closed(self) -> bool:
-        """Whether nobody is there any more."""
+        """Whether the client is gone."""
         ...
 
-    def opened(self, opened: Opened, link: "HostClient") -> None:
-        """It has a session, and belongs to `link` until it leaves."""
+    def session_opened(self, opened: Opened, host: "HostClient") -> None:
+        """The connection has a session, and belongs to `host` until it calls `host.leave`."""
         ...
 
-    def refused(self, refused: Refused) -> None:
-        """It gets no session."""
+    def session_refused(self, refused: Refused) -> None:
+        """The connection gets no session."""
         ...
 
-    def take(self) -> tuple[bytes | Control, ...]:
-        """What goes to its host with the next call."""
+    def next_input(self) -> tuple[bytes | Control, ...]:
+        """Remove and return what goes to the host with the next call."""
         ...
 
-    def tell(self, output: Output) -> None:
-        """What came from its host. After one with `close` it belongs to the link no more."""
+    def receive_output(self, output: Output) -> None:
+        """The host sent `output`. After one with `close` the connection does not belong to the host."""
         ...
 
-    def lost(self) -> None:
-        """Its host is gone."""
+    def host_lost(self) -> None:
+        """The host is gone."""
         ...
 
 
 class HostClient:
-    """One gateway's calls to one host. They run as long as it has connections."""
+    """One gateway's calls to one host. They go on for as long as it has connections."""
 
-    def __init__(self, gateway: str, host: Host, numbers: Iterator[int], pace: Pace, watch: Metrics) -> None:
+    def __init__(
+        self, gateway: str, host: Host, numbers: Iterator[int], schedule: TickSchedule, metrics: Metrics
+    ) -> None:
         self.dead = False
         self._gateway, self._host, self._numbers = gateway, host, numbers
-        self._pace, self._watch = pace, watch
-        self._peers: dict[Key, Peer] = {}
-        self._left: dict[Key, None] = {}  # of whom the host is yet to be told that they are gone
+        self._schedule, self._metrics = schedule, metrics
+        self._peers: dict[SessionEpoch, Peer] = {}
+        self._left: dict[SessionEpoch, None] = {}  # an ordered set: gone, and not yet reported to the host
         self._opening = 0
-        self._early: dict[Key, list[Output]] = {}  # a reply may overtake the answer to `open`
+        self._early: dict[SessionEpoch, list[Output]] = {}  # a reply may overtake the answer to `open`
         self._task: asyncio.Task[None] | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether it has nobody, and nobody is to come: another may take its place."""
+        """Whether it has no connections and none is being opened, so that another may replace it."""
         return not self._opening and (self._task is None or self._task.done())
 
     async def open(self, opening: Opening, peer: Peer) -> Refused | None:
-        """Open a session for `peer` and take it in; why not, or None. HostGone where the host is dead."""
+        """Open a session for `peer` and take it in; return why not, or None. HostGone if the host is dead."""
         self._opening += 1
         try:
-            answer = await _within(self._pace.timeout_s, self._host.open(opening))
+            answer = await _within(self._schedule.timeout_s, self._host.open(opening))
             if self.dead:
                 raise HostGone("the host stopped answering while a session was opened.")
             if isinstance(answer, Refused):
                 return answer
-            self._take_in(answer, peer)
+            self._add(answer, peer)
             return None
         finally:
             self._opening -= 1
@@ -123,132 +126,134 @@ class HostClient:
                 self._early.clear()
 
     def leave(self, session: str, epoch: int) -> None:
-        """A connection is gone: what it had queued is dropped, and its host told."""
+        """Remove a connection that is gone, and report it to the host with the next call."""
         if self._peers.pop((session, epoch), None):
             self._left[session, epoch] = None
 
-    async def rest(self) -> None:
-        """Wait until nobody is left, and the host knows it."""
+    async def wait_until_idle(self) -> None:
+        """Wait until no connection is left and the host has been told so."""
         if self._task:
             await asyncio.wait({self._task})
 
-    def _take_in(self, opened: Opened, peer: Peer) -> None:
+    def _add(self, opened: Opened, peer: Peer) -> None:
         key = (opened.session, opened.epoch)
         self._peers[key] = peer
-        peer.opened(opened, self)
+        peer.session_opened(opened, self)
         for output in self._early.pop(key, ()):
-            self._tell(output)
+            self._deliver(output)
         if peer.closed:
             self.leave(*key)
         if self._task is None or self._task.done():
-            self._task = started(self._run())
+            self._task = detached_task(self._run())
 
     async def _run(self) -> None:
         try:
             while self._peers or self._left:
                 began_s = monotonic()
-                reply = await self._ask(self._next_call())
-                took_s = monotonic() - began_s
-                self._watch.add(CALL_SECONDS, took_s)
+                reply = await self._call(self._next_call())
+                call_s = monotonic() - began_s
+                self._metrics.call_seconds.inc(call_s)
                 for output in reply.outputs:
-                    self._tell(output)
-                await asyncio.sleep(self._pace.pause_s(took_s))
+                    self._deliver(output)
+                await asyncio.sleep(self._schedule.pause_s(call_s))
         except HostGone as e:
-            self._lose(e)
+            self._lose_host(e)
         except Exception as e:  # a defect, which must not leave connections without an end
-            log.exception("a link failed")
-            self._lose(e)
+            log.exception("the calls to a host failed")
+            self._lose_host(e)
 
     def _next_call(self) -> Call:
         inputs = [Input(*key, left=True) for key in self._left]
         self._left.clear()
-        for key, peer in list(self._peers.items()):  # a peer that is silent for too long may leave in `take`
-            if items := peer.take():
+        for key, peer in list(self._peers.items()):  # a peer whose time is up leaves in `next_input`
+            if items := peer.next_input():
                 inputs.append(Input(*key, items))
         return Call(self._gateway, next(self._numbers), tuple(inputs))
 
-    async def _ask(self, call: Call) -> Reply:
-        self._watch.add(CALLS)
+    async def _call(self, call: Call) -> Reply:
+        self._metrics.calls.inc()
         try:
-            return await _within(self._pace.timeout_s, self._host.tick(call))
+            return await _within(self._schedule.timeout_s, self._host.tick(call))
         except HostGone:
-            log.warning("call %d failed, and is made again", call.number)
-        self._watch.add(CALLS_REPEATED)
-        return await _within(self._pace.timeout_s, self._host.tick(call))
+            log.warning("call %d failed and is repeated", call.number)
+        self._metrics.calls_repeated.inc()
+        return await _within(self._schedule.timeout_s, self._host.tick(call))
 
-    def _tell(self, output: Output) -> None:
+    def _deliver(self, output: Output) -> None:
         key = (output.session, output.epoch)
         if peer := self._peers.get(key):
             if output.close is not None:
                 del self._peers[key]
-            peer.tell(output)
+            peer.receive_output(output)
         elif self._opening:
             self._early.setdefault(key, []).append(output)
         elif output.close is None:
-            self._left[key] = None  # an `open` that was given up has a session at the host all the same
+            self._left[key] = None  # an `open` that timed out here has a session at the host all the same
 
-    def _lose(self, reason: Exception) -> None:
+    def _lose_host(self, reason: Exception) -> None:
         log.warning("a host with %d connections is lost: %s", len(self._peers), reason)
         self.dead = True
-        self._watch.add(HOSTS_LOST)
+        self._metrics.hosts_lost.inc()
         for peer in [self._peers.pop(key) for key in list(self._peers)]:
-            peer.lost()
+            peer.host_lost()
 
 
 class HostClients:
-    """One gateway's links, by the names of their hosts, as long as those have connections.
+    """One gateway's host clients by the names of their hosts, for as long as they have connections.
 
-    All count their calls together: a host that was given up and is found alive must not hear old numbers.
+    All draw on one sequence of call numbers: a host that was given up and turns out to be alive must not
+    receive old numbers.
     """
 
-    def __init__(self, gateway: str, directory: Directory, pace: Pace, watch: Metrics) -> None:
-        self._gateway, self._directory, self._pace, self._watch = gateway, directory, pace, watch
-        self._links: dict[str, HostClient] = {}
+    def __init__(self, gateway: str, directory: Directory, schedule: TickSchedule, metrics: Metrics) -> None:
+        self._gateway, self._directory = gateway, directory
+        self._schedule, self._metrics = schedule, metrics
+        self._clients: dict[str, HostClient] = {}
         self._numbers = count(1)
         self._openings: set[asyncio.Task[None]] = set()
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The names of the hosts that it has to do with now."""
-        return frozenset(name for name, link in self._links.items() if not (link.dead or link.ended))
+        """The names of the hosts that have connections now."""
+        return frozenset(name for name, client in self._clients.items() if not (client.dead or client.ended))
 
     def open(self, start: Start, peer: Peer, *, resumable: bool = True) -> None:
-        """Find a session for `peer`; it is told when it has one, or why it gets none.
+        """Begin to open a session for `peer`, whose `session_opened` or `session_refused` is called later.
 
-        This goes on when the peer goes, so that a session which its host has opened is left again.
+        This goes on when the peer closes, so that a session which its host has opened is left again.
         """
-        task = started(self._open(Opening(self._gateway, start, resumable), peer))
+        task = detached_task(self._open(Opening(self._gateway, start, resumable), peer))
         self._openings.add(task)
         task.add_done_callback(self._openings.discard)
 
-    async def rest(self) -> None:
-        """Wait until all connections are gone, and their hosts know it."""
+    async def wait_until_idle(self) -> None:
+        """Wait until no connection is left and all hosts have been told so."""
         if self._openings:
             await asyncio.wait(set(self._openings))
-        await asyncio.gather(*(link.rest() for link in self._links.values()))
+        await asyncio.gather(*(client.wait_until_idle() for client in self._clients.values()))
 
     async def _open(self, opening: Opening, peer: Peer) -> None:
         try:
-            find = self._resume if opening.start.session else self._begin
-            refused = await find(opening, peer)
+            find_session = self._resume if opening.start.session else self._begin
+            refused = await find_session(opening, peer)
         except ServiceError as e:
             refused = Refused(Close.FULL, "full", str(e))
         except HostGone as e:
             log.warning("no host for a session: %s", e)
             refused = UNAVAILABLE
         if refused:
-            peer.refused(refused)
+            peer.session_refused(refused)
 
     async def _resume(self, opening: Opening, peer: Peer) -> Refused | None:
-        """On the host that has the session; anew at `start.from_byte` where that is gone.
+        """Resume on the host that has the session, or begin anew at `start.from_byte` if that is gone.
 
-        A host that had it, has it no more, and has no room either is not the only one.
+        A host that lost the session and is full is no reason to refuse: others may have room.
         """
         number = int((opening.start.session or "").partition(".")[0])
-        found = await _within(self._pace.timeout_s, self._directory.find(number))
+        found = await _within(self._schedule.timeout_s, self._directory.find(number))
         if not found:
             return await self._begin(opening, peer)
-        refused = await self._try(*found, opening, peer)
+        refused = await self._try_host(*found, opening, peer)
         if refused is None or refused.close is not Close.FULL:
             return refused
         return await self._begin(opening, peer, frozenset({found[0]}))
@@ -256,47 +261,50 @@ class HostClients:
     async def _begin(
         self, opening: Opening, peer: Peer, without: frozenset[str] = frozenset()
     ) -> Refused | None:
-        """On the host that the directory names; what it knows can be old, and a host full or gone."""
+        """Begin a session where the directory says. Its knowledge may be old: a host can be full or gone."""
         refused: Refused | None = UNAVAILABLE
-        for _ in range(PLACES):
-            name, host = await _within(self._pace.place_s, self._directory.place(self._gateway, without))
-            refused = await self._try(name, host, opening, peer)
+        for _ in range(PLACEMENTS):
+            placing = self._directory.place(self._gateway, without)
+            name, host = await _within(self._schedule.placement_timeout_s, placing)
+            refused = await self._try_host(name, host, opening, peer)
             if refused is None or refused.close is not Close.FULL:
                 break
             without |= {name}
         return refused
 
-    async def _try(self, name: str, host: Host, opening: Opening, peer: Peer) -> Refused | None:
-        """`UNAVAILABLE` where the host is gone; a link with connections learns that from its calls."""
+    async def _try_host(self, name: str, host: Host, opening: Opening, peer: Peer) -> Refused | None:
+        """Open a session on `host`; return why not, or None. Its client finds out by itself if it is dead."""
         try:
-            return await self._link(name, host).open(opening, peer)
+            return await self._client(name, host).open(opening, peer)
         except HostGone as e:
             log.warning("%s is gone: %s", name, e)
             return UNAVAILABLE
 
-    def _link(self, name: str, host: Host) -> HostClient:
-        self._links = {known: self._links[known] for known in self.hosts}
-        if name not in self._links:
-            self._links[name] = HostClient(self._gateway, host, self._numbers, self._pace, self._watch)
-        return self._links[name]
+    def _client(self, name: str, host: Host) -> HostClient:
+        self._clients = {known: self._clients[known] for known in self.hosts}
+        if name not in self._clients:
+            self._clients[name] = HostClient(
+                self._gateway, host, self._numbers, self._schedule, self._metrics
+            )
+        return self._clients[name]
 
 
-def started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """`work` as a task that is nobody's: in the context of a client's request it would end with the client.
+def detached_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start `work` outside the context of a client's request.
 
-    Ray cancels the calls that a cancelled request has made, and a link's are everybody's.
+    Ray cancels the calls that a cancelled request has made, and a host client's calls serve all connections.
     """
     return asyncio.create_task(work, context=contextvars.Context())
 
 
-async def _within(limit_s: float, work: Awaitable[T]) -> T:
-    """`work`, or HostGone where it fails or takes longer; far calls fail in more ways than can be named."""
+async def _within(limit_s: float, call: Awaitable[T]) -> T:
+    """Return what `call` returns; HostGone if it fails, in whatever way, or takes longer than `limit_s`."""
     try:
         async with asyncio.timeout(limit_s):  # not wait_for, which can swallow a cancellation (until 3.12)
-            return await work
+            return await call
     except (HostGone, ServiceError):
         raise
     except TimeoutError as e:
-        raise HostGone(f"expected an answer within {limit_s:g} s, and none came.") from e
+        raise HostGone(f"expected an answer within {limit_s:g} s, got none.") from e
     except Exception as e:
-        raise HostGone(f"expected an answer, and {type(e).__name__} came: {str(e)[:200]}") from e
+        raise HostGone(f"expected an answer, got {type(e).__name__}: {str(e)[:200]}") from e

@@ -1,9 +1,9 @@
-"""How fast a client may send, and how much of it waits at the gateway: pure, the clock an argument.
+"""How fast a client may send, and how much of its audio waits at the gateway: pure, the clock an argument.
 
-A host says how much audio it takes (the credit). What came beyond that waits here, at most
-`limits.undecoded_s` more. Past that something is wrong, and the speed says what: a source that sent more
-than `limits.overspeed` times real time beyond its credit ignores the credit; one that did not is live, and
-the service lags behind it.
+A host says how much audio it accepts (the credit). Audio beyond the credit waits here, at most
+`limits.undecoded_s` of it. A client that fills this is either too fast or live: one that sent more than
+`limits.overspeed` times real time beyond its credit ignores the credit; for one that did not, the service is
+too slow.
 """
 
 from collections import deque
@@ -11,106 +11,91 @@ from enum import Enum
 
 from voxray.serving.protocol import Control
 from voxray.serving.settings import Limits
+from voxray.serving.token_bucket import TokenBucket
 from voxray.wire import MAX_CREDIT_BYTES
 
 BURST_S = 5.0  # of audio that may come at once beyond the credit and still counts as live
 CONTAINER_BYTES = 4 << 20  # that wait of a container, whose seconds are not known before it is decoded
-MAX_TAKEN_BYTES = 256 << 10  # that go on at once: one client must not fill a tick that is everybody's
+MAX_BATCH_BYTES = 256 << 10  # of one client in one tick, which all clients of a host share
 MAX_WAITING_BYTES = 16 << 20  # beyond the credit, whatever rate and channels a client claims
 
 
-class Verdict(Enum):
-    """On what just came. Only what FITS is kept."""
+class Admission(Enum):
+    """What became of input. Only ACCEPTED input is kept."""
 
-    FITS = "fits"
+    ACCEPTED = "accepted"
     LAGGING = "lagging"
     TOO_FAST = "too_fast"
 
 
-class TokenBucket:
-    """`burst` tokens that come back at `per_s`. It may be overdrawn, and then fills up from below zero."""
-
-    def __init__(self, per_s: float, burst: float) -> None:
-        self._per_s, self._burst = per_s, burst
-        self._level = burst
-        self._at_s: float | None = None
-
-    def take(self, amount: float, now_s: float) -> bool:
-        """Take `amount`; whether there was as much."""
-        passed_s = now_s - self._at_s if self._at_s is not None else 0.0
-        self._level = min(self._burst, self._level + passed_s * self._per_s) - amount
-        self._at_s = now_s
-        return self._level >= 0
-
-
 class InputQueue:
-    """What came from one client and has not gone on to its host: audio and controls, in order.
+    """Audio and controls of one client that have not gone on to its host, in order.
 
     `waiting` is in bytes. Until the host says otherwise, the credit is that of a new session.
     """
 
     def __init__(self, bytes_per_second: int | None, limits: Limits) -> None:
         seconds = limits.undecoded_s
-        room = CONTAINER_BYTES if bytes_per_second is None else round(seconds * bytes_per_second)
-        rate = room / seconds
-        self.room = min(room, MAX_WAITING_BYTES)
-        self.credit = min(room, MAX_CREDIT_BYTES)
+        capacity = CONTAINER_BYTES if bytes_per_second is None else round(seconds * bytes_per_second)
+        rate = capacity / seconds
+        self.capacity = min(capacity, MAX_WAITING_BYTES)
+        self.credit = min(capacity, MAX_CREDIT_BYTES)
         self.waiting = 0
         self._speed = TokenBucket(limits.overspeed * rate, BURST_S * rate)
         self._finalizes = TokenBucket(limits.finalizes_per_s, max(1.0, limits.finalizes_per_s))
         self._items: deque[bytearray | Control] = deque()
 
     def __bool__(self) -> bool:
-        """Whether anything is left to go on."""
+        """Return whether anything waits."""
         return bool(self._items)
 
-    def receive_audio(self, data: bytes, now_s: float) -> Verdict:
-        """Keep `data` behind what is here, unless that is too much."""
+    def receive_audio(self, data: bytes, now_s: float) -> Admission:
+        """Append `data`, unless too much waits already."""
         beyond = len(data) - max(0, self.credit - self.waiting)
-        live = self._speed.take(max(0, beyond), now_s)
-        if self.waiting + len(data) > self.credit + self.room:
-            return Verdict.LAGGING if live else Verdict.TOO_FAST
-        self._keep(data)
-        return Verdict.FITS
+        live = self._speed.consume(max(0, beyond), now_s)
+        if self.waiting + len(data) > self.credit + self.capacity:
+            return Admission.LAGGING if live else Admission.TOO_FAST
+        self._append(data)
+        return Admission.ACCEPTED
 
-    def receive_finalize(self, now_s: float) -> Verdict:
-        """Keep a `finalize`, unless more than `limits.finalizes_per_s` come; each of them costs a decode."""
-        if not self._finalizes.take(1, now_s):
-            return Verdict.TOO_FAST
+    def receive_finalize(self, now_s: float) -> Admission:
+        """Append a `finalize`, unless they exceed `limits.finalizes_per_s`: each of them costs a decode."""
+        if not self._finalizes.consume(1, now_s):
+            return Admission.TOO_FAST
         self._items.append(Control(stop=False))
-        return Verdict.FITS
+        return Admission.ACCEPTED
 
-    def stop(self) -> None:
-        """A `stop` behind all that is here."""
+    def receive_stop(self) -> None:
+        """Append a `stop`."""
         self._items.append(Control(stop=True))
 
-    def grant(self, credit_bytes: int) -> None:
-        """The host takes as much as this now, after all that has been taken from here."""
+    def set_credit(self, credit_bytes: int) -> None:
+        """Set how much the host accepts now, beyond all that has been popped."""
         self.credit = credit_bytes
 
-    def take(self) -> tuple[bytes | Control, ...]:
-        """What goes on now: as much audio as the credit and one tick allow, and the controls in it."""
-        taken = list[bytes | Control]()
-        left = min(self.credit, MAX_TAKEN_BYTES)
+    def pop_batch(self) -> tuple[bytes | Control, ...]:
+        """Remove and return what goes on now: audio as credit and tick allow, and the controls before it."""
+        batch = list[bytes | Control]()
+        left = min(self.credit, MAX_BATCH_BYTES)
         while self._items:
             head = self._items[0]
             if isinstance(head, Control):
-                taken.append(head)
+                batch.append(head)
             elif left > 0:
-                taken.append(part := self._part(head, left))
+                batch.append(part := self._pop_part(head, left))
                 left -= len(part)
             if isinstance(head, bytearray) and head:
                 break
             self._items.popleft()
-        return tuple(taken)
+        return tuple(batch)
 
-    def drop(self) -> None:
-        """Forget all of it: nobody waits for it any more."""
+    def clear(self) -> None:
+        """Discard all that waits."""
         self._items.clear()
         self.waiting = 0
 
-    def _keep(self, data: bytes) -> None:
-        """One run of audio is one item: a million frames of a byte must not be a million objects."""
+    def _append(self, data: bytes) -> None:
+        """Merge `data` into the audio before it: a million frames of a byte must not be a million objects."""
         if not data:
             return
         if self._items and isinstance(last := self._items[-1], bytearray):
@@ -119,9 +104,9 @@ class InputQueue:
             self._items.append(bytearray(data))
         self.waiting += len(data)
 
-    def _part(self, run: bytearray, most: int) -> bytes:
-        part = bytes(run[:most])
-        del run[: len(part)]
+    def _pop_part(self, audio: bytearray, limit: int) -> bytes:
+        part = bytes(audio[:limit])
+        del audio[: len(part)]
         self.credit -= len(part)
         self.waiting -= len(part)
         return part

@@ -1,20 +1,22 @@
-"""What one client is still to be sent, bounded, whatever the client does.
+"""Messages that wait for one client to read them, within bounds.
 
-A client that reads slowly is first spared the partials: each is only a better version of the one before. One
-that does not read at all is closed. Under Ray Serve only a plain uvicorn pushes back; a Serve proxy takes
-all that it is given, at the rate at which a session has something to say.
+A client that reads slowly loses partials first: each only improves on the one before. A client that does not
+read at all is closed. Under Ray Serve only a plain uvicorn pushes back; Serve's proxies accept all that they
+are given, at the rate at which a session produces messages.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from voxray.serving.gateway.metrics import MESSAGES_OUT, PARTIALS_DROPPED, Metrics
-from voxray.wire import Close
+from voxray.serving.gateway.client_protocol import ClientProtocol
+from voxray.serving.gateway.metrics import Metrics
+from voxray.wire import Close, Partial, ServerMessage
 
-SPARE = 1 << 16  # characters that may wait before partials are dropped
-FULL = 1 << 20  # before the client counts as gone
-_PARTIAL = '{"type": "partial"'  # as wire.render begins one; nothing here is worth parsing it again
+PARTIALS_LIMIT = 1 << 16  # characters that may wait before partials are dropped
+LIMIT = 1 << 20  # characters that may wait before the client counts as gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,72 +27,91 @@ class Closing:
     reason: str = ""
 
 
-class Outbox:
-    """Messages in order, then a closing."""
+class _Frame(NamedTuple):
+    text: str
+    is_partial: bool
 
-    def __init__(self, watch: Metrics, spare: int = SPARE, full: int = FULL) -> None:
+
+class Outbox:
+    """A queue of text frames that ends with a `Closing`. Messages are rendered as they are put."""
+
+    def __init__(
+        self,
+        protocol: ClientProtocol,
+        metrics: Metrics,
+        partials_limit: int = PARTIALS_LIMIT,
+        limit: int = LIMIT,
+    ) -> None:
         self.ended = asyncio.Event()
-        self.full = full
-        self._watch = watch
-        self._spare = spare
-        self._waiting = deque[str]()
+        self.limit = limit
+        self._protocol, self._metrics = protocol, metrics
+        self._partials_limit = partials_limit
+        self._frames = deque[_Frame]()
         self._size = 0
         self._closing: Closing | None = None
-        self._something = asyncio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def size(self) -> int:
         """Characters that wait."""
         return self._size
 
-    def admit(self, messages: tuple[str, ...]) -> None:
-        """Put `messages` whatever their size: the finals of hours may be what a client lacks."""
-        size = sum(map(len, messages))
-        self.full, self._spare = self.full + size, self._spare + size
-        for message in messages:
-            self.put(message)
+    def put_replay(self, messages: Iterable[ServerMessage]) -> None:
+        """Append `messages` whatever their size: a client that resumes may lack the finals of hours."""
+        for frame in self._rendered(messages):
+            self.limit += len(frame.text)
+            self._partials_limit += len(frame.text)
+            self._put(frame)
 
-    def put(self, message: str) -> bool:
-        """Put `message` last; False where the client has left too much unread, and this is not kept."""
-        if self._closing:
-            return True
-        if self._size + len(message) > self._spare:
-            self._drop_partials()
-            if message.startswith(_PARTIAL):
-                self._watch.add(PARTIALS_DROPPED)
-                return True
-        if self._size + len(message) > self.full:
-            return False
-        self._waiting.append(message)
-        self._size += len(message)
-        self._something.set()
-        return True
+    def put(self, *messages: ServerMessage) -> bool:
+        """Append `messages`; return False, keeping no more, where the client has left too much unread."""
+        return all(map(self._put, self._rendered(messages)))
 
     def end(self, closing: Closing) -> None:
-        """Close after all that is here; nothing more is taken."""
+        """Close after all that waits; what is put later is discarded. Only the first call counts."""
         self._closing = self._closing or closing
         self.ended.set()
-        self._something.set()
+        self._changed.set()
 
     def clear(self) -> None:
-        """Forget what waits."""
-        self._waiting.clear()
+        """Discard what waits."""
+        self._frames.clear()
         self._size = 0
 
-    async def take(self) -> str | Closing:
-        """The next message, waited for, or at last the closing."""
-        while not self._waiting:
+    async def next_frame(self) -> str | Closing:
+        """Wait for the next frame and remove it; after the last, return the closing."""
+        while not self._frames:
             if self._closing:
                 return self._closing
-            self._something.clear()
-            await self._something.wait()
-        message = self._waiting.popleft()
-        self._size -= len(message)
-        self._watch.add(MESSAGES_OUT)
-        return message
+            self._changed.clear()
+            await self._changed.wait()
+        text = self._frames.popleft().text
+        self._size -= len(text)
+        self._metrics.messages_out.inc()
+        return text
+
+    def _rendered(self, messages: Iterable[ServerMessage]) -> Iterable[_Frame]:
+        for message in messages:
+            if text := self._protocol.write(message):
+                yield _Frame(text, isinstance(message, Partial))
+
+    def _put(self, frame: _Frame) -> bool:
+        if self._closing:
+            return True
+        if self._size + len(frame.text) > self._partials_limit:
+            self._drop_partials()
+            if frame.is_partial:
+                self._metrics.partials_dropped.inc()
+                return True
+        if self._size + len(frame.text) > self.limit:
+            return False
+        self._frames.append(frame)
+        self._size += len(frame.text)
+        self._changed.set()
+        return True
 
     def _drop_partials(self) -> None:
-        kept = [m for m in self._waiting if not m.startswith(_PARTIAL)]
-        self._watch.add(PARTIALS_DROPPED, len(self._waiting) - len(kept))
-        self._waiting = deque(kept)
-        self._size = sum(map(len, kept))
+        kept = deque(frame for frame in self._frames if not frame.is_partial)
+        self._metrics.partials_dropped.inc(len(self._frames) - len(kept))
+        self._frames = kept
+        self._size = sum(len(frame.text) for frame in kept)

@@ -1,10 +1,11 @@
-"""The page and its files, and the headers that every answer carries.
+"""The page and its files, and the headers of every response.
 
-The files are read when the app is built and looked up by name, so that no path from a request reaches the
-file system, and nothing is listed.
+The files are read when the app is built and looked up by name: no path from a request reaches the file
+system, and nothing is listed.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +29,7 @@ TYPES = {
     ".woff2": "font/woff2",
     ".wasm": "application/wasm",
 }
-"""What the page may consist of; files of other kinds are not served."""
+"""Media types of the page's files, by suffix; other files are not served."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -45,51 +46,59 @@ HEADERS = {
 }
 
 
-class SafeHeaders:
-    """ASGI middleware: `HEADERS` on every answer that does not set them itself."""
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    """A file of the page; `name` is its path below the folder."""
+
+    name: str
+    body: bytes
+    media_type: str
+    etag: str
+
+
+class HeadersMiddleware:
+    """ASGI middleware: adds `HEADERS` to each response that does not set them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on, and add the headers to what comes back."""
+        """Pass the request on, and add the headers to its response."""
 
-        async def with_headers(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 def page_routes(folder: Path | None = None) -> Iterator[Route]:
-    """`/` and `/assets/...` from `folder` (default: the package's own page)."""
+    """Yield routes for `/` and `/assets/...` from `folder` (default: the package's own page)."""
     folder = folder or Path(str(files("voxray"))) / "assets" / "page"
-    held = dict(_held(folder))
+    assets = {asset.name: asset for asset in _assets(folder)}
 
-    async def asset(request: Request) -> Response:
-        return _answer(request, held.get(request.path_params.get("name", "index.html")))
+    async def show_asset(request: Request) -> Response:
+        return _response(request, assets.get(request.path_params.get("name", "index.html")))
 
-    yield Route("/", asset)
-    yield Route("/assets/{name:path}", asset)
+    yield Route("/", show_asset)
+    yield Route("/assets/{name:path}", show_asset)
 
 
-def _held(folder: Path) -> Iterator[tuple[str, tuple[bytes, str, str]]]:
-    """Each file's name below `folder`, with its bytes, type and tag."""
+def _assets(folder: Path) -> Iterator[_Asset]:
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix in TYPES:
             body = file.read_bytes()
-            tag = f'"{sha256(body).hexdigest()[:32]}"'
-            yield file.relative_to(folder).as_posix(), (body, TYPES[file.suffix], tag)
+            etag = f'"{sha256(body).hexdigest()[:32]}"'
+            yield _Asset(file.relative_to(folder).as_posix(), body, TYPES[file.suffix], etag)
 
 
-def _answer(request: Request, file: tuple[bytes, str, str] | None) -> Response:
-    if file is None:
-        return PlainTextResponse("expected a file of the page, and there is none of this name.\n", 404)
-    body, kind, tag = file
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}  # asked for each time, sent when it has changed
-    if tag in request.headers.get("if-none-match", ""):
+def _response(request: Request, asset: _Asset | None) -> Response:
+    if asset is None:
+        return PlainTextResponse("expected a file of the page, got a name that none of them has.\n", 404)
+    headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}  # revalidated each time, sent when changed
+    if asset.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(body, headers={**headers, "Content-Type": kind})
+    return Response(asset.body, headers={**headers, "Content-Type": asset.media_type})

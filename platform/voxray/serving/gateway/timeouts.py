@@ -1,20 +1,20 @@
-"""How a connection ends that did nothing wrong: it asked, fell silent, or has been here for long."""
+"""When a connection ends that did nothing wrong: it asked to stop, was idle, or reached its time limit."""
 
 from dataclasses import dataclass
 
 from voxray.serving.settings import Limits
 from voxray.wire import Close, Error
 
-DONE_S = 60.0  # in which nothing new is heard, nor said of what was: nothing more is waited for
-LATE = Error(
+FLUSH_TIMEOUT_S = 60.0  # without progress, after which a flush counts as failed
+FLUSH_FAILED = Error(
     "unavailable",
-    f"expected the finals of what was heard, and for {DONE_S:g} s none came; try again later.",
+    f"expected the finals of the audio that was sent, got none for {FLUSH_TIMEOUT_S:g} s; try again later.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a socket closes once its session has been flushed; `asked`: by the client."""
+    """How a socket closes once its session is flushed. `asked`: whether the client sent `stop`."""
 
     close: Close = Close.NORMAL
     reason: str = ""
@@ -26,29 +26,32 @@ STOPPED = Ending(asked=True)
 
 
 class ConnectionTimeouts:
-    """Since when one client is here, is silent, and waits for its end: seconds of the gateway's clock."""
+    """The times of one connection, in seconds of the gateway's clock."""
 
     def __init__(self, limits: Limits, now_s: float) -> None:
         self._limits = limits
-        self._began_s = self._heard_s = self._moved_s = now_s
+        self._opened_s = self._received_s = self._progress_s = now_s
 
-    def heard(self, now_s: float) -> None:
-        """The client said something."""
-        self._heard_s = now_s
+    def received(self, now_s: float) -> None:
+        """Note that the client sent something."""
+        self._received_s = now_s
 
-    def moved(self, now_s: float) -> None:
-        """What it said has gone on, or something came of it."""
-        self._moved_s = now_s
+    def progressed(self, now_s: float) -> None:
+        """Note that input went on to the host, or that output came of it."""
+        self._progress_s = now_s
 
-    def over(self, now_s: float, *, waits: bool) -> Ending | None:
-        """How to end now, if at all. One that `waits`, for credit or for its host, may be silent."""
+    def expired(self, now_s: float, *, waiting: bool) -> Ending | None:
+        """Return how to end the connection now, or None.
+
+        A client may be silent while it is `waiting` for credit or for its host.
+        """
         session_s, idle_s = self._limits.session_s, self._limits.idle_s
-        if now_s - self._began_s > session_s:
+        if now_s - self._opened_s > session_s:
             return Ending(reason=f"session: open for {session_s:g} s")
-        if now_s - self._heard_s > idle_s and not waits:
+        if now_s - self._received_s > idle_s and not waiting:
             return Ending(reason=f"idle: nothing came for {idle_s:g} s")
         return None
 
-    def late(self, now_s: float) -> bool:
-        """Whether what an ending waits for will not come: its decode hangs, or its host is far behind."""
-        return now_s - self._moved_s > DONE_S
+    def flush_failed(self, now_s: float) -> bool:
+        """Return whether the flush before an ending will not finish: its decode hangs, or lags far behind."""
+        return now_s - self._progress_s > FLUSH_TIMEOUT_S

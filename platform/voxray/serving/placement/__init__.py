@@ -1,1 +1,1 @@
-"""Which host takes a new session; no Ray."""
+"""Chooses the host of a new session; without Ray."""

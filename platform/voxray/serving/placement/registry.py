@@ -1,6 +1,6 @@
-"""What a directory does: asks the hosts for their loads, places sessions, starts hosts, keeps one ready.
+"""Asks the hosts for their loads, places sessions, starts hosts, and keeps a spare one.
 
-asyncio, and no Ray: hosts are `Member`s of a `Fleet`.
+Without Ray: hosts are `Member`s of a `Fleet`.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ from voxray.serving.placement.table import Load, Table
 from voxray.serving.protocol import HostGone
 
 WATCH_S = 1.0
-ANSWER_S = 10.0  # a host that does not tell its load for so long gets no more sessions until it does
-START_S = 60.0  # a new actor's process, on a busy machine
+ANSWER_S = 10.0  # a host that does not answer in this time gets no more sessions until it does
+START_S = 60.0  # for a new actor's process to start on a busy machine
 WANTED_S = 120.0  # after a gateway's last call, no spare host is kept
 
 log = logging.getLogger(__name__)
 
 
 class Member(Protocol):
-    """A host as its directory sees it."""
+    """A host, as its directory sees it."""
 
     async def load(self, keep: bool) -> Load:
-        """What sessions are placed by; `keep`: it is to stay. HostGone where it has died."""
+        """Return the load; with `keep`, the host must not end. Raises HostGone once it has died."""
         ...
 
 
@@ -33,25 +33,25 @@ M = TypeVar("M", bound=Member)
 
 
 class Fleet(Protocol[M]):
-    """Where hosts are found and started."""
+    """Finds and starts hosts."""
 
     async def found(self) -> dict[int, M]:
-        """Those that are there, by their numbers."""
+        """Return the hosts that exist, by number."""
         ...
 
     def start(self, number: int) -> M:
-        """A new one."""
+        """Start a host."""
         ...
 
 
 class Registry(Generic[M]):
-    """The table, and the hosts behind it. `over` is called when nobody has wanted it for `WANTED_S`.
+    """The table, and its hosts. `on_idle` is called after `WANTED_S` without a call of a gateway.
 
-    Numbers never recur, for a gateway may still know the host that had one.
+    Numbers of hosts are never used again, because a gateway may still know the old host.
     """
 
-    def __init__(self, fleet: Fleet[M], table: Table, over: Callable[[], None]) -> None:
-        self._fleet, self._table, self._over = fleet, table, over
+    def __init__(self, fleet: Fleet[M], table: Table, on_idle: Callable[[], None]) -> None:
+        self._fleet, self._table, self._on_idle = fleet, table, on_idle
         self._members: dict[int, M] = {}
         self._booting: set[int] = set()
         self._starting = asyncio.Lock()
@@ -61,9 +61,9 @@ class Registry(Generic[M]):
         self._watching: asyncio.Task[None] | None = None
 
     async def place(self, gateway: str, node: str, without: Iterable[int] = ()) -> tuple[int, M] | None:
-        """A host for a new session of `gateway` on `node`, none of `without`; None where the service is full.
+        """Return a host for a new session of `gateway` on `node`; return None if the service is full.
 
-        ServiceError where one more is needed and does not start.
+        `without`: the numbers of hosts that were tried. Raises ServiceError if a new host does not start.
         """
         await self.want()
         tried = frozenset(without)
@@ -74,15 +74,15 @@ class Registry(Generic[M]):
             if self._table.full:
                 return None
             await self._start_one(lambda: self._table.has_room(tried))
-        raise ServiceError("expected a host for one more session, and none could be started; try again.")
+        raise ServiceError("expected a host for one more session, got none that starts; try again.")
 
     async def find(self, number: int) -> M | None:
-        """The host with this number, if it lives."""
+        """Return the host with this number; None if it has died."""
         await self.want()
         return self._members.get(number)
 
     async def want(self) -> None:
-        """A gateway lives: keep a host ready for its next client."""
+        """A gateway is alive: keep a spare host for its next client."""
         self._wanted_s = time.monotonic()
         if self._recovering is None or (self._recovering.done() and self._recovering.exception()):
             self._recovering = asyncio.create_task(self._recover())
@@ -91,7 +91,7 @@ class Registry(Generic[M]):
             self._watching = asyncio.create_task(self._watch())
 
     async def _recover(self) -> None:
-        """Know the hosts that are there already."""
+        """Find the hosts that exist already."""
         self._members.update(await self._fleet.found())
         self._last = max(self._last, *self._members, 0)
         await self._ask_all(keep=True)
@@ -99,25 +99,25 @@ class Registry(Generic[M]):
     async def _watch(self) -> None:
         while time.monotonic() - self._wanted_s < WANTED_S or self._table.sessions:
             try:
-                await self._look(time.monotonic() - self._wanted_s < WANTED_S)
-            except Exception:  # whatever it is, sessions are to be placed, and the next look may be better
-                log.exception("the hosts could not be looked after")
+                await self._check(time.monotonic() - self._wanted_s < WANTED_S)
+            except Exception:  # any: sessions must be placed, and the next round may succeed
+                log.exception("a round over the hosts failed")
             await asyncio.sleep(WATCH_S)
-        self._over()
+        self._on_idle()
 
-    async def _look(self, wanted: bool) -> None:
+    async def _check(self, wanted: bool) -> None:
         await self._ask_all(keep=wanted)
         if wanted and not self._table.spare:
             await self._start_one(lambda: self._table.spare)
 
     async def _ask_all(self, keep: bool) -> None:
-        """`keep` goes to one empty host, the first; others without sessions may end."""
+        """Ask all hosts for their loads; of the empty hosts, `keep` goes to the first, and others may end."""
         empty = [n for n, load in sorted(self._table.hosts.items()) if not load.sessions]
         asked = [(n, m) for n, m in self._members.items() if n not in self._booting]
         await asyncio.gather(*(self._ask(n, m, keep and (not empty or n == empty[0])) for n, m in asked))
 
     async def _ask(self, number: int, member: M, keep: bool, limit_s: float = ANSWER_S) -> None:
-        """A host that is only slow keeps its sessions, and gets no new ones; one that died is forgotten."""
+        """Ask for a load. A slow host keeps its sessions and gets no new ones; one that died is removed."""
         try:
             async with asyncio.timeout(limit_s):
                 load = await member.load(keep)
@@ -131,7 +131,7 @@ class Registry(Generic[M]):
                 self._table.report(load, time.monotonic())
 
     async def _start_one(self, enough: Callable[[], bool]) -> None:
-        """One host more, unless somebody else has started one meanwhile."""
+        """Start a host, unless another call has started one meanwhile."""
         async with self._starting:
             if enough():
                 return

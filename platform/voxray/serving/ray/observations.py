@@ -1,4 +1,4 @@
-"""What buffer actors and transcribers observe: sums for who asks, histograms for Prometheus through Ray."""
+"""The metrics of buffer actors and transcribers: sums for benchmarks, and Prometheus metrics through Ray."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "batch_size": ("Windows in a batch.", SIZES),
 }
 COUNTERS = {
-    "audio_s": "Seconds of audio that were heard.",
+    "audio_s": "Seconds of audio that were received.",
     "superseded": "Windows that a newer one of the same session replaced before they were decoded.",
 }
 
 
 @dataclass(slots=True)
 class Sum:
-    """Of all values of one name."""
+    """The sum of all values of one name."""
 
     count: int = 0
     total: float = 0.0
@@ -31,7 +31,7 @@ class Sum:
 
 
 class Observations:
-    """Takes a name of `HISTOGRAMS` or `COUNTERS` and a value; other names are summed and not exported."""
+    """Sums the values of each name, and exports those whose names are in `HISTOGRAMS` or `COUNTERS`."""
 
     def __init__(self) -> None:
         self.sums: defaultdict[str, Sum] = defaultdict(Sum)
@@ -42,18 +42,18 @@ class Observations:
         self._counters = {name: Counter(f"voxray_{name}", text) for name, text in COUNTERS.items()}
 
     def __call__(self, name: str, value: float) -> None:
-        """`name` was `value` once more."""
-        known = self.sums[name]
-        known.count += 1
-        known.total += value
-        known.largest = max(known.largest, value)
+        """Observe one value."""
+        sum_ = self.sums[name]
+        sum_.count += 1
+        sum_.total += value
+        sum_.largest = max(sum_.largest, value)
         if name in self._histograms:
             self._histograms[name].observe(value)
         elif name in self._counters and value > 0:
             self._counters[name].inc(value)
 
     def totals(self) -> dict[str, float]:
-        """`NAME_count`, `NAME_sum` and `NAME_max` of everything so far."""
+        """Return `NAME_count`, `NAME_sum` and `NAME_max` of all names so far."""
         return {
             f"{name}_{key}": value
             for name, s in self.sums.items()

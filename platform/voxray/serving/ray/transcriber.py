@@ -10,8 +10,9 @@ from ray.exceptions import RayActorError
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
 from voxray.audio import Pcm
-from voxray.serving.protocol import Answer, Beat, HostGone, Job
+from voxray.serving.protocol import Answer, Heartbeat, HostGone, Job
 from voxray.serving.ray.observations import Observations
+from voxray.serving.ray.shutdown import ShutdownDetector
 from voxray.serving.settings import ServiceArgs, Transcribers
 from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.scheduler import SchedulerOptions
@@ -20,8 +21,7 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import ctranslate2_folder
 
-HEALTH_S = 1.0  # Serve's health checks; it stops them on a replica that is to go
-DRAIN_AFTER = 6  # of them missed; a busy controller misses some
+SHED_CHECK_S = 0.25
 STUCK_S = 60.0  # a batch that runs for so long never ends
 BEAT_S = 1.0
 SHED_AFTER_S = 5.0
@@ -39,18 +39,18 @@ class RemoteSource:
         """Give the lease back: nothing more is taken, and the actor looks for another transcriber."""
         self._released = True
 
-    async def take(self, lease: int) -> list[Job] | None:
-        """As `calls.Source.take`."""
+    async def next_jobs(self, lease: int) -> list[Job] | None:
+        """As `protocol.Source.next_jobs`."""
         if self._released:
             return None
         try:
-            jobs: list[Job] | None = await self._actor.take.remote(lease)
+            jobs: list[Job] | None = await self._actor.next_jobs.remote(lease)
         except RayActorError as e:
             raise HostGone(str(e).splitlines()[0]) from e
         return jobs
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
-        """As `calls.Source.deliver`."""
+        """As `protocol.Source.deliver`."""
         try:
             await self._actor.deliver.remote(lease, answers)
         except RayActorError as e:
@@ -58,7 +58,7 @@ class RemoteSource:
 
 
 class Transcriber:
-    """A replica. Serve's health checks are its heartbeat: when they stop, its leases end."""
+    """A replica. Its leases end when Serve stops it."""
 
     def __init__(self, args: ServiceArgs) -> None:
         decoding = args.decoding
@@ -76,19 +76,19 @@ class Transcriber:
         self._service = DecodeService(self._decoder, options, self._observe)
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber
-        self._checked_s = self._relaxed_s = time.monotonic()
+        self._relaxed_s = time.monotonic()
+        self._shutdown = ShutdownDetector()
         self._drained = False
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def attach(self, host: Any, lease: int) -> AsyncIterator[Beat]:
+    async def attach(self, host: Any, lease: int) -> AsyncIterator[Heartbeat]:
         """Work for a buffer actor under its `lease` as long as this goes on; a beat each second."""
-        self._watching = self._watching or asyncio.create_task(self._watch())
         source = RemoteSource(host)
         work = asyncio.create_task(self._service.attend(source, lease))
         self._leases.append(source)
         try:
             while not work.done():
-                yield Beat(self._name, self._decoder.languages)
+                yield Heartbeat(self._name, self._decoder.languages)
                 await asyncio.wait([work], timeout=BEAT_S)
             await work
         finally:
@@ -108,15 +108,19 @@ class Transcriber:
         return self._observed.totals()
 
     async def check_health(self) -> None:
-        """Called by Serve as long as this replica is to stay. What it raises has the replica replaced.
-
-        One that drained because Serve was silent for long, and is asked again, has to go as well.
-        """
+        """Called by Serve as long as this replica is to stay. Where it raises, Serve replaces the replica."""
         if self._drained:
-            raise RuntimeError("expected to be stopped, and was not; this replica has given back its work.")
+            raise RuntimeError("expected to be stopped, got a health check; this replica has drained.")
         if (stuck_s := self._service.stuck_s()) > STUCK_S:
-            raise RuntimeError(f"expected a batch to end within {STUCK_S:g} s; one runs for {stuck_s:.0f} s.")
-        self._checked_s = time.monotonic()
+            raise RuntimeError(
+                f"expected a batch to end within {STUCK_S:g} s, got one that runs for {stuck_s:.0f} s."
+            )
+        self._shutdown.health_checked()
+        if not self._tasks:
+            self._tasks = [
+                asyncio.create_task(self._drain_at_shutdown()),
+                asyncio.create_task(self._balance()),
+            ]
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What `ScaleOnDelay` goes by."""
@@ -128,12 +132,15 @@ class Transcriber:
         if name == DELAY:
             self._longest_s = max(self._longest_s, value)
 
-    async def _watch(self) -> None:
-        while time.monotonic() - self._checked_s < DRAIN_AFTER * HEALTH_S:
-            await asyncio.sleep(HEALTH_S / 4)
-            self._shed(time.monotonic())
+    async def _drain_at_shutdown(self) -> None:
+        await self._shutdown.wait()
         self._drained = True
         self._service.drain()
+
+    async def _balance(self) -> None:
+        while not self._drained:
+            await asyncio.sleep(SHED_CHECK_S)
+            self._shed(time.monotonic())
 
     def _shed(self, now_s: float) -> None:
         """Give a lease back where the queue stays too long: an emptier replica, if there is one, takes it."""

@@ -5,10 +5,12 @@
     GET  /docs, /openapi.json                                open to all
 
 A request's key is the gateway's concern, and looked at before all this. Its body is read before its audio is
-decoded; where its client goes, its work stops.
+decoded; where its client goes, its work stops. Of a file that is cut off, what is there is transcribed, and
+the response has a `Warning` header.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
@@ -127,16 +129,18 @@ class Audio:
     async def _answer(self, upload: Upload, order: TranscriptionRequest, share: Share) -> Response:
         min_window_s, _ = await self._desk.describe()
         cutting = cutting_for(min_window_s)
-        windows = await self._desk.decoders.windows(upload, cutting, share)
+        warnings: list[str] = []
+        windows = await self._desk.decoders.windows(upload, cutting, share, warnings.append)
+        headers = {"Warning": f"299 - {json.dumps(warning)}" for warning in warnings}  # ASCII
         options = DecodingOptions(
             language=order.language, task=order.task, words=order.words, timestamps=cutting.timestamps
         )
         hearing = Hearing(self._desk.files, windows, options)
         if order.stream:
-            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return StreamingResponse(events(hearing, order), media_type="text/event-stream", headers=headers)
         told = answer(await hearing.whole(), order)
-        return Response(told.body, media_type=told.media_type)
+        return Response(told.body, media_type=told.media_type, headers=headers)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,7 @@
 """Files that come by HTTP: read into a spooled file within limits, and decoded from it in bounded threads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -60,21 +60,26 @@ class Decoders:
         self._limits = limits
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="voxray-files")
 
-    async def windows(self, upload: Upload, cutting: Cutting, share: Share) -> Windows:
+    async def windows(
+        self, upload: Upload, cutting: Cutting, share: Share, warn: Callable[[str], None] | None = None
+    ) -> Windows:
         """The windows of an upload; AudioError where it is not sound, or more than `limits.decoded_s`.
 
-        ApiError 429 where `share` cannot grow. Where the caller is cancelled and closes file or `share`, a
+        ApiError 429 where `share` cannot grow; `warn` as for `voxray.audio.decode`. Where the caller is cancelled and closes file or `share`, a
         decoder that is still at it ends too.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share)
+        return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share, warn)
 
     def close(self) -> None:
         """Waits for what runs, and ends the threads."""
         self._pool.shutdown()
 
-    def _windows(self, upload: Upload, cutting: Cutting, share: Share) -> Windows:
-        pcm = decode(upload.file, name=upload.name, max_s=self._limits.decoded_s, admit=share.take)
+    def _windows(
+        self, upload: Upload, cutting: Cutting, share: Share, warn: Callable[[str], None] | None
+    ) -> Windows:
+        max_s = self._limits.decoded_s
+        pcm = decode(upload.file, name=upload.name, max_s=max_s, admit=share.take, warn=warn)
         return cut(pcm, cutting)
 
 

@@ -1,1 +1,1 @@
-"""Sessions: one buffer manager per client, many in a host; no Ray."""
+"""Live sessions: one buffer manager per client, many in a host; without Ray."""

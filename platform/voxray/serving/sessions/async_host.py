@@ -1,7 +1,7 @@
-"""A host that asyncio callers share: gateways tick it, a transcriber takes its jobs and delivers answers.
+"""A host that asyncio callers share: gateways tick it, a transcriber fetches jobs and delivers answers.
 
-One transcriber holds the lease at a time. A new lease begins where the old one's holder died or drained: what
-that had taken and not answered is handed out again.
+One transcriber holds the lease at a time. A new lease begins when the old one's holder died or drained: the
+jobs that it left unanswered are handed out again.
 """
 
 import asyncio
@@ -11,39 +11,45 @@ from collections.abc import Callable
 from voxray.serving.protocol import Answer, Call, Job, Opened, Opening, Refused, Reply
 from voxray.serving.sessions.host import SessionHost
 
-TAKE_S = 1.0  # a take without work answers after this, so that a dead caller is not waited for
+NEXT_JOBS_S = 1.0  # `next_jobs` returns after this without jobs, so that a dead caller is soon noticed
 SWEEP_S = 0.25
 
 
 class AsyncHost:
-    """`calls.Host` for gateways and `calls.Source` for transcribers, around one `SessionHost`."""
+    """A `protocol.Host` for gateways and a `protocol.Source` for transcribers, around one `SessionHost`.
+
+    `sweep` must run beside it. `called_s`: when a gateway last called, or when this was made.
+    """
 
     def __init__(self, host: SessionHost, clock: Callable[[], float] = time.monotonic) -> None:
+        self.called_s = clock()
         self._host = host
         self._clock = clock
         self._lease = 0
         self._work = asyncio.Event()
 
     async def open(self, opening: Opening) -> Opened | Refused:
-        """A new session, or one that is resumed."""
-        return self._host.open(opening, self._clock())
+        """Open a new session, or resume one."""
+        self.called_s = self._clock()
+        return self._host.open(opening, self.called_s)
 
     async def tick(self, call: Call) -> Reply:
-        """Input and output of all of a gateway's connections."""
-        reply = self._host.tick(call, self._clock())
+        """Exchange the input and output of all of a gateway's connections."""
+        self.called_s = self._clock()
+        reply = self._host.tick(call, self.called_s)
         self._notify()
         return reply
 
     def new_lease(self) -> int:
-        """The number of a lease that ends the one before; what that left unanswered is queued again."""
+        """Begin a lease, and return its number; the last one ends, and its unanswered jobs wait again."""
         self._lease += 1
         self._host.requeue(self._clock())
-        self._work.set()  # whoever waits under the old lease learns that it is over
+        self._work.set()  # so that `next_jobs` of the old lease returns
         return self._lease
 
-    async def take(self, lease: int) -> list[Job] | None:
-        """The jobs since the last call, waited for up to `TAKE_S`; None where the lease is over."""
-        until_s = self._clock() + TAKE_S
+    async def next_jobs(self, lease: int) -> list[Job] | None:
+        """Wait up to `NEXT_JOBS_S` for jobs and return them; return None once the lease is over."""
+        until_s = self._clock() + NEXT_JOBS_S
         while lease == self._lease:
             self._work.clear()
             jobs = self._host.jobs(self._clock())
@@ -58,13 +64,13 @@ class AsyncHost:
         return None
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
-        """Answers to jobs of the lease that holds; others come too late."""
+        """Receive answers under the present lease; those under an older one are ignored."""
         if lease == self._lease:
-            self._host.receive(answers, self._clock())
+            self._host.receive_answers(answers, self._clock())
             self._notify()
 
     async def sweep(self) -> None:
-        """Let time go by for sessions that nobody calls for; runs until it is cancelled."""
+        """Advance all sessions, also those that no gateway calls for, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
             self._host.sweep(self._clock())

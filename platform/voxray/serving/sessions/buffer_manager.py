@@ -1,46 +1,40 @@
-"""One client of a host: its session and what goes into it and out of it.
+"""One client of a host: its audio, its voice activity detector and its session.
 
-    take     bytes and controls, as they came            -> inlet
-    pull     what of it has become samples               -> for the voice to hear
-    hear     their speech probabilities                  -> session: events and decodes
-    receive  answers to decodes                          -> session: events and decodes
-    jobs     what is to be decoded                       <- session
-    output   messages, credit, close                     <- mailbox
+    receive_input     bytes and controls of the client         -> InputBuffer
+    process           samples, with speech probabilities       -> Session
+    receive_answer    hypotheses of a transcriber              -> Session
+    next_job          the window to decode                     <- Session
+    output            messages, credit, close                  <- SessionOutbox
 
-`SessionHost` takes these steps with all of its clients. Nothing here knows of connections but for the
-`gateway` that the present one is at, and its `epoch`.
+`SessionHost` takes these steps for all of its clients. Of connections, a manager knows only the `gateway` of
+the present one, and its `epoch`.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from voxray import wire
 from voxray.serving.audio_input.decoder import decoder_for
-from voxray.serving.audio_input.voice_activity import Track
-from voxray.serving.gateway.input_queue import TokenBucket
+from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
 from voxray.serving.protocol import Answer, Control, Job, Output
-from voxray.serving.sessions.decodes import Decodes
-from voxray.serving.sessions.input_buffer import Heard, InputBuffer
+from voxray.serving.sessions.decodes import DecodeQueue
+from voxray.serving.sessions.input_buffer import InputBuffer
 from voxray.serving.sessions.latency import Latency, Observe, unobserved
 from voxray.serving.sessions.outbox import SessionOutbox
 from voxray.serving.settings import Decoding, Limits
-from voxray.streaming import events
-from voxray.streaming.audio_buffer import Pcm
+from voxray.serving.token_bucket import TokenBucket
 from voxray.streaming.endpoint import EndpointOptions
-from voxray.streaming.events import samples, seconds
+from voxray.streaming.events import Event, Final, Finalized, SessionProgress, samples, seconds
 from voxray.streaming.options import SessionOptions
-from voxray.streaming.session import Session, State
-from voxray.wire import Close, Start
+from voxray.streaming.session import Session, SessionState
+from voxray.wire import Ack, Close, Error, Ready, ServerMessage, Start
 
-PULL_S = 4.0  # of a container at once, which may decode to days: its host has others to listen to
+DECODED_AT_ONCE_S = 4.0  # of a container, which may hold days: the host has other sessions
 FINALIZE_BURST_S = 3.0  # of finalizes at once: the gateway has metered them, and a call may have been late
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """A session's name and the secret that shows whose it is."""
+class SessionKey:
+    """A session's id, and the token that shows whose it is."""
 
     session: str
     token: str
@@ -49,238 +43,225 @@ class Key:
 class BufferManager:
     """The session that `start` asks for, from byte `start.from_byte` and after segment `start.have_segment`.
 
-    Raises WireError where it cannot begin there.
+    Raises WireError if it cannot begin there. Call `free` in the end.
     """
 
     def __init__(
         self,
-        key: Key,
+        key: SessionKey,
         start: Start,
-        track: Track,
+        detector: VoiceActivityDetector,
         limits: Limits,
         decoding: Decoding,
         observe: Observe = unobserved,
     ) -> None:
-        self.key, self.start, self.track = key, start, track
+        self.key, self.start = key, start
         self.gateway: str | None = None
         self.epoch = 0
-        self.absent_s: float | None = None  # since when nobody is connected
-        self.closing: Close | None = None  # how the connection is to end, once all is said
-        self.resumable = True  # False: nobody comes back once the connection is gone
+        self.absent_s: float | None = None  # since when there is no connection
+        self.closing: Close | None = None  # how to close the connection, once all messages are sent
+        self.resumable = True  # False: the session ends with its connection
         self.failed = False
-        intake = decoder_for(start, start.from_byte)
-        at = intake.sample_of(start.from_byte)
+        decoder = decoder_for(start, start.from_byte)
+        at = decoder.sample_of(start.from_byte)
         self.session = Session(
             session_options(start, limits, decoding), at=at, segment=start.have_segment + 1
         )
-        self.decodes = Decodes(self.session)
-        self._inlet = InputBuffer(intake, at, delayed=start.encoding == "container")
-        self._mail = SessionOutbox()
+        self.decodes = DecodeQueue(self.session)
+        self._detector = detector
+        self._input = InputBuffer(decoder, at, delayed=start.encoding == "container")
+        self._outbox = SessionOutbox()
         self._limits, self._observe, self._latency = limits, observe, Latency(observe)
         rate = limits.finalizes_per_s
         self._finalizes = TokenBucket(rate, max(1.0, FINALIZE_BURST_S * rate))
         self._stopped = self._cut_off = False  # by the client; by us
-        self._credit_told: int | None = None  # None: it is told in any case
+        self._credit_sent: int | None = None  # None: send it in any case
 
     # What comes in.
 
-    def take(self, items: Iterable[bytes | Control], now_s: float) -> None:
-        """What came from the client, in order. After `stop`, another is ignored, and audio ends it all."""
+    def receive_input(self, items: Iterable[bytes | Control], now_s: float) -> None:
+        """Receive what the client sent, in order. Call `process` afterwards.
+
+        After `stop`, another is ignored, and audio is an error that ends the session.
+        """
         for item in items:
             if self.closing is None and not self._cut_off:
-                self._accept(item, now_s)
+                self._receive(item, now_s)
 
-    def pull(self, now_s: float) -> Pcm:
-        """What has become samples since the last call, for the voice to hear. AudioError: it is not audio."""
-        if self.closing is not None or self._inlet.empty:
-            return np.empty(0, dtype=np.int16)
-        pcm = self._inlet.pull(min(self.session.room, samples(PULL_S)), now_s)
-        if len(pcm):
-            self._latency.arrived(self._inlet.end, now_s)
-        if self._inlet.end - self._inlet.start >= samples(self._limits.session_s) and not self._cut_off:
+    def process(self, now_s: float) -> int:
+        """Decode the input and pass it to the session; return the number of new samples.
+
+        Call this also without input: a container's samples come later than its bytes. Raises AudioError for
+        bytes that are not audio.
+        """
+        if self.closing is not None:
+            return 0
+        count = self._input.decode(min(self.session.room, samples(DECODED_AT_ONCE_S)), now_s)
+        if count:
+            self._latency.receive_audio(self._input.end, now_s)
+        if self._input.end - self._input.start >= samples(self._limits.session_s) and not self._cut_off:
             self._stopped = self._cut_off = True
-            self._inlet.stop()
-        return pcm
+            self._input.stop()
+        self._advance(now_s)
+        self._check_overrun()
+        return count
 
-    def hear(self, speech: Sequence[float], now_s: float) -> None:
-        """The speech probabilities of what was pulled; it goes to the session as far as that has room."""
-        self._inlet.hear(speech)
-        self.advance(now_s)
-        overrun = self._inlet.waiting > samples(self._limits.undecoded_s)
-        if overrun and self.start.encoding != "container":  # those have bounds of their own
-            waiting_s = seconds(self._inlet.waiting)
-            self.fail(
-                Close.BAD_MESSAGE,
-                "too_fast",
-                f"expected at most {self._limits.undecoded_s:g} s of audio beyond the credit, and "
-                f"{waiting_s:.1f} s came; send no more than credit_bytes.",
-            )
-
-    def receive(self, answer: Answer, now_s: float) -> None:
-        """The answer to a job; others are ignored."""
-        request = self.decodes.receive(answer, now_s)
+    def receive_answer(self, answer: Answer, now_s: float) -> None:
+        """Receive the answer to a job; an answer to any other is ignored."""
+        request = self.decodes.receive_answer(answer, now_s) if self.closing is None else None
         if request is not None:
             self._observe("answer_s", now_s - request.asked_s)
-            self.advance(now_s)
-
-    def advance(self, now_s: float) -> None:
-        """Time went by, and there may be room."""
-        if self.closing is not None:
-            return
-        self.session.tick(now_s)
-        while (part := self._inlet.next(self.session.room)) is not None:
-            self._pass_on(part, now_s)
-        self.decodes.collect(now_s)
-        self._tell(now_s)
+            self._advance(now_s)
 
     def requeue(self, now_s: float) -> None:
-        """None of the jobs that were taken will be answered."""
+        """Hand out jobs again: those that were handed out will not be answered."""
         if self.closing is None:
             self.decodes.requeue(now_s)
-            self._tell(now_s)
+            self._send(now_s)
 
     # What goes out.
 
-    def jobs(self, now_s: float) -> list[Job]:
-        """The window that is to be decoded, if there is one that was not taken."""
-        request = self.decodes.take() if self.closing is None else None
+    def next_job(self, now_s: float) -> Job | None:
+        """Return the window to decode, once; None if there is none."""
+        request = self.decodes.request_to_run() if self.closing is None else None
         if request is None:
-            return []
-        return [
-            Job(
-                session=self.key.session,
-                number=request.id,
-                pcm=self.session.audio(request).astype("<i2", copy=False).tobytes(),
-                prefix=request.prefix,
-                mode=request.mode,
-                word_times=request.word_times,
-                language=request.language,
-                task=self.start.task,
-                prompt=self.start.prompt,
-                hotwords=self.start.hotwords,
-                due_in_s=request.deadline_s - now_s,
-            )
-        ]
+            return None
+        return Job(
+            session=self.key.session,
+            number=request.id,
+            pcm=self.session.audio(request).astype("<i2", copy=False).tobytes(),
+            prefix=request.prefix,
+            mode=request.mode,
+            word_times=request.word_times,
+            language=request.language,
+            task=self.start.task,
+            prompt=self.start.prompt,
+            hotwords=self.start.hotwords,
+            due_in_s=request.deadline_s - now_s,
+        )
 
     def output(self) -> Output | None:
-        """What the connection is sent now; None where there is nothing new."""
-        messages, credit = self._mail.take(), self.credit_bytes
-        if not messages and self.closing is None and credit == self._credit_told:
+        """Return what the connection is to be sent; None if nothing has changed since the last call."""
+        messages, credit = self._outbox.messages_to_send(), self.credit_bytes
+        if not messages and self.closing is None and credit == self._credit_sent:
             return None
-        self._credit_told = credit
+        self._credit_sent = credit
         return Output(self.key.session, self.epoch, messages, credit, self.closing)
 
     @property
     def received_bytes(self) -> int:
-        """The first byte that has not come."""
-        return self._inlet.received
+        """The position of the next byte to be received."""
+        return self._input.received
 
     @property
     def credit_bytes(self) -> int:
-        """How much more audio may come now."""
+        """How many bytes of audio the client may send now."""
         if self._stopped or self.closing is not None:
             return 0
-        room = max(0, self.session.room - self._inlet.waiting)
-        return max(0, self._inlet.intake.credit(room) - self._inlet.unread)
+        room = max(0, self.session.room - self._input.waiting)
+        return max(0, self._input.decoder.credit(room) - self._input.undecoded)
 
     @property
-    def unsettled(self) -> bool:
-        """Whether something waits that no further input is needed for."""
-        return self.closing is None and not self._inlet.empty
+    def busy(self) -> bool:
+        """Whether `process` may have something to do without further input."""
+        return self.closing is None and not self._input.empty
 
     # Connections.
 
-    def attach(self, gateway: str, model: str, have_segment: int) -> tuple[str, ...]:
-        """A new connection, at `gateway`: `ready`, and all that was said after `have_segment`."""
-        ready = wire.Ready(self.key.session, self.key.token, self.epoch > 0, self.received_bytes, model)
+    def attach(self, gateway: str, model: str, have_segment: int) -> tuple[ServerMessage, ...]:
+        """Begin a connection at `gateway`; return `Ready` and the finals after `have_segment`."""
+        ready = Ready(self.key.session, self.key.token, self.epoch > 0, self.received_bytes, model)
         self.gateway, self.epoch, self.absent_s = gateway, self.epoch + 1, None
-        self._credit_told = None
-        return wire.render(ready), *self._mail.replay(have_segment)
+        self._credit_sent = None
+        return ready, *self._outbox.replay(have_segment)
 
     def detach(self, now_s: float) -> None:
-        """The connection is gone; the session goes on with what it has."""
+        """End the connection; the session goes on with the audio that it has."""
         self.gateway, self.absent_s = None, now_s
 
     def fail(self, close: Close, code: str, message: str) -> None:
-        """End at once, and say why; nothing of the session can be had again."""
+        """End the session at once with an error; it cannot be resumed."""
         if self.closing is None:
-            self._mail.post(wire.Error(code, message))
+            self._outbox.put(Error(code, message))
             self.closing, self.failed = close, True
 
     def free(self) -> None:
-        """Let go of what is not memory."""
-        self._inlet.intake.close()
+        """Free the decoder, which may have a thread."""
+        self._input.decoder.close()
 
-    # What is done with it.
+    # Steps.
 
-    def _accept(self, item: bytes | Control, now_s: float) -> None:
+    def _receive(self, item: bytes | Control, now_s: float) -> None:
         if isinstance(item, bytes):
-            self._credit_told = None
+            self._credit_sent = None
             if self._stopped:
-                came = f"expected nothing after stop, and {len(item)} bytes of audio came."
-                self.fail(Close.BAD_MESSAGE, "bad_message", came)
+                message = f"expected nothing after stop, got {len(item)} bytes of audio."
+                self.fail(Close.BAD_MESSAGE, "bad_message", message)
         elif self._stopped:
             return
         elif item.stop:
             self._stopped = True
-        elif not self._finalizes.take(1, now_s):
-            most = f"expected at most {self._limits.finalizes_per_s:g} finalize per second, and more came."
-            self.fail(Close.BAD_MESSAGE, "too_fast", most)
-        self._inlet.push(item)
+        elif not self._finalizes.consume(1, now_s):
+            message = f"expected at most {self._limits.finalizes_per_s:g} finalize per second, got more."
+            self.fail(Close.BAD_MESSAGE, "too_fast", message)
+        self._input.push(item)
 
-    def _pass_on(self, part: Heard | Control, now_s: float) -> None:
-        if isinstance(part, Heard):
-            self.session.receive_audio(part.pcm, part.speech, now_s)
-        elif part.stop:
-            self.session.stop(now_s)
-        else:
-            self.session.finalize(now_s)
+    def _advance(self, now_s: float) -> None:
+        """Let the session go on, with as much of the input as it has room for."""
+        self.session.tick(now_s)
+        while (item := self._input.next(self.session.room)) is not None:
+            if not isinstance(item, Control):
+                self.session.receive_audio(item, self._detector.probabilities(item), now_s)
+            elif item.stop:
+                self.session.stop(now_s)
+            else:
+                self.session.finalize(now_s)
+        self.decodes.collect(now_s)
+        self._send(now_s)
 
-    def _tell(self, now_s: float) -> None:
-        """Say what happened, and right after finals and `finalized` how far that is.
+    def _check_overrun(self) -> None:
+        """End a session whose client ignores the credit; a container's input has bounds of its own."""
+        waiting_s, limit_s = seconds(self._input.waiting), self._limits.undecoded_s
+        if waiting_s > limit_s and self.start.encoding != "container":
+            message = (
+                f"expected at most {limit_s:g} s of audio beyond the credit, got {waiting_s:.1f} s; "
+                "send no more than credit_bytes."
+            )
+            self.fail(Close.BAD_MESSAGE, "too_fast", message)
 
-        A client that loses its session between a final and its `ack` might have the same audio heard again.
+    def _send(self, now_s: float) -> None:
+        """Queue the session's events for the client, and its progress right after finals and `Finalized`.
+
+        A client that lost its session between a final and its `ack` could send the same audio again.
         """
-        told = self.session.events_to_send()
-        settled = [i for i, e in enumerate(told) if isinstance(e, events.Final | events.Finalized)]
-        if settled and self.session.state is not State.DONE:
-            told.insert(settled[-1] + 1, self._ack())
-        for event in told:
-            self._mail.post(self._message(event))
-        self._latency.told(told, now_s)
+        events = self.session.events_to_send()
+        settled = [i for i, e in enumerate(events) if isinstance(e, Final | Finalized)]
+        if settled and self.session.state is not SessionState.DONE:
+            events.insert(settled[-1] + 1, self.session.progress)
+        for event in events:
+            self._outbox.put(self._message(event))
+        self._latency.send(events, now_s)
         self._latency.forget(self.session.keep_from)
-        if self.session.state is State.DONE and self.closing is None:
+        if self.session.state is SessionState.DONE and self.closing is None:
             self.closing = Close.NORMAL
             self.free()
 
-    def _ack(self) -> events.Ack:
-        received, processed = self._inlet.end - self._inlet.waiting, self.session.processed
-        lag_s = seconds(received - processed)
-        return events.Ack(received, self.session.keep_from, self.session.room, seconds(processed), lag_s)
-
-    def _message(self, event: events.Event) -> wire.ServerMessage:
-        match event:
-            case events.SpeechStart(segment, at_s):
-                return wire.SpeechStart(segment, at_s)
-            case events.Partial(segment, start_s, end_s, stable, unstable):
-                return wire.Partial(segment, start_s, end_s, stable, unstable)
-            case events.SpeechEnd(segment, at_s):
-                return wire.SpeechEnd(segment, at_s)
-            case events.Final(segment, start_s, end_s, text, language, words):
-                asked = words if self.start.words else None
-                return wire.Final(segment, start_s, end_s, text, language, asked)
-            case events.Finalized():
-                return wire.Finalized()
-            case events.Done(audio_s, segments):
-                return wire.Done(audio_s, segments)
-            case events.Ack(_, keep_from, _, processed_s, lag_s):
-                keep_from_byte = self._inlet.intake.byte_of(keep_from)
-                lag_s += seconds(self._inlet.waiting)
-                return wire.Ack(self.received_bytes, keep_from_byte, self.credit_bytes, processed_s, lag_s)
+    def _message(self, event: Event) -> ServerMessage:
+        if isinstance(event, SessionProgress):
+            return Ack(
+                received_bytes=self.received_bytes,
+                keep_from_byte=self._input.decoder.byte_of(event.keep_from),
+                credit_bytes=self.credit_bytes,
+                processed_s=event.processed_s,
+                lag_s=event.lag_s + seconds(self._input.waiting),
+            )
+        if isinstance(event, Final) and not self.start.words:
+            return replace(event, words=None)
+        return event
 
 
 def session_options(start: Start, limits: Limits, decoding: Decoding) -> SessionOptions:
-    """What the client asked for, and the service was told."""
+    """Combine what the client asks for with the service's settings."""
     return SessionOptions(
         endpoint=EndpointOptions(endpoint_ms=start.endpoint_ms),
         policy=decoding.policy,

@@ -8,43 +8,43 @@ from voxray.streaming.session import Session
 
 
 @dataclass(slots=True)
-class Decodes:
-    """At most one request waits to be taken, the newest; any number have been taken and not answered."""
+class DecodeQueue:
+    """At most one request waits for a transcriber, the newest; any number are running."""
 
     session: Session
     _waiting: DecodeRequest | None = None
-    _taken: dict[int, DecodeRequest] = field(default_factory=dict)
+    _running: dict[int, DecodeRequest] = field(default_factory=dict)
 
     @property
     def waiting(self) -> bool:
-        """Whether there is a request to be taken that the session still wants."""
+        """Whether a request waits that the session still needs."""
         return self._waiting is not None and self._waiting.start >= self.session.keep_from
 
     @property
-    def outstanding(self) -> int:
-        """How many were taken and not answered."""
-        return len(self._taken)
+    def running(self) -> int:
+        """The number of requests that were handed out and not answered."""
+        return len(self._running)
 
     def collect(self, now_s: float) -> None:
-        """Let what the session asks for wait to be taken."""
+        """Queue the session's new request, in the place of the one that waits."""
         while requests := self.session.requests_to_run():
             for request in requests:
-                old, self._waiting = self._waiting, request
-                if old:
-                    self.session.receive_superseded(old.id, now_s)
+                superseded, self._waiting = self._waiting, request
+                if superseded:
+                    self.session.receive_superseded(superseded.id, now_s)
 
-    def take(self) -> DecodeRequest | None:
-        """The request that waits. One whose final went out meanwhile is left out: its audio is gone."""
-        request, wanted = self._waiting, self.waiting
+    def request_to_run(self) -> DecodeRequest | None:
+        """Hand out the request that waits. If its final went out meanwhile, its audio is gone: None."""
+        request, needed = self._waiting, self.waiting
         self._waiting = None
-        if request is None or not wanted:
+        if request is None or not needed:
             return None
-        self._taken[request.id] = request
+        self._running[request.id] = request
         return request
 
-    def receive(self, answer: Answer, now_s: float) -> DecodeRequest | None:
-        """Tell the session; the request that was answered, None where there is no such one."""
-        request = self._taken.pop(answer.number, None)
+    def receive_answer(self, answer: Answer, now_s: float) -> DecodeRequest | None:
+        """Pass an answer to the session, and return its request; None if that is not running."""
+        request = self._running.pop(answer.number, None)
         if request is None:
             return None
         if answer.hypothesis is not None:
@@ -57,9 +57,9 @@ class Decodes:
         return request
 
     def requeue(self, now_s: float) -> None:
-        """Nothing that was taken will be answered: the newest request waits, the others are superseded."""
-        lost = [self._taken[number] for number in sorted(self._taken)]
-        self._taken.clear()
+        """Give up all running requests: the newest waits again, the others count as superseded."""
+        lost = [self._running[number] for number in sorted(self._running)]
+        self._running.clear()
         if lost and self._waiting is None:
             self._waiting = lost.pop()
         for request in lost:

@@ -3,57 +3,57 @@
 from dataclasses import dataclass, field
 
 from voxray.serving.protocol import Output, Reply
-from voxray.wire import Close, Error, render
+from voxray.wire import Close, Error
 
-SILENT_S = 2.0  # without a call, the gateway's clients count as gone
+SILENT_S = 2.0  # without a call, the gateway's clients count as disconnected
 
-_NEWER = Error(
+_RESUMED_ELSEWHERE = Error(
     "resumed_elsewhere",
-    "expected the newest connection of its session, and another has come since; use that one.",
+    "expected the newest connection of its session, got an older one; use the newest.",
 )
 
 
 @dataclass(slots=True)
 class GatewayState:
-    """Calls of one gateway: the last reply, and what is said to connections that have no session here."""
+    """The last call of one gateway, its reply, and the connections to close with the next reply."""
 
-    seen_s: float
+    called_s: float
     reply: Reply = field(default_factory=lambda: Reply(number=-1))
-    _farewells: dict[tuple[str, int], Output] = field(default_factory=dict)
+    _closings: dict[tuple[str, int], Output] = field(default_factory=dict)
 
-    def dismiss(self, session: str, epoch: int, close: Close) -> None:
-        """With the next reply, close a connection whose session is not, or no longer, its own."""
-        messages = (render(_NEWER),) if close is Close.RESUMED_ELSEWHERE else ()
-        self._farewells[session, epoch] = Output(session, epoch, messages, close=close)
+    def close_connection(self, session: str, epoch: int, close: Close) -> None:
+        """Close a connection with the next reply: its session is gone, or belongs to a newer connection."""
+        messages = (_RESUMED_ELSEWHERE,) if close is Close.RESUMED_ELSEWHERE else ()
+        self._closings[session, epoch] = Output(session, epoch, messages, close=close)
 
-    def farewells(self) -> list[Output]:
-        """What is to be said with this reply."""
-        said = list(self._farewells.values())
-        self._farewells.clear()
-        return said
+    def closings(self) -> list[Output]:
+        """Return the outputs that close connections, each once."""
+        closings = list(self._closings.values())
+        self._closings.clear()
+        return closings
 
 
 class GatewayStates:
-    """The gateways by their names."""
+    """The gateways by name."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, GatewayState] = {}
+        self._states: dict[str, GatewayState] = {}
 
-    def called(self, gateway: str, now_s: float) -> GatewayState:
-        """The line of a gateway that calls now."""
-        line = self._lines.setdefault(gateway, GatewayState(now_s))
-        line.seen_s = now_s
-        return line
+    def receive_call(self, gateway: str, now_s: float) -> GatewayState:
+        """Return the state of a gateway that calls now."""
+        state = self._states.setdefault(gateway, GatewayState(now_s))
+        state.called_s = now_s
+        return state
 
     def find(self, gateway: str | None) -> GatewayState | None:
-        """The line of a gateway; None for one that has not called for long."""
-        return self._lines.get(gateway or "")
+        """Return the state of a gateway; None if it has not called for long."""
+        return self._states.get(gateway or "")
 
     def silent(self, gateway: str | None, now_s: float) -> bool:
-        """Whether nothing is to be heard of a gateway, or a session has none."""
-        line = self.find(gateway)
-        return line is None or now_s - line.seen_s > SILENT_S
+        """Return whether a gateway has not called for `SILENT_S`, or is None."""
+        state = self.find(gateway)
+        return state is None or now_s - state.called_s > SILENT_S
 
     def forget(self, before_s: float) -> None:
-        """Drop those that have not called since then; their numbers may begin again."""
-        self._lines = {name: line for name, line in self._lines.items() if line.seen_s >= before_s}
+        """Drop the gateways whose last call is older; the numbers of their calls may start over."""
+        self._states = {name: state for name, state in self._states.items() if state.called_s >= before_s}

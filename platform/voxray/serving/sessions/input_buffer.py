@@ -1,152 +1,129 @@
 """Audio and controls on their way from a client into its session, in the order in which they were sent.
 
-What the session has no room for waits here as samples; of a container, also undecoded in its intake. The
-voice hears samples as they come out of the intake, once, so that it does not matter how long they wait.
+    push --bytes, controls--> AudioDecoder --samples--> next
+
+Samples that the session has no room for wait here; those of a container also undecoded, in its decoder.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from voxray.errors import AudioError
 from voxray.serving.audio_input.decoder import AudioDecoder
 from voxray.serving.audio_input.pcm import nothing
 from voxray.serving.protocol import Control
 from voxray.streaming.audio_buffer import Pcm
-from voxray.streaming.events import FRAME
 
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Samples for the session, and the speech probabilities of the frames that are complete with them."""
-
-    pcm: Pcm
-    speech: tuple[float, ...]
-
-
-SETTLED_S = 0.1  # after which a container's thread has decoded all that it was fed, or it never will
-FINISH_S = 5.0  # for a container that has ended to give more samples: what it still holds takes milliseconds
+SETTLED_S = 0.1  # without new samples, a container's thread has decoded all that it can
+FINISH_S = 5.0  # for a container that has ended to give more samples; decoding those takes milliseconds
 
 
 class InputBuffer:
-    """One client's. Positions are samples; `end` is where the audio that has come out of the intake ends.
+    """The input of one client. Positions are samples; `end` is the end of the decoded audio.
 
-    `delayed`: the intake decodes in a thread of its own, so that samples come some time after their bytes.
+    `delayed`: the decoder has a thread of its own, so that samples come some time after their bytes.
     """
 
-    def __init__(self, intake: AudioDecoder, at: int, *, delayed: bool = False) -> None:
-        self.intake = intake
+    def __init__(self, decoder: AudioDecoder, at: int, *, delayed: bool = False) -> None:
+        self.decoder = decoder
         self.start = self.end = at
         self._delayed = delayed
-        self._changed_s = 0.0  # when bytes went into the intake, or samples came out
-        self._owed_s: float | None = None  # since when a container that has ended gives nothing
-        self._unread: deque[bytes | Control] = deque()
-        self._parts: deque[Pcm | Control] = deque()
-        self._passed = at  # what is before it is in the session
-        self._speech: deque[float] = deque()
-        self._judged = 0  # frames whose probabilities are in the session
+        self._changed_s = 0.0  # when the decoder last got bytes or gave samples
+        self._stalled_s: float | None = None  # since when a container that has ended gives nothing
+        self._undecoded: deque[bytes | Control] = deque()
+        self._decoded: deque[Pcm | Control] = deque()
+        self._passed_on = at  # where the session's audio ends
 
     @property
     def received(self) -> int:
-        """The first byte that has not come."""
-        return self.intake.received + self.unread
+        """The position of the next byte to be received."""
+        return self.decoder.received + self.undecoded
 
     @property
-    def unread(self) -> int:
-        """Bytes that wait behind a control until a container's audio before it has been decoded."""
-        return sum(len(item) for item in self._unread if isinstance(item, bytes))
+    def undecoded(self) -> int:
+        """The bytes behind a control that waits until a container's audio before it has been decoded."""
+        return sum(len(item) for item in self._undecoded if isinstance(item, bytes))
 
     @property
     def waiting(self) -> int:
-        """Samples that the session had no room for."""
-        return self.end - self._passed
+        """The samples that the session had no room for."""
+        return self.end - self._passed_on
 
     @property
     def empty(self) -> bool:
-        """Whether nothing can be pulled or passed on before something is pushed."""
-        return not (self._unread or self._parts or (self._delayed and not self.intake.ended))
+        """Whether nothing can be decoded or passed on before more is pushed."""
+        return not (self._undecoded or self._decoded or (self._delayed and not self.decoder.ended))
 
     def push(self, item: bytes | Control) -> None:
-        """What came from the client."""
-        self._unread.append(item)
+        """Add what the client sent. Call `decode` afterwards."""
+        self._undecoded.append(item)
 
-    def pull(self, room: int, now_s: float) -> Pcm:
-        """What has become samples, for the voice to hear; of a container, what fills `room`.
+    def decode(self, room: int, now_s: float) -> int:
+        """Decode what was pushed, of a container as much as fills `room`; return the number of new samples.
 
-        Raises AudioError where it is not audio.
+        Call `next` afterwards, until it returns None. Raises AudioError for bytes that are not audio.
         """
-        fresh = list[Pcm]()
-        while (pcm := self._read(room, now_s)) is not None:
+        before = self.end
+        while (pcm := self._step(room, now_s)) is not None:
             if len(pcm):
-                self._parts.append(pcm)
+                self._decoded.append(pcm)
                 self.end += len(pcm)
                 self._changed_s = now_s
-                fresh.append(pcm)
-        return np.concatenate(fresh) if fresh else nothing()
+        return self.end - before
 
-    def hear(self, speech: Sequence[float]) -> None:
-        """The probabilities of the frames that are complete with what was pulled."""
-        self._speech.extend(speech)
-
-    def next(self, room: int) -> Heard | Control | None:
-        """What the session gets next, at most `room` samples; None where nothing is there or fits."""
-        if not self._parts:
+    def next(self, room: int) -> Pcm | Control | None:
+        """Return what the session gets next, at most `room` samples; None if nothing is there or fits."""
+        if not self._decoded:
             return None
-        part = self._parts[0]
-        if isinstance(part, Control):
-            self._parts.popleft()
-            return part
-        return self._cut(part, room) if room > 0 else None
+        item = self._decoded[0]
+        if isinstance(item, Control):
+            self._decoded.popleft()
+            return item
+        return self._cut(item, room) if room > 0 else None
 
     def stop(self) -> None:
-        """End here: what was not read is left out, and what was is followed by one `stop`."""
-        self._unread.clear()
-        if not any(isinstance(part, Control) and part.stop for part in self._parts):
-            self._parts.append(Control(stop=True))
+        """End here: drop what is not decoded, and let one `stop` follow what is."""
+        self._undecoded.clear()
+        if not any(isinstance(item, Control) and item.stop for item in self._decoded):
+            self._decoded.append(Control(stop=True))
         self._delayed = False
 
-    def _read(self, room: int, now_s: float) -> Pcm | None:
-        """One step: samples, or none where only the state changed; None where there is nothing to do."""
-        head = self._unread[0] if self._unread else None
+    def _step(self, room: int, now_s: float) -> Pcm | None:
+        """Take one step: return samples, none if only the state changed; None if nothing can be done."""
+        head = self._undecoded[0] if self._undecoded else None
         if isinstance(head, bytes):
-            self._unread.popleft()
+            self._undecoded.popleft()
             self._changed_s = now_s
-            return self.intake.feed(head)
+            return self.decoder.feed(head)
         if self._delayed and self.waiting >= room:
-            self._owed_s = None  # its thread may wait for us
+            self._stalled_s = None  # the decoder's thread may be waiting for us
             return None
-        if head and head.stop and not self.intake.ended:
+        if head and head.stop and not self.decoder.ended:
             return self._finish(now_s)
-        if self._delayed and not self.intake.ended and len(late := self.intake.feed(b"")):
+        if self._delayed and not self.decoder.ended and len(late := self.decoder.feed(b"")):
             return late
-        settled = not self._delayed or self.intake.ended or now_s - self._changed_s >= SETTLED_S
+        settled = not self._delayed or self.decoder.ended or now_s - self._changed_s >= SETTLED_S
         if head is None or not settled:
             return None
-        self._parts.append(head)
-        self._unread.popleft()
+        self._decoded.append(head)
+        self._undecoded.popleft()
         return nothing()
 
     def _finish(self, now_s: float) -> Pcm | None:
-        """Samples before a stop; None where those that are left are not there yet."""
-        pcm = self.intake.finish()
-        if len(pcm) or self.intake.ended:
-            self._owed_s = None
+        """Return samples before a stop; None if the decoder holds more and has not decoded them yet."""
+        pcm = self.decoder.finish()
+        if len(pcm) or self.decoder.ended:
+            self._stalled_s = None
             return pcm
-        self._owed_s = now_s if self._owed_s is None else self._owed_s
-        if now_s - self._owed_s > FINISH_S:
-            raise AudioError(f"audio: expected its end within {FINISH_S:g} s, and it takes longer to decode.")
+        self._stalled_s = now_s if self._stalled_s is None else self._stalled_s
+        if now_s - self._stalled_s > FINISH_S:
+            raise AudioError(f"audio: expected its end to be decoded within {FINISH_S:g} s, got nothing.")
         return None
 
-    def _cut(self, part: Pcm, room: int) -> Heard:
-        pcm, rest = part[:room], part[room:]
+    def _cut(self, pcm: Pcm, room: int) -> Pcm:
+        head, rest = pcm[:room], pcm[room:]
         if len(rest):
-            self._parts[0] = rest
+            self._decoded[0] = rest
         else:
-            self._parts.popleft()
-        self._passed += len(pcm)
-        complete = (self._passed - self.start) // FRAME - self._judged
-        speech = tuple(self._speech.popleft() for _ in range(min(complete, len(self._speech))))
-        self._judged += len(speech)
-        return Heard(pcm, speech)
+            self._decoded.popleft()
+        self._passed_on += len(head)
+        return head

@@ -1,39 +1,38 @@
-"""What one client is told, as JSON, and what is said again to one that comes back."""
+"""The messages for one client, and those that are repeated when it resumes."""
 
 from collections import deque
 
-from voxray.wire import Done, Final, ServerMessage, render
+from voxray.wire import Done, Final, ServerMessage
 
-KEPT_FINALS = 256  # of the last; without a connection there is audio for a minute of them
+KEPT_FINALS = 256  # the newest; a session without a connection receives a minute of audio at most
 
 
 class SessionOutbox:
-    """Messages in order, each taken once; finals and `done` are kept besides."""
+    """Messages in order, each sent once. Finals and `Done` are kept for connections that resume."""
 
     def __init__(self) -> None:
-        self._unsent: list[str] = []
-        self._finals: deque[tuple[int, str]] = deque(maxlen=KEPT_FINALS)
-        self._done: str | None = None
+        self._unsent: list[ServerMessage] = []
+        self._finals: deque[Final] = deque(maxlen=KEPT_FINALS)
+        self._done: Done | None = None
 
-    def post(self, message: ServerMessage) -> None:
-        """Say `message` with the next `take`."""
-        text = render(message)
-        self._unsent.append(text)
+    def put(self, message: ServerMessage) -> None:
+        """Queue `message` for the next `messages_to_send`."""
+        self._unsent.append(message)
         if isinstance(message, Final):
-            self._finals.append((message.segment, text))
+            self._finals.append(message)
         elif isinstance(message, Done):
-            self._done = text
+            self._done = message
 
-    def take(self) -> tuple[str, ...]:
-        """What is to be sent now."""
+    def messages_to_send(self) -> tuple[ServerMessage, ...]:
+        """Return the messages since the last call."""
         unsent, self._unsent = tuple(self._unsent), []
         return unsent
 
-    def replay(self, have_segment: int) -> tuple[str, ...]:
-        """For a new connection, in the place of what was not sent: the finals after `have_segment`, `done`.
+    def replay(self, have_segment: int) -> tuple[ServerMessage, ...]:
+        """Return the finals after `have_segment`, and `Done`, for a new connection; drop what was not sent.
 
-        An answer to `finalize` that is lost so shows in `keep_from_byte`, which passes it only then.
+        A `Finalized` that is dropped here shows in `keep_from_byte`, which passes its place only then.
         """
         self._unsent.clear()
-        finals = tuple(text for segment, text in self._finals if segment > have_segment)
+        finals = tuple(final for final in self._finals if final.segment > have_segment)
         return finals if self._done is None else (*finals, self._done)

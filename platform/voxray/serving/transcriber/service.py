@@ -180,7 +180,7 @@ class DecodeService:
         return self._running
 
     async def _take(self, attended: Lease) -> None:
-        while (jobs := await attended.source.take(attended.lease)) is not None:
+        while (jobs := await attended.source.next_jobs(attended.lease)) is not None:
             for job in jobs:
                 self._add(attended, job)
 

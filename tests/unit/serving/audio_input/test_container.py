@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from voxray.audio import SAMPLE_RATE, Codec, Pcm, decode, duration_s, encode
 from voxray.errors import AudioError
-from voxray.serving.audio_input.container import MAX_UNDECODED, MAX_WAITING, ContainerDecoder
+from voxray.serving.audio_input.container import MAX_UNDECODED, MAX_WAITING, ContainerDecoder, Pipe
 from voxray.serving.audio_input.decoder import AudioDecoder, decoder_for
 from voxray.wire import Start
 
@@ -54,31 +55,31 @@ def opened() -> closing[ContainerDecoder]:
     return closing(ContainerDecoder())
 
 
-def fed(intake: AudioDecoder, data: bytes, size: int = 1 << 20) -> Iterator[Pcm]:
-    """What the intake gives for `data` and then until its end."""
+def fed(decoder: AudioDecoder, data: bytes, size: int = 1 << 20) -> Iterator[Pcm]:
+    """What the decoder returns for `data` and then until its end."""
     for at in range(0, len(data), size):
-        yield intake.feed(data[at : at + size])
+        yield decoder.feed(data[at : at + size])
     until_s = time.monotonic() + LIMIT_S
-    while not intake.ended:
+    while not decoder.ended:
         assert time.monotonic() < until_s, "it did not end"
-        yield intake.finish()
+        yield decoder.finish()
         time.sleep(0.001)
 
 
-def fetched(intake: AudioDecoder, data: bytes, samples: int) -> Pcm:
-    """What the intake gives for `data`, without its end, until that is so many samples."""
-    pieces, until = [intake.feed(data)], time.monotonic() + LIMIT_S
+def fetched(decoder: AudioDecoder, data: bytes, samples: int) -> Pcm:
+    """What the decoder returns for `data`, without its end, until that is so many samples."""
+    pieces, until = [decoder.feed(data)], time.monotonic() + LIMIT_S
     while sum(map(len, pieces)) < samples:
         assert time.monotonic() < until, f"{sum(map(len, pieces))} of {samples} samples"
-        pieces.append(intake.feed(b""))
+        pieces.append(decoder.feed(b""))
         time.sleep(0.002)  # a host asks every 50 ms; who asks without a pause starves the thread
     return np.concatenate(pieces)
 
 
-def fill(intake: ContainerDecoder) -> None:
+def fill(decoder: ContainerDecoder) -> None:
     """Wait until its thread waits for samples to be fetched."""
     until_s = time.monotonic() + LIMIT_S
-    while intake._pool._held < MAX_WAITING:
+    while decoder._samples._held < MAX_WAITING:
         assert time.monotonic() < until_s, "it did not fill"
         time.sleep(0.001)
 
@@ -90,6 +91,27 @@ def gone(threads: set[threading.Thread]) -> bool:
     return set(threading.enumerate()) <= threads
 
 
+class CountedBytes(bytes):
+    """Counts the bytes that its slices copy."""
+
+    copied = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        CountedBytes.copied += len(part)
+        return CountedBytes(part)
+
+
+def test_reading_a_large_write_in_small_reads_copies_each_byte_once() -> None:
+    pipe, data, CountedBytes.copied = Pipe(), bytes(range(256)) * 400, 0
+    pipe.write(CountedBytes(data))
+    pipe.end()
+
+    assert b"".join(iter(lambda: pipe.read(100), b"")) == data
+    assert CountedBytes.copied <= len(data)
+    assert pipe.held == 0
+
+
 @pytest.mark.parametrize(
     ("codec", "container", "options"), FORMATS, ids=lambda v: v if isinstance(v, str) else ""
 )
@@ -99,11 +121,11 @@ def test_a_container_is_heard_as_the_file_is(
 ) -> None:
     data = written(music(3.0), codec, container, options)
 
-    with opened() as intake:
-        pcm = np.concatenate(list(fed(intake, data, size)))
+    with opened() as decoder:
+        pcm = np.concatenate(list(fed(decoder, data, size)))
 
-        assert intake.received == len(data)
-        assert intake.ended
+        assert decoder.received == len(data)
+        assert decoder.ended
     file = decode(data)
     assert np.array_equal(pcm[: len(file)], file)
     padding = 1_152 if container == "mp3" else 0  # samples at its end, which only those who can seek know of
@@ -114,16 +136,16 @@ def test_a_container_is_heard_as_the_file_is(
 def test_samples_come_while_bytes_do(codec: Codec, container: str, options: dict[str, str]) -> None:
     data = written(music(10.0), codec, container, options)
 
-    with opened() as intake:
-        pcm = fetched(intake, data[: len(data) // 2], 4 * SAMPLE_RATE)
+    with opened() as decoder:
+        pcm = fetched(decoder, data[: len(data) // 2], 4 * SAMPLE_RATE)
 
         assert 4.0 < duration_s(pcm) < 5.5
 
 
 def test_the_thread_ends_with_the_stream() -> None:
     before = set(threading.enumerate())
-    with opened() as intake:
-        assert sum(map(len, fed(intake, encode(music(1.0), "libopus", "ogg")))) >= SAMPLE_RATE
+    with opened() as decoder:
+        assert sum(map(len, fed(decoder, encode(music(1.0), "libopus", "ogg")))) >= SAMPLE_RATE
 
         assert gone(before)
 
@@ -131,21 +153,21 @@ def test_the_thread_ends_with_the_stream() -> None:
 @pytest.mark.parametrize("sent", [1, 2_000, 20_000])
 def test_close_ends_the_thread_wherever_it_is(sent: int) -> None:
     before = set(threading.enumerate())
-    intake = ContainerDecoder()
-    intake.feed(written(music(10.0), "libopus", "webm", {"live": "1"})[:sent])
+    decoder = ContainerDecoder()
+    decoder.feed(written(music(10.0), "libopus", "webm", {"live": "1"})[:sent])
 
-    intake.close()
+    decoder.close()
 
     assert gone(before)
 
 
 def test_close_ends_a_thread_that_waits_for_its_samples_to_be_fetched(hour: bytes) -> None:
     before = set(threading.enumerate())
-    intake = ContainerDecoder()
-    intake.feed(hour)
-    fill(intake)
+    decoder = ContainerDecoder()
+    decoder.feed(hour)
+    fill(decoder)
 
-    intake.close()
+    decoder.close()
 
     assert gone(before)
 
@@ -154,40 +176,40 @@ def test_a_small_file_that_decodes_to_an_hour_waits_to_be_fetched(hour: bytes) -
     packet = 65_535  # samples that a packet of FLAC may hold
     assert len(hour) < MAX_UNDECODED
 
-    with opened() as intake:
-        intake.feed(hour)
+    with opened() as decoder:
+        decoder.feed(hour)
         for _ in range(5):
-            fill(intake)
-            assert MAX_WAITING <= len(intake.finish()) <= MAX_WAITING + packet
-        assert not intake.ended
+            fill(decoder)
+            assert MAX_WAITING <= len(decoder.finish()) <= MAX_WAITING + packet
+        assert not decoder.ended
 
 
 def test_nobody_waits_for_the_thread() -> None:
-    intake = ContainerDecoder()
-    intake._thread = threading.Thread()  # it never comes to do anything
-    intake.feed(b"OggS")
+    decoder = ContainerDecoder()
+    decoder._thread = threading.Thread()  # it never comes to do anything
+    decoder.feed(b"OggS")
 
-    assert not len(intake.finish())
-    assert not intake.ended
+    assert not len(decoder.finish())
+    assert not decoder.ended
 
 
 def test_credit_is_what_the_pipe_has_room_for(hour: bytes) -> None:
-    with opened() as intake:
-        assert intake.credit(1) == MAX_UNDECODED
-        assert intake.credit(0) == 0
-        intake.feed(hour)
-        fill(intake)
+    with opened() as decoder:
+        assert decoder.credit(1) == MAX_UNDECODED
+        assert decoder.credit(0) == 0
+        decoder.feed(hour)
+        fill(decoder)
 
-        assert MAX_UNDECODED - len(hour) < intake.credit(1) < MAX_UNDECODED
+        assert MAX_UNDECODED - len(hour) < decoder.credit(1) < MAX_UNDECODED
 
 
 def test_more_than_the_credit_and_a_frame_on_its_way_is_refused(hour: bytes) -> None:
-    with opened() as intake:
-        intake.feed(hour)
-        fill(intake)
+    with opened() as decoder:
+        decoder.feed(hour)
+        fill(decoder)
 
-        with pytest.raises(AudioError, match=r"expected at most \d+ bytes \(credit\), and 2097152 came"):
-            intake.feed(bytes(2 * MAX_UNDECODED))
+        with pytest.raises(AudioError, match=r"expected at most \d+ bytes \(credit\), got 2097152"):
+            decoder.feed(bytes(2 * MAX_UNDECODED))
 
 
 @pytest.mark.parametrize(
@@ -203,10 +225,10 @@ def test_more_than_the_credit_and_a_frame_on_its_way_is_refused(hour: bytes) -> 
 )
 def test_what_is_no_container_is_named_in_one_sentence(data: bytes) -> None:
     with (
-        opened() as intake,
+        opened() as decoder,
         pytest.raises(AudioError, match=r"^container: expected audio .* cannot be decoded") as caught,
     ):
-        list(fed(intake, data))
+        list(fed(decoder, data))
 
     assert "\n" not in str(caught.value)
 
@@ -217,13 +239,13 @@ def test_a_playlist_opens_no_file(tmp_path: Path) -> None:
 
     for target in (canary, f"file:{canary}", f"file://{canary}"):
         playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n"
-        with opened() as intake, pytest.raises(AudioError, match="cannot be decoded"):
-            list(fed(intake, playlist.encode()))
+        with opened() as decoder, pytest.raises(AudioError, match="cannot be decoded"):
+            list(fed(decoder, playlist.encode()))
 
 
 def test_an_mp4_that_is_not_in_fragments_is_told_so() -> None:
-    with opened() as intake, pytest.raises(AudioError, match="mp4 in fragments"):
-        list(fed(intake, encode(music(1.0), "aac", "mp4")))
+    with opened() as decoder, pytest.raises(AudioError, match="mp4 in fragments"):
+        list(fed(decoder, encode(music(1.0), "aac", "mp4")))
 
 
 def test_a_rate_of_1_hz_cannot_fill_memory() -> None:
@@ -231,8 +253,8 @@ def test_a_rate_of_1_hz_cannot_fill_memory() -> None:
     at = slow.index(b"fmt ") + 12
     slow[at : at + 8] = (1).to_bytes(4, "little") + (2).to_bytes(4, "little")
 
-    with opened() as intake, pytest.raises(AudioError, match="expected 4000 Hz or more, and it has 1 Hz"):
-        list(fed(intake, bytes(slow)))
+    with opened() as decoder, pytest.raises(AudioError, match="expected 4000 Hz or more, got 1 Hz"):
+        list(fed(decoder, bytes(slow)))
 
 
 def test_what_was_decoded_before_the_damage_is_given_first() -> None:
@@ -240,35 +262,35 @@ def test_what_was_decoded_before_the_damage_is_given_first() -> None:
     half = len(data) // 2
     data[half::50] = bytes(255 - b for b in data[half::50])
 
-    with opened() as intake:
+    with opened() as decoder:
         given: list[Pcm] = []
         with pytest.raises(AudioError, match="cannot be decoded"):
-            given.extend(fed(intake, bytes(data)))
+            given.extend(fed(decoder, bytes(data)))
 
     assert 8.0 < sum(map(duration_s, given)) < 12.0
 
 
-def test_a_recording_that_breaks_off_keeps_what_came() -> None:
+def test_a_recording_that_breaks_off_is_decoded_up_to_there() -> None:
     data = written(music(10.0), "libopus", "webm", {"live": "1"})
 
-    with opened() as intake:
-        pcm = np.concatenate(list(fed(intake, data[: len(data) // 2])))
+    with opened() as decoder:
+        pcm = np.concatenate(list(fed(decoder, data[: len(data) // 2])))
 
     assert 4.5 < duration_s(pcm) < 5.5
 
 
 def test_nothing_at_all_is_nothing() -> None:
-    with opened() as intake:
-        assert not len(intake.feed(b""))
-        assert not len(intake.finish())
-        assert intake.ended
+    with opened() as decoder:
+        assert not len(decoder.feed(b""))
+        assert not len(decoder.finish())
+        assert decoder.ended
 
 
 def test_a_container_cannot_be_replayed() -> None:
-    with closing(decoder_for(Start(encoding="container"))) as intake:
-        samples = sum(map(len, fed(intake, encode(music(1.0), "libopus", "ogg"))))
+    with closing(decoder_for(Start(encoding="container"))) as decoder:
+        samples = sum(map(len, fed(decoder, encode(music(1.0), "libopus", "ogg"))))
 
-        assert not intake.resumable
-        assert intake.byte_of(0) == intake.byte_of(samples) == intake.received
-        assert intake.sample_of(0) == 0
-        assert intake.sample_of(intake.received) == samples
+        assert not decoder.resumable
+        assert decoder.byte_of(0) == decoder.byte_of(samples) == decoder.received
+        assert decoder.sample_of(0) == 0
+        assert decoder.sample_of(decoder.received) == samples

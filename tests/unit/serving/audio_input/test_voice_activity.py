@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 import voxray
 from voxray.audio import Pcm, decode, to_float
-from voxray.serving.audio_input.voice_activity import SileroDetector, Track, VoiceActivityDetector
+from voxray.serving.audio_input.voice_activity import SileroModel
 
 CLIPS = sorted((Path(voxray.__file__).parent / "assets" / "clips").glob("*.ogg"))[:3]
 FRAME = 512
 
 
 @pytest.fixture(scope="module")
-def voice() -> SileroDetector:
-    return SileroDetector()
+def model() -> SileroModel:
+    return SileroModel()
 
 
 @pytest.fixture(scope="module")
@@ -26,57 +26,51 @@ def clips() -> list[Pcm]:
     return [decode(c) for c in CLIPS]
 
 
-def heard(voice: VoiceActivityDetector, pcm: Pcm, cuts: Sequence[int] = ()) -> list[float]:
+def probabilities(model: SileroModel, pcm: Pcm, cuts: Sequence[int] = ()) -> list[float]:
     """The probabilities of `pcm`, cut at the given places."""
-    track = voice.track()
+    detector = model.detector()
     edges = sorted({0, *(min(c, len(pcm)) for c in cuts), len(pcm)})
-    return [p for a, b in pairwise(edges) for p in voice.probabilities([(track, pcm[a:b])])[0]]
+    return [p for a, b in pairwise(edges) for p in detector.probabilities(pcm[a:b])]
 
 
-def test_hears_what_faster_whisper_hears(voice: SileroDetector, clips: list[Pcm]) -> None:
+def test_agrees_with_faster_whisper(model: SileroModel, clips: list[Pcm]) -> None:
     for pcm in clips:
         whole = pcm[: len(pcm) // FRAME * FRAME]
-        # One frame more, for faster-whisper blanks the last samples that it is given.
+        # One frame more, because faster-whisper blanks the last samples that it is given.
         theirs = get_vad_model()(np.append(to_float(whole), np.zeros(FRAME, np.float32)))[:-1]
 
-        assert heard(voice, pcm) == theirs.tolist()
+        assert probabilities(model, pcm) == theirs.tolist()
         assert max(theirs) > 0.9
 
 
 @settings(max_examples=30)
 @given(cuts=st.lists(st.integers(0, 30_000), max_size=60))
-def test_how_the_samples_are_cut_changes_nothing(
-    voice: SileroDetector, clips: list[Pcm], cuts: list[int]
+def test_the_result_does_not_depend_on_how_samples_are_cut(
+    model: SileroModel, clips: list[Pcm], cuts: list[int]
 ) -> None:
-    assert heard(voice, clips[0], cuts) == heard(voice, clips[0])
+    assert probabilities(model, clips[0], cuts) == probabilities(model, clips[0])
 
 
-def test_sessions_do_not_hear_each_other(voice: SileroDetector, clips: list[Pcm]) -> None:
-    tracks = [voice.track() for _ in clips]
+def test_detectors_of_one_model_do_not_affect_each_other(model: SileroModel, clips: list[Pcm]) -> None:
+    detectors = [model.detector() for _ in clips]
     found: list[list[float]] = [[] for _ in clips]
     for at in range(0, max(map(len, clips)), 800):
-        pieces = voice.probabilities([(t, c[at : at + 800]) for t, c in zip(tracks, clips, strict=True)])
-        for all_of_it, piece in zip(found, pieces, strict=True):
-            all_of_it.extend(piece)
+        for detector, clip, all_of_it in zip(detectors, clips, found, strict=True):
+            all_of_it += detector.probabilities(clip[at : at + 800])
 
-    assert found == [heard(voice, c) for c in clips]
+    assert found == [probabilities(model, c) for c in clips]
 
 
-def test_less_than_a_frame_waits_for_the_rest(voice: SileroDetector) -> None:
-    track = voice.track()
+def test_less_than_a_frame_waits_for_the_rest(model: SileroModel) -> None:
+    detector = model.detector()
 
-    counts = [len(voice.probabilities([(track, np.zeros(n, np.int16))])[0]) for n in (511, 0, 1, 1_023, 1)]
+    counts = [len(detector.probabilities(np.zeros(n, np.int16))) for n in (511, 0, 1, 1_023, 1)]
 
     assert counts == [0, 0, 1, 1, 1]
 
 
-def test_silence_and_noise_are_no_speech(voice: SileroDetector) -> None:
+def test_silence_and_noise_are_no_speech(model: SileroModel) -> None:
     noise = np.random.default_rng(0).normal(0, 300, 32_000).astype(np.int16)
 
-    assert max(heard(voice, np.zeros(32_000, np.int16))) < 0.1
-    assert max(heard(voice, noise)) < 0.35
-
-
-def test_a_track_of_another_voice_is_refused(voice: SileroDetector) -> None:
-    with pytest.raises(TypeError, match="expected a track of this voice, and a Track came"):
-        voice.probabilities([(Track(), np.zeros(512, np.int16))])
+    assert max(probabilities(model, np.zeros(32_000, np.int16))) < 0.1
+    assert max(probabilities(model, noise)) < 0.35

@@ -1,4 +1,4 @@
-"""A host that hears nothing and answers at once, for tests of what stands in front of hosts.
+"""A host that decodes nothing and answers at once, for tests of what stands in front of hosts.
 
 Each flush (`finalize`, `stop`) gives one final: how many bytes came since the one before.
 """
@@ -22,7 +22,7 @@ from voxray.serving.protocol import (
     Refused,
     Reply,
 )
-from voxray.wire import Close, Done, Error, Final, Finalized, Partial, Ready, ServerMessage, render
+from voxray.wire import Close, Done, Error, Final, Finalized, Partial, Ready, ServerMessage
 
 CREDIT = 960_000  # bytes: 30 s at 16 kHz
 
@@ -41,16 +41,16 @@ class ScriptedSession:
     flushed: int = 0
     segments: int = 0
     items: list[bytes | Control] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
+    messages: list[ServerMessage] = field(default_factory=list)
     close: Close | None = None
 
     def say(self, *messages: ServerMessage) -> None:
         """With the next call."""
-        self.messages += map(render, messages)
+        self.messages += messages
 
 
 class ScriptedHost:
-    """`calls.Host` that a test can hold (`gate`), break (`failing`, `dead`) and slow down (`frozen`)."""
+    """`protocol.Host` that a test can hold (`gate`), break (`failing`, `dead`) and slow down (`frozen`)."""
 
     def __init__(self, number: int = 1, credit_bytes: int = CREDIT) -> None:
         self.number, self.credit_bytes = number, credit_bytes
@@ -82,7 +82,7 @@ class ScriptedHost:
         name = (start.session or "") if resumed else self._begin(opening)
         now = self.sessions[name]
         ready = Ready(name, now.token, resumed, now.received, "scripted")
-        return Opened(name, now.token, now.epoch, (render(ready),), now.room, now.bytes_per_second)
+        return Opened(name, now.token, now.epoch, (ready,), now.room, now.bytes_per_second)
 
     async def tick(self, call: Call) -> Reply:
         """The same number again gets the same reply."""
@@ -107,7 +107,7 @@ class ScriptedHost:
         for session in self.sessions.values():
             session.room = self.credit_bytes
 
-    def heard(self, name: str) -> bytes:
+    def audio_of(self, name: str) -> bytes:
         """All audio of a session."""
         return b"".join(item for item in self.sessions[name].items if isinstance(item, bytes))
 
@@ -127,7 +127,7 @@ class ScriptedHost:
 
     def _replace(self, name: str, session: ScriptedSession, gateway: str) -> None:
         if session.present:
-            error = render(Error("resumed_elsewhere", "expected one connection, and another came."))
+            error = Error("resumed_elsewhere", "expected one connection, got another.")
             old = Output(name, session.epoch, (error,), close=Close.RESUMED_ELSEWHERE)
             self._replaced[session.gateway].append(old)
         session.gateway = gateway
@@ -138,11 +138,11 @@ class ScriptedHost:
         for given in call.inputs:
             session = self.sessions.get(given.session)
             if session and session.epoch == given.epoch:
-                self._take(session, given)
+                self._receive(session, given)
         outputs = [*self._replaced.pop(call.gateway, ()), *self._outputs(call.gateway)]
         return Reply(call.number, tuple(outputs), len(self.sessions))
 
-    def _take(self, session: ScriptedSession, given: Input) -> None:
+    def _receive(self, session: ScriptedSession, given: Input) -> None:
         session.items += given.items
         session.present = not given.left
         for item in given.items:
@@ -175,7 +175,7 @@ class ScriptedHost:
 
 
 class ScriptedDirectory:
-    """`calls.Directory` over hosts that a test made; the first that it takes for alive gets new sessions.
+    """`protocol.Directory` over hosts that a test made; the first that it takes for alive gets new sessions.
 
     `late`: it does not know yet which hosts are dead.
     """
@@ -186,7 +186,7 @@ class ScriptedDirectory:
         self.full = self.late = False
 
     async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
-        """As `calls.Directory.place`."""
+        """As `protocol.Directory.place`."""
         named = {f"host-{host.number}": host for host in self.hosts.values() if self.late or not host.dead}
         left = [(name, host) for name, host in named.items() if name not in without]
         if self.full or not left:
@@ -194,7 +194,7 @@ class ScriptedDirectory:
         return left[0]
 
     async def find(self, number: int) -> tuple[str, Host] | None:
-        """As `calls.Directory.find`."""
+        """As `protocol.Directory.find`."""
         self.asked.append(number)
         host = self.hosts.get(number)
         return None if host is None else (f"host-{number}", host)

@@ -14,21 +14,19 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 from tests.unit.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
-from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from voxray.errors import ConfigError
 from voxray.serving.gateway import app as gateway_app
-from voxray.serving.gateway.metrics import CLOSED, MESSAGES_IN
-from voxray.serving.gateway.timeouts import DONE_S
+from voxray.serving.gateway.timeouts import FLUSH_TIMEOUT_S
 from voxray.serving.protocol import Control, Directory, Host, Refused
 from voxray.serving.sessions.async_host import AsyncHost
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import ServiceArgs
-from voxray.streaming.scripted import Script
 from voxray.wire import Ack, Close, Final
 
 SECOND = bytes(32_000)  # of 16 kHz s16le
@@ -63,12 +61,14 @@ class Service:
 
     @property
     def gateway(self) -> gateway_app.Gateway:
-        made: gateway_app.Gateway = self.app.state.gateway
-        return made
+        return gateway_app.gateway_of(self.app)
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.gateway.metrics.registry.get_sample_value(metric, labels) or 0.0
 
     async def until_heard(self, frames: int) -> None:
         """Until the gateway has taken so many frames from its clients."""
-        await until(lambda: self.gateway.watch.value(MESSAGES_IN) >= frames)
+        await until(lambda: self.count("voxray_messages_in_total") >= frames)
 
     def connect(self, path: str = "/v1/stream", **options: Any) -> connect:
         where = f"ws://127.0.0.1:{self.port}{path}"
@@ -172,7 +172,7 @@ def test_a_stream_from_start_to_done() -> None:
             assert await client.closed() == Close.NORMAL
             assert [m["text"] for m in client.messages if m["type"] == "final"] == ["6 bytes", "2 bytes"]
             assert client.kinds[-1] == "done"
-            assert service.host.heard(ready["session"]) == b"abcdefgh"
+            assert service.host.audio_of(ready["session"]) == b"abcdefgh"
             assert service.host.openings[0].start.language == "en"
 
     run(test)
@@ -183,7 +183,7 @@ def test_audio_with_no_start_means_the_defaults() -> None:
         async with serving() as service, service.client() as client:
             await client.send(b"ab")
             ready = await client.next("ready")
-            await until(lambda: service.host.heard(ready["session"]) == b"ab")
+            await until(lambda: service.host.audio_of(ready["session"]) == b"ab")
 
             assert service.host.openings[0].start.sample_rate == 16_000
 
@@ -357,7 +357,7 @@ def test_one_that_is_here_for_too_long_gets_its_finals_and_a_normal_end() -> Non
             for frame in range(1, 5):
                 service.clock.now_s += 250
                 await client.send(b"ab")
-                await until(lambda n=frame: service.host.heard(session) == n * b"ab")  # type: ignore[misc]  # a default binds it
+                await until(lambda n=frame: service.host.audio_of(session) == n * b"ab")  # type: ignore[misc]  # a default binds it
             assert service.gateway.sessions == 1
             service.clock.now_s += 1
 
@@ -377,7 +377,7 @@ def test_one_that_stopped_and_is_not_answered_is_to_come_again() -> None:
             await client.send(b"ab")
             await client.say("stop")
             await until(lambda: STOP in host.sessions[session].items)
-            service.clock.now_s += DONE_S
+            service.clock.now_s += FLUSH_TIMEOUT_S
             host.sessions[session].say(ACK)  # which says that nothing has moved
             await client.next("ack")
             assert service.gateway.sessions == 1
@@ -399,7 +399,7 @@ def test_finals_put_off_the_end_of_patience() -> None:
             await client.say("stop")
             await until(lambda: STOP in host.sessions[session].items)
             for segment in range(3):
-                service.clock.now_s += DONE_S
+                service.clock.now_s += FLUSH_TIMEOUT_S
                 host.sessions[session].say(Final(segment, 0.0, 1.0, "slow"))
                 await client.next("final")
             host.sessions[session].close = Close.NORMAL
@@ -417,7 +417,7 @@ def test_one_whom_the_service_ends_and_does_not_answer_is_told_to_try_later() ->
             session = (await client.next("ready"))["session"]
             service.clock.now_s += 301
             await until(lambda: STOP in host.sessions[session].items)
-            service.clock.now_s += DONE_S + 1
+            service.clock.now_s += FLUSH_TIMEOUT_S + 1
 
             assert (await client.closed(), client.error) == (Close.FULL, "unavailable")
 
@@ -434,12 +434,12 @@ def test_no_more_than_the_credit_goes_on() -> None:
         async with serving(host) as service, service.client(start={}) as client:
             session = (await client.next("ready"))["session"]
             await client.send(bytes(600), bytes(600))
-            await until(lambda: len(host.heard(session)) == 1_000)
+            await until(lambda: len(host.audio_of(session)) == 1_000)
             calls = len(host.calls)
             await until(lambda: len(host.calls) > calls + 3)
-            assert len(host.heard(session)) == 1_000
+            assert len(host.audio_of(session)) == 1_000
             host.thaw()
-            await until(lambda: len(host.heard(session)) == 1_200)
+            await until(lambda: len(host.audio_of(session)) == 1_200)
 
     run(test)
 
@@ -496,12 +496,12 @@ def test_a_client_that_reads_nothing_is_closed() -> None:
             session = service.host.sessions[(await client.next("ready"))["session"]]
             client.connection.transport.pause_reading()
             while service.gateway.connections:
-                session.messages.append(json.dumps({"type": "final", "text": "x" * 200_000}))
+                session.say(Final(0, 0.0, 1.0, "x" * 200_000))
                 await asyncio.sleep(0)
                 assert sum(c.outbox.size for c in service.gateway._connections) < 1 << 21
-                if service.gateway.watch.value(CLOSED, "1008"):
+                if service.count("voxray_connections_closed_total", code="1008"):
                     break
-            assert service.gateway.watch.value(CLOSED, "1008") == 1
+            assert service.count("voxray_connections_closed_total", code="1008") == 1
             client.connection.transport.resume_reading()
 
     run(test)
@@ -595,7 +595,7 @@ def test_a_resumed_session_closes_the_old_socket_with_4409() -> None:
         async with serving() as service, service.client(start={}) as old:
             ready = await old.next("ready")
             await old.send(b"abcd")
-            await until(lambda: service.host.heard(ready["session"]) == b"abcd")
+            await until(lambda: service.host.audio_of(ready["session"]) == b"abcd")
             again = {"session": ready["session"], "resume_token": ready["resume_token"]}
             async with service.client(start=again) as new:
                 back = await new.next("ready")
@@ -604,7 +604,7 @@ def test_a_resumed_session_closes_the_old_socket_with_4409() -> None:
                 assert (back["session"], back["received_bytes"]) == (ready["session"], 4)
                 assert await old.closed() == Close.RESUMED_ELSEWHERE
                 await new.send(b"ef")
-                await until(lambda: service.host.heard(ready["session"]) == b"abcdef")
+                await until(lambda: service.host.audio_of(ready["session"]) == b"abcdef")
 
     run(test)
 
@@ -644,7 +644,7 @@ def test_a_gateway_that_drains_sends_its_clients_away_and_takes_none() -> None:
     async def test() -> None:
         async with serving() as service, service.client(start={}) as client, service.client() as silent:
             ready = await client.next("ready")
-            await gateway_app.drain(service.app)
+            await service.gateway.drain()
 
             assert await client.closed() == Close.RESTART
             assert client.kinds[-1] == "reconnect"
@@ -697,10 +697,10 @@ class OneHost:
     """`calls.Directory` of one real host, whose jobs are answered as they come."""
 
     def __init__(self, script: Script) -> None:
-        voice, options = ScriptedVoice(), ServiceArgs()
-        self.sessions = SessionHost(1, options.limits, options.decoding, voice, model="scripted")
+        options = ServiceArgs()
+        self.sessions = SessionHost(1, options.limits, options.decoding, ScriptedDetector, model="scripted")
         self.host = AsyncHost(self.sessions)
-        self._ear = ScriptedEar(script)
+        self._ear = ScriptedTranscriber(script)
 
     async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
         return "host-1", self.host
@@ -710,13 +710,13 @@ class OneHost:
 
     async def decode(self) -> None:
         lease = self.host.new_lease()
-        while (jobs := await self.host.take(lease)) is not None:
+        while (jobs := await self.host.next_jobs(lease)) is not None:
             await self.host.deliver(lease, [self._ear(job) for job in jobs])
 
 
 def test_a_script_is_heard_whole_over_a_lost_connection() -> None:
     script = Script.of("one two three\nfour five six\nseven eight")
-    audio = spoken(script).tobytes()
+    audio = script.pcm().tobytes()
     half = len(audio) // 2
 
     async def test() -> None:
@@ -762,7 +762,7 @@ def test_health_metrics_and_what_is_added() -> None:
         metrics = client.get("/metrics")
 
         assert health.json() == {"status": "ok", "sessions": 0, "connections": 0}
-        assert "voxray_connections_accepted_total 0\n" in metrics.text
+        assert "voxray_connections_accepted_total 0.0\n" in metrics.text
         assert client.get("/v1/hello").status_code == 401
         assert client.get("/v1/hello", headers={"Authorization": "Bearer k1"}).text == "hello"
         assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 403

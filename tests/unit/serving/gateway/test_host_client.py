@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from tests.unit.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
 
-from voxray.serving.gateway.host_client import HostClient, HostClients, Pace
-from voxray.serving.gateway.metrics import CALLS, CALLS_REPEATED, HOSTS_LOST, Metrics
+from voxray.serving.gateway.host_client import HostClient, HostClients, TickSchedule
+from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.protocol import Control, Opened, Opening, Output, Refused
-from voxray.wire import Close, Start
+from voxray.wire import Close, Final, Finalized, ServerMessage, Start
 
-FAST = Pace(tick_s=0.002, timeout_s=0.2, place_s=0.2)
+FAST = TickSchedule(tick_s=0.002, timeout_s=0.2, placement_timeout_s=0.2)
 
 
 class Peer:
@@ -19,33 +19,33 @@ class Peer:
     def __init__(self) -> None:
         self.closed = False
         self.got: Opened | None = None
-        self.link: HostClient | None = None
+        self.host: HostClient | None = None
         self.refusal: Refused | None = None
         self.to_send: list[bytes | Control] = []
-        self.told: list[Output] = []
+        self.outputs: list[Output] = []
         self.is_lost = False
 
-    def opened(self, opened: Opened, link: HostClient) -> None:
-        self.got, self.link = opened, link
+    def session_opened(self, opened: Opened, host: HostClient) -> None:
+        self.got, self.host = opened, host
 
-    def refused(self, refused: Refused) -> None:
+    def session_refused(self, refused: Refused) -> None:
         self.refusal = refused
 
-    def take(self) -> tuple[bytes | Control, ...]:
-        taken, self.to_send = tuple(self.to_send), []
-        return taken
+    def next_input(self) -> tuple[bytes | Control, ...]:
+        batch, self.to_send = tuple(self.to_send), []
+        return batch
 
-    def tell(self, output: Output) -> None:
-        self.told.append(output)
+    def receive_output(self, output: Output) -> None:
+        self.outputs.append(output)
 
-    def lost(self) -> None:
+    def host_lost(self) -> None:
         self.is_lost = True
 
     def leave(self) -> None:
         assert self.got
-        assert self.link
+        assert self.host
         self.closed = True
-        self.link.leave(self.got.session, self.got.epoch)
+        self.host.leave(self.got.session, self.got.epoch)
 
     @property
     def session(self) -> str:
@@ -54,10 +54,10 @@ class Peer:
 
     @property
     def close(self) -> Close | None:
-        return self.told[-1].close if self.told else None
+        return self.outputs[-1].close if self.outputs else None
 
-    def heard(self) -> str:
-        return " ".join(message for output in self.told for message in output.messages)
+    def messages(self) -> list[ServerMessage]:
+        return [message for output in self.outputs for message in output.messages]
 
 
 async def until(condition: Callable[[], object], limit_s: float = 5.0) -> None:
@@ -67,13 +67,17 @@ async def until(condition: Callable[[], object], limit_s: float = 5.0) -> None:
             await asyncio.sleep(0.001)
 
 
-def links(*hosts: ScriptedHost, watch: Metrics | None = None) -> HostClients:
-    return HostClients("g", ScriptedDirectory(*hosts), FAST, watch or Metrics())
+def count(metrics: Metrics, name: str) -> float | None:
+    return metrics.registry.get_sample_value(name)
 
 
-async def peer_on(links: HostClients, start: Start | None = None) -> Peer:
+def clients_of(*hosts: ScriptedHost, metrics: Metrics | None = None) -> HostClients:
+    return HostClients("g", ScriptedDirectory(*hosts), FAST, metrics or Metrics())
+
+
+async def peer_on(clients: HostClients, start: Start | None = None) -> Peer:
     peer = Peer()
-    links.open(start or Start(), peer)
+    clients.open(start or Start(), peer)
     await until(lambda: peer.got or peer.refusal)
     return peer
 
@@ -83,31 +87,31 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def test_a_pause_is_what_is_left_of_the_tick() -> None:
-    pace = Pace(tick_s=0.05)
+    schedule = TickSchedule(tick_s=0.05)
 
-    assert pace.pause_s(0.0) == 0.05
-    assert pace.pause_s(0.01) == pytest.approx(0.04)
-    assert pace.pause_s(0.025) == pytest.approx(0.025)
-    assert pace.pause_s(0.1) == pytest.approx(0.1)  # the next begins at twice the length of this one
+    assert schedule.pause_s(0.0) == 0.05
+    assert schedule.pause_s(0.01) == pytest.approx(0.04)
+    assert schedule.pause_s(0.025) == pytest.approx(0.025)
+    assert schedule.pause_s(0.1) == pytest.approx(0.1)  # the next begins at twice the length of this one
 
 
 def test_many_clients_are_one_call_a_tick() -> None:
     async def test() -> None:
-        host, watch = ScriptedHost(), Metrics()
-        all_ = links(host, watch=watch)
-        peers = [await peer_on(all_) for _ in range(40)]
+        host, metrics = ScriptedHost(), Metrics()
+        clients = clients_of(host, metrics=metrics)
+        peers = [await peer_on(clients) for _ in range(40)]
         host.gate.clear()
         await until(lambda: host.running)
         before = len(host.calls)
         for n, peer in enumerate(peers):
             peer.to_send = [bytes([n]), Control(stop=False)]
         host.gate.set()
-        await until(lambda: all("finalized" in peer.heard() for peer in peers))
+        await until(lambda: all(Finalized() in peer.messages() for peer in peers))
 
         assert len(host.calls[before].inputs) == 40
         assert host.most_running == 1
-        assert watch.value(CALLS) == len(host.calls)
-        assert {host.heard(peer.session) for peer in peers} == {bytes([n]) for n in range(40)}
+        assert count(metrics, "voxray_actor_calls_total") == len(host.calls)
+        assert {host.audio_of(peer.session) for peer in peers} == {bytes([n]) for n in range(40)}
 
     run(test)
 
@@ -115,7 +119,7 @@ def test_many_clients_are_one_call_a_tick() -> None:
 def test_calls_are_numbered_and_made_also_with_nothing_to_send() -> None:
     async def test() -> None:
         host = ScriptedHost()
-        await peer_on(links(host))
+        await peer_on(clients_of(host))
         await until(lambda: len(host.calls) > 5)
 
         assert [call.number for call in host.calls] == list(range(1, len(host.calls) + 1))
@@ -126,8 +130,8 @@ def test_calls_are_numbered_and_made_also_with_nothing_to_send() -> None:
 
 def test_a_failed_call_is_made_again_with_its_number() -> None:
     async def test() -> None:
-        host, watch = ScriptedHost(), Metrics()
-        peer = await peer_on(links(host, watch=watch))
+        host, metrics = ScriptedHost(), Metrics()
+        peer = await peer_on(clients_of(host, metrics=metrics))
         host.failing = 1
         peer.to_send = [b"abc", Control(stop=True)]
         await until(lambda: peer.close is not None)
@@ -135,9 +139,9 @@ def test_a_failed_call_is_made_again_with_its_number() -> None:
         twice = {n for n in numbers if numbers.count(n) > 1}
 
         assert len(twice) == 1
-        assert host.heard(peer.session) == b"abc"  # heard once: the host knew the number
-        assert peer.heard().count('"final"') == 1
-        assert watch.value(CALLS_REPEATED) == 1
+        assert host.audio_of(peer.session) == b"abc"  # heard once: the host knew the number
+        assert len([m for m in peer.messages() if isinstance(m, Final)]) == 1
+        assert count(metrics, "voxray_actor_calls_repeated_total") == 1
         assert not peer.is_lost
 
     run(test)
@@ -145,13 +149,13 @@ def test_a_failed_call_is_made_again_with_its_number() -> None:
 
 def test_a_host_that_fails_twice_is_lost() -> None:
     async def test() -> None:
-        host, watch = ScriptedHost(), Metrics()
-        all_ = links(host, watch=watch)
-        peers = [await peer_on(all_) for _ in range(3)]
+        host, metrics = ScriptedHost(), Metrics()
+        clients = clients_of(host, metrics=metrics)
+        peers = [await peer_on(clients) for _ in range(3)]
         host.failing = 2
         await until(lambda: all(peer.is_lost for peer in peers))
 
-        assert watch.value(HOSTS_LOST) == 1
+        assert count(metrics, "voxray_hosts_lost_total") == 1
 
     run(test)
 
@@ -159,13 +163,13 @@ def test_a_host_that_fails_twice_is_lost() -> None:
 def test_a_host_that_does_not_answer_is_lost_and_numbers_go_on_if_it_is_found_alive() -> None:
     async def test() -> None:
         host = ScriptedHost()
-        all_ = links(host)
-        peer = await peer_on(all_)
+        clients = clients_of(host)
+        peer = await peer_on(clients)
         host.gate.clear()
         await until(lambda: peer.is_lost)
         last = host.calls[-1].number
         host.gate.set()
-        await peer_on(all_)
+        await peer_on(clients)
         await until(lambda: host.calls[-1].number > last)
 
         assert next(call.number for call in host.calls if call.number > last) == last + 1
@@ -176,36 +180,36 @@ def test_a_host_that_does_not_answer_is_lost_and_numbers_go_on_if_it_is_found_al
 def test_a_host_is_told_who_left_and_then_called_no_more() -> None:
     async def test() -> None:
         host = ScriptedHost()
-        all_ = links(host)
-        peer = await peer_on(all_)
+        clients = clients_of(host)
+        peer = await peer_on(clients)
         peer.to_send = [b"queued"]
         peer.leave()
-        await asyncio.wait_for(all_.rest(), 5)
+        await asyncio.wait_for(clients.wait_until_idle(), 5)
         inputs = [given for call in host.calls for given in call.inputs]
 
         assert [given.left for given in inputs] == [True]
         assert not host.sessions[peer.session].present
         calls = len(host.calls)
-        await peer_on(all_)
+        await peer_on(clients)
         await until(lambda: len(host.calls) > calls)
         assert [call.number for call in host.calls] == list(range(1, len(host.calls) + 1))
 
     run(test)
 
 
-def test_a_link_that_nobody_needs_is_forgotten() -> None:
+def test_a_host_client_that_nobody_needs_is_forgotten() -> None:
     async def test() -> None:
         hosts = [ScriptedHost(number) for number in range(1, 5)]
         directory = ScriptedDirectory(*hosts)
-        all_ = HostClients("g", directory, FAST, Metrics())
+        clients = HostClients("g", directory, FAST, Metrics())
         for host in hosts:
-            (await peer_on(all_)).leave()
-            await asyncio.wait_for(all_.rest(), 5)
+            (await peer_on(clients)).leave()
+            await asyncio.wait_for(clients.wait_until_idle(), 5)
             host.dead = True
         hosts[-1].dead = False
-        living = await peer_on(all_)
+        living = await peer_on(clients)
 
-        assert all_.hosts == {f"host-{hosts[-1].number}"}
+        assert clients.hosts == {f"host-{hosts[-1].number}"}
         assert living.got
 
     run(test)
@@ -216,13 +220,13 @@ def test_a_name_that_another_host_has_now_leads_to_that_host(resumes: bool) -> N
     async def test() -> None:
         died, next_ = ScriptedHost(1), ScriptedHost(1)
         directory = ScriptedDirectory(died)
-        all_ = HostClients("g", directory, FAST, Metrics())
-        first = await peer_on(all_)
+        clients = HostClients("g", directory, FAST, Metrics())
+        first = await peer_on(clients)
         first.leave()
-        await asyncio.wait_for(all_.rest(), 5)
+        await asyncio.wait_for(clients.wait_until_idle(), 5)
         died.dead = True
         directory.hosts = {1: next_}
-        peer = await peer_on(all_, Start(session=first.session, resume_token="t") if resumes else None)
+        peer = await peer_on(clients, Start(session=first.session, resume_token="t") if resumes else None)
 
         assert peer.session in next_.sessions
 
@@ -233,7 +237,7 @@ def test_hosts_that_failed_or_were_full_are_not_tried_again_for_the_same_session
     async def test() -> None:
         dead, full, living = ScriptedHost(1), ScriptedHost(2), ScriptedHost(3)
         dead.dead = True
-        full.refusal = Refused(Close.FULL, "full", "expected room here, and there is none.")
+        full.refusal = Refused(Close.FULL, "full", "expected room here, got none.")
         directory = ScriptedDirectory(dead, full, living)
         directory.late = True
         peer = await peer_on(HostClients("g", directory, FAST, Metrics()))
@@ -262,10 +266,10 @@ def test_who_resumes_at_a_dead_host_does_not_begin_anew_there() -> None:
 def test_one_who_leaves_while_a_host_is_looked_for_leaves_no_session_behind() -> None:
     async def test() -> None:
         host = ScriptedHost()
-        all_ = links(host)
+        clients = clients_of(host)
         host.gate.clear()
         peer = Peer()
-        all_.open(Start(), peer)
+        clients.open(Start(), peer)
         peer.closed = True
         host.gate.set()
         await until(lambda: host.sessions and not any(s.present for s in host.sessions.values()))
@@ -276,7 +280,7 @@ def test_one_who_leaves_while_a_host_is_looked_for_leaves_no_session_behind() ->
 def test_a_session_that_nobody_asked_for_in_time_is_left() -> None:
     async def test() -> None:
         host = ScriptedHost()
-        await peer_on(links(host))
+        await peer_on(clients_of(host))
         orphan = await host.open(Opening("g", Start()))
         assert isinstance(orphan, Opened)
         await until(lambda: not host.sessions[orphan.session].present)
@@ -291,7 +295,7 @@ def test_a_reply_may_overtake_the_answer_to_open() -> None:
         async def open(self, opening: Opening) -> Opened | Refused:
             answer = await super().open(opening)
             if len(self.openings) == 2:
-                self.last.messages.append('{"type": "early"}')
+                self.last.say(Finalized())
                 calls = len(self.calls)
                 await until(lambda: len(self.calls) > calls + 2)
             return answer
@@ -301,11 +305,11 @@ def test_a_reply_may_overtake_the_answer_to_open() -> None:
             return list(self.sessions.values())[-1]
 
     async def test() -> None:
-        all_ = links(Slow())
-        await peer_on(all_)
-        peer = await peer_on(all_)
+        clients = clients_of(Slow())
+        await peer_on(clients)
+        peer = await peer_on(clients)
 
-        assert peer.heard() == '{"type": "early"}'
+        assert peer.messages() == [Finalized()]
 
     run(test)
 
@@ -314,11 +318,11 @@ def test_a_session_is_looked_for_where_it_is() -> None:
     async def test() -> None:
         first, second = ScriptedHost(1), ScriptedHost(2)
         directory = ScriptedDirectory(second, first)
-        all_ = HostClients("g", directory, FAST, Metrics())
+        clients = HostClients("g", directory, FAST, Metrics())
         there = await peer_on(HostClients("h", ScriptedDirectory(first), FAST, Metrics()))
         assert there.got
         start = Start(session=there.session, resume_token=there.got.resume_token)
-        back = await peer_on(all_, start)
+        back = await peer_on(clients, start)
 
         assert back.session == there.session
         assert back.got
@@ -335,7 +339,7 @@ def test_where_its_host_is_gone_a_session_begins_anew(number: int) -> None:
         dead, living = ScriptedHost(1), ScriptedHost(2)
         dead.dead = True
         start = Start(session=f"{number}.{'0' * 32}", resume_token="t", from_byte=64, have_segment=4)
-        peer = await peer_on(links(dead, living), start)
+        peer = await peer_on(clients_of(dead, living), start)
 
         assert peer.session.startswith("2.")
         assert living.openings[0].start.from_byte == 64
@@ -346,7 +350,7 @@ def test_where_its_host_is_gone_a_session_begins_anew(number: int) -> None:
 def test_where_its_host_is_full_a_session_that_is_not_there_begins_elsewhere() -> None:
     async def test() -> None:
         full, other = ScriptedHost(1), ScriptedHost(2)
-        full.refusal = Refused(Close.FULL, "full", "expected room here, and there is none.")
+        full.refusal = Refused(Close.FULL, "full", "expected room here, got none.")
         start = Start(session=f"1.{'0' * 32}", resume_token="t")
         peer = await peer_on(HostClients("g", ScriptedDirectory(other, full), FAST, Metrics()), start)
 
@@ -362,7 +366,7 @@ def test_a_service_without_room_is_full_and_one_without_hosts_unavailable() -> N
         silent = [ScriptedHost(number) for number in range(3)]
         for host in silent:
             host.gate.clear()
-        peers = [await peer_on(HostClients("g", full, FAST, Metrics())), await peer_on(links(*silent))]
+        peers = [await peer_on(HostClients("g", full, FAST, Metrics())), await peer_on(clients_of(*silent))]
 
         assert [p.refusal and (p.refusal.close, p.refusal.code) for p in peers] == [
             (Close.FULL, "full"),
@@ -375,8 +379,8 @@ def test_a_service_without_room_is_full_and_one_without_hosts_unavailable() -> N
 def test_what_a_host_refuses_is_refused() -> None:
     async def test() -> None:
         host = ScriptedHost()
-        host.refusal = Refused(Close.NOT_AUDIO, "not_audio", "expected audio, and none came.")
+        host.refusal = Refused(Close.NOT_AUDIO, "not_audio", "expected audio, got none.")
 
-        assert (await peer_on(links(host))).refusal == host.refusal
+        assert (await peer_on(clients_of(host))).refusal == host.refusal
 
     run(test)

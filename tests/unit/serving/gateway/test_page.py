@@ -5,7 +5,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
-from voxray.serving.gateway.page import HEADERS, TYPES, SafeHeaders, page_routes
+from voxray.serving.gateway.page import HEADERS, TYPES, HeadersMiddleware, page_routes
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def client(tmp_path: Path) -> TestClient:
     (folder / "notes.txt").write_text("not of the page")
     (tmp_path / "secret.js").write_text("secret")
     routes = [*page_routes(folder)]
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(SafeHeaders)]))
+    return TestClient(Starlette(routes=routes, middleware=[Middleware(HeadersMiddleware)]))
 
 
 @pytest.mark.parametrize(

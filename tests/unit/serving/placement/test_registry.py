@@ -17,7 +17,7 @@ LIMIT_S = 20.0
 
 @dataclass
 class Actor:
-    """A host that tells what it is made to tell."""
+    """A host with a load that the test sets."""
 
     number: int
     sessions: int = 0
@@ -36,9 +36,9 @@ class Actor:
 
 @dataclass
 class Actors:
-    """Hosts that are there, and those that are started."""
+    """Hosts that exist, and those that are started."""
 
-    there: dict[int, Actor] = field(default_factory=dict)
+    existing: dict[int, Actor] = field(default_factory=dict)
     started: list[Actor] = field(default_factory=list)
     stillborn: bool = False
     recoveries: int = 0
@@ -46,7 +46,7 @@ class Actors:
     async def found(self) -> dict[int, Actor]:
         self.recoveries += 1
         await asyncio.sleep(0)
-        return dict(self.there)
+        return dict(self.existing)
 
     def start(self, number: int) -> Actor:
         self.started.append(Actor(number, dead=self.stillborn))
@@ -58,19 +58,19 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "WATCH_S", 0.01)
 
 
-def tell(
-    story: Callable[[Registry[Actor]], Awaitable[None]],
+def run(
+    test: Callable[[Registry[Actor]], Awaitable[None]],
     actors: Actors,
     *,
     capacity: int = 2,
     limit: int = 100,
-    over: Callable[[], None] = lambda: None,
+    on_idle: Callable[[], None] = lambda: None,
 ) -> None:
-    async def told() -> None:
+    async def limited() -> None:
         async with asyncio.timeout(LIMIT_S):
-            await story(Registry(actors, Table(capacity, limit), over))
+            await test(Registry(actors, Table(capacity, limit), on_idle))
 
-    asyncio.run(told())
+    asyncio.run(limited())
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -81,28 +81,28 @@ async def until(condition: Callable[[], object]) -> None:
 def test_hosts_that_are_there_are_found_again() -> None:
     actors = Actors({7: Actor(7)})
 
-    async def story(directory: Registry[Actor]) -> None:
-        assert await directory.find(7) is actors.there[7]
+    async def test(directory: Registry[Actor]) -> None:
+        assert await directory.find(7) is actors.existing[7]
         assert await directory.find(8) is None
 
-    tell(story, actors)
+    run(test, actors)
 
 
 def test_many_callers_at_first_share_one_recovery() -> None:
     actors = Actors({7: Actor(7)})
 
-    async def story(directory: Registry[Actor]) -> None:
+    async def test(directory: Registry[Actor]) -> None:
         await asyncio.gather(*(directory.want() for _ in range(50)))
 
         assert actors.recoveries == 1
 
-    tell(story, actors)
+    run(test, actors)
 
 
 def test_one_host_is_kept_ready() -> None:
     actors = Actors()
 
-    async def story(directory: Registry[Actor]) -> None:
+    async def test(directory: Registry[Actor]) -> None:
         placed = await directory.place("gateway", "node")
         assert placed
         await until(lambda: len(actors.started) == 2)
@@ -110,13 +110,13 @@ def test_one_host_is_kept_ready() -> None:
 
         assert len(actors.started) == 2
 
-    tell(story, actors)
+    run(test, actors)
 
 
 def test_numbers_never_recur() -> None:
     actors = Actors({7: Actor(7, sessions=2)})
 
-    async def story(directory: Registry[Actor]) -> None:
+    async def test(directory: Registry[Actor]) -> None:
         placed = await directory.place("gateway", "node")
         assert placed
         first = placed[0]
@@ -128,57 +128,57 @@ def test_numbers_never_recur() -> None:
         assert len(set(numbers)) == len(numbers)
         assert min(numbers) == first > 7
 
-    tell(story, actors)
+    run(test, actors)
 
 
 def test_a_slow_host_keeps_its_sessions_and_gets_no_new_ones() -> None:
     actors = Actors({7: Actor(7, sessions=1, slow=True), 8: Actor(8)})
 
-    async def story(directory: Registry[Actor]) -> None:
+    async def test(directory: Registry[Actor]) -> None:
         placed = await directory.place("gateway", "node")
         assert placed
         assert placed[0] == 8
-        assert await directory.find(7) is actors.there[7]
+        assert await directory.find(7) is actors.existing[7]
 
-        actors.there[7].slow = False
-        actors.there[8].dead = True
+        actors.existing[7].slow = False
+        actors.existing[8].dead = True
         await until(lambda: 8 not in directory._members)
         placed = await directory.place("gateway", "node", without=[a.number for a in actors.started])
         assert placed
         assert placed[0] == 7
 
-    tell(story, actors)
+    run(test, actors)
 
 
 def test_a_full_service_says_so() -> None:
     actors = Actors({7: Actor(7)})
 
-    async def story(directory: Registry[Actor]) -> None:
+    async def test(directory: Registry[Actor]) -> None:
         assert await directory.place("gateway", "node")
         assert await directory.place("gateway", "node") is None
 
-    tell(story, actors, limit=1)
+    run(test, actors, limit=1)
 
 
 def test_hosts_that_do_not_start_are_not_a_full_service() -> None:
     actors = Actors(stillborn=True)
 
-    async def story(directory: Registry[Actor]) -> None:
-        with pytest.raises(ServiceError, match="none could be started"):
+    async def test(directory: Registry[Actor]) -> None:
+        with pytest.raises(ServiceError, match="none that starts"):
             await directory.place("gateway", "node")
 
         actors.stillborn = False
         assert await directory.place("gateway", "node")
 
-    tell(story, actors)
+    run(test, actors)
 
 
 def test_it_is_over_when_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "WANTED_S", 0.05)
     actors, ends = Actors({7: Actor(7)}), list[int]()
 
-    async def story(directory: Registry[Actor]) -> None:
+    async def test(directory: Registry[Actor]) -> None:
         await directory.want()
         await until(lambda: ends)
 
-    tell(story, actors, over=lambda: ends.append(1))
+    run(test, actors, on_idle=lambda: ends.append(1))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxray.serving.placement.table import TOLD_S, Load, Table
+from voxray.serving.placement.table import UNREPORTED_S, Load, Table
 
 
 def table(*loads: Load, capacity: int = 4, limit: int = 100) -> Table:
@@ -52,9 +52,9 @@ def test_a_report_from_before_a_session_was_opened_does_not_forget_it() -> None:
 
     assert t.place("a", "here", 0.2) is None
 
-    t.report(Load(1, "here", 0), TOLD_S + 0.1)
+    t.report(Load(1, "here", 0), UNREPORTED_S + 0.1)
 
-    assert t.place("a", "here", TOLD_S + 0.2) == 1
+    assert t.place("a", "here", UNREPORTED_S + 0.2) == 1
 
 
 def test_a_lost_host_is_not_chosen() -> None:
@@ -79,7 +79,7 @@ def test_sessions_are_counted_and_pairs_stay_few(gateways: list[str], capacity: 
     assert sum(len(h.gateways) for h in t.hosts.values()) == needed
 
 
-def test_sessions_that_a_host_tells_of_are_not_counted_twice() -> None:
+def test_sessions_that_a_host_reports_are_not_counted_twice() -> None:
     t = table(Load(1, "here"), capacity=10)
     for _ in range(4):
         t.place("a", "here", 0.0)

@@ -15,17 +15,17 @@ def local(repository: Path) -> str:
 
 @pytest.mark.parametrize("name", ["local.yaml", "config.yaml"])
 def test_the_files_that_come_with_it_are_read(repository: Path, name: str) -> None:
-    place, args = read([str(repository / "serve" / name)])
+    address, args = read([str(repository / "serve" / name)])
 
-    assert place.port == 8000
+    assert address.port == 8000
     assert args.model == "builtin"
-    assert args.host == place.host
+    assert args.host == address.host
 
 
-def test_words_change_the_place_and_the_service(local: str) -> None:
-    place, args = read([local, "port=9000", "haproxy=off", "model=/m", "limits.sessions=7"])
+def test_words_change_the_address_and_the_service(local: str) -> None:
+    address, args = read([local, "port=9000", "haproxy=off", "model=/m", "limits.sessions=7"])
 
-    assert (place.port, place.haproxy) == (9000, "off")
+    assert (address.port, address.haproxy) == (9000, "off")
     assert (args.model, args.limits.sessions) == ("/m", 7)
     assert args.limits.sessions_per_actor == 64
     assert args.transcriber.cpus == 1
@@ -79,5 +79,5 @@ def test_two_applications_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "two.yaml"
     file.write_text("applications: [{name: a}, {name: b}]\n")
 
-    with pytest.raises(ConfigError, match="it has 2"):
+    with pytest.raises(ConfigError, match="got 2"):
         read([str(file)])

@@ -311,10 +311,14 @@ def test_what_is_wrong_is_an_error_of_the_right_class(
     assert raised.value.type == "invalid_request_error"
 
 
-def test_a_file_that_is_cut_off_is_refused(client: openai.OpenAI) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_file_that_is_cut_off_is_transcribed_with_a_warning(stream: bool, client: openai.OpenAI) -> None:
     sound = encode(np.zeros(2 * SAMPLE_RATE, dtype=np.int16), "pcm_s16le", "wav")
-    with pytest.raises(openai.BadRequestError, match=r"talk\.wav: expected .* cut off"):
-        client.audio.transcriptions.create(model="whisper-1", file=("talk.wav", sound[: len(sound) // 2]))
+    file = ("à.wav", sound[: len(sound) // 2])
+    sent = client.audio.transcriptions.with_raw_response.create(model="whisper-1", file=file, stream=stream)
+
+    assert sent.headers["Warning"].startswith('299 - "\\u00e0.wav: expected ')
+    assert sent.headers["Warning"].endswith('the file is cut off."')
 
 
 def test_silence_is_an_empty_text(client: openai.OpenAI) -> None:

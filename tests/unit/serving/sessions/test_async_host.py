@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from voxray.audio import decode
-from voxray.serving.audio_input.voice_activity import SileroDetector
-from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening
+from voxray.serving.audio_input.voice_activity import SileroModel
+from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Reply
 from voxray.serving.sessions.async_host import AsyncHost
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.events import Hypothesis, HypothesisWord
-from voxray.wire import Start
+from voxray.wire import Final, Start
 
-HEARD = Hypothesis((HypothesisWord(" Hello", 0.0, 0.5),), "en", -0.1, 0.0, 1.0)
+HYPOTHESIS = Hypothesis((HypothesisWord(" Hello", 0.0, 0.5),), "en", -0.1, 0.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def spoken(assets: Path) -> bytes:
 
 def run(story: Callable[[AsyncHost], Awaitable[None]]) -> None:
     async def told() -> None:
-        host = AsyncHost(SessionHost(1, Limits(), Decoding(), SileroDetector(), model="m"))
+        host = AsyncHost(SessionHost(1, Limits(), Decoding(), SileroModel().detector, model="m"))
         await asyncio.wait_for(story(host), 30)
 
     asyncio.run(told())
@@ -42,13 +42,13 @@ async def speak(host: AsyncHost, speech: bytes, *, gateway: str = "g") -> Opened
 
 
 async def taken(host: AsyncHost, lease: int) -> list[Job]:
-    while (jobs := await host.take(lease)) == []:
+    while (jobs := await host.next_jobs(lease)) == []:
         pass
     assert jobs is not None
     return jobs
 
 
-def test_a_take_waits_for_work(spoken: bytes) -> None:
+def test_next_jobs_waits_for_work(spoken: bytes) -> None:
     async def story(host: AsyncHost) -> None:
         waiting = asyncio.create_task(taken(host, host.new_lease()))
         await asyncio.sleep(0)
@@ -69,7 +69,7 @@ def test_a_new_lease_ends_the_old_one_and_gets_its_jobs(spoken: bytes) -> None:
 
         new = host.new_lease()
 
-        assert await host.take(old) is None
+        assert await host.next_jobs(old) is None
         assert [j.pcm for j in await taken(host, new)] == [j.pcm for j in jobs]
 
     run(story)
@@ -77,7 +77,7 @@ def test_a_new_lease_ends_the_old_one_and_gets_its_jobs(spoken: bytes) -> None:
 
 def test_who_waits_under_an_old_lease_learns_that_it_is_over() -> None:
     async def story(host: AsyncHost) -> None:
-        waiting = asyncio.create_task(host.take(host.new_lease()))
+        waiting = asyncio.create_task(host.next_jobs(host.new_lease()))
         await asyncio.sleep(0)
 
         host.new_lease()
@@ -94,16 +94,15 @@ def test_answers_under_an_old_lease_come_too_late(spoken: bytes) -> None:
         (job,) = await taken(host, old)
         new = host.new_lease()
 
-        await host.deliver(old, [Answer(job.session, job.number, HEARD)])
+        await host.deliver(old, [Answer(job.session, job.number, HYPOTHESIS)])
         assert not finals(await host.tick(Call("g", 2)))
         for again in await taken(host, new):
-            await host.deliver(new, [Answer(again.session, again.number, HEARD)])
+            await host.deliver(new, [Answer(again.session, again.number, HYPOTHESIS)])
 
         assert len(finals(await host.tick(Call("g", 3)))) == 1
 
     run(story)
 
 
-def finals(reply: object) -> list[str]:
-    outputs = getattr(reply, "outputs", ())
-    return [m for o in outputs for m in o.messages if '"type": "final"' in m]
+def finals(reply: Reply) -> list[Final]:
+    return [m for o in reply.outputs for m in o.messages if isinstance(m, Final)]

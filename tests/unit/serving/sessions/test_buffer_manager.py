@@ -5,26 +5,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
+from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
 from voxray.audio import encode
 from voxray.errors import AudioError, WireError
 from voxray.serving.protocol import Control, Output
-from voxray.serving.sessions.buffer_manager import BufferManager, Key, session_options
+from voxray.serving.sessions.buffer_manager import BufferManager, SessionKey, session_options
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.agreement import Policy
-from voxray.streaming.scripted import Script
-from voxray.wire import Close, Final, Ready, ServerMessage, SpeechEnd, Start, parse_server
+from voxray.wire import Close, Final, Ready, ServerMessage, SpeechEnd, Start
 
 SCRIPT = Script.of("turn on the lights please\nand the heating too")
 FINALIZE, STOP = Control(stop=False), Control(stop=True)
-VOICE = ScriptedVoice()
 LIMIT_S = 20.0  # for what takes milliseconds
 
 
 def manager_of(limits: Limits | None = None, **start: object) -> BufferManager:
     return BufferManager(
-        Key("7.a", "token"), Start.model_validate(start), VOICE.track(), limits or Limits(), Decoding()
+        SessionKey("7.a", "token"),
+        Start.model_validate(start),
+        ScriptedDetector(),
+        limits or Limits(),
+        Decoding(),
     )
 
 
@@ -32,28 +34,23 @@ class Client:
     """One manager as a host drives it, with a transcriber that answers at once."""
 
     def __init__(self, manager: BufferManager) -> None:
-        self.manager, self.ear, self.now_s = manager, ScriptedEar(SCRIPT), 0.0
+        self.manager, self.now_s = manager, 0.0
+        self.transcriber = ScriptedTranscriber(SCRIPT)
         self.outputs = list[Output]()
 
     def send(self, *items: bytes | Control, by_s: float = 0.1) -> None:
         self.now_s += by_s
-        self.manager.take(items, self.now_s)
-        self.hear()
-        while jobs := self.manager.jobs(self.now_s):
-            for job in jobs:
-                self.manager.receive(self.ear(job), self.now_s)
-            self.hear()
+        self.manager.receive_input(items, self.now_s)
+        self.manager.process(self.now_s)
+        while job := self.manager.next_job(self.now_s):
+            self.manager.receive_answer(self.transcriber(job), self.now_s)
+            self.manager.process(self.now_s)
         if output := self.manager.output():
             self.outputs.append(output)
 
-    def hear(self) -> None:
-        pcm = self.manager.pull(self.now_s)
-        [speech] = VOICE.probabilities([(self.manager.track, pcm)])
-        self.manager.hear(speech, self.now_s)
-
     @property
-    def told(self) -> list[ServerMessage | None]:
-        return [parse_server(m) for o in self.outputs for m in o.messages]
+    def told(self) -> list[ServerMessage]:
+        return [m for o in self.outputs for m in o.messages]
 
     @property
     def finals(self) -> list[Final]:
@@ -62,7 +59,7 @@ class Client:
 
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=4))
 def test_finals_do_not_depend_on_how_bytes_were_cut(sizes: list[int]) -> None:
-    client, audio, at = Client(manager_of()), spoken(SCRIPT).tobytes(), 0
+    client, audio, at = Client(manager_of()), SCRIPT.pcm().tobytes(), 0
     for size in cycle([*sizes, 9_999]):
         client.send(audio[at : at + size], by_s=size / 32_000)
         at += size
@@ -76,7 +73,7 @@ def test_finals_do_not_depend_on_how_bytes_were_cut(sizes: list[int]) -> None:
 
 @pytest.mark.parametrize("size", [1_000, 1_000_000])
 def test_a_container_is_heard_to_its_last_word(size: int) -> None:
-    flac = encode(spoken(SCRIPT))  # lossless: the script can be read in it
+    flac = encode(SCRIPT.pcm())  # lossless: the script can be read in it
     client = Client(manager_of(encoding="container"))
     for at in range(0, len(flac), size):
         client.send(flac[at : at + size])
@@ -93,7 +90,7 @@ def test_a_container_is_heard_to_its_last_word(size: int) -> None:
 def test_a_session_that_goes_on_counts_from_where_the_other_was_lost() -> None:
     first = SCRIPT.words[5].start - 4_800
     client = Client(manager_of(from_byte=2 * first, have_segment=6))
-    client.send(spoken(SCRIPT)[first:].tobytes(), STOP)
+    client.send(SCRIPT.pcm()[first:].tobytes(), STOP)
 
     assert client.manager.received_bytes == 2 * SCRIPT.length
     assert [(f.segment, f.text) for f in client.finals] == [(7, "and the heating too")]
@@ -116,13 +113,13 @@ def test_each_connection_has_a_higher_epoch_and_is_welcomed() -> None:
     again, *_ = manager.attach("gw", "builtin", -1)
 
     assert manager.epoch == 2
-    assert parse_server(first) == Ready("7.a", "token", False, 0, "builtin")
-    assert parse_server(again) == Ready("7.a", "token", True, 0, "builtin")
+    assert first == Ready("7.a", "token", False, 0, "builtin")
+    assert again == Ready("7.a", "token", True, 0, "builtin")
 
 
 def test_a_stop_with_the_audio_that_makes_the_session_too_long_is_the_only_one() -> None:
     client = Client(manager_of(Limits(session_s=1.0)))
-    client.send(spoken(SCRIPT).tobytes(), STOP)
+    client.send(SCRIPT.pcm().tobytes(), STOP)
 
     assert [f.text for f in client.finals] == ["turn on the lights please", "and the heating too"]
     assert client.outputs[-1].close is Close.NORMAL
@@ -132,7 +129,7 @@ def test_nothing_is_heard_after_the_end() -> None:
     client = Client(manager_of())
     client.manager.fail(Close.RESTART, "internal", "a fault.")
     client.manager.fail(Close.NOT_AUDIO, "not_audio", "another.")
-    client.send(spoken(SCRIPT).tobytes())
+    client.send(SCRIPT.pcm().tobytes())
 
     assert [o.close for o in client.outputs] == [Close.RESTART]
     assert len(client.outputs[0].messages) == 1
@@ -141,10 +138,10 @@ def test_nothing_is_heard_after_the_end() -> None:
 
 def test_bytes_that_are_no_audio_are_an_error_where_they_are_read() -> None:
     manager = manager_of()
-    manager.take([b"RIFF\x00\x00\x00\x00WAVEdata\x00\x00\x00\x00"], 0.0)
+    manager.receive_input([b"RIFF\x00\x00\x00\x00WAVEdata\x00\x00\x00\x00"], 0.0)
 
     with pytest.raises(AudioError, match="WAV header"):
-        manager.pull(0.0)
+        manager.process(0.0)
 
 
 def test_a_session_begins_between_two_frames() -> None:

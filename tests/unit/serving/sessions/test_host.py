@@ -1,48 +1,47 @@
 import json
 import logging
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterable
+from itertools import count, cycle
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
+from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
-from voxray.serving.audio_input.voice_activity import Track
+from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
 from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Output, Refused, Reply
 from voxray.serving.sessions.gateway_state import SILENT_S
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.audio_buffer import Pcm
-from voxray.streaming.scripted import Script
-from voxray.wire import Close, Start
+from voxray.wire import Close, ServerMessage, Start, render
 
-LINE = Script.of("turn on the lights, please.")
-AUDIO = spoken(LINE).tobytes()
+SCRIPT = Script.of("turn on the lights, please.")
+AUDIO = SCRIPT.pcm().tobytes()
 FINALIZE, STOP = Control(stop=False), Control(stop=True)
 TICK_S = 0.05
 Item = bytes | Control
 
 
-def host_of(voice: ScriptedVoice | None = None, observe: Callable[[str, float], None] | None = None, **limits: float) -> SessionHost:  # fmt: skip  # noqa: E501  # one line reads best
+def host_of(new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector, observe: Callable[[str, float], None] | None = None, **limits: float) -> SessionHost:  # fmt: skip  # noqa: E501  # one line reads best
     numbers = count()
     return SessionHost(
         7,
         Limits(**limits),  # type: ignore[arg-type]  # some of them are ints
         Decoding(),
-        voice or ScriptedVoice(),
+        new_detector,
         model="scripted",
         observe=observe or (lambda name, value: None),
         secret=lambda: f"{next(numbers):032x}",
     )
 
 
-class ApiState:
+class Scene:
     """A host, gateways that call it, and a transcriber that knows one script."""
 
-    def __init__(self, host: SessionHost | None = None, script: Script = LINE) -> None:
+    def __init__(self, host: SessionHost | None = None, script: Script = SCRIPT) -> None:
         self.host = host or host_of()
-        self.ear = ScriptedEar(script)
+        self.transcriber = ScriptedTranscriber(script)
         self.now_s = 100.0
         self.numbers: dict[str, int] = {}
         self.decoded = list[Job]()
@@ -71,7 +70,7 @@ class ApiState:
     def decode(self) -> list[Job]:
         jobs = self.host.jobs(self.now_s)
         self.decoded += jobs
-        self.host.receive([self.ear(job) for job in jobs], self.now_s)
+        self.host.receive_answers([self.transcriber(job) for job in jobs], self.now_s)
         return jobs
 
     def play(self, opened: Opened, audio: bytes = AUDIO, *, gateway: str = "gw") -> list[dict[str, Any]]:
@@ -91,7 +90,11 @@ class ApiState:
 
 
 def said(reply: Reply, opened: Opened) -> list[dict[str, Any]]:
-    return [json.loads(m) for output in of(reply, opened) for m in output.messages]
+    return as_json(m for output in of(reply, opened) for m in output.messages)
+
+
+def as_json(messages: Iterable[ServerMessage]) -> list[dict[str, Any]]:
+    return [json.loads(render(m)) for m in messages]
 
 
 def of(reply: Reply, opened: Opened) -> list[Output]:
@@ -115,8 +118,8 @@ def texts(messages: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_new_session_is_named_by_its_host_and_ready() -> None:
-    opened = ApiState().open()
-    [ready] = map(json.loads, opened.messages)
+    opened = Scene().open()
+    [ready] = as_json(opened.messages)
 
     number, _, name = opened.session.partition(".")
     assert (number, len(name), len(opened.resume_token)) == ("7", 32, 32)
@@ -133,26 +136,26 @@ def test_a_new_session_is_named_by_its_host_and_ready() -> None:
 
 
 def test_one_more_session_than_fits_is_refused() -> None:
-    desk = ApiState(host_of(sessions_per_actor=2))
-    desk.open()
-    desk.open()
+    scene = Scene(host_of(sessions_per_actor=2))
+    scene.open()
+    scene.open()
 
-    refused = desk.ask()
+    refused = scene.ask()
     assert isinstance(refused, Refused)
     assert (refused.close, refused.code) == (Close.FULL, "full")
-    assert desk.host.sessions == 2
+    assert scene.host.sessions == 2
 
 
 def test_a_session_that_is_done_makes_room() -> None:
-    desk = ApiState(host_of(sessions_per_actor=1))
-    desk.settle(desk.open(), STOP)
+    scene = Scene(host_of(sessions_per_actor=1))
+    scene.settle(scene.open(), STOP)
 
-    assert desk.host.sessions == 0
-    assert desk.open()
+    assert scene.host.sessions == 0
+    assert scene.open()
 
 
 def test_a_session_that_cannot_begin_between_frames_is_refused() -> None:
-    refused = ApiState().ask(from_byte=3)
+    refused = Scene().ask(from_byte=3)
 
     assert isinstance(refused, Refused)
     assert (refused.close, refused.code) == (Close.BAD_MESSAGE, "bad_message")
@@ -160,22 +163,22 @@ def test_a_session_that_cannot_begin_between_frames_is_refused() -> None:
 
 
 def test_a_language_that_the_model_does_not_know_is_refused() -> None:
-    desk = ApiState()
-    assert isinstance(desk.ask(language="de"), Opened)  # before a transcriber has told
+    scene = Scene()
+    assert isinstance(scene.ask(language="de"), Opened)  # before a transcriber has told
 
-    desk.host.languages = ("en", "fr")
-    refused = desk.ask(language="de")
+    scene.host.languages = ("en", "fr")
+    refused = scene.ask(language="de")
 
     assert isinstance(refused, Refused)
     assert refused.close is Close.BAD_MESSAGE
-    assert refused.message == "language: expected one that the model knows (en, fr), and 'de' came."
-    assert isinstance(desk.ask(language="fr"), Opened)
-    assert isinstance(desk.ask(), Opened)
+    assert refused.message == "language: expected one that the model knows (en, fr), got 'de'."
+    assert isinstance(scene.ask(language="fr"), Opened)
+    assert isinstance(scene.ask(), Opened)
 
 
 @pytest.mark.parametrize("start", [{"from_byte": 100}, {"have_segment": 0}])
 def test_a_container_cannot_begin_in_its_middle(start: dict[str, Any]) -> None:
-    refused = ApiState().ask(encoding="container", session="7.unknown", **start)
+    refused = Scene().ask(encoding="container", session="7.unknown", **start)
 
     assert isinstance(refused, Refused)
     assert refused.code == "not_resumable"
@@ -185,37 +188,37 @@ def test_a_container_cannot_begin_in_its_middle(start: dict[str, Any]) -> None:
 
 
 def test_a_line_is_told_from_start_to_done() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    told = desk.play(opened) + desk.settle(opened, STOP)
+    scene = Scene()
+    opened = scene.open()
+    told = scene.play(opened) + scene.settle(opened, STOP)
 
     assert kinds(told) == ["speech_start", *["partial"] * 4, "speech_end", "final", "done"]
-    assert texts(told) == [LINE.text]
-    assert told[-1] == {"type": "done", "audio_s": round(LINE.length / 16_000, 3), "segments": 1}
+    assert texts(told) == [SCRIPT.text]
+    assert told[-1] == {"type": "done", "audio_s": round(SCRIPT.length / 16_000, 3), "segments": 1}
 
 
 def test_done_closes_the_connection_and_says_so_once() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    reply = desk.tick(Input(opened.session, opened.epoch, (STOP,)))
+    scene = Scene()
+    opened = scene.open()
+    reply = scene.tick(Input(opened.session, opened.epoch, (STOP,)))
 
     assert closes(reply) == [Close.NORMAL]
-    assert desk.tick().outputs == ()
+    assert scene.tick().outputs == ()
 
 
 def test_words_come_only_where_they_were_asked_for() -> None:
     for words in (True, False):
-        desk = ApiState()
-        opened = desk.open(words=words)
-        [final] = [m for m in desk.play(opened) if m["type"] == "final"]
+        scene = Scene()
+        opened = scene.open(words=words)
+        [final] = [m for m in scene.play(opened) if m["type"] == "final"]
 
         assert ("words" in final) is words
-    assert final["text"] == LINE.text
+    assert final["text"] == SCRIPT.text
 
 
 def test_each_final_is_followed_by_the_byte_up_to_which_it_reaches() -> None:
-    desk = ApiState()
-    told = desk.play(desk.open())
+    scene = Scene()
+    told = scene.play(scene.open())
     at = [m["type"] for m in told].index("final")
 
     assert told[at + 1]["type"] == "ack"
@@ -223,10 +226,10 @@ def test_each_final_is_followed_by_the_byte_up_to_which_it_reaches() -> None:
 
 
 def test_finalize_is_answered_after_the_finals_of_what_came_before_it() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    half = 2 * LINE.words[2].end
-    told = desk.settle(opened, AUDIO[:half], FINALIZE, AUDIO[half:], FINALIZE)
+    scene = Scene()
+    opened = scene.open()
+    half = 2 * SCRIPT.words[2].end
+    told = scene.settle(opened, AUDIO[:half], FINALIZE, AUDIO[half:], FINALIZE)
 
     assert [k for k in kinds(told) if k not in ("partial", "speech_start", "speech_end")] == [
         "final",
@@ -238,10 +241,10 @@ def test_finalize_is_answered_after_the_finals_of_what_came_before_it() -> None:
 
 
 def test_what_was_asked_for_at_the_start_goes_with_each_job() -> None:
-    desk = ApiState()
-    opened = desk.open(language="de", task="translate", prompt="Lamps.", hotwords="lights")
-    desk.send(opened, AUDIO[:60_000])
-    [job] = desk.host.jobs(desk.now_s)
+    scene = Scene()
+    opened = scene.open(language="de", task="translate", prompt="Lamps.", hotwords="lights")
+    scene.send(opened, AUDIO[:60_000])
+    [job] = scene.host.jobs(scene.now_s)
 
     assert (job.language, job.task, job.prompt, job.hotwords) == ("de", "translate", "Lamps.", "lights")
     assert (job.session, job.pcm) == (opened.session, AUDIO[60_000 - len(job.pcm) - 608 : 60_000 - 608])
@@ -252,54 +255,54 @@ def test_what_was_asked_for_at_the_start_goes_with_each_job() -> None:
 
 
 def test_credit_is_what_the_session_has_room_for() -> None:
-    desk = ApiState(host_of(undecoded_s=20.0))
-    opened = desk.open()
+    scene = Scene(host_of(undecoded_s=20.0))
+    opened = scene.open()
     speech = np.ones(16_000, dtype=np.int16).tobytes()
-    [first] = of(desk.tick(Input(opened.session, opened.epoch, (speech,))), opened)
-    [second] = of(desk.tick(Input(opened.session, opened.epoch, (speech * 10,))), opened)
+    [first] = of(scene.tick(Input(opened.session, opened.epoch, (speech,))), opened)
+    [second] = of(scene.tick(Input(opened.session, opened.epoch, (speech * 10,))), opened)
 
     assert first.credit_bytes - second.credit_bytes == 10 * len(speech)
     assert abs(second.credit_bytes - 9 * 32_000) < 3_000
 
 
 def test_outputs_come_for_new_credit_and_for_nothing_else() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened)
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened)
 
-    assert desk.tick().outputs == ()
-    assert desk.tick(Input(opened.session, opened.epoch, (bytes(320),))).outputs != ()
-    assert desk.tick().outputs == ()
+    assert scene.tick().outputs == ()
+    assert scene.tick(Input(opened.session, opened.epoch, (bytes(320),))).outputs != ()
+    assert scene.tick().outputs == ()
 
 
 def test_audio_beyond_the_credit_waits_and_loses_nothing() -> None:
     script = Script.of("\n".join(f"one{i} two{i} three{i} four{i}" for i in range(12)))
-    desk = ApiState(host_of(undecoded_s=15.0), script)
-    opened = desk.open()
-    audio = spoken(script).tobytes()
+    scene = Scene(host_of(undecoded_s=15.0), script)
+    opened = scene.open()
+    audio = script.pcm().tobytes()
     assert 20 * 32_000 < len(audio) < 30 * 32_000
-    told = desk.settle(opened, audio, STOP)
+    told = scene.settle(opened, audio, STOP)
 
     assert " ".join(texts(told)) == script.text
     assert told[-1]["type"] == "done"
 
 
 def test_who_sends_far_more_than_the_credit_is_closed() -> None:
-    desk = ApiState(host_of(undecoded_s=15.0))
-    opened = desk.open()
+    scene = Scene(host_of(undecoded_s=15.0))
+    opened = scene.open()
     speech = np.ones(40 * 16_000, dtype=np.int16).tobytes()
-    [output] = of(desk.tick(Input(opened.session, opened.epoch, (speech,))), opened)
+    [output] = of(scene.tick(Input(opened.session, opened.epoch, (speech,))), opened)
 
     assert output.close is Close.BAD_MESSAGE
-    assert json.loads(output.messages[-1])["code"] == "too_fast"
+    assert as_json(output.messages)[-1]["code"] == "too_fast"
 
 
 def test_lag_counts_what_waits_for_room() -> None:
-    desk = ApiState(host_of(undecoded_s=15.0))
-    opened = desk.open()
-    desk.send(opened, np.ones(25 * 16_000, dtype=np.int16).tobytes())
+    scene = Scene(host_of(undecoded_s=15.0))
+    opened = scene.open()
+    scene.send(opened, np.ones(25 * 16_000, dtype=np.int16).tobytes())
     for _ in range(25):
-        told = desk.send(opened)
+        told = scene.send(opened)
         if told:
             break
 
@@ -309,30 +312,30 @@ def test_lag_counts_what_waits_for_room() -> None:
 
 
 def test_finalizes_in_quick_succession_are_too_fast() -> None:
-    desk = ApiState(host_of(finalizes_per_s=2.0))
-    opened = desk.open()
+    scene = Scene(host_of(finalizes_per_s=2.0))
+    opened = scene.open()
 
-    assert kinds(desk.send(opened, *[FINALIZE] * 6)) == ["finalized"] * 6
-    told = desk.send(opened, FINALIZE)
+    assert kinds(scene.send(opened, *[FINALIZE] * 6)) == ["finalized"] * 6
+    told = scene.send(opened, FINALIZE)
     assert told[-1]["code"] == "too_fast"
 
 
 def test_a_session_that_is_too_long_ends_as_with_stop() -> None:
-    desk = ApiState(host_of(session_s=2.5))
-    opened = desk.open()
-    told = desk.play(opened) + desk.settle(opened)
+    scene = Scene(host_of(session_s=2.5))
+    opened = scene.open()
+    told = scene.play(opened) + scene.settle(opened)
 
-    assert texts(told) == [LINE.text]
+    assert texts(told) == [SCRIPT.text]
     assert told[-1]["type"] == "done"
     assert told[-1]["audio_s"] == pytest.approx(2.5, abs=0.1)
 
 
 def test_after_stop_a_second_stop_is_harmless_and_audio_is_not() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened, AUDIO[:80_000], STOP, STOP)
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened, AUDIO[:80_000], STOP, STOP)
 
-    told = desk.send(opened, bytes(2))
+    told = scene.send(opened, bytes(2))
     assert (told[-1]["type"], told[-1]["code"]) == ("error", "bad_message")
 
 
@@ -340,95 +343,95 @@ def test_after_stop_a_second_stop_is_harmless_and_audio_is_not() -> None:
 
 
 def test_the_same_call_again_gets_the_same_reply_and_takes_nothing_twice() -> None:
-    desk = ApiState()
-    opened = desk.open()
+    scene = Scene()
+    opened = scene.open()
     call = Call("gw", 1, (Input(opened.session, opened.epoch, (AUDIO[:70_000],)),))
 
-    first = desk.host.tick(call, 101.0)
+    first = scene.host.tick(call, 101.0)
     assert first.outputs
-    assert desk.host.tick(call, 102.0) is first
-    assert desk.host.tick(Call("gw", 0), 102.0) == Reply(0, sessions=1)
-    assert f'"received_bytes": {70_000}' in desk.resume(opened).messages[0]
+    assert scene.host.tick(call, 102.0) is first
+    assert scene.host.tick(Call("gw", 0), 102.0) == Reply(0, sessions=1)
+    assert as_json(scene.resume(opened).messages)[0]["received_bytes"] == 70_000
 
 
 def test_a_gateway_is_told_only_of_its_own() -> None:
-    desk = ApiState()
-    mine, other = desk.open("gw"), desk.open("other")
-    reply = desk.tick(gateway="gw")
+    scene = Scene()
+    mine, other = scene.open("gw"), scene.open("other")
+    reply = scene.tick(gateway="gw")
 
     assert {o.session for o in reply.outputs} == {mine.session}
-    assert desk.host.gateways == {"gw", "other"}
-    assert of(desk.tick(gateway="other"), other)
+    assert scene.host.gateways == {"gw", "other"}
+    assert of(scene.tick(gateway="other"), other)
 
 
 def test_input_of_an_unknown_session_is_closed_for_a_restart() -> None:
-    desk = ApiState()
+    scene = Scene()
 
-    [output] = desk.tick(Input("7.gone", 1, (b"..",))).outputs
+    [output] = scene.tick(Input("7.gone", 1, (b"..",))).outputs
     assert output == Output("7.gone", 1, close=Close.RESTART)
-    assert desk.tick(Input("7.gone", 1, left=True)).outputs == ()
+    assert scene.tick(Input("7.gone", 1, left=True)).outputs == ()
 
 
 # Resuming.
 
 
 def test_a_lost_connection_gets_its_session_back_with_the_finals_that_it_lacks() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.play(opened)
-    again = desk.resume(opened, "other")
-    ready, *finals = map(json.loads, again.messages)
+    scene = Scene()
+    opened = scene.open()
+    scene.play(opened)
+    again = scene.resume(opened, "other")
+    ready, *finals = as_json(again.messages)
 
     assert (again.session, again.epoch) == (opened.session, opened.epoch + 1)
     assert (ready["resumed"], ready["received_bytes"]) == (True, len(AUDIO))
-    assert texts(finals) == [LINE.text]
-    assert len(desk.resume(opened, "other", have_segment=0).messages) == 1
+    assert texts(finals) == [SCRIPT.text]
+    assert len(scene.resume(opened, "other", have_segment=0).messages) == 1
 
 
 def test_the_older_connection_is_closed_wherever_it_is() -> None:
-    desk = ApiState()
-    opened = desk.open("old")
-    desk.tick(gateway="old")
-    desk.resume(opened, "new")
+    scene = Scene()
+    opened = scene.open("old")
+    scene.tick(gateway="old")
+    scene.resume(opened, "new")
 
-    [output] = desk.tick(gateway="old").outputs
+    [output] = scene.tick(gateway="old").outputs
     assert (output.epoch, output.close) == (opened.epoch, Close.RESUMED_ELSEWHERE)
-    assert json.loads(output.messages[0])["code"] == "resumed_elsewhere"
-    late = desk.tick(Input(opened.session, opened.epoch, (b"late",)), gateway="old")
+    assert as_json(output.messages)[0]["code"] == "resumed_elsewhere"
+    late = scene.tick(Input(opened.session, opened.epoch, (b"late",)), gateway="old")
     assert closes(late) == [Close.RESUMED_ELSEWHERE]
 
 
 def test_audio_of_an_older_connection_is_not_heard() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    again = desk.resume(opened)
-    reply = desk.tick(Input(opened.session, opened.epoch, (b"late",)))
+    scene = Scene()
+    opened = scene.open()
+    again = scene.resume(opened)
+    reply = scene.tick(Input(opened.session, opened.epoch, (b"late",)))
 
     assert closes(reply)[0] is Close.RESUMED_ELSEWHERE
-    assert json.loads(desk.resume(again).messages[0])["received_bytes"] == 0
+    assert as_json(scene.resume(again).messages)[0]["received_bytes"] == 0
 
 
 @pytest.mark.parametrize("wrong", [{"resume_token": "0" * 32}, {"session": "7.unknown"}, {"resume_token": "é"}])  # fmt: skip  # noqa: E501  # one line reads best
 def test_an_unknown_session_and_a_wrong_token_begin_anew_alike(wrong: dict[str, str]) -> None:
-    desk = ApiState()
-    opened = desk.open()
+    scene = Scene()
+    opened = scene.open()
     start = {"session": opened.session, "resume_token": opened.resume_token, **wrong}
-    new = desk.open(**start, have_segment=4, from_byte=32_000)
-    ready = json.loads(new.messages[0])
+    new = scene.open(**start, have_segment=4, from_byte=32_000)
+    [ready] = as_json(new.messages)
 
     assert new.session != opened.session
     assert (ready["resumed"], ready["received_bytes"]) == (False, 32_000)
-    told = desk.play(new, AUDIO[32_000:])
+    told = scene.play(new, AUDIO[32_000:])
     assert [(m["segment"], m["start_s"], m["text"]) for m in told if m["type"] == "final"] == [
-        (5, 1.0, LINE.text)
+        (5, 1.0, SCRIPT.text)
     ]
 
 
 def test_a_session_comes_back_only_as_the_audio_that_it_was() -> None:
-    desk = ApiState()
-    opened = desk.open()
+    scene = Scene()
+    opened = scene.open()
     start = {"session": opened.session, "resume_token": opened.resume_token}
-    refused = desk.ask(**start, sample_rate=44_100)
+    refused = scene.ask(**start, sample_rate=44_100)
 
     assert isinstance(refused, Refused)
     assert refused.code == "bad_message"
@@ -437,176 +440,176 @@ def test_a_session_comes_back_only_as_the_audio_that_it_was() -> None:
 
 
 def test_done_that_was_lost_is_said_again() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.settle(opened, AUDIO, STOP)
-    again = desk.resume(opened)
+    scene = Scene()
+    opened = scene.open()
+    scene.settle(opened, AUDIO, STOP)
+    again = scene.resume(opened)
 
-    assert kinds([json.loads(m) for m in again.messages]) == ["ready", "final", "done"]
-    assert closes(desk.tick()) == [Close.NORMAL]
+    assert kinds(as_json(again.messages)) == ["ready", "final", "done"]
+    assert closes(scene.tick()) == [Close.NORMAL]
 
 
 def test_a_session_goes_on_while_nobody_is_connected() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.tick(Input(opened.session, opened.epoch, (AUDIO,), left=True))
-    while desk.decode():
+    scene = Scene()
+    opened = scene.open()
+    scene.tick(Input(opened.session, opened.epoch, (AUDIO,), left=True))
+    while scene.decode():
         pass
 
-    assert not desk.host.gateways
-    assert texts([json.loads(m) for m in desk.resume(opened).messages]) == [LINE.text]
+    assert not scene.host.gateways
+    assert texts(as_json(scene.resume(opened).messages)) == [SCRIPT.text]
 
 
 def test_what_a_lost_connection_was_not_sent_is_said_once() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened, AUDIO)
-    while desk.decode():
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened, AUDIO)
+    while scene.decode():
         pass
-    again = desk.resume(opened)
+    again = scene.resume(opened)
 
-    assert texts([json.loads(m) for m in again.messages]) == [LINE.text]
-    assert texts(desk.send(again)) == []
+    assert texts(as_json(again.messages)) == [SCRIPT.text]
+    assert texts(scene.send(again)) == []
 
 
 # Time.
 
 
 def test_a_silent_gateway_loses_its_clients_and_finds_them_again() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened, AUDIO)
-    desk.host.sweep(desk.now_s + 1.9)
-    assert desk.host.gateways
-    desk.host.sweep(desk.now_s + 2.1)
-    assert (desk.host.sessions, desk.host.gateways) == (1, frozenset())
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened, AUDIO)
+    scene.host.sweep(scene.now_s + 1.9)
+    assert scene.host.gateways
+    scene.host.sweep(scene.now_s + 2.1)
+    assert (scene.host.sessions, scene.host.gateways) == (1, frozenset())
 
-    assert texts(desk.settle(opened)) == [LINE.text]
-    assert desk.host.gateways
+    assert texts(scene.settle(opened)) == [SCRIPT.text]
+    assert scene.host.gateways
 
 
 def test_a_session_that_nobody_comes_back_for_is_dropped() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.tick(Input(opened.session, opened.epoch, left=True))
-    desk.host.sweep(desk.now_s + 59.0)
-    assert desk.host.sessions == 1
-    desk.host.sweep(desk.now_s + 61.0)
+    scene = Scene()
+    opened = scene.open()
+    scene.tick(Input(opened.session, opened.epoch, left=True))
+    scene.host.sweep(scene.now_s + 59.0)
+    assert scene.host.sessions == 1
+    scene.host.sweep(scene.now_s + 61.0)
 
-    assert desk.host.sessions == 0
-    assert not json.loads(desk.resume(opened).messages[0])["resumed"]
+    assert scene.host.sessions == 0
+    assert not as_json(scene.resume(opened).messages)[0]["resumed"]
 
 
 def test_a_session_that_nobody_can_resume_ends_with_its_connection() -> None:
-    desk = ApiState()
-    opened = desk.host.open(Opening("gw", Start(), resumable=False), desk.now_s)
+    scene = Scene()
+    opened = scene.host.open(Opening("gw", Start(), resumable=False), scene.now_s)
     assert isinstance(opened, Opened)
-    desk.send(opened, AUDIO)
-    assert desk.host.queued == 1
-    reply = desk.tick(Input(opened.session, opened.epoch, (AUDIO,), left=True))
+    scene.send(opened, AUDIO)
+    assert scene.host.queued == 1
+    reply = scene.tick(Input(opened.session, opened.epoch, (AUDIO,), left=True))
 
     assert of(reply, opened) == []
-    assert (desk.host.sessions, desk.host.queued) == (0, 0)
-    assert json.loads(desk.resume(opened).messages[0])["resumed"] is False
+    assert (scene.host.sessions, scene.host.queued) == (0, 0)
+    assert as_json(scene.resume(opened).messages)[0]["resumed"] is False
 
 
 def test_a_session_that_nobody_can_resume_outlives_a_gateway_that_is_silent_for_a_while() -> None:
-    desk = ApiState()
-    opened = desk.host.open(Opening("gw", Start(), resumable=False), desk.now_s)
+    scene = Scene()
+    opened = scene.host.open(Opening("gw", Start(), resumable=False), scene.now_s)
     assert isinstance(opened, Opened)
-    desk.now_s += 2 * SILENT_S
-    desk.host.sweep(desk.now_s)
+    scene.now_s += 2 * SILENT_S
+    scene.host.sweep(scene.now_s)
 
-    assert not desk.host.gateways
-    assert texts(desk.play(opened)) == [LINE.text]
+    assert not scene.host.gateways
+    assert texts(scene.play(opened)) == [SCRIPT.text]
 
 
 def test_a_session_that_failed_is_not_kept() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.tick(Input(opened.session, opened.epoch, (STOP, b"after stop"), left=True))
-    assert len(desk.host._managers) == 1
-    desk.host.sweep(desk.now_s + 0.1)
+    scene = Scene()
+    opened = scene.open()
+    scene.tick(Input(opened.session, opened.epoch, (STOP, b"after stop"), left=True))
+    assert len(scene.host._managers) == 1
+    scene.host.sweep(scene.now_s + 0.1)
 
-    assert desk.host._managers == {}
+    assert scene.host._managers == {}
 
 
 def test_a_connection_whose_session_was_dropped_is_told_to_come_again() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.tick()
-    desk.host.sweep(desk.now_s + 2.1)
-    desk.now_s += 62.2
-    desk.open()
-    desk.host.sweep(desk.now_s)
+    scene = Scene()
+    opened = scene.open()
+    scene.tick()
+    scene.host.sweep(scene.now_s + 2.1)
+    scene.now_s += 62.2
+    scene.open()
+    scene.host.sweep(scene.now_s)
 
-    assert [o.close for o in of(desk.tick(), opened)] == [Close.RESTART]
+    assert [o.close for o in of(scene.tick(), opened)] == [Close.RESTART]
 
 
 # Jobs.
 
 
 def test_a_job_is_handed_out_once_and_a_newer_one_takes_its_place() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened, AUDIO[:50_000])
-    assert desk.host.queued == 1
-    desk.send(opened, AUDIO[50_000:80_000])
-    assert desk.host.queued == 1
-    [job] = desk.host.jobs(desk.now_s)
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened, AUDIO[:50_000])
+    assert scene.host.queued == 1
+    scene.send(opened, AUDIO[50_000:80_000])
+    assert scene.host.queued == 1
+    [job] = scene.host.jobs(scene.now_s)
 
     assert len(job.pcm) > 30_000
-    assert (desk.host.queued, desk.host.outstanding) == (0, 1)
-    assert desk.host.jobs(desk.now_s) == []
+    assert (scene.host.queued, scene.host.outstanding) == (0, 1)
+    assert scene.host.jobs(scene.now_s) == []
 
 
 def test_jobs_of_a_lost_transcriber_are_handed_out_again() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened, AUDIO[:50_000])
-    [old] = desk.host.jobs(desk.now_s)
-    desk.host.requeue(desk.now_s)
-    assert (desk.host.queued, desk.host.outstanding) == (1, 0)
-    [again] = desk.host.jobs(desk.now_s)
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened, AUDIO[:50_000])
+    [old] = scene.host.jobs(scene.now_s)
+    scene.host.requeue(scene.now_s)
+    assert (scene.host.queued, scene.host.outstanding) == (1, 0)
+    [again] = scene.host.jobs(scene.now_s)
 
     assert (again.number, again.pcm) == (old.number, old.pcm)
 
 
 def test_of_lost_jobs_only_the_newest_is_handed_out_again() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened, AUDIO[:50_000])
-    [first] = desk.host.jobs(desk.now_s)
-    desk.send(opened, AUDIO[50_000:80_000])
-    [second] = desk.host.jobs(desk.now_s)
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened, AUDIO[:50_000])
+    [first] = scene.host.jobs(scene.now_s)
+    scene.send(opened, AUDIO[50_000:80_000])
+    [second] = scene.host.jobs(scene.now_s)
     assert second.number > first.number
-    desk.host.requeue(desk.now_s)
+    scene.host.requeue(scene.now_s)
 
-    assert [j.number for j in desk.host.jobs(desk.now_s)] == [second.number]
+    assert [j.number for j in scene.host.jobs(scene.now_s)] == [second.number]
 
 
 def test_answers_to_nothing_are_ignored() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    desk.send(opened, AUDIO[:50_000])
-    [job] = desk.host.jobs(desk.now_s)
-    desk.host.receive([Answer("7.gone", 0, None), Answer(opened.session, 99, None)], desk.now_s)
-    assert desk.host.outstanding == 1
-    desk.host.receive([desk.ear(job)] * 2, desk.now_s)
+    scene = Scene()
+    opened = scene.open()
+    scene.send(opened, AUDIO[:50_000])
+    [job] = scene.host.jobs(scene.now_s)
+    scene.host.receive_answers([Answer("7.gone", 0, None), Answer(opened.session, 99, None)], scene.now_s)
+    assert scene.host.outstanding == 1
+    scene.host.receive_answers([scene.transcriber(job)] * 2, scene.now_s)
 
-    assert desk.host.outstanding == 0
-    assert kinds(desk.send(opened)) == ["partial"]
+    assert scene.host.outstanding == 0
+    assert kinds(scene.send(opened)) == ["partial"]
 
 
 def test_a_failed_final_is_decoded_again_and_then_given_up() -> None:
-    desk = ApiState()
-    opened = desk.open()
-    told = desk.send(opened, AUDIO, STOP)
+    scene = Scene()
+    opened = scene.open()
+    told = scene.send(opened, AUDIO, STOP)
     jobs = list[Job]()
-    while asked := desk.host.jobs(desk.now_s):
+    while asked := scene.host.jobs(scene.now_s):
         jobs += asked
-        desk.host.receive([Answer(j.session, j.number, None) for j in asked], desk.now_s)
-        told += desk.send(opened)
+        scene.host.receive_answers([Answer(j.session, j.number, None) for j in asked], scene.now_s)
+        told += scene.send(opened)
 
     assert [j.mode.value for j in jobs] == ["final", "fallback"]
     assert kinds(told)[-2:] == ["final", "done"]
@@ -616,55 +619,55 @@ def test_a_failed_final_is_decoded_again_and_then_given_up() -> None:
 # Faults.
 
 
-class Deafened(ScriptedVoice):
-    """Breaks on demand."""
+class FaultyDetector(ScriptedDetector):
+    """Fails at speech."""
 
-    broken = False
-
-    def probabilities(self, heard: Sequence[tuple[Track, Pcm]]) -> list[list[float]]:
-        if self.broken:
-            raise RuntimeError("the model is gone")
-        return super().probabilities(heard)
+    def probabilities(self, pcm: Pcm) -> list[float]:
+        if pcm.any():
+            raise RuntimeError("the model failed")
+        return super().probabilities(pcm)
 
 
 def test_bytes_that_are_no_audio_end_their_session_and_no_other() -> None:
-    desk = ApiState()
-    bad, good = desk.open(), desk.open()
+    scene = Scene()
+    bad, good = scene.open(), scene.open()
     wav = b"RIFF\x00\x00\x00\x00WAVEdata\x00\x00\x00\x00"
-    reply = desk.tick(Input(bad.session, 1, (wav,)), Input(good.session, 1, (AUDIO[:3200],)))
+    reply = scene.tick(Input(bad.session, 1, (wav,)), Input(good.session, 1, (AUDIO[:3200],)))
 
     [output] = of(reply, bad)
     assert output.close is Close.NOT_AUDIO
-    assert json.loads(output.messages[-1])["code"] == "not_audio"
-    assert texts(desk.play(good, AUDIO[3200:])) == [LINE.text]
-    assert not json.loads(desk.resume(bad).messages[0])["resumed"]
+    assert as_json(output.messages)[-1]["code"] == "not_audio"
+    assert texts(scene.play(good, AUDIO[3200:])) == [SCRIPT.text]
+    assert not as_json(scene.resume(bad).messages)[0]["resumed"]
 
 
 def test_a_bug_in_one_session_ends_it_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    desk = ApiState()
-    bad, good = desk.open(), desk.open()
-    desk.send(bad, AUDIO[:50_000])
-    [job] = desk.host.jobs(desk.now_s)
+    scene = Scene()
+    bad, good = scene.open(), scene.open()
+    scene.send(bad, AUDIO[:50_000])
+    [job] = scene.host.jobs(scene.now_s)
     with caplog.at_level(logging.CRITICAL):
-        desk.host.receive([Answer(job.session, job.number, "no hypothesis")], desk.now_s)  # type: ignore[arg-type]  # the bug
-    [output] = of(desk.tick(), bad)
+        scene.host.receive_answers([Answer(job.session, job.number, "no hypothesis")], scene.now_s)  # type: ignore[arg-type]  # the bug
+    [output] = of(scene.tick(), bad)
 
     assert output.close is Close.RESTART
-    assert json.loads(output.messages[-1])["code"] == "internal"
-    assert texts(desk.play(good)) == [LINE.text]
+    assert as_json(output.messages)[-1]["code"] == "internal"
+    assert texts(scene.play(good)) == [SCRIPT.text]
 
 
-def test_a_voice_that_breaks_ends_whom_it_was_to_hear(caplog: pytest.LogCaptureFixture) -> None:
-    voice = Deafened()
-    desk = ApiState(host_of(voice))
-    heard, silent = desk.open(), desk.open()
-    voice.broken = True
+def test_a_fault_of_a_detector_ends_its_session_and_no_other_of_the_same_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene(host_of(cycle([FaultyDetector(), ScriptedDetector()]).__next__))
+    bad, good = scene.open(), scene.open()
+    half = len(AUDIO) // 2
     with caplog.at_level(logging.CRITICAL):
-        reply = desk.tick(Input(heard.session, 1, (AUDIO[:3200],)))
-    voice.broken = False
+        reply = scene.tick(Input(bad.session, 1, (AUDIO[:half],)), Input(good.session, 1, (AUDIO[:half],)))
 
-    assert [o.close for o in of(reply, heard)] == [Close.RESTART]
-    assert texts(desk.play(silent)) == [LINE.text]
+    assert [o.close for o in of(reply, bad)] == [Close.RESTART]
+    assert [o.close for o in of(reply, good)] == [None]
+    scene.decode()
+    assert texts(scene.settle(good, AUDIO[half:])) == [SCRIPT.text]
 
 
 # Watching.
@@ -672,16 +675,16 @@ def test_a_voice_that_breaks_ends_whom_it_was_to_hear(caplog: pytest.LogCaptureF
 
 def test_what_happens_is_observed() -> None:
     seen = list[tuple[str, float]]()
-    desk = ApiState(host_of(observe=lambda name, value: seen.append((name, value))))
-    opened = desk.open()
-    desk.play(opened)
-    desk.resume(opened)
+    scene = Scene(host_of(observe=lambda name, value: seen.append((name, value))))
+    opened = scene.open()
+    scene.play(opened)
+    scene.resume(opened)
 
     def values(name: str) -> list[float]:
         return [value for n, value in seen if n == name]
 
     assert values("opened") == values("resumed") == [1]
-    assert sum(values("audio_s")) == pytest.approx(LINE.length / 16_000)
+    assert sum(values("audio_s")) == pytest.approx(SCRIPT.length / 16_000)
     assert values("first_partial_s") == [pytest.approx(0.35, abs=0.06)]
     assert values("final_s") == [pytest.approx(0.65, abs=0.06)]
-    assert values("answer_s") == [0.0] * len(desk.decoded)
+    assert values("answer_s") == [0.0] * len(scene.decoded)

@@ -7,15 +7,14 @@ from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from tests.unit.serving.sessions.hearing import ScriptedEar, ScriptedVoice, spoken
+from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber, ScriptedWord
 
-from voxray.client.conversation import Conversation, Event, State
+from voxray.client.conversation import Conversation, ConversationState, Event
 from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Output, Reply
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.events import DecodeMode
-from voxray.streaming.scripted import Script, ScriptedWord
-from voxray.wire import Done, Final, Finalized, Partial, Ready, Start, Stop, parse_client
+from voxray.wire import Done, Final, Finalized, Partial, Ready, Start, Stop, parse_client, render
 
 GATEWAYS = ("left", "right")
 TICK_S = 0.05
@@ -136,8 +135,8 @@ class World:
     """One client, two gateways, one host at a time, one transcriber."""
 
     def __init__(self, script: Script, gateway: str) -> None:
-        self.script, self.audio = script, spoken(script).tobytes()
-        self.ear, self.now_s = ScriptedEar(script), 50.0
+        self.script, self.audio = script, script.pcm().tobytes()
+        self.transcriber, self.now_s = ScriptedTranscriber(script), 50.0
         self.client = Conversation(Start())
         self.events = list[Event]()
         self.said = self.flushes = 0
@@ -156,7 +155,7 @@ class World:
             next(self.hosts),
             Limits(undecoded_s=20.0),
             Decoding(),
-            ScriptedVoice(),
+            ScriptedDetector,
             model="scripted",
             secret=lambda: f"{next(self.secrets):032x}",
         )
@@ -219,10 +218,10 @@ class World:
     def hear(self, connection: Connection, reply: Reply) -> None:
         mine = [o for o in reply.outputs if is_for(o, connection)]
         for output in mine:
-            connection.down += output.messages
+            connection.down += map(render, output.messages)
         if any(o.close is not None for o in mine):
             self.disconnect(len(connection.down))
-            if self.client.state is not State.DONE:
+            if self.client.state is not ConversationState.DONE:
                 self.connect(connection.gateway)
 
     def decode(self, count_: int, newest: bool, fails: bool) -> None:
@@ -231,7 +230,7 @@ class World:
             job = self.taken.pop(-1 if newest else 0)
             failed = Answer(job.session, job.number, None, superseded=True)
             may_fail = fails and any(j.session == job.session for j in self.taken)
-            self.host.receive([failed if may_fail else self.ear(job)], self.now_s)
+            self.host.receive_answers([failed if may_fail else self.transcriber(job)], self.now_s)
 
     def lose(self, told: bool, delivered: int, gateway: str) -> None:
         connection = self.connection
@@ -265,15 +264,15 @@ class World:
         self.client.closed(1006)
 
     def connect(self, gateway: str) -> None:
-        if self.client.state is not State.LOST:
+        if self.client.state is not ConversationState.LOST:
             return
         start = parse_client(self.client.opened())
         assert isinstance(start, Start)
         opened = self.host.open(Opening(gateway, start), self.now_s)
         assert isinstance(opened, Opened)
         event("resumed" if opened.epoch > 1 else f"began at a segment {start.have_segment >= 0}")
-        self.connection = Connection(gateway, opened, down=list(opened.messages[1:]))
-        self.events += self.client.receive_message(opened.messages[0])
+        self.connection = Connection(gateway, opened, down=[render(m) for m in opened.messages[1:]])
+        self.events += self.client.receive_message(render(opened.messages[0]))
 
     def finish(self) -> None:
         """The rest is said, and everything works from now on."""
@@ -282,7 +281,7 @@ class World:
             self.turn()
         self.client.stop()
         for _ in range(2_000):
-            if self.client.state is State.DONE:
+            if self.client.state is ConversationState.DONE:
                 return
             self.turn()
         raise AssertionError("not done after 2,000 turns")

@@ -97,7 +97,7 @@ class ListedSource:
     def put(self, *jobs: Job) -> None:
         self.handed.put_nowait(list(jobs))
 
-    async def take(self, lease: int) -> list[Job] | None:
+    async def next_jobs(self, lease: int) -> list[Job] | None:
         self.takes += 1
         handed = await self.handed.get()
         if isinstance(handed, Exception):

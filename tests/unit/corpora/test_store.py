@@ -1,12 +1,47 @@
-"""What recipes rely on in clip stores."""
+"""Clip stores: everything that a clip says comes back, from stores of earlier versions too."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import CorpusError
+from voxray.transcript import Segment, Word
+
+CLIP = Clip(
+    "a",
+    np.arange(24_000, dtype=np.int16),
+    "one two",
+    "anna",
+    "de",
+    (Word("one", 0.25, 0.5), Word("two", 0.75, 1.25)),
+    (Segment(0.25, 0.5, "one"), Segment(0.75, 1.25, "two")),
+    "zero",
+    "translate",
+)
+PLAIN = Clip("b", np.zeros(8, np.int16), "")
+FIELDS = ("id", "text", "speaker", "language", "words", "segments", "previous", "task")
+
+
+def told(clip: Clip) -> list[object]:
+    return [getattr(clip, name) for name in FIELDS]
+
+
+def test_clips_come_back_as_they_were_written(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "store", [CLIP, PLAIN])
+    assert [told(clip) for clip in store] == [told(CLIP), told(PLAIN)]
+    np.testing.assert_array_equal(store[0].pcm, CLIP.pcm)
+
+
+def test_a_store_of_an_earlier_version_is_read_with_the_defaults(tmp_path: Path) -> None:
+    write_store(tmp_path, [CLIP])
+    old = pq.read_table(tmp_path / "clips.parquet").drop_columns(["segments", "previous", "task"])
+    pq.write_table(old, tmp_path / "clips.parquet")
+    (clip,) = ClipStore([tmp_path])
+    assert told(clip) == told(replace(CLIP, segments=(), previous="", task="transcribe"))
 
 
 def clip(name: str, samples: int) -> Clip:

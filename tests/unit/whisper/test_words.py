@@ -3,8 +3,8 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from voxray.serving.transcriber.words import cut, timed, token_starts
+
 from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from voxray.client.sources import BLOCK_BYTES, _from_device
+from voxray.cli.sources import BLOCK_BYTES, _from_device
 from voxray.errors import AudioError
 
 
@@ -15,7 +15,7 @@ class PortAudioError(Exception):
 
 @dataclass
 class Device:
-    """A `sounddevice.RawInputStream` that hears one block at its start, or fails there."""
+    """A `sounddevice.RawInputStream` that gives one block at its start, or fails there."""
 
     callback: Any
     fails: bool
@@ -32,7 +32,7 @@ class Device:
         self.running = False
 
 
-def heard(*, opens: bool = True, starts: bool = True) -> tuple[bytes, list[Device]]:
+def first_block(*, opens: bool = True, starts: bool = True) -> tuple[bytes, list[Device]]:
     """The first block of a device, which is then left."""
     devices = list[Device]()
 
@@ -53,7 +53,7 @@ def heard(*, opens: bool = True, starts: bool = True) -> tuple[bytes, list[Devic
 
 
 def test_a_device_gives_blocks_and_is_left() -> None:
-    block, (device,) = heard()
+    block, (device,) = first_block()
 
     assert len(block) == BLOCK_BYTES
     assert not device.running
@@ -63,5 +63,5 @@ def test_a_device_gives_blocks_and_is_left() -> None:
     ("opens", "starts", "said"), [(False, True, "Device unavailable"), (True, False, "Invalid device")]
 )
 def test_a_device_that_cannot_be_used_is_told(opens: bool, starts: bool, said: str) -> None:
-    with pytest.raises(AudioError, match=rf"expected a microphone, and none can be opened \({said}"):
-        heard(opens=opens, starts=starts)
+    with pytest.raises(AudioError, match=rf"expected a microphone, got none that can be opened \({said}"):
+        first_block(opens=opens, starts=starts)

@@ -1,4 +1,4 @@
-"""Where `voxray stream` has its audio (16 kHz mono s16le) from: a decoded file, or the microphone."""
+"""What `voxray stream` sends, 16 kHz mono s16le: the samples of a file, or the microphone's."""
 
 import asyncio
 import shutil
@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
 
+from voxray.audio.constants import SAMPLE_RATE
 from voxray.errors import AudioError, MissingDependency
 
-SAMPLE_RATE = 16_000
 BLOCK_S = 0.1
 BLOCK_SAMPLES = int(SAMPLE_RATE * BLOCK_S)
 BLOCK_BYTES = 2 * BLOCK_SAMPLES
@@ -22,22 +22,22 @@ RECORDERS = (
 """Programs that write 16 kHz mono s16le to stdout, in the order in which they are looked for."""
 
 
-async def played(audio: bytes, *, paced: bool) -> AsyncIterator[bytes]:
-    """`audio` in blocks of 100 ms; `paced`: each once its last sample would have been spoken."""
+async def audio_blocks(audio: bytes, *, real_time: bool) -> AsyncIterator[bytes]:
+    """Yield `audio` in blocks of 100 ms; `real_time`: each when its last sample would have been spoken."""
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
     for at in range(0, len(audio), BLOCK_BYTES):
         block = audio[at : at + BLOCK_BYTES]
-        if paced:
+        if real_time:
             spoken_s = (at + len(block)) / (2 * SAMPLE_RATE)
             await asyncio.sleep(begun_s + spoken_s - loop.time())
         yield block
 
 
 def microphone() -> AsyncIterator[bytes]:
-    """What the default microphone hears, by the sounddevice package or the first of `RECORDERS`.
+    """Return the audio of the default microphone, by the sounddevice package or the first of `RECORDERS`.
 
-    Raises MissingDependency where there is none of them; the iteration AudioError where it stops by itself.
+    Raises MissingDependency where there is none of them; iterating raises AudioError where recording ends.
     """
     try:
         return _from_device(import_module("sounddevice"))
@@ -46,7 +46,7 @@ def microphone() -> AsyncIterator[bytes]:
     command = next((c.split() for c in RECORDERS if shutil.which(c.split()[0])), None)
     if command is None:
         raise MissingDependency(
-            "expected the package sounddevice, or arecord, parec or sox, to record with, and none is there; "
+            "expected the package sounddevice, or arecord, parec or sox, to record with, got none of them; "
             "pip install 'voxray[mic]', or install one of the three."
         )
     return _from_recorder(command)
@@ -61,17 +61,17 @@ async def _from_recorder(command: list[str]) -> AsyncIterator[bytes]:
     )
     assert recorder.stdout
     assert recorder.stderr
-    complaint = asyncio.create_task(recorder.stderr.read())
+    errors = asyncio.create_task(recorder.stderr.read())
     try:
         while block := await recorder.stdout.read(BLOCK_BYTES):
             yield block
-        said = (await complaint).decode(errors="replace").strip().splitlines()
-        reason = said[-1] if said else f"exit status {await recorder.wait()}"
-        raise AudioError(f"expected {command[0]} to go on recording, and it ended ({reason}).")
+        lines = (await errors).decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else f"exit status {await recorder.wait()}"
+        raise AudioError(f"expected {command[0]} to go on recording, but it ended ({reason}).")
     finally:
         if recorder.returncode is None:
             recorder.terminate()
-        await asyncio.gather(recorder.stdout.read(), complaint)
+        await asyncio.gather(recorder.stdout.read(), errors)
         await recorder.wait()
 
 
@@ -79,23 +79,23 @@ async def _from_device(sounddevice: Any) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     blocks: asyncio.Queue[bytes] = asyncio.Queue()
 
-    def heard(data: Any, *_about: object) -> None:  # in PortAudio's thread
+    def on_block(data: Any, *_about: object) -> None:  # in PortAudio's thread
         loop.call_soon_threadsafe(blocks.put_nowait, bytes(data))
 
-    with _opened(sounddevice, heard):
+    with _recording(sounddevice, on_block):
         while True:
             yield await blocks.get()
 
 
 @contextmanager
-def _opened(sounddevice: Any, heard: Callable[..., None]) -> Iterator[None]:
-    """While it lasts, `heard` is given blocks. AudioError where the device does not open or start."""
+def _recording(sounddevice: Any, on_block: Callable[..., None]) -> Iterator[None]:
+    """Call `on_block` with each block while the context lasts; AudioError where the device does not start."""
     with ExitStack() as stack:
         try:
             stream = sounddevice.RawInputStream(
-                samplerate=SAMPLE_RATE, channels=1, dtype="int16", blocksize=BLOCK_SAMPLES, callback=heard
+                samplerate=SAMPLE_RATE, channels=1, dtype="int16", blocksize=BLOCK_SAMPLES, callback=on_block
             )
             stack.enter_context(stream)
         except sounddevice.PortAudioError as e:
-            raise AudioError(f"expected a microphone, and none can be opened ({e}).") from e
+            raise AudioError(f"expected a microphone, got none that can be opened ({e}).") from e
         yield

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from voxray.cli.terminal import CaptionFormatter, CaptionView, partial_line, printable, tail
 from voxray.client import Lost
-from voxray.client.terminal import Subtitles, View, printable, spoken_line, tail
 from voxray.wire import Ack, Final, Partial, Ready, SpeechStart
 
 
@@ -37,7 +37,7 @@ def test_an_accent_stays_with_its_letter() -> None:
 
 @given(st.text(), st.text(), st.integers(10, 40))
 def test_what_may_change_is_dim_and_the_line_fits(stable: str, unstable: str, cells: int) -> None:
-    line = spoken_line(stable, unstable, cells)
+    line = partial_line(stable, unstable, cells)
 
     assert cell_len(line.plain) <= cells
     assert "\n" not in line.plain
@@ -45,10 +45,10 @@ def test_what_may_change_is_dim_and_the_line_fits(stable: str, unstable: str, ce
 
 
 def test_stable_text_is_not_dim() -> None:
-    (span,) = spoken_line("turn on", " the lights", 80).spans
+    (span,) = partial_line("turn on", " the lights", 80).spans
 
     assert (span.start, str(span.style)) == (len("turn on"), "dim")
-    (span,) = spoken_line("turn on", " the lights", 16).spans
+    (span,) = partial_line("turn on", " the lights", 16).spans
     assert span.start == len("…n on")
 
 
@@ -64,24 +64,24 @@ FINALS = (
 
 
 def test_cues_are_numbered_and_silence_has_none() -> None:
-    captions = Subtitles("srt")
+    formatter = CaptionFormatter("srt")
 
-    assert "".join(map(captions.render, FINALS)) == (
+    assert "".join(map(formatter.render, FINALS)) == (
         "1\n00:00:00,500 --> 00:00:01,250\nturn on the lights\n\n2\n00:00:03,000 --> 00:00:04,000\nplease\n\n"
     )
 
 
 def test_json_is_a_line_for_each_final() -> None:
-    captions = Subtitles("json")
+    formatter = CaptionFormatter("json")
 
-    lines = [json.loads(captions.render(final)) for final in FINALS]
+    lines = [json.loads(formatter.render(final)) for final in FINALS]
 
     assert [line["text"] for line in lines] == [final.text for final in FINALS]
 
 
 def test_without_a_terminal_stderr_has_only_losses() -> None:
     out, err = io.StringIO(), io.StringIO()
-    view = View("text", out, err)
+    view = CaptionView("text", out, err)
     first = Ready("0.a", "t", False, 0, "m")
     for event in (
         first,
@@ -101,7 +101,7 @@ def test_without_a_terminal_stderr_has_only_losses() -> None:
 
 def test_what_is_being_said_is_drawn_in_place_and_gone_with_its_final() -> None:
     out, err = io.StringIO(), Tty()
-    view = View("text", out, err)
+    view = CaptionView("text", out, err)
     view.show(Partial(0, 0.5, 1.0, "turn", " on"))
 
     assert "turn on" in _plain(err.getvalue())
@@ -113,7 +113,7 @@ def test_what_is_being_said_is_drawn_in_place_and_gone_with_its_final() -> None:
 
 def test_lag_is_told_where_it_matters() -> None:
     err = Tty()
-    View("text", io.StringIO(), err).show(Ack(0, 0, 0, 0.0, 12.4))
+    CaptionView("text", io.StringIO(), err).show(Ack(0, 0, 0, 0.0, 12.4))
 
     assert "(12 s behind)" in _plain(err.getvalue())
 

@@ -1,4 +1,8 @@
-"""A deterministic engine, and a whole session played through it: for tests, demos and load tests."""
+"""A script in the place of speech: its audio, a detector and a transcriber that know it, and a whole session.
+
+Word `i` of a script is a run of samples that are all `i + 1`; silence is 0. A host's detector and transcriber
+read the words from 16 kHz mono s16le, which reaches them as it was sent.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,10 +10,11 @@ from itertools import cycle
 
 import numpy as np
 
+from voxray.audio.constants import SAMPLE_RATE
+from voxray.serving.protocol import Answer, Job
 from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import (
     FRAME,
-    SAMPLE_RATE,
     DecodeRequest,
     Event,
     Final,
@@ -17,7 +22,7 @@ from voxray.streaming.events import (
     HypothesisWord,
     seconds,
 )
-from voxray.streaming.session import Session, State
+from voxray.streaming.session import Session, SessionState
 
 SPEECH, SILENCE = 0.9, 0.05  # probabilities
 
@@ -33,14 +38,14 @@ class ScriptedWord:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What is said in `length` samples of audio."""
+    """The words, at most 32,767, that are spoken in `length` samples of audio."""
 
     words: tuple[ScriptedWord, ...]
     length: int
 
     @classmethod
     def of(cls, text: str, *, word_s: float = 0.25, gap_s: float = 0.05, pause_s: float = 1.0) -> "Script":
-        """The words of `text` one after another; each line is an utterance, with `pause_s` around it."""
+        """Return the words of `text` one after another; lines are utterances, with `pause_s` around them."""
         words, at_s = list[ScriptedWord](), pause_s
         for line in text.splitlines():
             for word in line.split():
@@ -53,15 +58,18 @@ class Script:
 
     @property
     def text(self) -> str:
-        """All that is said."""
+        """The words on one line."""
         return " ".join(w.text for w in self.words)
 
     def pcm(self) -> Pcm:
-        """Audio of the right length; the engine knows what is in it."""
-        return np.zeros(self.length, dtype=np.int16)
+        """Return the audio."""
+        pcm = np.zeros(self.length, dtype=np.int16)
+        for number, word in enumerate(self.words, start=1):
+            pcm[word.start : word.end] = number
+        return pcm
 
     def speech(self) -> list[float]:
-        """One probability per complete frame: somebody speaks in every frame that a word touches."""
+        """Return one probability per complete frame; every frame that a word touches is speech."""
         probabilities = [SILENCE] * (self.length // FRAME)
         for word in self.words:
             for frame in range(word.start // FRAME, min(-(-word.end // FRAME), len(probabilities))):
@@ -70,20 +78,20 @@ class Script:
 
 
 class ScriptedEngine:
-    """Hears the words of a script that lie wholly in the window; so each hypothesis extends the last."""
+    """Decodes to the words of a script that lie wholly in the window; so each hypothesis extends the last."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
 
     def __call__(self, request: DecodeRequest) -> Hypothesis:
-        """The words in the window of `request`, with times."""
-        heard = [w for w in self.script.words if request.start <= w.start and w.end <= request.end]
+        """Return the words in the window of `request`, with times."""
+        words = [w for w in self.script.words if request.start <= w.start and w.end <= request.end]
         return Hypothesis(
             tuple(
                 HypothesisWord(
                     " " + w.text, seconds(w.start - request.start), seconds(w.end - request.start), 1.0
                 )
-                for w in heard
+                for w in words
             ),
             avg_logprob=-0.1,
             no_speech_prob=0.0,
@@ -92,12 +100,12 @@ class ScriptedEngine:
 
 
 Engine = Callable[[DecodeRequest], Hypothesis | None]
-"""What answers a request; None: it failed."""
+"""Answers a request; None: it failed."""
 
 
 @dataclass
 class Rehearsal:
-    """A session fed in real time by an engine that takes `latencies_s`, one after another, over its answers.
+    """A session fed in real time, with an engine that takes `latencies_s`, one after another, to answer.
 
     As a scheduler would, it runs one request at a time and lets a newer one replace the one that waits.
     """
@@ -117,7 +125,7 @@ class Rehearsal:
         self._latency = cycle(self.latencies_s)
 
     def play(self, script: Script, chunks: Iterable[int] = (1600,)) -> "Rehearsal":
-        """All of `script` in chunks of these sizes, again and again; stops and waits for the end."""
+        """Feed all of `script` in chunks of these sizes, repeated; stop, and wait for the end."""
         pcm, speech = script.pcm(), script.speech()
         sizes, at = cycle(chunks), 0
         while at < len(pcm):
@@ -128,7 +136,7 @@ class Rehearsal:
         return self.settle()
 
     def feed(self, pcm: Pcm, speech: Sequence[float]) -> None:
-        """A chunk, once there is room for it, at the time at which its last sample was spoken."""
+        """Feed a chunk, once there is room for it, at the time at which its last sample was spoken."""
         self.advance(len(pcm) / SAMPLE_RATE)
         while self.session.room < len(pcm):
             self.advance(0.1)
@@ -136,7 +144,7 @@ class Rehearsal:
         self._collect()
 
     def advance(self, by_s: float) -> None:
-        """Time goes by, and what was decoded meanwhile comes back."""
+        """Let time pass, and give the answers that are due."""
         until_s = self.now_s + by_s
         while self._running and self._running[0] <= until_s:
             self._answer()
@@ -162,7 +170,7 @@ class Rehearsal:
     @property
     def done(self) -> bool:
         """Whether the session has ended."""
-        return self.session.state is State.DONE
+        return self.session.state is SessionState.DONE
 
     def _answer(self) -> None:
         assert self._running
@@ -193,3 +201,59 @@ class Rehearsal:
 
     def _run(self, request: DecodeRequest) -> None:
         self._running = self.now_s + next(self._latency), request
+
+
+class ScriptedDetector:
+    """A `VoiceActivityDetector`: every frame that a word touches is speech."""
+
+    def __init__(self) -> None:
+        self._rest: Pcm = np.empty(0, dtype=np.int16)
+
+    def probabilities(self, pcm: Pcm) -> list[float]:
+        """See `VoiceActivityDetector`."""
+        samples = np.concatenate([self._rest, pcm])
+        count = len(samples) // FRAME
+        self._rest = samples[count * FRAME :]
+        frames = samples[: count * FRAME].reshape(count, FRAME)
+        return [SPEECH if frame.any() else SILENCE for frame in frames]
+
+
+class ScriptedTranscriber:
+    """Answers jobs with the words of a script that lie wholly in their windows."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._engine = ScriptedEngine(script)
+
+    def __call__(self, job: Job) -> Answer:
+        """Return the answer to `job`."""
+        pcm = np.frombuffer(job.pcm, "<i2")
+        start = self._start(pcm)
+        if start is None:
+            silence = Hypothesis((), avg_logprob=-0.1, no_speech_prob=0.9, compression_ratio=1.0)
+            return Answer(job.session, job.number, silence)
+        request = DecodeRequest(
+            id=job.number,
+            segment=0,
+            start=start,
+            end=start + len(pcm),
+            prefix=job.prefix,
+            mode=job.mode,
+            word_times=job.word_times,
+            language=job.language,
+            asked_s=0.0,
+            deadline_s=0.0,
+        )
+        return Answer(job.session, job.number, self._engine(request))
+
+    def _start(self, pcm: Pcm) -> int | None:
+        """Return where the window begins in the script; None if no word begins or ends in it."""
+        (loud,) = np.nonzero(pcm)
+        if not len(loud):
+            return None
+        first = int(loud[0])
+        word = self._script.words[int(pcm[first]) - 1]
+        if first:
+            return word.start - first
+        (others,) = np.nonzero(pcm != pcm[0])
+        return word.end - int(others[0]) if len(others) else None

@@ -1,17 +1,17 @@
-"""`voxray stream`: a source goes in, a view shows what comes, and Ctrl-C ends it with the last words."""
+"""The loop of `voxray stream`: audio to the server, events to the terminal, until the end or Ctrl-C."""
 
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 
-from voxray.client.connection import Live, stream
-from voxray.client.terminal import View
+from voxray.cli.terminal import CaptionView
+from voxray.client import Live, stream
 from voxray.wire import Start
 
 
-async def caption(
-    url: str, start: Start, source: AsyncIterator[bytes], view: View, *, live: bool = False
+async def stream_captions(
+    url: str, start: Start, source: AsyncIterator[bytes], view: CaptionView, *, live: bool = False
 ) -> None:
     """Stream `source` and show the events until its end; the first Ctrl-C ends the source, a second all.
 
@@ -21,43 +21,45 @@ async def caption(
     ended = asyncio.Event()
     with _interrupts(ended):
         try:
-            async with stream(url, start, live=live) as talk:
-                await _both(talk, source, view, ended)
+            async with stream(url, start, live=live) as server:
+                await _send_and_show(server, source, view, ended)
         finally:
             view.close()
 
 
-async def _both(talk: Live, source: AsyncIterator[bytes], view: View, ended: asyncio.Event) -> None:
-    feeder = asyncio.create_task(_feed(talk, source, ended))
+async def _send_and_show(
+    server: Live, source: AsyncIterator[bytes], view: CaptionView, ended: asyncio.Event
+) -> None:
+    sender = asyncio.create_task(_send_until(ended, server, source))
     try:
-        async for event in talk:
+        async for event in server:
             view.show(event)
     except BaseException:
-        feeder.cancel()
-        await asyncio.gather(feeder, return_exceptions=True)
+        sender.cancel()
+        await asyncio.gather(sender, return_exceptions=True)
         raise
-    await feeder
+    await sender
 
 
-async def _feed(talk: Live, source: AsyncIterator[bytes], ended: asyncio.Event) -> None:
-    """The source until its end or until it is `ended`; then the stop, in any case."""
-    feeding = asyncio.create_task(_pour(talk, source))
+async def _send_until(ended: asyncio.Event, server: Live, source: AsyncIterator[bytes]) -> None:
+    """Send the source until its end or until `ended` is set; then stop the stream, in any case."""
+    sending = asyncio.create_task(_send_all(server, source))
     ending = asyncio.create_task(ended.wait())
     try:
-        await asyncio.wait({feeding, ending}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({sending, ending}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         ending.cancel()
-        feeding.cancel()
-        (outcome, _) = await asyncio.gather(feeding, ending, return_exceptions=True)
-        await talk.stop()
+        sending.cancel()
+        (outcome, _) = await asyncio.gather(sending, ending, return_exceptions=True)
+        await server.stop()
     if isinstance(outcome, Exception):
         raise outcome
 
 
-async def _pour(talk: Live, source: AsyncIterator[bytes]) -> None:
+async def _send_all(server: Live, source: AsyncIterator[bytes]) -> None:
     try:
         async for block in source:
-            await talk.send(block)
+            await server.send(block)
     finally:
         if isinstance(source, AsyncGenerator):
             await source.aclose()
@@ -65,7 +67,7 @@ async def _pour(talk: Live, source: AsyncIterator[bytes]) -> None:
 
 @contextmanager
 def _interrupts(ended: asyncio.Event) -> Iterator[None]:
-    """While it lasts, the first Ctrl-C sets `ended` and the next cancels this task."""
+    """While the block runs, the first Ctrl-C sets `ended` and the next cancels this task."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task
 

@@ -1,4 +1,4 @@
-"""What `voxray stream` shows: finals on stdout as they come, what is being said on one line of stderr."""
+"""What `voxray stream` shows: finals on stdout as they come, the partial on one line of stderr."""
 
 import unicodedata
 from typing import Literal, TextIO
@@ -9,21 +9,21 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.text import Text
 
-from voxray.client.conversation import Event, Lost
+from voxray.client import Event, Lost
 from voxray.transcript import clock
 from voxray.wire import Ack, Final, Partial, Ready, SpeechStart, render
 
-Format = Literal["text", "srt", "json"]
+CaptionFormat = Literal["text", "srt", "json"]
 LAG_SHOWN_S = 3.0
 
 
 def printable(text: str) -> str:
-    """`text` on one line and without control characters, which a terminal would obey."""
+    """Return `text` on one line and without control characters, which a terminal would obey."""
     return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())
 
 
 def tail(text: str, cells: int) -> str:
-    """The end of `text`, as much as fits into so many terminal cells, with an ellipsis for the rest."""
+    """Return the end of `text` that fits into so many terminal cells, with an ellipsis for the rest."""
     if cell_len(text) <= cells:
         return text
     start, room = len(text), cells - 1
@@ -35,8 +35,8 @@ def tail(text: str, cells: int) -> str:
     return "…" + text[start:]
 
 
-def spoken_line(stable: str, unstable: str, cells: int, note: str = "") -> Text:
-    """What is being said, cut to `cells`: `stable` as it is, `unstable` dim, after a `note`."""
+def partial_line(stable: str, unstable: str, cells: int, note: str = "") -> Text:
+    """Return a partial, cut to `cells`: `stable` as it is, `unstable` dim, after a `note`."""
     stable, whole = printable(stable), printable(stable + unstable)
     shown = tail(whole, cells - cell_len(note))
     hidden = len(whole) - (len(shown) - 1) if shown != whole else 0
@@ -46,15 +46,15 @@ def spoken_line(stable: str, unstable: str, cells: int, note: str = "") -> Text:
     return line
 
 
-class Subtitles:
-    """Finals in one of the formats, each ready to be written."""
+class CaptionFormatter:
+    """Renders finals in one of the formats."""
 
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: CaptionFormat) -> None:
         self._form = form
         self._cues = 0
 
     def render(self, final: Final) -> str:
-        """A line of text, a numbered cue or a JSON object, with its line end; "" where nothing was said."""
+        """Return a line of text, a numbered cue or a JSON object, with its line end; "" for an empty final."""
         text = printable(final.text)
         if self._form == "json":
             return render(final) + "\n"
@@ -66,29 +66,29 @@ class Subtitles:
         return f"{self._cues}\n{clock(final.start_s, ',')} --> {clock(final.end_s, ',')}\n{text}\n\n"
 
 
-class View:
-    """Finals go to `out` as they come; where `err` is a terminal, its last line shows what is being said.
+class CaptionView:
+    """Writes finals to `out` as they come; if `err` is a terminal, its last line shows the partial.
 
-    `lag`: say there how far the server is behind, as it should not be with audio in real time.
+    `lag`: show there how far the server is behind audio in real time. `close` it at the end.
     """
 
-    def __init__(self, form: Format, out: TextIO, err: TextIO, *, lag: bool = True) -> None:
-        self._subtitles = Subtitles(form)
+    def __init__(self, form: CaptionFormat, out: TextIO, err: TextIO, *, lag: bool = True) -> None:
+        self._formatter = CaptionFormatter(form)
         self._out = out
         self._err = Console(file=err, highlight=False, soft_wrap=True)
         self._in_place = self._err.is_terminal and not self._err.is_dumb_terminal
         self._lag = lag
         self._lag_s = 0.0
-        self._spoken = ("", "")
+        self._partial = ("", "")
         self._connected = True
 
     def show(self, event: Event) -> None:
-        """One event of a stream."""
+        """Show one event of a stream."""
         match event:
             case SpeechStart():
-                self._spoken = ("", "")
+                self._partial = ("", "")
             case Partial():
-                self._spoken = (event.stable, event.unstable)
+                self._partial = (event.stable, event.unstable)
                 self._redraw()
             case Final():
                 self._final(event)
@@ -103,20 +103,20 @@ class View:
                 self.note("connected again" if event.resumed else "connected again, to a new session")
 
     def note(self, sentence: str) -> None:
-        """A line of its own on stderr."""
+        """Print a line of its own on stderr."""
         self._erase()
         self._err.print(Text(sentence, style="dim"))
         self._redraw()
 
     def close(self) -> None:
-        """Leave no half line behind."""
-        self._spoken = ("", "")
+        """Erase the partial."""
+        self._partial = ("", "")
         self._erase()
 
     def _final(self, final: Final) -> None:
-        self._spoken = ("", "")
+        self._partial = ("", "")
         self._erase()
-        self._out.write(self._subtitles.render(final))
+        self._out.write(self._formatter.render(final))
         self._out.flush()
 
     def _redraw(self) -> None:
@@ -125,7 +125,7 @@ class View:
         self._erase()
         behind = self._lag and self._lag_s >= LAG_SHOWN_S
         note = f"({self._lag_s:.0f} s behind) " if behind else ""
-        line = spoken_line(*self._spoken, self._err.width - 1, note)  # the last cell would wrap
+        line = partial_line(*self._partial, self._err.width - 1, note)  # the last cell would wrap
         self._err.print(line, end="")
         self._err.file.flush()
 

@@ -1,0 +1,37 @@
+"""Samples: their type, their length, and conversions that need no FFmpeg."""
+
+import numpy as np
+import numpy.typing as npt
+
+from voxray.audio.constants import SAMPLE_RATE
+
+Pcm = npt.NDArray[np.int16]
+"""Mono samples at 16 kHz, shape (samples,)."""
+
+
+def to_float(pcm: Pcm) -> npt.NDArray[np.float32]:
+    """Return int16 samples as float32 in [-1, 1)."""
+    return pcm.astype(np.float32) / 32768.0
+
+
+def to_pcm(samples: npt.NDArray[np.floating]) -> Pcm:
+    """Return floats in [-1, 1) as int16, rounded and clipped; undoes `to_float` exactly."""
+    pcm: Pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    return pcm
+
+
+def duration_s(pcm: Pcm) -> float:
+    """Return the length in seconds."""
+    return len(pcm) / SAMPLE_RATE
+
+
+def resample(
+    samples: npt.NDArray[np.float32], rate_in: float, rate_out: float = SAMPLE_RATE
+) -> npt.NDArray[np.float32]:
+    """Return `samples`, shape (samples,) or (samples, channels), at `rate_out`, by soxr at high quality."""
+    if rate_in == rate_out:
+        return samples
+    import soxr
+
+    out: npt.NDArray[np.float32] = soxr.resample(samples, rate_in, rate_out)
+    return out

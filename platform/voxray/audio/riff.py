@@ -1,0 +1,113 @@
+"""The header of a RIFF/WAVE file, read from a file or from the beginning of a stream.
+
+    RIFF <size> WAVE, then chunks: <id> <size> <body, padded to an even length>
+
+The chunk `fmt ` says what the audio is, and `data` is the audio; text and pictures may stand before and after
+it. Sizes are often unknown (0 or 0xFFFFFFFF, as pipes write them) or a little too large, so that the size of
+the whole file is never looked at.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from voxray.errors import AudioError
+
+MAGIC_BYTES = 12  # RIFF, its size, WAVE: with these it is a header, and no audio
+
+_UNKNOWN_SIZE = 0x7FFF_0000  # at or over this, the writer did not know the length
+_ENCODINGS: dict[tuple[int, int], Literal["pcm_s16le", "pcm_f32le"]] = {
+    (1, 16): "pcm_s16le",
+    (3, 32): "pcm_f32le",
+}
+"""By format tag and bits per sample."""
+_EXTENSIBLE = 0xFFFE  # the tag then follows as the first two bytes of a GUID that ends so:
+_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+_FMT_BYTES = 40  # of `fmt ` that are of use
+
+
+@dataclass(frozen=True, slots=True)
+class WaveFormat:
+    """The `fmt ` chunk: format tag, channels, frames per second, bytes per frame and bits per sample."""
+
+    tag: int
+    channels: int
+    rate: int
+    frame_bytes: int
+    bits: int
+
+    @property
+    def encoding(self) -> Literal["pcm_s16le", "pcm_f32le"] | None:
+        """The encoding by FFmpeg's name, if it is 16-bit PCM or 32-bit float in tightly packed frames."""
+        packed = self.frame_bytes == self.channels * self.bits // 8
+        return _ENCODINGS.get((self.tag, self.bits)) if packed else None
+
+
+@dataclass(frozen=True, slots=True)
+class WaveHeader:
+    """What stands before the audio: its format, its first byte, and its length (None: to the end of file)."""
+
+    format: WaveFormat
+    data_start: int
+    data_bytes: int | None
+
+
+def may_begin(head: bytes | bytearray) -> bool:
+    """Return whether `head`, the start of a stream, can be the start of a RIFF/WAVE header."""
+    return b"RIFF".startswith(head[:4]) and b"WAVE".startswith(head[8:12])
+
+
+def parse_header(head: bytes, max_bytes: int) -> WaveHeader | None:
+    """Return the header at the start of `head`; None if more bytes are needed, or it is not RIFF/WAVE.
+
+    Raises AudioError as `read_header` does, and where no audio begins within `max_bytes`.
+    """
+    return read_header(io.BytesIO(head), max_bytes)
+
+
+def read_header(file: BinaryIO, max_bytes: int | None = None) -> WaveHeader | None:
+    """Return the header of a file that can seek; None if it ends before `data`, or is not RIFF/WAVE.
+
+    Raises AudioError where `fmt ` is missing or too short, or no audio begins within `max_bytes`.
+    """
+    file.seek(0)
+    magic = file.read(MAGIC_BYTES)
+    if len(magic) < MAGIC_BYTES or not may_begin(magic):
+        return None
+    form: WaveFormat | None = None
+    for name, start, size in _chunks(file):
+        if max_bytes is not None and start + (0 if name == b"data" else size) > max_bytes:
+            raise AudioError(
+                f"WAV header: expected its data within {max_bytes} bytes, got a longer "
+                f"{name.decode('ascii', 'backslashreplace')!r} chunk."
+            )
+        if name == b"data":
+            if form is None:
+                raise AudioError("WAV header: expected fmt before data, got none; write the file again.")
+            return WaveHeader(form, start, size if 0 < size < _UNKNOWN_SIZE else None)
+        if name == b"fmt ":
+            body = file.read(min(size, _FMT_BYTES))
+            if len(body) < min(size, _FMT_BYTES):
+                return None
+            form = _parse_format(body)
+    return None
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name, start and size of each chunk's body, for those whose eight bytes are there."""
+    at = MAGIC_BYTES
+    while file.seek(at) == at and len(head := file.read(8)) == 8:
+        name, size = struct.unpack("<4sI", head)
+        yield name, at + 8, size
+        at += 8 + size + size % 2
+
+
+def _parse_format(body: bytes) -> WaveFormat:
+    if len(body) < 16:
+        raise AudioError(f"WAV header: expected 16 bytes or more of fmt, got {len(body)}.")
+    tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", body)
+    if tag == _EXTENSIBLE and body[26:40] == _GUID_TAIL:
+        (tag,) = struct.unpack_from("<H", body, 24)
+    return WaveFormat(tag, channels, rate, frame_bytes, bits)

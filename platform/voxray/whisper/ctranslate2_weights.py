@@ -1,0 +1,274 @@
+"""From a CTranslate2 Whisper folder to a Hugging Face one, so that a converted model can be trained.
+
+`model.bin` of binary version 6 (ctranslate2/specs/model_spec.py, `_serialize`), little-endian:
+
+    u32 version, str spec, u32 revision
+    u32 count, then per variable: str name, u8 rank, u32 sizes.., u8 type, u32 bytes, data
+    u32 count, then per alias: str name, str name of the variable that it shares
+
+A `str` is a u16 length, then that many bytes, the last one zero. The converter fuses q, k and v into
+`self_attention/linear_0`, and k and v into `attention/linear_1` (cross attention); Whisper's k has no bias.
+float16, bfloat16 and float32 come back exactly; int8 and int16 come back as the float32 that they stand for.
+"""
+
+import json
+import logging
+import mmap
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from voxray.errors import ModelError
+from voxray.whisper.export import atomic_directory, generation_values
+from voxray.whisper.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+BINARY_VERSION = 6
+SPEC = ("WhisperSpec", 3)
+GELU = 3  # ctranslate2.specs.common_spec.Activation
+# In the order of CTranslate2's DataType; numpy has no bfloat16, whose bits are the upper half of a float32's.
+TYPES = ("<f4", "<i1", "<i2", "<i4", "<f2", "bfloat16")
+COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "voxray.json")
+
+VARIABLE = re.compile(r"(encoder|decoder)/(?:layer_(\d+)/)?(.+)/(weight|bias|gamma|beta|encodings)")
+PARAMETER = {"gamma": "weight", "beta": "bias", "encodings": "weight"}
+# CTranslate2's modules, and transformers' that are fused in them.
+MODULES = {
+    "conv1": ("conv1",),
+    "conv2": ("conv2",),
+    "embeddings": ("embed_tokens",),
+    "position_encodings": ("embed_positions",),
+    "layer_norm": ("layer_norm",),
+    "self_attention/layer_norm": ("self_attn_layer_norm",),
+    "self_attention/linear_0": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "self_attention/linear_1": ("self_attn.out_proj",),
+    "attention/layer_norm": ("encoder_attn_layer_norm",),
+    "attention/linear_0": ("encoder_attn.q_proj",),
+    "attention/linear_1": ("encoder_attn.k_proj", "encoder_attn.v_proj"),
+    "attention/linear_2": ("encoder_attn.out_proj",),
+    "ffn/layer_norm": ("final_layer_norm",),
+    "ffn/linear_0": ("fc1",),
+    "ffn/linear_1": ("fc2",),
+}
+
+
+def to_hugging_face(source: Path, out: Path) -> Path:
+    """Write the Hugging Face form of the CTranslate2 folder `source` to `out`, whole or not at all.
+
+    Raises ModelError where `source` is cut short, is no Whisper model, or has no fast tokenizer.
+    """
+    file, tokens = source / "model.bin", Tokens.load(source)
+    variables = read_variables(file)
+    if any(name.endswith("_scale") for name in variables):
+        log.warning("%s: its weights are quantized, and training starts from what is left of them.", source)
+    try:
+        state = _state_dict(dequantized(variables))
+        config = _config(variables, state, tokens)
+        _check_names_and_shapes(config, state)
+    except KeyError as e:
+        raise ModelError(f"{file}: expected the variables of a Whisper model, got none for {e}.") from e
+    except ValueError as e:
+        raise ModelError(f"{file}: {e}") from e
+    with atomic_directory(out) as part:
+        part.mkdir()
+        save_file(state, part / "model.safetensors", metadata={"format": "pt"})
+        config.save_pretrained(part)
+        _write_companions(source, part, config, tokens)
+    return out
+
+
+@dataclass
+class _Reader:
+    """The bytes of a `model.bin`, read in order."""
+
+    file: Path
+    data: memoryview
+    at: int = 0
+
+    def bytes(self, count: int) -> memoryview:
+        """Return the next `count` bytes, or raise ModelError where the file ends before."""
+        part = self.data[self.at : self.at + count]
+        if len(part) < count:
+            raise ModelError(
+                f"{self.file}: expected {count} bytes at {self.at}, got {len(part)}: the file is cut short "
+                "or is not a CTranslate2 model; fetch or convert it again."
+            )
+        self.at += count
+        return part
+
+    def uint(self, size: int) -> int:
+        return int.from_bytes(self.bytes(size), "little")
+
+    def string(self) -> str:
+        return bytes(self.bytes(self.uint(2))).rstrip(b"\0").decode()
+
+    def variable(self) -> tuple[str, Array]:
+        name = self.string()
+        shape = [self.uint(4) for _ in range(self.uint(1))]
+        kind, size = self.uint(1), self.uint(4)
+        if kind >= len(TYPES):
+            raise ModelError(f"{self.file}: expected a type of 0 to {len(TYPES) - 1} for {name}, got {kind}.")
+        if TYPES[kind] == "bfloat16":
+            bits = np.frombuffer(self.bytes(size), "<u2").astype("<u4") << 16
+            return name, bits.view("<f4").reshape(shape)
+        return name, np.frombuffer(self.bytes(size), TYPES[kind]).reshape(shape)
+
+
+def read_variables(file: Path) -> dict[str, Array]:
+    """Return the variables of a CTranslate2 Whisper model by name, as stored, aliases among them.
+
+    The arrays are views of the file, which is mapped and not read. Raises ModelError.
+    """
+    if not file.stat().st_size:
+        raise ModelError(f"{file}: expected a CTranslate2 model, got an empty file; fetch it again.")
+    with file.open("rb") as f:
+        reader = _Reader(file, memoryview(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)))
+    version = reader.uint(4)
+    if version != BINARY_VERSION:
+        raise ModelError(
+            f"{file}: expected CTranslate2's binary version {BINARY_VERSION}, got {version}; convert the "
+            f"model anew with a CTranslate2 that writes it."
+        )
+    spec = (reader.string(), reader.uint(4))
+    if spec != SPEC:
+        raise ModelError(
+            f"{file}: expected {SPEC[0]} revision {SPEC[1]}, got {spec[0]} revision {spec[1]}; "
+            "only Whisper models can be trained."
+        )
+    try:
+        variables = dict(reader.variable() for _ in range(reader.uint(4)))
+        for _ in range(reader.uint(4)):
+            alias, shared = reader.string(), reader.string()
+            variables[alias] = variables[shared]
+    except (KeyError, ValueError) as e:  # names that are no text, sizes that contradict one another
+        if isinstance(e, ModelError):
+            raise
+        raise ModelError(f"{file}: expected a CTranslate2 model, got a damaged one ({e}).") from e
+    return variables
+
+
+def dequantized(variables: dict[str, Array]) -> dict[str, Array]:
+    """Return `variables` in floating point: an integer weight is divided by its scale (one a row, or one)."""
+    floats = {  # by identity, because aliases share a value and have no scale of their own
+        id(value): value.astype(np.float32) / scale.astype(np.float32).reshape(-1, *[1] * (value.ndim - 1))
+        for name, value in variables.items()
+        if (scale := variables.get(f"{name}_scale")) is not None
+    }
+    return {n: floats.get(id(v), v) for n, v in variables.items() if not n.endswith("_scale")}
+
+
+def _state_dict(variables: dict[str, Array]) -> dict[str, Array]:
+    """Return the weights under transformers' names, the output projection only where it is not shared."""
+    state: dict[str, Array] = {}
+    for name, value in variables.items():
+        place = VARIABLE.fullmatch(name)
+        if not place:  # a setting, such as decoder/pre_norm
+            continue
+        part, layer, module, parameter = place.groups()
+        if module == "projection":
+            if value is not variables["decoder/embeddings/weight"]:
+                state[f"proj_out.{parameter}"] = value
+            continue
+        prefix = f"model.{part}." + (f"layers.{layer}." if layer else "")
+        parameter = PARAMETER.get(parameter, parameter)
+        for target, own in zip(MODULES[module], np.split(value, len(MODULES[module])), strict=True):
+            if parameter == "bias" and target.endswith("k_proj"):
+                if own.any():
+                    raise ValueError(f"expected no bias for k, as in Whisper, got one in {name}.")
+                continue
+            state[f"{prefix}{target}.{parameter}"] = own
+    widest = np.result_type(*state.values())
+    return {name: np.ascontiguousarray(value, widest) for name, value in state.items()}
+
+
+def _config(variables: dict[str, Array], state: dict[str, Array], tokens: Tokens) -> Any:
+    """Return the WhisperConfig that the weights' shapes tell of."""
+    if int(variables["decoder/activation"]) != GELU or not variables["decoder/pre_norm"]:
+        raise ValueError("expected GELU and layer norms that come first, as in Whisper, got other layers.")
+
+    def size(name: str, axis: int = 0) -> int:
+        return int(state[f"model.{name}.weight"].shape[axis])
+
+    def layers(part: str) -> int:
+        return 1 + max(int(name.split(".")[3]) for name in state if name.startswith(f"model.{part}.layers."))
+
+    return WhisperConfig(
+        architectures=["WhisperForConditionalGeneration"],
+        vocab_size=size("decoder.embed_tokens"),
+        num_mel_bins=size("encoder.conv1", 1),
+        d_model=size("encoder.conv1"),
+        encoder_layers=layers("encoder"),
+        decoder_layers=layers("decoder"),
+        encoder_attention_heads=int(variables["encoder/num_heads"]),
+        decoder_attention_heads=int(variables["decoder/num_heads"]),
+        encoder_ffn_dim=size("encoder.layers.0.fc1"),
+        decoder_ffn_dim=size("decoder.layers.0.fc1"),
+        max_source_positions=size("encoder.embed_positions"),
+        max_target_positions=size("decoder.embed_positions"),
+        scale_embedding=bool(variables["decoder/scale_embeddings"]),
+        tie_word_embeddings="proj_out.weight" not in state,
+        decoder_start_token_id=tokens.start,
+        bos_token_id=tokens.end,
+        eos_token_id=tokens.end,
+        pad_token_id=tokens.end,
+        begin_suppress_tokens=None,  # the generation config has them; the default is OpenAI's ids
+        dtype=str(next(iter(state.values())).dtype),
+    )
+
+
+def _check_names_and_shapes(config: Any, state: dict[str, Array]) -> None:
+    with torch.device("meta"):
+        model: Any = WhisperForConditionalGeneration(config)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del expected["proj_out.weight"]
+    got = {name: value.shape for name, value in state.items()}
+    if wrong := sorted(n for n in expected.keys() | got.keys() if expected.get(n) != got.get(n)):
+        first = wrong[0]
+        shapes = [sizes.get(first, "none") for sizes in (expected, got)]
+        raise ValueError(f"expected {first} of shape {shapes[0]}, got {shapes[1]}.")
+
+
+def _write_companions(source: Path, out: Path, config: Any, tokens: Tokens) -> None:
+    """Write what goes along with the weights: tokenizer, preprocessor and generation config."""
+    for name in COMPANIONS:
+        if (source / name).is_file():
+            shutil.copy(source / name, out / name)
+    if not (out / "preprocessor_config.json").is_file():
+        preprocessor: Any = WhisperFeatureExtractor
+        preprocessor(feature_size=config.num_mel_bins).save_pretrained(out)
+    if not (out / "tokenizer_config.json").is_file():
+        (out / "tokenizer_config.json").write_text(json.dumps(_tokenizer_values(tokens), indent=1))
+    served = json.loads((source / "config.json").read_text())
+    kept = source / "generation_config.json"
+    given = {
+        **(json.loads(kept.read_text()) if kept.is_file() else {}),
+        "suppress_tokens": served.get("suppress_ids"),
+        "begin_suppress_tokens": served.get("suppress_ids_begin"),
+        "alignment_heads": served.get("alignment_heads"),
+    }
+    values = generation_values(given, tokens, config)
+    (out / "generation_config.json").write_text(json.dumps(values, indent=1))
+
+
+def _tokenizer_values(tokens: Tokens) -> dict[str, Any]:
+    end = tokens.tokenizer.id_to_token(tokens.end)
+    special = tokens.tokenizer.get_added_tokens_decoder()
+    return {
+        "tokenizer_class": "WhisperTokenizer",
+        "add_prefix_space": False,
+        "bos_token": end,
+        "eos_token": end,
+        "unk_token": end,
+        "extra_special_tokens": [t.content for i, t in sorted(special.items()) if i < tokens.first_timestamp],
+    }

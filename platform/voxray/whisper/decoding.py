@@ -1,0 +1,283 @@
+"""The one CTranslate2 decode path: files, labels and live windows all go through it.
+
+    encoder states -> languages -> tokens after the prompt -> repetitions, once more -> words with times
+
+A forced prefix costs a decoder step per token, as generated tokens do, and is not scored.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ctranslate2
+import numpy as np
+
+from voxray.audio import HOP_LENGTH, Pcm, duration_s
+from voxray.text import compression_ratio
+from voxray.transcript import Word
+from voxray.whisper.engines import DecodingOptions, Task
+from voxray.whisper.prompts import text_room
+from voxray.whisper.tokens import Tokens
+from voxray.whisper.words import word_times
+
+TOKENS_PER_S = 20.0  # more than anyone speaks
+SPARE_TOKENS = 32  # for timestamps, and for what short clips hold
+MAX_COMPRESSION_RATIO = 2.4  # of a text that is not a repetition (openai/whisper, transcribe.py)
+NO_REPEAT_NGRAM = 3  # tokens that may not come twice when a repetition is decoded again
+TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)  # after openai/whisper, transcribe.py; 0 was tried before
+CACHED_S = 20.0  # a CPU processes more padded seconds at once no faster, and past its cache slower
+
+
+def most_tokens(seconds: float) -> int:
+    """Return how many tokens of text and timestamps can stand for so much audio."""
+    return int(TOKENS_PER_S * seconds) + SPARE_TOKENS
+
+
+def repeats(tokens: Tokens, ids: Sequence[int], seconds: float) -> bool:
+    """Say whether generated `ids` are a loop: more than can be said in `seconds`, or too compressible."""
+    return len(ids) > most_tokens(seconds) or compression_ratio(tokens.decode(ids)) > MAX_COMPRESSION_RATIO
+
+
+def cached_rows(rows: Sequence[int], window_s: float, device: str) -> Iterator[Sequence[int]]:
+    """Split `rows` of windows of `window_s` seconds into parts that fit a CPU's cache; none on a GPU."""
+    step = max(1, len(rows) if device != "cpu" else int(CACHED_S / window_s))
+    return (rows[at : at + step] for at in range(0, len(rows), step))
+
+
+@dataclass(frozen=True, slots=True)
+class AudioWindow:
+    """One window of at most 30 s, and how it is to be decoded.
+
+    `language`: None is detected. `previous`: token ids of the context before the start token, alike in length
+    within a batch. `prefix`: token ids that the text is forced to begin with. `words`: whether word times are
+    wanted.
+    """
+
+    pcm: Pcm
+    language: str | None = None
+    task: Task = "transcribe"
+    previous: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
+    words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What was decoded from one window.
+
+    `ids` begin with the forced prefix and hold timestamps, but not the end of the text. `avg_logprob` is the
+    mean log-probability of what follows the prefix, end of text included; NaN where a beam search found
+    nothing. `words` are None unless they were wanted.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+    language: str
+    avg_logprob: float
+    no_speech_prob: float
+    words: tuple[Word, ...] | None = None
+
+
+Accept = Callable[[Decoded], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedWindows:
+    """Windows whose languages are known, and their encoder states, a row for each, on `window_s` seconds."""
+
+    windows: tuple[AudioWindow, ...]
+    states: Any
+    window_s: float
+
+    def rows(self, rows: Sequence[int]) -> "EncodedWindows":
+        """Return some of the windows, in the order of `rows`."""
+        windows = tuple(self.windows[i] for i in rows)
+        return EncodedWindows(windows, states_of(self.states, rows, len(self.windows)), self.window_s)
+
+
+def states_of(states: Any, rows: Sequence[int], total: int) -> Any:
+    """Return `rows` of `total` encoder states, in their order; from a GPU they come back to the host."""
+    if len(rows) == total:
+        return states
+    array = np.array(states if states.device == "cpu" else states.to_device(ctranslate2.Device.cpu))
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(array[list(rows)]))
+
+
+@dataclass(frozen=True)
+class WindowDecoder:
+    """Decodes encoded windows with one loaded `ctranslate2.models.Whisper`; one call at a time.
+
+    `languages`: those that are detected. `forbids_blank`: whether the model suppresses tokens at the start of
+    a text.
+    """
+
+    model: Any
+    tokens: Tokens
+    languages: tuple[str, ...]
+    forbids_blank: bool
+
+    def decode(
+        self,
+        windows: Sequence[AudioWindow],
+        states: Any,
+        window_s: float,
+        options: DecodingOptions,
+        accept: Accept | None = None,
+    ) -> list[Decoded]:
+        """Decode windows, padded to `window_s` seconds, from their encoder states; one result for each.
+
+        Of `options`, `beams`, `timestamps` and `max_new_tokens` count. Without `accept` decoding is greedy or
+        by beam search, and repetitions are decoded again. With `accept`, tokens are sampled at rising
+        temperatures until it accepts the result. Raises ModelError for a language that the model lacks.
+        """
+        batch = EncodedWindows(self._with_languages(windows, states), states, window_s)
+        decoded = self._sample(batch, options, accept) if accept else self._search(batch, options)
+        return self._with_words(batch, decoded)
+
+    def _with_languages(self, windows: Sequence[AudioWindow], states: Any) -> tuple[AudioWindow, ...]:
+        if not self.tokens.multilingual:
+            return tuple(replace(w, language="en") for w in windows)
+        only = self.languages[0] if len(self.languages) == 1 else None
+        named = [w.language or only for w in windows]
+        unnamed = [i for i, language in enumerate(named) if not language]
+        if unnamed:
+            detected = self.model.detect_language(states_of(states, unnamed, len(windows)))
+            for i, guesses in zip(unnamed, detected, strict=True):
+                named[i] = self._likeliest(guesses)
+        return tuple(replace(w, language=language) for w, language in zip(windows, named, strict=True))
+
+    def _likeliest(self, guesses: Sequence[tuple[str, float]]) -> str:
+        codes = (name.strip("<|>") for name, _ in guesses)
+        return next(code for code in codes if code in self.languages)
+
+    def _search(self, batch: EncodedWindows, options: DecodingOptions) -> list[Decoded]:
+        # One token more than fits the window, so that a loop is told from a text that fills it.
+        limit = min(most_tokens(batch.window_s) + 1, options.max_new_tokens)
+        decoded = self._generate(batch, limit, options)
+        self._retry_repetitions(batch, decoded, options)
+        return decoded
+
+    def _retry_repetitions(
+        self, batch: EncodedWindows, decoded: list[Decoded], options: DecodingOptions
+    ) -> None:
+        """Replace repetitions by what is decoded with no `NO_REPEAT_NGRAM` tokens twice.
+
+        Whisper samples at rising temperatures there; labels and scores are to be the same each time.
+        """
+        lengths_s = [duration_s(w.pcm) for w in batch.windows]
+        rows = [
+            i
+            for i, (d, w) in enumerate(zip(decoded, batch.windows, strict=True))
+            if repeats(self.tokens, d.ids[len(w.prefix) :], lengths_s[i])
+        ]
+        if rows:
+            limit = min(options.max_new_tokens, most_tokens(max(lengths_s[i] for i in rows)))
+            again = self._generate(batch.rows(rows), limit, options, no_repeat_ngram_size=NO_REPEAT_NGRAM)
+            for i, found in zip(rows, again, strict=True):
+                decoded[i] = found
+
+    def _sample(self, batch: EncodedWindows, options: DecodingOptions, accept: Accept) -> list[Decoded]:
+        """Return, for each window, the first result by rising temperature to be accepted; else the likeliest."""
+        limit = min(most_tokens(batch.window_s), options.max_new_tokens)
+        tried: list[list[Decoded]] = [[] for _ in batch.windows]
+        accepted: dict[int, Decoded] = {}
+        for temperature in TEMPERATURES:
+            left = [i for i in range(len(tried)) if i not in accepted]
+            if not left:
+                break
+            settings = {"sampling_topk": 0, "sampling_temperature": temperature}
+            found = self._generate(batch.rows(left), limit, options, **settings)
+            for i, decoded in zip(left, found, strict=True):
+                tried[i].append(decoded)
+                if accept(decoded):
+                    accepted[i] = decoded
+        return [accepted.get(i) or max(found, key=lambda d: d.avg_logprob) for i, found in enumerate(tried)]
+
+    def _generate(
+        self, batch: EncodedWindows, limit: int, options: DecodingOptions, **settings: Any
+    ) -> list[Decoded]:
+        """Return at most `limit` tokens after each window's prefix.
+
+        Where the model forbids a blank and the end as the first token, that would make words up after a
+        prefix; and one call forbids it for all rows or for none.
+        """
+        rows = range(len(batch.windows))
+        alike = [[i for i in rows if bool(batch.windows[i].prefix) is forced] for forced in (True, False)]
+        found: dict[int, Decoded] = {}
+        for chosen in filter(None, alike if self.forbids_blank else [list(rows)]):
+            decoded = self._generate_alike(batch.rows(chosen), limit, options, **settings)
+            found.update(zip(chosen, decoded, strict=True))
+        return [found[i] for i in rows]
+
+    def _generate_alike(
+        self, batch: EncodedWindows, limit: int, options: DecodingOptions, **settings: Any
+    ) -> Iterator[Decoded]:
+        starts = [self.tokens.prompt(w.language, w.task, options.timestamps) for w in batch.windows]
+        results = self.model.generate(
+            batch.states,
+            [[*w.previous, *start, *w.prefix] for w, start in zip(batch.windows, starts, strict=True)],
+            beam_size=options.beams,
+            max_length=self._max_length(batch, limit, len(starts[0])),
+            length_penalty=_length_penalty(options),
+            suppress_blank=not batch.windows[0].prefix,
+            return_scores=True,
+            return_no_speech_prob=True,
+            **settings,
+        )
+        return (self._decoded(w, r, options) for w, r in zip(batch.windows, results, strict=True))
+
+    def _max_length(self, batch: EncodedWindows, limit: int, task_tokens: int) -> int:
+        """Return the bound as CTranslate2 takes it.
+
+        It writes at most half of it, and at most it less the prompt; the prefix counts as written.
+        """
+        previous = len(batch.windows[0].previous)
+        longest = max(len(w.prefix) for w in batch.windows)
+        written = min(longest + limit, text_room(self.tokens, previous))
+        return max(2 * written, written + previous + task_tokens - 1)
+
+    def _decoded(self, window: AudioWindow, result: Any, options: DecodingOptions) -> Decoded:
+        ids = result.sequences_ids[0]
+        total = float(result.scores[0]) * len(ids) ** _length_penalty(options)
+        scored = len(ids) - len(window.prefix) + 1  # with the end of the text, without the prefix
+        return Decoded(
+            ids=tuple(i for i in ids if i != self.tokens.end),
+            text=self.tokens.decode(ids),
+            language=window.language or "en",
+            avg_logprob=total / scored if math.isfinite(total) else math.nan,
+            no_speech_prob=float(result.no_speech_prob),
+        )
+
+    def _with_words(self, batch: EncodedWindows, decoded: list[Decoded]) -> list[Decoded]:
+        """Add the words of the windows that want them, aligned by language and task."""
+        wanted = [i for i, w in enumerate(batch.windows) if w.words]
+        words: dict[int, tuple[Word, ...]] = dict.fromkeys(wanted, ())
+        texts = {i: text for i in wanted if (text := [t for t in decoded[i].ids if t < self.tokens.end])}
+        starts = {i: (decoded[i].language, batch.windows[i].task) for i in texts}
+        for start in sorted(set(starts.values())):
+            alike = [i for i in texts if starts[i] == start]
+            for rows in cached_rows(alike, batch.window_s, self.model.device):
+                found = self._align(batch.rows(rows), [texts[i] for i in rows], *start)
+                words.update(zip(rows, found, strict=True))
+        return [replace(d, words=words.get(i)) for i, d in enumerate(decoded)]
+
+    def _align(
+        self, batch: EncodedWindows, texts: Sequence[list[int]], language: str, task: Task
+    ) -> Iterator[tuple[Word, ...]]:
+        """Return the words of `texts`, timed by cross-attention (openai/whisper, timing.py)."""
+        alignments = self.model.align(
+            batch.states,
+            self.tokens.prompt(language, task, timestamps=True),  # align adds <|notimestamps|> itself
+            texts,
+            [max(1, len(w.pcm) // HOP_LENGTH) for w in batch.windows],
+        )
+        return (
+            word_times(self.tokens, text, alignment, duration_s(w.pcm))
+            for w, text, alignment in zip(batch.windows, texts, alignments, strict=True)
+        )
+
+
+def _length_penalty(options: DecodingOptions) -> float:
+    """Rank beams by mean log-probability; leave a greedy score a sum, which an empty text has too."""
+    return 1.0 if options.beams > 1 else 0.0

@@ -1,0 +1,52 @@
+"""`voxray.json` beside a model: what Voxray knows of it that no other format has a place for."""
+
+import json
+from pathlib import Path
+from typing import Self
+
+from pydantic import ConfigDict, ValidationError
+
+from voxray.audio import WINDOW_S
+from voxray.config import Config
+from voxray.errors import ModelError
+
+FILE_NAME = "voxray.json"
+
+
+class ModelInfo(Config):
+    """What a model was trained or exported for. Keys that a later release writes are ignored.
+
+    `min_window_s`: the shortest window, in seconds, that the model may be given. `languages`: those it was
+    trained on; empty where nobody knows. The rest is written by an export: `source` is the digest of the
+    model it was made from, `wer_to_source` its error rate against that model's text, and `windows` how much
+    that rises on each window length (seconds) that was checked.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    min_window_s: float = WINDOW_S
+    languages: tuple[str, ...] = ()
+    source: str | None = None
+    quantization: str | None = None
+    parameters: int | None = None
+    wer_to_source: float | None = None
+    windows: dict[str, float] = {}
+    voxray: str | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read `folder/voxray.json`; without one, return the defaults. ModelError where it is malformed."""
+        file = folder / FILE_NAME
+        if not file.is_file():
+            return cls()
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except ValidationError as e:
+            first = e.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "the file"
+            raise ModelError(f"{file}: expected model information, got {first['msg']} at {key}.") from e
+
+    def save(self, folder: Path) -> None:
+        """Write the values that were given to `folder/voxray.json`."""
+        values = self.model_dump(exclude_unset=True)
+        (folder / FILE_NAME).write_text(json.dumps(values, indent=1) + "\n")

@@ -1,0 +1,71 @@
+"""Serve's controller is silent under live clients: nobody is moved, and no replica is replaced."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import pytest
+from tests.benchmarks.recordings import Recording, of_kind
+from tests.service.launched import Launched, launched
+from tests.service.speaking import Told, beginning, speak
+
+from voxray.text import word_errors
+
+CLIENTS = 8
+LENGTH_S = 45.0
+PAUSE_AT_S = 8.0
+PAUSE_S = 10.0  # longer than a replica waits for a health check
+LIMIT_S = 240.0
+REPLICAS = ("ServeReplica:voxray:Gateway", "ServeReplica:voxray:Transcriber")
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    """The built-in clips, one after another."""
+    return beginning(of_kind("clips")[0], LENGTH_S)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    log = tmp_path_factory.mktemp("service") / "log"
+    with launched(log) as running:
+        yield running
+
+
+def replicas(service: Launched) -> set[int]:
+    """The process ids of all gateways and transcribers."""
+    return {process.pid for name in REPLICAS for process in service.processes(name)}
+
+
+async def pause_the_controller(service: Launched) -> None:
+    """Stop the controller's process `PAUSE_AT_S` from now, for `PAUSE_S`."""
+    [controller] = service.processes("ServeController")
+    await asyncio.sleep(PAUSE_AT_S)
+    controller.send_signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(PAUSE_S)
+    finally:
+        controller.send_signal(signal.SIGCONT)
+
+
+async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Told, list[Told]]:
+    """What one client is told when nothing happens, and what several are told around the pause."""
+    async with asyncio.timeout(LIMIT_S):
+        undisturbed = await speak(service.url, pcm, frame_s=0)
+        pausing = asyncio.create_task(pause_the_controller(service))
+        told = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
+        await pausing
+        return undisturbed, told
+
+
+def test_a_silent_controller_moves_nobody(service: Launched, recording: Recording) -> None:
+    before = replicas(service)
+    undisturbed, told = asyncio.run(speak_while_it_pauses(service, recording.pcm.tobytes()))
+
+    assert [one.losses for one in told] == [[]] * CLIENTS
+    for one in told:
+        assert [f.segment for f in one.finals] == list(range(len(one.finals)))
+        assert word_errors(undisturbed.text, one.text).errors <= 1
+    assert replicas(service) == before
