@@ -27,7 +27,7 @@ def window_s(seconds: float, smallest_s: float = WINDOWS_S[0]) -> float:
 
 
 def batches(clips: Sequence[Pcm], batch_s: float, smallest_s: float) -> Iterator[tuple[list[int], float]]:
-    """Yield indices of `clips` that share a window, at most `batch_s` padded seconds at a time, and that window.
+    """Yield indices of `clips` that share a window, at most `batch_s` padded seconds of them, and the window.
 
     Raises AudioError for a clip over 30 s.
     """
@@ -91,7 +91,9 @@ class CTranslate2Engine:
     def encode(self, clips: Sequence[Pcm], window: float) -> Any:
         """Return encoder states of `clips` padded to `window` seconds, as a CTranslate2 StorageView."""
         states = [
-            self.model.encode(ctranslate2.StorageView.from_array(self.log_mel([clips[i] for i in rows], window)))
+            self.model.encode(
+                ctranslate2.StorageView.from_array(self.log_mel([clips[i] for i in rows], window))
+            )
             for rows in cached_rows(range(len(clips)), window, self.model.device)
         ]
         if len(states) == 1:

@@ -1,6 +1,6 @@
 """The tokens around a window's text, all of which share the decoder's 448 positions.
 
-    <|startofprev|> hotwords prompt <|startoftranscript|> <|language|> <|task|> <|notimestamps|> prefix ...
+<|startofprev|> hotwords prompt <|startoftranscript|> <|language|> <|task|> <|notimestamps|> prefix ...
 """
 
 import re

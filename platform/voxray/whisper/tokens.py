@@ -4,7 +4,7 @@ Numbers differ between releases of Whisper and in models with a vocabulary of th
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from voxray.audio import TIMESTAMP_STEP_S, WINDOW_S
 from voxray.errors import ModelError
 
 MAX_LABEL_TOKENS = 448  # Whisper's decoder positions
-MAX_PREVIOUS_TOKENS = 223  # of context: half of the positions, less <|startofprev|> (openai/whisper, decoding.py)
+MAX_PREVIOUS_TOKENS = (
+    223  # of context: half of the positions, less <|startofprev|> (openai/whisper, decoding.py)
+)
 TASKS = ("transcribe", "translate")
 GPT2_END = 50_256  # `<|endoftext|>` in GPT-2's vocabulary, which Whisper's English-only models use
 

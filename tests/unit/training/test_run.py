@@ -14,7 +14,7 @@ from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import PlanOptions
 from voxray.training.run import Commit, Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model
-from voxray.whisper.ctranslate import min_window_s
+from voxray.whisper.model_info import ModelInfo
 
 Folders = Callable[..., RunOptions]
 
@@ -200,7 +200,7 @@ def test_the_kept_model_says_the_smallest_window_that_it_was_judged_on(
     labels = options.loop.labels.model_copy(update={"smallest_window_s": 4.0})
     loop = options.loop.model_copy(update={"labels": labels})
     train(options.model_copy(update={"loop": loop}), None, tmp_path / "kept")
-    assert min_window_s(options.out / "model") == 4.0
+    assert ModelInfo.load(options.out / "model").min_window_s == 4.0
 
 
 def test_a_dev_store_without_clips_does_not_judge(

@@ -84,7 +84,7 @@ class Transcriber:
         """Work for a buffer actor under its `lease` as long as this goes on; a beat each second."""
         self._watching = self._watching or asyncio.create_task(self._watch())
         source = RemoteSource(host)
-        work = asyncio.create_task(self._service.attend(source, lease))
+        work = asyncio.create_task(self._service.serve(source, lease))
         self._leases.append(source)
         try:
             while not work.done():
