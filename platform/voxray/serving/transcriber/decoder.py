@@ -16,7 +16,7 @@ from voxray.errors import AudioError, ModelError, VoxrayError
 from voxray.serving.protocol import Job
 from voxray.serving.transcriber.scheduler import Group
 from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
-from voxray.streaming.guards import Guards
+from voxray.streaming.guards import GuardResult, Guards
 from voxray.text import compression_ratio
 from voxray.whisper.ctranslate import CTranslate2Engine, batches, window_s
 from voxray.whisper.decoding import TEMPERATURES, AudioWindow, Decoded
