@@ -102,7 +102,7 @@ def _engine(config: ScoreConfig) -> tuple[Any, Path]:
     dtype: Any = "auto" if config.compute_type == "default" else config.compute_type
     if dtype.startswith("int8"):
         raise ConfigError(
-            f"expected a float type for engine=transformers, got compute_type={dtype}; leave one of the two out."
+            f"expected a float type for engine=transformers, got compute_type={dtype}; leave one out."
         )
     smallest_s = min_window_s(folder)
     return TransformersEngine(folder, device=config.device, dtype=dtype, min_window_s=smallest_s), folder
