@@ -19,8 +19,10 @@ from voxray.transcript import Segment, Word
 class PackingOptions(Config):
     """How clips are joined."""
 
-    gap_s: float = 0.2  # silence between two clips
-    max_samples: int = WINDOW_SAMPLES  # inclusive: a pack of exactly 30 s is allowed
+    gap_s: float = 0.2
+    """Seconds of silence between two clips."""
+    max_samples: int = WINDOW_SAMPLES
+    """The most samples of a pack, inclusive."""
 
 
 def pack(clips: Iterable[Clip], options: PackingOptions) -> Iterator[Clip]:

@@ -28,26 +28,46 @@ from voxray.whisper.engines import DecodingOptions, Task
 class PseudoLabelConfig(Config):
     """What to label, with which teacher, and where the labels go."""
 
-    corpus: str  # builtin, an audio folder or a .jsonl manifest; a path or a URL
-    teacher: str = "builtin"  # or a model folder, or a hub name
+    corpus: str
+    """The clips: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
+    teacher: str = "builtin"
+    """The model that labels: builtin, a folder or a hub name."""
     out: Path
-    split: str | None = None  # train, dev or test; null is all of them
-    language: str | None = None  # null: the clip's own, else detected
+    """The folder for the labels."""
+    split: str | None = None
+    """The part of the corpus: train, dev or test; null is all of them."""
+    language: str | None = None
+    """The language of all clips; null: each clip's own, else detected."""
     task: Task = "transcribe"
+    """What the teacher does: transcribe, or translate to English."""
     timestamps: bool = False
-    words: bool = True  # word times, by alignment
+    """Decode with timestamp tokens, for labels with several segments."""
+    words: bool = True
+    """Find the times of words by alignment."""
     beams: int = Field(default=1, ge=1)
-    batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch of the engine
+    """Width of the beam search; 1 is greedy."""
+    batch_s: float = Field(default=120.0, gt=0)
+    """Seconds of audio in one batch of the engine."""
     dtype: Dtype = "auto"
+    """Arithmetic of the engine; auto is what it chooses."""
     engine: EngineName = "ctranslate2"
-    workers: int = Field(default=1, ge=1)  # engines at work at the same time
-    threads: int = Field(default=0, ge=0)  # of each, on a CPU; 0 shares the cores among them
-    readers: int = Field(default=1, ge=1)  # tasks that read and decode at the same time
-    max_pause_s: float | None = MAX_PAUSE_S  # long recordings: what ends a clip; null fills 30 s
-    batch_clips: int = Field(default=64, ge=1)  # handed to an engine at a time
-    shard_s: float = Field(default=600.0, gt=0)  # seconds of audio between two writes
-    max_rejected: float = Field(default=0.5, ge=0, le=1)  # the share of clips that ends the job
+    """The engine; transformers takes any speech model of that library."""
+    workers: int = Field(default=1, ge=1)
+    """Engines that run at the same time."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of each engine on a CPU; 0 shares the cores among them."""
+    readers: int = Field(default=1, ge=1)
+    """Tasks that read and decode audio at the same time."""
+    max_pause_s: float | None = MAX_PAUSE_S
+    """The pause, in seconds, that ends a clip of a long recording; null fills windows of 30 s."""
+    batch_clips: int = Field(default=64, ge=1)
+    """Clips given to an engine at a time."""
+    shard_s: float = Field(default=600.0, gt=0)
+    """Seconds of audio in one shard, which is what a kill can cost."""
+    max_rejected: float = Field(default=0.5, ge=0, le=1)
+    """The share of rejected clips above which the job ends."""
     overwrite: bool = False
+    """Label again even if OUT holds finished labels."""
 
 
 def run(config: PseudoLabelConfig) -> dict[str, Any]:
