@@ -6,6 +6,7 @@ import pytest
 from voxray.errors import ModelError
 from voxray.whisper.digest import digest
 from voxray.whisper.models import builtin, ctranslate2_folder, hf_folder, is_ctranslate2
+from voxray.whisper.tokens import Tokens
 
 
 def test_the_built_in_model_has_both_forms() -> None:

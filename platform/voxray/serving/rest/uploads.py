@@ -68,7 +68,7 @@ class DecoderPool:
         """Return the windows of an upload; `warn` as for `voxray.audio.decode`.
 
         AudioError if it is not audio, or longer than `limits.decoded_s`; ApiError 429 if `share` cannot grow.
-        If the caller is cancelled and closes file or `share`, the decoding ends too. `warn` is that of `voxray.audio.decode`.
+        If the caller is cancelled and closes file or `share`, the decoding ends too.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share, warn)
