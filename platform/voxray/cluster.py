@@ -25,8 +25,8 @@ ENVIRONMENT = {
 def cluster() -> Iterator[None]:
     """Connect to Ray while the block runs.
 
-    Joins `RAY_ADDRESS` where it is set (so under `ray job submit`), and otherwise starts a `local_cluster`. An
-    existing connection is used as it is. Raises MissingDependency where Ray is not installed.
+    Joins `RAY_ADDRESS` where it is set (so under `ray job submit`), and otherwise starts a `local_cluster`.
+    An existing connection is used as it is. Raises MissingDependency where Ray is not installed.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)

@@ -30,7 +30,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to write to, which takes the place of `path` when the block ends without an error.
+    """Yield an empty folder to write to, which takes the place of `path` if the block ends without an error.
 
     The folder that was there stays until then, and is removed.
     """

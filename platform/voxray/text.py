@@ -144,12 +144,12 @@ def units(text: str, language: str | None) -> list[str]:
     return list("".join(text.split())) if by_character(language) else text.split()
 
 
-def join_units(texts: Iterable[str], language: str | None) -> str:
+def join_texts(texts: Iterable[str], language: str | None) -> str:
     """`texts`, the empty ones left out, in one line as `language` is written, with or without spaces."""
     return ("" if by_character(language) else " ").join(text for text in texts if text)
 
 
-def count_errors(
+def error_counts(
     reference: str, hypothesis: str, language: str | None, name: NormaliserName = "auto"
 ) -> ErrorCounts:
     """Count the edits of one pair in the units and after the normaliser of its language.

@@ -189,7 +189,7 @@ def test_other_options_label_again(spoken: Path, tmp_path: Path) -> None:
 
 
 def test_too_many_rejected_end_the_job_with_the_first_reason(spoken: Path, tmp_path: Path) -> None:
-    with pytest.raises(LabellingError, match=r"at most 10% of 14 clips.*4 were.*the first:"):
+    with pytest.raises(LabellingError, match=r"at most 10% of 14 clips.*got 4;.*the first:"):
         run(config(spoken, tmp_path, max_rejected=0.1))
     assert (tmp_path / "rejected.jsonl").exists()
 

@@ -66,7 +66,7 @@ class LocalHosts:
         host = self._hosts[number] = AsyncHost(core)
         self._tasks += [
             asyncio.create_task(host.sweep()),
-            asyncio.create_task(self._transcriber.attend(host, host.new_lease())),
+            asyncio.create_task(self._transcriber.serve(host, host.new_lease())),
         ]
         return number
 

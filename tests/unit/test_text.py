@@ -8,9 +8,9 @@ from voxray.text import (
     basic,
     character_errors,
     compression_ratio,
-    count_errors,
     english,
-    join_units,
+    error_counts,
+    join_texts,
     normaliser,
     repeated_ngrams,
     spaced,
@@ -212,12 +212,12 @@ def test_marks_that_carry_meaning_stay(language: str, one: str, other: str) -> N
 def test_each_language_is_scored_in_its_own_units(
     language: str | None, reference: str, hypothesis: str, expected: ErrorCounts
 ) -> None:
-    assert count_errors(reference, hypothesis, language) == expected
+    assert error_counts(reference, hypothesis, language) == expected
 
 
 @pytest.mark.parametrize(("language", "joined"), [("en", "a b"), ("ja", "ab"), (None, "a b")])
 def test_texts_are_joined_as_the_language_is_written(language: str | None, joined: str) -> None:
-    assert join_units(["a", "", "b"], language) == joined
+    assert join_texts(["a", "", "b"], language) == joined
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The geometry of sound in this package, each number derived from those before it; without FFmpeg or NumPy."""
+"""The geometry of sound in this package, each number derived from those before it."""
 
 SAMPLE_RATE = 16_000  # samples per second
 WINDOW_S = 30.0  # what Whisper pads to

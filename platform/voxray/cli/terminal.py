@@ -54,7 +54,7 @@ class CaptionFormatter:
         self._cues = 0
 
     def render(self, final: Final) -> str:
-        """Return a line of text, a numbered cue or a JSON object, with its line end; "" for an empty final."""
+        """Return a line, a numbered cue or a JSON object, with its line end; "" for an empty final."""
         text = printable(final.text)
         if self._form == "json":
             return render(final) + "\n"

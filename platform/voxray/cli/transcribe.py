@@ -96,7 +96,7 @@ def _write(
 
 
 def _for_stdout(transcript: Transcript, file: Path, form: Format, several: bool) -> str:
-    """Return one file as it is; of several, each text under its name, and each JSON object on its own line."""
+    """Return one file's text as it is; of several, each under its name, or as a line of JSON."""
     rendered = transcript.render(form)
     if not several:
         return rendered

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from voxray.audio import duration_s
 from voxray.corpora.items import Item, previous_texts, timed_segments
-from voxray.corpora.store import SEGMENT, WORD, Clip, segments_of, words_of
+from voxray.corpora.store import SEGMENT, WORD, Clip, read_segments, read_words
 from voxray.errors import CorpusError
 
 CLIP_FIELDS = [
@@ -151,7 +151,7 @@ def _clip(row: dict[str, Any]) -> Clip:
         text=row["pseudo_text"],
         speaker=row["speaker"] or "",
         language=row["language"],
-        words=words_of(row),
-        segments=timed_segments(segments_of(row), duration_s(pcm)),
+        words=read_words(row),
+        segments=timed_segments(read_segments(row), duration_s(pcm)),
         task=row["task"] or "transcribe",
     )

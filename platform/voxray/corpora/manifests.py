@@ -18,7 +18,7 @@ from voxray.corpora import places
 from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.splits import check_split, split_key, split_of
 from voxray.errors import CorpusError
-from voxray.text import join_units
+from voxray.text import join_texts
 from voxray.transcript import Segment
 from voxray.whisper.engines import Task
 
@@ -118,7 +118,7 @@ def _name(recording: str, start_s: float | None, end_s: float | None) -> str:
 
 def _text(entry: _Entry) -> str | None:
     if entry.sentence is None and entry.sentences is not None:
-        return join_units((s.text.strip() for s in entry.sentences), entry.language)
+        return join_texts((s.text.strip() for s in entry.sentences), entry.language)
     return entry.sentence
 
 

@@ -83,12 +83,12 @@ def _row(clip: Clip) -> dict[str, Any]:
     return asdict(replace(clip, pcm=np.zeros(0, np.int16))) | {"samples": len(clip.pcm)}
 
 
-def words_of(row: Mapping[str, Any]) -> tuple[Word, ...]:
+def read_words(row: Mapping[str, Any]) -> tuple[Word, ...]:
     """Return the words of a row, of a store or of a labelled corpus."""
     return tuple(Word(w["text"], w["start_s"], w["end_s"]) for w in row["words"])
 
 
-def segments_of(row: Mapping[str, Any]) -> tuple[Segment, ...]:
+def read_segments(row: Mapping[str, Any]) -> tuple[Segment, ...]:
     """Return the segments of such a row; none where it has no such column."""
     return tuple(Segment(s["start_s"], s["end_s"], s["text"]) for s in row.get("segments") or ())
 
@@ -141,8 +141,8 @@ class _Part:
             text=values["text"],
             speaker=values["speaker"],
             language=values["language"],
-            words=words_of(values),
-            segments=segments_of(values),  # these three are missing from the stores of earlier versions
+            words=read_words(values),
+            segments=read_segments(values),  # these three are missing from the stores of earlier versions
             previous=values.get("previous", ""),
             task=values.get("task", "transcribe"),
         )

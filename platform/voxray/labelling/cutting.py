@@ -9,7 +9,7 @@ from voxray.corpora.items import END_TOLERANCE_S, Item, Rejected
 from voxray.corpora.reading import DecodedItem
 from voxray.labelling.pieces import Piece
 from voxray.speech import Span, cut_at_pauses, join_spans
-from voxray.text import join_units, text_language
+from voxray.text import join_texts, text_language
 from voxray.transcript import Segment
 
 
@@ -78,7 +78,7 @@ def _cut_at_sentences(item: Item, pcm: Pcm, sentences: Sequence[Segment]) -> lis
 
 def _text_within(window: Span, sentences: Sequence[Segment], language: str | None) -> str:
     within = (s.text for s in sentences if window.start_s <= s.start_s and s.end_s <= window.end_s)
-    return join_units(within, language)
+    return join_texts(within, language)
 
 
 def _windows(pcm: Pcm) -> list[Span]:

@@ -7,61 +7,53 @@ words.
 """
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
 import pyarrow as pa
 
 from voxray.config import Config
-from voxray.text import ErrorCounts, repeated_ngrams, text_language
+from voxray.text import repeated_ngrams, text_language
 
 
 class FilterOptions(Config):
     """The bounds; None switches one off."""
 
-    wer_threshold: float | None = None  # per cent, strict; the paper trains at 10
-    min_avg_logprob: float | None = -1.0  # this and what follows: only where there is no reference
+    wer_threshold: float | None = None
+    """WER in per cent from which a label is dropped; Distil-Whisper trains at 10."""
+    min_avg_logprob: float | None = -1.0
+    """Without a reference: the lowest mean log-probability of a token that is kept."""
     max_compression_ratio: float | None = 2.4
+    """Without a reference: the highest compression ratio that is kept."""
     max_no_speech_prob: float | None = 0.6
+    """Without a reference: the highest probability of no speech that is kept."""
     max_chars_per_s: float | None = 30.0
-    max_repeated_ngrams: int | None = 0  # 5-grams that have occurred before
+    """Without a reference: the most characters per second that are kept."""
+    max_repeated_ngrams: int | None = 0
+    """Without a reference: the most 5-grams that may occur again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the predicate looks at: one row of a labelled corpus.
-
-    `language` is that of the text; `counts` is None without a reference.
-    """
+    """The columns of a labelled corpus that decide; `reference_length` is None without a reference."""
 
     pseudo_text: str
     language: str
+    task: str | None
     no_speech: bool
-    counts: ErrorCounts | None
+    reference_length: int | None
+    substitutions: int
+    deletions: int
+    insertions: int
     avg_logprob: float
     no_speech_prob: float | None
     compression_ratio: float
     chars_per_s: float
 
 
-COLUMNS = [
-    *(
-        "pseudo_text",
-        "language",
-        "task",
-        "no_speech",
-        "text",
-        "reference_length",
-        "substitutions",
-        "deletions",
-    ),
-    *("insertions", "avg_logprob", "no_speech_prob", "compression_ratio", "chars_per_s"),
-]
-
-
 def evidence(table: pa.Table) -> list[Evidence]:
     """Return the evidence of each row of a labelled corpus (`labelled.read_table`)."""
-    return [_evidence(row) for row in table.select(COLUMNS).to_pylist()]
+    rows = table.select([column.name for column in fields(Evidence)]).to_pylist()
+    return [Evidence(**row) for row in rows]
 
 
 def keep_mask(table: pa.Table, options: FilterOptions) -> list[bool]:
@@ -79,16 +71,13 @@ def reason_against(clip: Evidence, options: FilterOptions) -> str | None:
     """Say why `clip` is dropped; None where it is kept."""
     if clip.no_speech:
         return "words in a clip without speech" if clip.pseudo_text.strip() else None
-    if clip.counts is not None:
-        return _against_reference(clip.counts, options.wer_threshold)
-    return _against_label(clip, options)
-
-
-def _against_reference(counts: ErrorCounts, threshold: float | None) -> str | None:
-    if not counts.reference_length:
+    if clip.reference_length is None:
+        return _against_label(clip, options)
+    if not clip.reference_length:
         return "empty reference"
+    errors, threshold = clip.substitutions + clip.deletions + clip.insertions, options.wer_threshold
     # Multiplied out: 100 * (29 / 100) is less than 29 in floating point.
-    if threshold is not None and 100 * counts.errors >= threshold * counts.reference_length:
+    if threshold is not None and 100 * errors >= threshold * clip.reference_length:
         return "error rate"
     return None
 
@@ -104,7 +93,8 @@ def _against_label(clip: Evidence, options: FilterOptions) -> str | None:
         return "no-speech probability"
     if _above(clip.chars_per_s, options.max_chars_per_s):
         return "characters per second"
-    if _above(repeated_ngrams(clip.pseudo_text, language=clip.language), options.max_repeated_ngrams):
+    language = text_language(clip.language, clip.task)
+    if _above(repeated_ngrams(clip.pseudo_text, language=language), options.max_repeated_ngrams):
         return "repeated 5-grams"
     return None
 
@@ -115,21 +105,3 @@ def _below(value: float, bound: float | None) -> bool:
 
 def _above(value: float | None, bound: float | None) -> bool:
     return bound is not None and value is not None and value > bound
-
-
-def _evidence(row: dict[str, Any]) -> Evidence:
-    counts = None
-    if row["reference_length"] is not None:
-        counts = ErrorCounts(
-            row["reference_length"], row["substitutions"], row["deletions"], row["insertions"]
-        )
-    return Evidence(
-        pseudo_text=row["pseudo_text"],
-        language=text_language(row["language"], row["task"]),
-        no_speech=row["no_speech"],
-        counts=counts,
-        avg_logprob=row["avg_logprob"],
-        no_speech_prob=row["no_speech_prob"],
-        compression_ratio=row["compression_ratio"],
-        chars_per_s=row["chars_per_s"],
-    )

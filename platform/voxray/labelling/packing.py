@@ -12,15 +12,17 @@ import numpy as np
 from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES
 from voxray.config import Config
 from voxray.corpora.store import Clip
-from voxray.text import join_units
+from voxray.text import join_texts
 from voxray.transcript import Segment, Word
 
 
 class PackingOptions(Config):
     """How clips are joined."""
 
-    gap_s: float = 0.2  # silence between two clips
-    max_samples: int = WINDOW_SAMPLES  # inclusive: a pack of exactly 30 s is allowed
+    gap_s: float = 0.2
+    """Seconds of silence between two clips."""
+    max_samples: int = WINDOW_SAMPLES
+    """The most samples of a pack, inclusive."""
 
 
 def pack(clips: Iterable[Clip], options: PackingOptions) -> Iterator[Clip]:
@@ -55,7 +57,7 @@ def join(group: Sequence[Clip], gap: int) -> Clip:
     return replace(
         first,
         pcm=pcm,
-        text=join_units((clip.text for clip in group), first.text_language),
+        text=join_texts((clip.text for clip in group), first.text_language),
         words=_joined_words(placed),
         segments=tuple(
             Segment(s.start_s + at_s, s.end_s + at_s, s.text)

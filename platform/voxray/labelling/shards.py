@@ -117,7 +117,7 @@ def _write(file: Path, rows: pa.Table, items: Sequence[str], rejected: Sequence[
 
 
 def write_rejected(out: Path, rejected: Sequence[Rejected]) -> None:
-    """`rejected/rejected.parquet` and `rejected.jsonl` under `out`: id, source, reason."""
+    """Write `rejected/rejected.parquet` and `rejected.jsonl` under `out`: id, source, reason."""
     rows = [{"id": r.id, "source": r.source, "reason": r.reason} for r in rejected]
     (out / "rejected.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     (out / "rejected").mkdir(exist_ok=True)

@@ -35,7 +35,8 @@ class Teacher(Config):
     name: str = "builtin"
     engine: EngineName = "ctranslate2"
     dtype: Dtype = "auto"
-    threads: int = 0  # of one worker, 0 for CTranslate2's choice
+    threads: int = 0
+    """Threads of one worker; 0 is CTranslate2's choice."""
 
     def folder(self) -> Path:
         """Return the model's folder on this machine; raise ModelError where there is none."""

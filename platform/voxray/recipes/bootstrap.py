@@ -32,7 +32,6 @@ from voxray.training.run import Run, RunOptions, build_loop, recover_folder, rep
 from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.export import export
-from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import builtin, hf_folder
 
 CHECK_CLIPS = 60  # for the check of the export
@@ -97,10 +96,10 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
     check = ClipStore([known])[:CHECK_CLIPS]
     pcm, texts = [c.pcm for c in check], [c.text for c in check]
     exported = export(out / "model", out / "model-int8", "int8", pcm, references=texts)
-    ModelInfo.load(exported.path).save(out / "model")
+    exported.info.save(out / "model")
     held_out_corpus(synthetic)
     scores = score_all(out / "model-int8", synthetic, config.digits)
-    return {"parameters": parameters(model), "min_window_s": exported.min_window_s, **scores}
+    return {"parameters": parameters(model), "min_window_s": exported.info.min_window_s, **scores}
 
 
 def _known(synthetic: Path) -> Path:

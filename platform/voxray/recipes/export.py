@@ -11,8 +11,8 @@ from voxray.audio import WINDOW_S
 from voxray.config import Config
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
-from voxray.text import NormaliserName, normaliser
-from voxray.whisper.export import TOLERANCE_WER, Quantization, export
+from voxray.text import NormaliserName
+from voxray.whisper.export import TOLERANCE, Quantization, export
 from voxray.whisper.models import hf_folder
 
 
@@ -27,15 +27,14 @@ class ExportConfig(Config):
     language: str | None = None  # null: the clip's own, else English
     normaliser: NormaliserName = "auto"
     max_clips: int = Field(default=40, ge=1)
-    tolerance: float = Field(
-        default=100 * TOLERANCE_WER, ge=0
-    )  # points of WER; without texts, per cent of the source's words
+    # points of WER (CER where words are not spaced); without texts, per cent of the source's text
+    tolerance: float = Field(default=100 * TOLERANCE, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     overwrite: bool = False
 
 
 def run(config: ExportConfig) -> dict[str, Any]:
-    """Export to `config.out`, which serves as it is; what the JSON line says, WER in per cent.
+    """Export to `config.out`, which serves as it is. Return what the JSON line says, error rates in per cent.
 
     Raises ExportError where the export does not transcribe as its source does.
     """
@@ -50,23 +49,23 @@ def run(config: ExportConfig) -> dict[str, Any]:
         [clip.pcm for clip in clips],
         languages=[clip.language for clip in clips],
         references=[clip.text for clip in clips] if all(clip.text for clip in clips) else (),
-        tolerance_wer=config.tolerance / 100,
-        normalise=normaliser(config.language or clips[0].language, config.normaliser),
+        tolerance=config.tolerance / 100,
+        normaliser=config.normaliser,
         device=config.device,
     )
     return {
         "path": str(done.path),
-        "quantization": done.quantization,
+        "quantization": done.info.quantization,
         "bytes": done.bytes,
-        "min_window_s": done.min_window_s,
-        "wer_to_source": round(100 * done.wer_to_source, 2),
+        "min_window_s": done.info.min_window_s,
+        "wer_to_source": round(100 * (done.info.wer_to_source or 0.0), 2),
         "clips": len(clips),
-        "windows": {f"{window:g}": round(100 * wer, 2) for window, wer in sorted(done.windows.items())},
+        "windows": {window: round(100 * rate, 2) for window, rate in done.info.windows.items()},
     }
 
 
 def check_set(config: ExportConfig) -> list[Clip]:
-    """At most `max_clips` clips of the corpus that fit a window, spread evenly over it."""
+    """Return at most `max_clips` clips of the corpus that fit a window, spread evenly over it."""
     clips, _ = load_clips(
         config.corpus, config.split, need_text=False, language=config.language or "en", max_s=WINDOW_S
     )

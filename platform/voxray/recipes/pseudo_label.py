@@ -1,4 +1,4 @@
-"""A teacher's words for a corpus: list, label on Ray, sum up."""
+"""Labels a corpus with a teacher: lists it, labels it on Ray, sums up."""
 
 import os
 import shutil
@@ -28,33 +28,53 @@ from voxray.whisper.engines import DecodingOptions, Task
 class PseudoLabelConfig(Config):
     """What to label, with which teacher, and where the labels go."""
 
-    corpus: str  # builtin, an audio folder or a .jsonl manifest; a path or a URL
-    teacher: str = "builtin"  # or a model folder, or a hub name
+    corpus: str
+    """The clips: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
+    teacher: str = "builtin"
+    """The model that labels: builtin, a folder or a hub name."""
     out: Path
-    split: str | None = None  # train, dev or test; null is all of them
-    language: str | None = None  # null: the clip's own, else detected
+    """The folder for the labels."""
+    split: str | None = None
+    """The part of the corpus: train, dev or test; null is all of them."""
+    language: str | None = None
+    """The language of all clips; null: each clip's own, else detected."""
     task: Task = "transcribe"
+    """What the teacher does: transcribe, or translate to English."""
     timestamps: bool = False
-    words: bool = True  # word times, by alignment
+    """Decode with timestamp tokens, for labels with several segments."""
+    words: bool = True
+    """Find the times of words by alignment."""
     beams: int = Field(default=1, ge=1)
-    batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch of the engine
+    """Width of the beam search; 1 is greedy."""
+    batch_s: float = Field(default=120.0, gt=0)
+    """Seconds of audio in one batch of the engine."""
     dtype: Dtype = "auto"
+    """Arithmetic of the engine; auto is what it chooses."""
     engine: EngineName = "ctranslate2"
-    workers: int = Field(default=1, ge=1)  # engines at work at the same time
-    threads: int = Field(default=0, ge=0)  # of each, on a CPU; 0 shares the cores among them
-    readers: int = Field(default=1, ge=1)  # tasks that read and decode at the same time
-    max_pause_s: float | None = MAX_PAUSE_S  # long recordings: what ends a clip; null fills 30 s
-    batch_clips: int = Field(default=64, ge=1)  # handed to an engine at a time
-    shard_s: float = Field(default=600.0, gt=0)  # seconds of audio between two writes
-    max_rejected: float = Field(default=0.5, ge=0, le=1)  # the share of clips that ends the job
+    """The engine; transformers takes any speech model of that library."""
+    workers: int = Field(default=1, ge=1)
+    """Engines that run at the same time."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of each engine on a CPU; 0 shares the cores among them."""
+    readers: int = Field(default=1, ge=1)
+    """Tasks that read and decode audio at the same time."""
+    max_pause_s: float | None = MAX_PAUSE_S
+    """The pause, in seconds, that ends a clip of a long recording; null fills windows of 30 s."""
+    batch_clips: int = Field(default=64, ge=1)
+    """Clips given to an engine at a time."""
+    shard_s: float = Field(default=600.0, gt=0)
+    """Seconds of audio in one shard, which is what a kill can cost."""
+    max_rejected: float = Field(default=0.5, ge=0, le=1)
+    """The share of rejected clips above which the job ends."""
     overwrite: bool = False
+    """Label again even if OUT holds finished labels."""
 
 
 def run(config: PseudoLabelConfig) -> dict[str, Any]:
-    """Label `config.corpus` into `config.out`; what the JSON line says.
+    """Label `config.corpus` into `config.out`; return what the JSON line says.
 
-    An unfinished run goes on where it was, unless the teacher, the options or the corpus are others: then its
-    labels are removed. A finished one stands unless `overwrite`. Raises LabellingError where more than
+    An unfinished run goes on where it was, unless the teacher, the options or the corpus have changed: then
+    its labels are removed. A finished one stands unless `overwrite`. Raises LabellingError where more than
     `max_rejected` of the clips were rejected, which `out/rejected.jsonl` lists.
     """
     began_s = time.monotonic()
@@ -90,7 +110,7 @@ def _label(config: PseudoLabelConfig, teacher: Teacher, options: DecodingOptions
 
 
 def _prepared(config: PseudoLabelConfig) -> Path:
-    """`out`, ready; a finished run is removed, its result last, so that a kill in between repeats this."""
+    """Prepare `out`; a finished run is removed, its result last, so that a kill in between repeats this."""
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     if (out / "result.json").exists():
         shutil.rmtree(out / "labelled", ignore_errors=True)
@@ -121,24 +141,24 @@ def _options(config: PseudoLabelConfig) -> DecodingOptions:
 
 @dataclass(frozen=True)
 class Ledger:
-    """How far a labelling is: what was listed, and what its shards say."""
+    """The progress of a labelling: what was listed, and what its shards hold."""
 
     listing: Listing
     shards: Shards
     max_rejected: float
 
     def rejected(self) -> list[Rejected]:
-        """While listing and while labelling."""
+        """Return what was rejected, while listing and while labelling."""
         return [*self.listing.rejected, *self.shards.rejected()]
 
     def audio_s(self) -> float:
-        """Seconds of labelled audio."""
+        """Sum the seconds of labelled audio."""
         if not self.shards.files():
             return 0.0
         return float(pc.sum(read_table(self.shards.folder)["duration_s"]).as_py() or 0.0)
 
     def update(self) -> None:
-        """A line on stderr; LabellingError where too much is rejected."""
+        """Print the progress to stderr; raise LabellingError where too much is rejected."""
         done, rejected = len(self.shards.done()), self.rejected()
         total = len(self.listing.items)
         print(f"labelled {done} of {total} items, {len(rejected)} rejected", file=sys.stderr, flush=True)
@@ -146,7 +166,7 @@ class Ledger:
             self._refuse(rejected)
 
     def close(self) -> None:
-        """Write what was rejected; LabellingError where nothing else came."""
+        """Write what was rejected; raise LabellingError where nothing was labelled."""
         rejected = self.rejected()
         write_rejected(self.shards.out, rejected)
         if rejected and not self.audio_s():
@@ -158,7 +178,7 @@ class Ledger:
         total = len(self.listing.items) + len(self.listing.rejected)
         raise LabellingError(
             f"{self.shards.out}: expected at most {self.max_rejected:.0%} of {total} clips to be rejected, "
-            f"and {len(rejected)} were; see rejected.jsonl there; the first: {rejected[0].reason}"
+            f"got {len(rejected)}; see rejected.jsonl there; the first: {rejected[0].reason}"
         )
 
 
@@ -176,9 +196,9 @@ def _result(ledger: Ledger, before_s: float, wall_s: float) -> dict[str, Any]:
 
 
 def word_error_rate(table: pa.Table) -> float | None:
-    """Per cent over all clips of a labelled corpus that have a reference, to two places; None without any.
+    """Return the WER of a labelled corpus over the clips with a reference, in per cent; None without any.
 
-    Languages written without spaces count in characters.
+    Languages written without spaces are counted in characters.
     """
     length, *errors = (
         pc.sum(table[name]).as_py() or 0

@@ -36,20 +36,34 @@ TIMED_CLIPS = 8  # clips over which the decoder is timed
 class ScoreConfig(Config):
     """Which model to score, on what, and how it decodes."""
 
-    model: str = "builtin"  # or a folder, Hugging Face or CTranslate2, or a hub name
-    corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts; a path or a URL
-    split: str | None = "test"  # train, dev or test; null is all of them
+    model: str = "builtin"
+    """The model: builtin, a folder (Hugging Face or CTranslate2) or a hub name."""
+    corpus: str
+    """The clips, with texts: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
+    split: str | None = "test"
+    """The part of the corpus: train, dev or test; null is all of them."""
     out: Path
-    language: str | None = None  # null: the clip's own, else English
+    """The folder for the report and the scores."""
+    language: str | None = None
+    """The language of all clips; null: each clip's own, else English."""
     normaliser: NormaliserName = "auto"
-    engine: Literal["auto", "transformers"] = "auto"  # auto: CTranslate2, converting what is not in its form
+    """Normaliser of texts before they are compared; auto goes by the language of the clip."""
+    engine: Literal["auto", "transformers"] = "auto"
+    """The engine; auto is CTranslate2, which converts other models first."""
     beams: int = Field(default=1, ge=1)
+    """Width of the beam search; 1 is greedy."""
     timestamps: bool = False
-    batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch
+    """Decode with timestamp tokens."""
+    batch_s: float = Field(default=120.0, gt=0)
+    """Seconds of audio in one batch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    compute_type: ComputeType = "default"  # as CTranslate2 names them; transformers takes the unmixed floats
-    worst_clips: int = Field(default=20, ge=0)  # shown in the report
+    """The device that decodes; auto takes a GPU if there is one."""
+    compute_type: ComputeType = "default"
+    """Arithmetic, as CTranslate2 names it; transformers takes the unmixed floats."""
+    worst_clips: int = Field(default=20, ge=0)
+    """Clips that the report shows, at most."""
     overwrite: bool = False
+    """Write to OUT even if it holds a result."""
 
 
 def run(config: ScoreConfig) -> dict[str, Any]:
@@ -104,7 +118,7 @@ def _engine(config: ScoreConfig) -> tuple[Any, Path]:
     dtype: Any = "auto" if config.compute_type == "default" else config.compute_type
     if dtype.startswith("int8"):
         raise ConfigError(
-            f"expected a float type for engine=transformers, got compute_type={dtype}; leave one of the two out."
+            f"expected a float type for engine=transformers, got compute_type={dtype}; leave one out."
         )
     smallest_s = ModelInfo.load(folder).min_window_s
     return TransformersEngine(folder, device=config.device, dtype=dtype, min_window_s=smallest_s), folder

@@ -5,7 +5,7 @@ from typing import Literal, cast
 
 import jiwer
 
-from voxray.text import NormaliserName, join_units, normaliser, units
+from voxray.text import NormaliserName, join_texts, normaliser, units
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
 
@@ -24,12 +24,12 @@ def edits(reference: str, hypothesis: str, language: str | None, name: Normalise
     normalise = normaliser(language, name)
     expected, got = (units(normalise(text), language) for text in (reference, hypothesis))
     if not expected:  # jiwer takes no empty reference
-        return [Edit("insert", "", join_units(got, language))] if got else []
+        return [Edit("insert", "", join_texts(got, language))] if got else []
     return [
         Edit(
             cast(Kind, chunk.type),
-            join_units(expected[chunk.ref_start_idx : chunk.ref_end_idx], language),
-            join_units(got[chunk.hyp_start_idx : chunk.hyp_end_idx], language),
+            join_texts(expected[chunk.ref_start_idx : chunk.ref_end_idx], language),
+            join_texts(got[chunk.hyp_start_idx : chunk.hyp_end_idx], language),
         )
         for chunk in jiwer.process_words(" ".join(expected), " ".join(got)).alignments[0]
     ]

@@ -274,8 +274,8 @@ class Session:
     def _is_certain(self, u: Utterance, attempt: Attempt, hypothesis: Hypothesis) -> bool:
         """Return whether all words of a window that ends in silence can be committed, the last one included.
 
-        The window holds the end of that word. The words before it must be in the previous hypothesis as well,
-        unless the mean log-probability is high.
+        The window holds the end of that word. The previous hypothesis must have the words before it, unless
+        the mean log-probability is high.
         """
         logprob = hypothesis.avg_logprob
         probable = logprob is not None and logprob >= self.options.min_certain_logprob

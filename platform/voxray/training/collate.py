@@ -86,7 +86,7 @@ def example(
     if window.cut:
         clips = [random_cut(clips[0], rng)]
     samples, segments = joined(clips, window.pauses_s, rng)
-    text = join_texts([c.text for c in clips], clips[0].language)
+    text = join_texts([c.text for c in clips], clips[0])
     target = _label(clips[0], [s for s in segments if s.text], text, tokens, labels, rng)
     return Example(
         samples=augment(samples, augmentation, rng)[:WINDOW_SAMPLES],
@@ -145,13 +145,13 @@ def joined(
             pieces.append(rng.standard_normal(pause).astype(np.float32) * np.float32(1e-4))
             at += pause
         start_s = at / SAMPLE_RATE
-        segments += [Segment(start_s + s.start_s, start_s + s.end_s, s.text) for s in segments_of(clip)]
+        segments += [Segment(start_s + s.start_s, start_s + s.end_s, s.text) for s in timed_segments(clip)]
         pieces.append(to_float(clip.pcm))
         at += len(clip.pcm)
     return np.concatenate(pieces), segments
 
 
-def segments_of(clip: Clip) -> Sequence[Segment]:
+def timed_segments(clip: Clip) -> Sequence[Segment]:
     """Return the segments of `clip`: its own, or one from its first word to its last.
 
     A single segment over the whole clip, as labelling without timestamps gives, says nothing about time.

@@ -25,16 +25,17 @@ def cut(clip: Clip, start_s: float, end_s: float) -> Clip:
     return replace(
         clip,
         pcm=clip.pcm[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)],
-        text=join_texts([w.text for w in words], clip.language),
+        text=join_texts([w.text for w in words], clip),
         words=tuple(words),
         segments=_regrouped(clip, inside, words),
         previous="" if start_s > 0 else clip.previous,
     )
 
 
-def join_texts(texts: Sequence[str], language: str) -> str:
-    """Return `texts` as one, with spaces between them if `language` is written with spaces."""
-    return ("" if by_character(language) else " ").join(t for t in texts if t)
+def join_texts(texts: Sequence[str], clip: Clip) -> str:
+    """Return `texts` as one, with spaces between them if the language of the text of `clip` has them."""
+    spaced = clip.task == "translate" or not by_character(clip.language)  # translations are English
+    return (" " if spaced else "").join(t for t in texts if t)
 
 
 def _regrouped(clip: Clip, inside: Sequence[Word], cut_words: Sequence[Word]) -> tuple[Segment, ...]:
@@ -52,7 +53,7 @@ def _regrouped(clip: Clip, inside: Sequence[Word], cut_words: Sequence[Word]) ->
     ]
     if [w for group in groups for w in group] != list(cut_words):
         return ()
-    texts = (join_texts([w.text for w in g], clip.language) for g in groups)
+    texts = (join_texts([w.text for w in g], clip) for g in groups)
     return tuple(Segment(g[0].start_s, g[-1].end_s, t) for g, t in zip(groups, texts, strict=True) if g)
 
 

@@ -27,7 +27,7 @@ def window_s(seconds: float, smallest_s: float = WINDOWS_S[0]) -> float:
 
 
 def batches(clips: Sequence[Pcm], batch_s: float, smallest_s: float) -> Iterator[tuple[list[int], float]]:
-    """Yield indices of `clips` that share a window, at most `batch_s` padded seconds at a time, and that window.
+    """Yield indices of `clips` that share a window, at most `batch_s` padded seconds of them, and the window.
 
     Raises AudioError for a clip over 30 s.
     """

@@ -178,7 +178,7 @@ class WindowDecoder:
                 decoded[i] = found
 
     def _sample(self, batch: EncodedWindows, options: DecodingOptions, accept: Accept) -> list[Decoded]:
-        """Return, for each window, the first result by rising temperature to be accepted; else the likeliest."""
+        """Return each window's first accepted result by rising temperature; else its likeliest."""
         limit = min(most_tokens(batch.window_s), options.max_new_tokens)
         tried: list[list[Decoded]] = [[] for _ in batch.windows]
         accepted: dict[int, Decoded] = {}

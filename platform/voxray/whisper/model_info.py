@@ -1,10 +1,11 @@
 """`voxray.json` beside a model: what Voxray knows of it that no other format has a place for."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from voxray.audio import WINDOW_S
 from voxray.config import Config
@@ -30,7 +31,7 @@ class ModelInfo(Config):
     quantization: str | None = None
     parameters: int | None = None
     wer_to_source: float | None = None
-    windows: dict[str, float] = {}
+    windows: Mapping[str, float] = Field(default_factory=dict)
     voxray: str | None = None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The reference engine: transformers' own Whisper behind the `Engine` protocol, slow, as its authors wrote it.
+"""The reference engine: transformers' own Whisper behind the `Engine` protocol, as its authors wrote it.
 
 It decodes with transformers' generation loop and Whisper's logit rules, forced to a language and a task, and
 agrees token for token with CTranslate2 in float32 on the same weights.
@@ -131,7 +131,7 @@ class TransformersEngine:
         options: DecodingOptions,
         **settings: int,
     ) -> list[tuple[list[int], float]]:
-        """Return the new ids of each row, the end-of-text and padding included, and their mean log-probability."""
+        """Return each row's new ids, end of text and padding included, and their mean log-probability."""
         forced = torch.tensor(prompts, device=states.device)
         config = self._generation_config(options, forced.shape[1], **settings)
         timing = WhisperTimeStampLogitsProcessor(config, begin_index=forced.shape[1])
@@ -230,7 +230,7 @@ def align(
     end: int,
     frames: int,
 ) -> Alignment:
-    """Return where each token of `text` is said; `states` (1, positions, width), `prompt` without timestamps."""
+    """Align `text` with `states`, shape (1, positions, width); `prompt` is one without timestamps."""
     ids = torch.tensor([[*prompt, *text, end]], device=states.device)
     kind = model.config._attn_implementation
     model.set_attn_implementation("eager")  # the only one that gives attention weights
@@ -248,7 +248,7 @@ def align(
 
 
 def token_matrix(weights_HTF: torch.Tensor, positions: int) -> torch.Tensor:
-    """Return attention over the clip's own positions, standardised over tokens, smoothed, averaged over heads."""
+    """Return attention over the clip's positions, standardised over tokens, smoothed, mean over heads."""
     weights = weights_HTF[..., : max(1, positions)]
     weights = (weights / weights.sum(-1, keepdim=True)).nan_to_num()
     std, mean = torch.std_mean(weights, dim=-2, keepdim=True, unbiased=False)

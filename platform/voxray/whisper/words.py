@@ -9,7 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -42,11 +42,8 @@ def split_words(text: str) -> list[str]:
 
 def join_words(words: Sequence[str]) -> str:
     """Join words that lost the spaces around them; no space is put where a script is written without."""
-    text = ""
-    for word in words:
-        spaced = text and len(split_words(text[-1] + word)) < 2
-        text += f" {word}" if spaced else word
-    return text
+    separators = ("" if len(split_words(a + b)) > 1 else " " for a, b in pairwise(words))
+    return "".join(chain.from_iterable(zip_longest(words, separators, fillvalue="")))
 
 
 def _split_run(run: str) -> list[str]:

@@ -51,24 +51,70 @@ def test_the_threshold_has_one_place(tmp_path: Path) -> None:
         parse(DistilConfig, {"labelled": tmp_path, "out": tmp_path, "filter": {"wer_threshold": 5}})
 
 
-def test_dev_clips_beyond_those_that_judge_are_not_trained_on(write_labels: WriteLabels) -> None:
+def test_dev_clips_beyond_those_that_are_scored_are_not_trained_on(write_labels: WriteLabels) -> None:
     labels = write_labels({"a": {}, **{f"dev-{i}": {"split": "dev"} for i in range(5)}})
     assert dev(config(labels, max_dev_clips=2)) == ["dev-0", "dev-1"]
     assert kept(config(labels, max_dev_clips=2)) == ["a"]
 
 
-def test_without_a_dev_split_a_tenth_of_the_train_split_judges(write_labels: WriteLabels) -> None:
+def test_without_a_dev_split_a_tenth_of_the_train_split_is_held_out(write_labels: WriteLabels) -> None:
     names = [f"clip-{i:03d}" for i in range(200)]
     labels = write_labels({name: {} for name in names} | {"test-1": {"split": "test"}})
-    judges = dev(config(labels))
-    assert judges == [n for n in names if split_of(n) == "dev"]
-    assert 5 < len(judges) < 40
-    assert kept(config(labels)) == [n for n in names if n not in judges]
+    held_out = dev(config(labels))
+    assert held_out == [n for n in names if split_of(n) == "dev"]
+    assert 5 < len(held_out) < 40
+    assert kept(config(labels)) == [n for n in names if n not in held_out]
 
 
-def test_hashed_clips_beyond_those_that_judge_are_trained_on(write_labels: WriteLabels) -> None:
+def test_held_out_clips_beyond_those_that_are_scored_are_trained_on(write_labels: WriteLabels) -> None:
     labels = write_labels({f"clip-{i:03d}": {} for i in range(200)})
     assert len(kept(config(labels, max_dev_clips=3))) == 197
+
+
+def pieces(recordings: int, parts: int, **values: Any) -> dict[str, dict[str, Any]]:
+    """Rows of recordings that were cut into `parts` each."""
+    return {
+        f"talk-{r:02d}#{k:04d}": {"recording": f"talk-{r:02d}", **values}
+        for r in range(recordings)
+        for k in range(parts)
+    }
+
+
+@pytest.mark.parametrize("limit", [200, 4], ids=["all", "few"])
+def test_pieces_of_a_recording_are_on_one_side(write_labels: WriteLabels, limit: int) -> None:
+    labels = write_labels(pieces(40, 5))
+    its = config(labels, max_dev_clips=limit)
+    evaluated, trained = ({i.partition("#")[0] for i in ids} for ids in (dev(its), kept(its)))
+    assert evaluated
+    assert trained
+    assert evaluated.isdisjoint(trained)
+    assert len(dev(its)) <= limit
+
+
+def test_pieces_of_rows_without_a_recording_go_by_their_name(write_labels: WriteLabels) -> None:
+    its = config(write_labels({uid: {} for uid in pieces(40, 5)}))
+    assert {i.partition("#")[0] for i in dev(its)}.isdisjoint(i.partition("#")[0] for i in kept(its))
+
+
+def test_clips_of_a_speaker_are_on_one_side(write_labels: WriteLabels) -> None:
+    clips = {f"clip-{i:03d}": {"speaker": f"speaker-{i % 30}", "recording": f"r-{i}"} for i in range(90)}
+    its = config(write_labels(clips))
+    evaluated, trained = ({clips[i]["speaker"] for i in ids} for ids in (dev(its), kept(its)))
+    assert evaluated
+    assert evaluated.isdisjoint(trained)
+
+
+def test_the_recordings_of_a_lone_speaker_are_split(write_labels: WriteLabels) -> None:
+    its = config(write_labels(pieces(40, 2, speaker="anna")))
+    assert dev(its)
+    assert {i.partition("#")[0] for i in dev(its)}.isdisjoint(i.partition("#")[0] for i in kept(its))
+
+
+def test_a_lone_recording_is_trained_on_without_dev_clips(write_labels: WriteLabels) -> None:
+    name = next(n for n in map(str, range(100)) if split_of(n) == "dev")
+    its = config(write_labels({f"{name}#{k:04d}": {"recording": name} for k in range(5)}))
+    assert dev(its) == []
+    assert len(kept(its)) == 5
 
 
 def test_a_filter_that_leaves_nothing_says_why(write_labels: WriteLabels) -> None:
@@ -88,7 +134,7 @@ def test_a_corpus_without_a_train_split_is_refused(write_labels: WriteLabels) ->
 SILENT = {"pseudo_text": "", "substitutions": None, "deletions": None, "insertions": None}
 
 
-def test_dev_clips_are_judged_by_their_reference_and_train_clips_say_their_label(
+def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label(
     write_labels: WriteLabels,
 ) -> None:
     labels = write_labels(

@@ -58,7 +58,7 @@ def test_the_oracle_refuses_integers(corpus: Path, tmp_path: Path) -> None:
     config = ScoreConfig(
         corpus=str(corpus), split=None, out=tmp_path / "out", engine="transformers", compute_type="int8"
     )
-    with pytest.raises(ConfigError, match="compute_type=int8: expected a float type"):
+    with pytest.raises(ConfigError, match=r"expected a float type .* got compute_type=int8"):
         score_recipe.run(config)
     assert not (tmp_path / "out").exists()
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from voxray.training.augment import (
     speed_perturb,
     through_telephone,
 )
-from voxray.transcript import Word
+from voxray.transcript import Segment, Word
 
 
 def tone(hz: float, seconds: float = 1.0) -> Floats:
@@ -35,12 +37,15 @@ def level_db(samples: Floats) -> float:
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
-def test_speed_changes_length_pitch_and_word_times_alike(factor: float) -> None:
-    made = speed_perturb(Clip("c", to_pcm(tone(400)), "a", "anna", "de", (Word("a", 0.2, 0.6),)), factor)
+def test_speed_changes_length_pitch_and_times_alike(factor: float) -> None:
+    word, segment = Word("a", 0.2, 0.6), Segment(0.1, 0.7, "a")
+    clip = Clip("c", to_pcm(tone(400)), "a", "anna", "de", (word,), (segment,), "b", "translate")
+    made = speed_perturb(clip, factor)
     assert len(made.pcm) == pytest.approx(SAMPLE_RATE / factor, abs=2)
     assert pitch_hz(to_float(made.pcm)) == pytest.approx(400 * factor, abs=2)
     assert (made.words[0].start_s, made.words[0].end_s) == pytest.approx((0.2 / factor, 0.6 / factor))
-    assert (made.id, made.text, made.speaker, made.language) == ("c", "a", "anna", "de")
+    assert (made.segments[0].start_s, made.segments[0].end_s) == pytest.approx((0.1 / factor, 0.7 / factor))
+    assert made == replace(clip, pcm=made.pcm, words=made.words, segments=made.segments)
 
 
 def test_the_defaults_change_nothing() -> None:

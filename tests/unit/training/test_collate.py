@@ -20,7 +20,7 @@ from voxray.training.collate import (
     masked,
 )
 from voxray.training.plan import PlannedWindow
-from voxray.transcript import Word
+from voxray.transcript import Segment, Word
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.labels import IGNORED, Label
 from voxray.whisper.models import builtin
@@ -93,6 +93,101 @@ def test_times_of_joined_clips_follow_the_clips_and_pauses_before_them() -> None
     assert len(one.samples) == 24_000 * 2 + 8_000
     assert np.array_equal(one.samples[-24_000:], to_float(CLIP.pcm))
     assert TOKENS.decode(one.label.inputs).split() == ["turn", "on", "now"] * 2
+
+
+SEGMENTED = replace(CLIP, segments=(Segment(0.1, 0.94, "turn on"), Segment(0.94, 1.44, "now")))
+
+
+def test_each_segment_has_its_own_pair_of_times() -> None:
+    assert times(made([SEGMENTED], window(), TIMED)) == pytest.approx([0.1, 0.94, 0.94, 1.44])
+    assert times(made([SEGMENTED, CLIP], window(2), TIMED)) == pytest.approx(
+        [0.1, 0.94, 0.94, 1.44, 2.2, 3.4], abs=0.011
+    )
+    assert TOKENS.decode(made([SEGMENTED], window(), UNTIMED).label.inputs).split() == ["turn", "on", "now"]
+
+
+def test_a_segment_over_the_whole_clip_says_nothing_of_times_and_another_one_does() -> None:
+    assert times(made([replace(CLIP, segments=(Segment(0.0, 1.5, CLIP.text),))], window(), TIMED)) == [
+        0.2,
+        1.4,
+    ]
+    assert times(made([replace(CLIP, segments=(Segment(0.1, 1.5, CLIP.text),))], window(), TIMED)) == [
+        0.1,
+        1.5,
+    ]
+
+
+@given(st.floats(0.8, 1.25), st.booleans(), st.integers(0, 99))
+def test_times_of_segments_rise_within_the_window_and_their_text_is_the_clips(
+    speed: float, is_cut: bool, seed: int
+) -> None:
+    one = made([SEGMENTED], window(speed=speed, cut=is_cut, seed=seed), TIMED)
+    found = times(one)
+
+    assert found == sorted(found)
+    assert all(0 <= t <= len(one.samples) / SAMPLE_RATE + 0.011 for t in found)
+    assert len(found) % 2 == 0
+    spoken = [t for t in one.label.inputs if not TOKENS.is_timestamp(t)]
+    assert TOKENS.decode(spoken).split() == TOKENS.decode(one.text_ids).split()
+    if not is_cut:
+        assert found == pytest.approx([t / speed for t in (0.1, 0.94, 0.94, 1.44)], abs=0.011)
+
+
+# Labels: what is known of a clip besides its text
+
+ALWAYS = LabelOptions(timestamp_probability=0.0, previous_text_probability=1.0)
+
+
+def test_a_label_may_begin_with_the_text_before_which_is_no_target() -> None:
+    one = made([replace(CLIP, previous="dim the lamp")], window(), ALWAYS)
+    previous = TOKENS.encode(" dim the lamp")
+    assert one.label.inputs == (
+        *(TOKENS.previous, *previous, *TOKENS.prompt("en")),
+        *TOKENS.encode(" turn on now"),
+    )
+    ignored = len(previous) + 1  # the previous text and the start token
+    assert set(one.label.targets[:ignored]) == {IGNORED}
+    assert one.label.targets[ignored:] == (*one.label.inputs[ignored + 1 :], TOKENS.end)
+
+
+def test_about_a_fifth_of_the_labels_begin_with_the_text_before_where_it_is_known() -> None:
+    clip = replace(CLIP, previous="dim the lamp")
+    found = [TOKENS.previous in made([clip], window(seed=s), LabelOptions()).label.inputs for s in range(300)]
+    assert 35 < sum(found) < 85
+    assert TOKENS.previous not in made([CLIP], window(), ALWAYS).label.inputs
+
+
+@given(st.integers(0, 500), st.integers(1, 430), st.booleans())
+def test_labels_with_a_text_before_fit_whatever_its_length(before: int, spoken: int, timed: bool) -> None:
+    clip = replace(CLIP, text="now " * spoken, previous="lamp " * before)
+    options = LabelOptions(timestamp_probability=float(timed), previous_text_probability=1.0)
+    one = made([clip], window(), options).label
+
+    assert len(one.inputs) == len(one.targets) < MAX_LABEL_TOKENS
+    assert one.inputs.count(TOKENS.start) == 1
+    start = one.inputs.index(TOKENS.start)
+    assert start <= 224  # <|startofprev|> and at most 223 tokens
+    assert set(one.targets[:start]) <= {IGNORED}
+    assert TOKENS.start not in one.targets
+    if start:
+        assert one.inputs[0] == TOKENS.previous
+        assert (TOKENS.previous in one.inputs[1:]) is False
+
+
+@pytest.mark.parametrize("labels", [TIMED, UNTIMED, ALWAYS])
+@pytest.mark.parametrize("text", ["turn on now", ""])
+def test_translations_are_learned_under_their_own_task(labels: LabelOptions, text: str) -> None:
+    clip = replace(CLIP, text=text, words=() if not text else WORDS, task="translate", language="de")
+    seen = {t for seed in range(8) for t in made([clip], window(seed=seed), labels).label.inputs}
+    assert TOKENS.tasks["translate"] in seen
+    assert TOKENS.tasks["transcribe"] not in seen
+
+
+def test_texts_of_a_language_without_spaces_are_joined_without_them() -> None:
+    clip = replace(CLIP, text="あ", words=(), language="ja")
+    assert made([clip, clip], window(2)).text_ids == tuple(TOKENS.encode(" ああ"))
+    english = replace(clip, text="red", task="translate")
+    assert made([english, english], window(2)).text_ids == tuple(TOKENS.encode(" red red"))
 
 
 def test_about_half_of_the_labels_have_times_by_default() -> None:

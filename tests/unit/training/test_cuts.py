@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
 from voxray.training.cuts import WORD_TOLERANCE_S, cut, random_cut, words_inside
-from voxray.transcript import Word
+from voxray.transcript import Segment, Word
 
 
 @st.composite
@@ -15,10 +16,14 @@ def clips(draw: st.DrawFn) -> Clip:
     """Clips of 1 to 6 s whose samples count up, with up to eight words in order."""
     samples = draw(st.integers(SAMPLE_RATE, 6 * SAMPLE_RATE))
     duration_s = samples / SAMPLE_RATE
-    times = sorted(draw(st.lists(st.floats(0, duration_s), min_size=2, max_size=9)))
-    words = tuple(Word(f"w{i}", a, b) for i, (a, b) in enumerate(pairwise(times)))
+    times = sorted(draw(st.sets(st.integers(0, int(duration_s * 100)), min_size=2, max_size=9)))
+    words = tuple(Word(f"w{i}", a, b) for i, (a, b) in enumerate(pairwise(t / 100 for t in times)))
+    bounds = [0, *sorted(draw(st.sets(st.integers(1, 8), max_size=3))), len(words)]
+    groups = [words[a:b] for a, b in pairwise(bounds) if words[a:b]]
+    segments = tuple(Segment(g[0].start_s, g[-1].end_s, " ".join(w.text for w in g)) for g in groups)
     pcm = (np.arange(samples) % 32_000).astype(np.int16)
-    return Clip("c", pcm, " ".join(w.text for w in words), "anna", "de", words)
+    text = " ".join(w.text for w in words)
+    return Clip("c", pcm, text, "anna", "de", words, segments, "before", "translate")
 
 
 @given(clips(), st.integers(0, 999))
@@ -38,7 +43,43 @@ def test_a_cut_clip_has_a_stretch_of_the_samples_and_the_words_wholly_inside(cli
     kept = [w.text for w in made.words]
     assert kept == texts[texts.index(kept[0]) :][: len(kept)] if kept else True
     assert all(w.start_s >= 0 and w.end_s <= made.duration_s + 1e-3 for w in made.words)
-    assert (made.speaker, made.language, made.id) == ("anna", "de", "c")
+    assert (made.speaker, made.language, made.id, made.task) == ("anna", "de", "c", "translate")
+    assert made.previous == ("before" if start == 0 and starts[0] == 0 else "") or made is clip
+
+
+@given(clips(), st.integers(0, 999))
+def test_the_segments_of_a_cut_clip_say_its_text_in_order_within_its_length(clip: Clip, seed: int) -> None:
+    made = random_cut(clip, np.random.default_rng(seed))
+
+    assert not made.segments or " ".join(s.text for s in made.segments) == made.text
+    times = [t for s in made.segments for t in (s.start_s, s.end_s)]
+    assert times == sorted(times)
+    assert all(0 <= t <= made.duration_s + 1e-3 for t in times)
+    groups = [set(s.text.split()) for s in clip.segments]
+    assert all(any(set(s.text.split()) <= group for group in groups) for s in made.segments)
+
+
+def test_a_cut_keeps_the_words_that_are_left_of_each_segment() -> None:
+    segments = (Segment(0.1, 0.95, "a b"), Segment(0.95, 1.5, "c"))
+    clip = replace(CLIP, segments=segments, previous="before")
+
+    assert [(s.text, round(s.start_s, 6), round(s.end_s, 6)) for s in cut(clip, 0.55, 1.5).segments] == [
+        ("b", 0.05, 0.35),
+        ("c", 0.45, 0.85),
+    ]
+    assert [s.text for s in cut(clip, 0.0, 0.55).segments] == ["a"]
+    assert cut(clip, 0.0, 0.55).previous == "before"
+    assert cut(clip, 0.55, 1.5).previous == ""
+
+
+def test_segments_that_miss_a_word_are_dropped() -> None:
+    clip = replace(CLIP, segments=(Segment(0.1, 0.55, "a"), Segment(0.95, 1.5, "c")))
+
+    assert cut(clip, 0.0, 1.45).segments == ()
+
+
+def test_words_of_a_language_without_spaces_are_joined_without_them() -> None:
+    assert cut(replace(CLIP, language="ja"), 0.0, 1.0).text == "ab"
 
 
 WORDS = (Word("a", 0.2, 0.5), Word("b", 0.6, 0.9), Word("c", 1.0, 1.4))

@@ -15,7 +15,7 @@ from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import PlanOptions
 from voxray.training.run import Commit, Run, RunOptions, build_loop, recover_folder, replace_folder
 from voxray.whisper.checkpoint import load_model
-from voxray.whisper.ctranslate import min_window_s
+from voxray.whisper.model_info import ModelInfo
 
 Folders = Callable[..., RunOptions]
 
@@ -201,7 +201,7 @@ def test_the_kept_model_says_the_smallest_window_that_it_was_evaluated_on(
     options: RunOptions, clips: list[Clip], tmp_path: Path
 ) -> None:
     train(options.model_copy(update={"smallest_window_s": 4.0}), None, tmp_path / "kept")
-    assert min_window_s(options.out / "model") == 4.0
+    assert ModelInfo.load(options.out / "model").min_window_s == 4.0
 
 
 def test_a_dev_store_without_clips_is_not_evaluated(

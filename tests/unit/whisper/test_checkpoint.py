@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import WhisperForConditionalGeneration
 
 from voxray.errors import ModelError
 from voxray.whisper.checkpoint import TEXT_FILES, load_model, parameters, random_model, save_model
@@ -99,3 +100,15 @@ def test_weights_cut_off_are_named(model: Any, source: Path, tmp_path: Path) -> 
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match="expected a Whisper model in Hugging Face form"):
         load_model(folder)
+
+
+def test_an_error_without_a_message_is_named_by_its_class(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: str, **options: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(WhisperForConditionalGeneration, "from_pretrained", fail)
+
+    with pytest.raises(ModelError, match="in Hugging Face form; OSError"):
+        load_model(source)

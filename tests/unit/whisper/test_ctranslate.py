@@ -1,7 +1,5 @@
 """The engine that serves, on the built-in int8 model and clips."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -9,12 +7,8 @@ from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ModelError
 from voxray.text import normaliser
 from voxray.whisper.ctranslate import (
-    WINDOWS_S,
     CTranslate2Engine,
-    min_window_s,
-    most_tokens,
     window_s,
-    word_times,
 )
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.models import builtin
@@ -42,11 +36,6 @@ def test_the_window_is_the_smallest_that_holds_the_clip_and_that_the_model_takes
     assert window_s(seconds, smallest_s) == window
 
 
-def test_a_folder_that_says_nothing_takes_30_s(tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert min_window_s(tmp_path_factory.mktemp("bare")) == WINDOWS_S[-1]
-    assert min_window_s(builtin("model-int8")) == WINDOWS_S[0]
-
-
 def test_a_batch_gives_each_clip_what_it_gives_alone_in_their_order(
     engine: CTranslate2Engine, clips: list[Pcm]
 ) -> None:
@@ -58,7 +47,7 @@ def test_a_batch_gives_each_clip_what_it_gives_alone_in_their_order(
 
 
 def test_a_clip_over_30_s_is_refused(engine: CTranslate2Engine) -> None:
-    with pytest.raises(AudioError, match=r"clip 0: expected at most 30 s, and it lasts 30\.01 s"):
+    with pytest.raises(AudioError, match=r"clip 0: expected at most 30 s, got 30\.01 s"):
         engine.transcribe([_silence(30.01)], ENGLISH)
 
 
@@ -103,38 +92,10 @@ def test_timestamps_cut_the_text_into_segments(engine: CTranslate2Engine, clips:
         assert all(s.start_s <= s.end_s for s in heard.segments)
 
 
-def test_a_word_starts_at_its_first_token_and_ends_where_the_next_starts(engine: CTranslate2Engine) -> None:
-    ids = engine.tokens.encode(" one two")
-    groups = engine.tokens.word_groups(ids)
-    steps = [(k, 10 * k + f) for k in range(len(ids) + 1) for f in range(10)]
-    found = word_times(
-        engine.tokens, ids, SimpleNamespace(alignments=steps, text_token_probs=[0.5] * len(ids))
-    )
-    second_s = 10 * len(groups[0]) / 50
-    assert [(w.text, w.start_s, w.end_s) for w in found] == [
-        ("one", 0.0, second_s),
-        ("two", second_s, 10 * len(ids) / 50),
-    ]
-    assert {w.probability for w in found} == {0.5}
-
-
 def test_a_folder_without_a_model_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.raises(ModelError, match=r"expected a CTranslate2 model \(model\.bin\)"):
+    with pytest.raises(ModelError, match=r"expected a CTranslate2 model, got a folder without model\.bin"):
         CTranslate2Engine(tmp_path_factory.mktemp("empty"))
 
 
 def _silence(seconds: float) -> Pcm:
     return np.zeros(round(seconds * SAMPLE_RATE), dtype=np.int16)
-
-
-def test_what_loops_is_decoded_again(engine: CTranslate2Engine) -> None:
-    """A tenth of a second of speech over and over: the decoder says a word for ever, if it is let."""
-    clips = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:50]]
-    stuck = [np.tile(c[len(c) // 2 : len(c) // 2 + 1600], 30) for c in clips]
-    prompts = [engine.tokens.prompt("en")] * len(stuck)
-    endless = engine.model.generate(engine.encode(stuck, 4.0), prompts, beam_size=1, max_length=448)
-    assert any(len(r.sequences_ids[0]) > most_tokens(3.0) for r in endless)  # or nothing is tested
-
-    heard = engine.transcribe(stuck, ENGLISH)
-
-    assert all(len(h.tokens) <= most_tokens(3.0) for h in heard)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from voxray.errors import ModelError
-from voxray.whisper.models import builtin, ctranslate2_folder, digest, hf_folder, is_ctranslate2
+from voxray.whisper.digest import digest
+from voxray.whisper.models import builtin, ctranslate2_folder, hf_folder, is_ctranslate2
 from voxray.whisper.tokens import Tokens
 
 

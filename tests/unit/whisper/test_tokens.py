@@ -78,14 +78,6 @@ def test_special_names_inside_a_text_are_found_nowhere_in_plain_words() -> None:
     assert all(t < TOKENS.end for t in TOKENS.encode(" Turn on the kitchen light."))
 
 
-def test_word_groups_join_back_to_the_text() -> None:
-    ids = TOKENS.encode(" Turn on the kitchen light, please.")
-    groups = TOKENS.word_groups(ids)
-
-    assert [t for g in groups for t in g] == ids
-    assert [TOKENS.decode(g).strip() for g in groups] == "Turn on the kitchen light, please.".split()
-
-
 def test_tokens_survive_pickling() -> None:
     again = pickle.loads(pickle.dumps(TOKENS))
 

@@ -84,7 +84,7 @@ class Transcriber:
     async def attach(self, host: Any, lease: int) -> AsyncIterator[Heartbeat]:
         """Work for a buffer actor under its `lease` as long as this goes on; a beat each second."""
         source = RemoteSource(host)
-        work = asyncio.create_task(self._service.attend(source, lease))
+        work = asyncio.create_task(self._service.serve(source, lease))
         self._leases.append(source)
         try:
             while not work.done():

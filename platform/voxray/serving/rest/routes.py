@@ -151,7 +151,7 @@ class TranscriptionEndpoint:
         cutting = cutting_for(min_window_s)
         warnings: list[str] = []
         windows = await self._state.decoders.windows(upload, cutting, share, warnings.append)
-        headers = {"Warning": f"299 - {json.dumps(warnings[-1])}"} if warnings else {}  # ASCII
+        headers = {"Warning": f"299 - {json.dumps(warnings[0])}"} if warnings else {}  # ASCII
         options = DecodingOptions(
             language=request.language, task=request.task, words=request.words, timestamps=cutting.timestamps
         )

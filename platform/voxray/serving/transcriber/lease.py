@@ -1,4 +1,4 @@
-"""A source that a transcriber attends: what it has queued and running, and the answers on their way to it."""
+"""A transcriber's lease on a source: what is queued and running for it, and its answers on their way."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,14 +9,15 @@ from voxray.streaming.events import Hypothesis
 
 @dataclass(eq=False, slots=True)
 class Lease:
-    """A lease on `source`. Answers go out in the order in which they came, all that wait in one call.
+    """A lease on `source`. Answers go out in the order they were given; all that wait go in one call.
 
-    `number` is this side's own: leases of two hosts may be equal, and their sessions are not the same.
+    `id` is the source's own. `number` is this side's: ids and sessions of two hosts may
+    have the same names. Run `deliver` until it returns; `end` lets it.
     """
 
     number: int
     source: Source
-    lease: int
+    id: int
     queued: set[str] = field(default_factory=set)  # session keys
     running: int = 0
     _ending: bool = False
@@ -24,24 +25,24 @@ class Lease:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def key(self, job: Job) -> str:
-        """The session of `job`, unlike any of another attendance."""
+        """Return a name for the session of `job` that differs from all those of other leases."""
         return f"{self.number}/{job.session}"
 
     def answer(self, job: Job, hypothesis: Hypothesis | None, *, superseded: bool = False) -> None:
-        """Deliver what became of `job` as soon as can be."""
+        """Queue what became of `job` for delivery."""
         self._answers.append(Answer(job.session, job.number, hypothesis, superseded))
         self._changed.set()
 
     def end(self) -> None:
-        """Let `deliver` return once it has delivered what is running."""
+        """Let `deliver` return once what is running has been delivered."""
         self._ending = True
         self._changed.set()
 
     async def deliver(self) -> None:
-        """Deliver until the end. Raises what the source raises: it is gone."""
+        """Deliver answers until `end`. Raises what the source raises when it is gone."""
         while not self._ending or self.running or self._answers:
             await self._changed.wait()
             self._changed.clear()
             answers, self._answers = self._answers, []
             if answers:
-                await self.source.deliver(self.lease, answers)
+                await self.source.deliver(self.id, answers)

@@ -1,8 +1,8 @@
-"""Which decodes run next, in which batch: pure, its clock an argument.
+"""Decides which decodes run next, in which batch: pure, its clock an argument.
 
 Finals come before partials, and among either the earliest deadline first; a partial that is late by
 `patience_s` counts as a final, so that none waits for ever. A batch holds what may share one (`Group`), led
-by the most urgent request; it is given out when it is full, when its oldest has waited `fill_s`, or when
+by the most urgent request; it is ready when it is full, when its oldest request has waited `fill_s`, or when
 its leader's deadline has come. A session has at most one request running and one queued: a newer one takes
 the place of the queued one, with its arrival and its deadline if that is earlier, so that it is not set
 back.
@@ -56,28 +56,34 @@ class SchedulerOptions:
     patience_s: float = 1.0
 
     def __post_init__(self) -> None:
-        """ConfigError naming the option that cannot be."""
+        """Raise ConfigError naming the options where one is out of range."""
         if self.max_batch < 1 or self.fill_s < 0 or self.patience_s < 0:
             raise ConfigError(
-                f"max_batch, fill_s, patience_s: expected at least 1, 0 and 0, and {self.max_batch}, "
-                f"{self.fill_s:g} and {self.patience_s:g} came."
+                f"max_batch, fill_s, patience_s: expected at least 1, 0 and 0, got {self.max_batch}, "
+                f"{self.fill_s:g} and {self.patience_s:g}."
             )
 
 
 @dataclass(slots=True)
 class Scheduler(Generic[P]):
-    """The queue of one model. Each ticket comes out once: in a batch, as superseded, or cancelled."""
+    """The queue of one model. Each ticket comes out once: in a batch, superseded, or cancelled.
+
+    Each batch from `pop_batch` must be given back to `finish`: until then its sessions do not run again.
+    """
 
     options: SchedulerOptions = field(default_factory=SchedulerOptions)
     _queued: dict[str, Ticket[P]] = field(default_factory=dict)
     _running: set[str] = field(default_factory=set)
 
     def __len__(self) -> int:
-        """How many tickets wait."""
+        """Return how many tickets wait."""
         return len(self._queued)
 
     def add(self, ticket: Ticket[P], now_s: float) -> Ticket[P] | None:
-        """Queue `ticket`; the one that is superseded by it, which is itself where a newer one is queued."""
+        """Queue `ticket`.
+
+        Return the superseded ticket: the queued one, or `ticket` itself if a newer one is queued.
+        """
         old = self._queued.get(ticket.session)
         if old and old.number > ticket.number:
             return ticket
@@ -86,8 +92,8 @@ class Scheduler(Generic[P]):
         self._queued[ticket.session] = replace(ticket, arrived_s=arrived_s, deadline_s=deadline_s)
         return old
 
-    def take(self, now_s: float) -> list[Ticket[P]]:
-        """The next batch, most urgent first; empty where none is ready. It runs until `finish`."""
+    def pop_batch(self, now_s: float) -> list[Ticket[P]]:
+        """Return the next batch, most urgent first; empty if none is ready. It runs until `finish`."""
         batch = self._next_batch(now_s)
         if not batch or self._ready_s(batch) > now_s:
             return []
@@ -97,20 +103,20 @@ class Scheduler(Generic[P]):
         return batch
 
     def finish(self, tickets: Iterable[Ticket[P]]) -> None:
-        """`tickets` that were taken are decoded, or failed: their sessions may run again."""
+        """Let the sessions of `tickets` run again: these were decoded, or failed."""
         self._running.difference_update(t.session for t in tickets)
 
     def cancel(self, session: str) -> Ticket[P] | None:
-        """Forget what a session that is gone has queued; that ticket."""
+        """Remove and return the ticket that a session has queued, if any."""
         return self._queued.pop(session, None)
 
     def ready_s(self, now_s: float) -> float | None:
-        """When the next batch can be taken if nothing more comes; None where nothing could run."""
+        """Return when the next batch will be ready if nothing more comes; None if nothing can run."""
         batch = self._next_batch(now_s)
         return self._ready_s(batch) if batch else None
 
     def delay_s(self, now_s: float) -> float:
-        """How long the oldest ticket has waited."""
+        """Return how long the oldest ticket has waited."""
         return max((now_s - t.arrived_s for t in self._queued.values()), default=0.0)
 
     def _next_batch(self, now_s: float) -> list[Ticket[P]]:

@@ -1,6 +1,7 @@
 """The live decoder, on the built-in int8 model and clips."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,14 +12,16 @@ import pytest
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError
 from voxray.serving.protocol import Job
-from voxray.serving.transcriber.decoder import PIECE_S, TEMPERATURES, Decoder
-from voxray.serving.transcriber.windows import MAX_PREVIOUS
-from voxray.serving.transcriber.words import cut
+from voxray.serving.transcriber.decoder import FILE_BATCH_S, Decoder
 from voxray.streaming.events import DecodeMode, Hypothesis
 from voxray.streaming.guards import Guards
 from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.decoding import TEMPERATURES
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.models import builtin
+from voxray.whisper.prompts import previous_tokens, text_room
+from voxray.whisper.tokens import MAX_PREVIOUS_TOKENS
+from voxray.whisper.words import split_words
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def job(pcm: Pcm | bytes, **changes: Any) -> Job:
     return replace(asked, **changes)
 
 
-def heard(decoder: Decoder, *jobs: Job) -> list[Hypothesis]:
+def hypotheses_of(decoder: Decoder, *jobs: Job) -> list[Hypothesis]:
     found = decoder.decode(jobs)
     assert all(found)
     return [h for h in found if h]
@@ -56,8 +59,8 @@ def texts(hypotheses: list[Hypothesis]) -> list[str]:
 
 def test_a_batch_gives_each_window_what_it_gives_alone(decoder: Decoder, clips: list[Pcm]) -> None:
     jobs = [job(c, number=i) for i, c in enumerate(clips)]
-    alone = [heard(decoder, j)[0] for j in jobs]
-    together = heard(decoder, *jobs)
+    alone = [hypotheses_of(decoder, j)[0] for j in jobs]
+    together = hypotheses_of(decoder, *jobs)
 
     assert len(set(texts(alone))) > len(clips) // 2
     assert texts(together) == texts(alone)
@@ -72,13 +75,13 @@ def test_a_batch_of_long_windows_is_encoded_in_pieces_and_gives_the_same(
     jobs = [job(c, number=i, word_times=True) for i, c in enumerate(longer)]
     assert decoder.group(jobs[0]).window_s * len(jobs) > 20
 
-    assert texts(heard(decoder, *jobs)) == texts([heard(decoder, j)[0] for j in jobs])
+    assert texts(hypotheses_of(decoder, *jobs)) == texts([hypotheses_of(decoder, j)[0] for j in jobs])
 
 
 def test_text_is_what_the_engine_hears(engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]) -> None:
     engines_own = engine.transcribe(clips, DecodingOptions(language="en"))
 
-    found = heard(decoder, *(job(c) for c in clips))
+    found = hypotheses_of(decoder, *(job(c) for c in clips))
 
     assert [h.text for h in found] == [h.text for h in engines_own]
     assert [h.avg_logprob for h in found] == pytest.approx([h.avg_logprob for h in engines_own], abs=1e-3)
@@ -89,10 +92,10 @@ def test_text_is_what_the_engine_hears(engine: CTranslate2Engine, decoder: Decod
 
 
 def test_a_forced_prefix_is_kept_byte_for_byte_and_goes_on(decoder: Decoder, clips: list[Pcm]) -> None:
-    free = texts(heard(decoder, *(job(c) for c in clips)))
-    halves = ["".join(cut(t)[: len(cut(t)) // 2]) for t in free]
+    free = texts(hypotheses_of(decoder, *(job(c) for c in clips)))
+    halves = ["".join(split_words(t)[: len(split_words(t)) // 2]) for t in free]
 
-    found = texts(heard(decoder, *(job(c, prefix=p) for c, p in zip(clips, halves, strict=True))))
+    found = texts(hypotheses_of(decoder, *(job(c, prefix=p) for c, p in zip(clips, halves, strict=True))))
 
     assert all(halves)
     assert found == free
@@ -102,16 +105,16 @@ def test_a_forced_prefix_is_kept_byte_for_byte_and_goes_on(decoder: Decoder, cli
     "prefix", [" Naïve — “ünï” 漢字 (♪)", " <|en|> <|startoftranscript|>", "  two  gaps", "🙂"]
 )
 def test_a_prefix_that_nobody_said_is_kept_too(decoder: Decoder, clips: list[Pcm], prefix: str) -> None:
-    wrong, free = texts(heard(decoder, job(clips[0], prefix=prefix), job(clips[1])))
+    wrong, free = texts(hypotheses_of(decoder, job(clips[0], prefix=prefix), job(clips[1])))
 
     assert wrong.startswith(prefix)
-    assert [free] == texts(heard(decoder, job(clips[1])))
+    assert [free] == texts(hypotheses_of(decoder, job(clips[1])))
 
 
 def test_only_what_is_not_forced_is_scored(decoder: Decoder, clips: list[Pcm]) -> None:
-    [free] = heard(decoder, job(clips[0]))
+    [free] = hypotheses_of(decoder, job(clips[0]))
     [text] = texts([free])
-    [all_forced] = heard(decoder, job(clips[0], prefix=text))
+    [all_forced] = hypotheses_of(decoder, job(clips[0], prefix=text))
 
     assert texts([all_forced]) == [text]
     assert free.avg_logprob is not None
@@ -121,7 +124,7 @@ def test_only_what_is_not_forced_is_scored(decoder: Decoder, clips: list[Pcm]) -
 
 
 def test_words_come_with_times_where_they_are_asked_for(decoder: Decoder, clips: list[Pcm]) -> None:
-    timed, plain = heard(decoder, job(clips[0], word_times=True), job(clips[0]))
+    timed, plain = hypotheses_of(decoder, job(clips[0], word_times=True), job(clips[0]))
     times = [t for w in timed.words for t in (w.start_s, w.end_s) if t is not None]
 
     assert [w.text for w in timed.words] == [w.text for w in plain.words]
@@ -135,7 +138,7 @@ def test_words_come_with_times_where_they_are_asked_for(decoder: Decoder, clips:
 
 def test_silence_has_no_words(decoder: Decoder) -> None:
     silence = np.zeros(SAMPLE_RATE, dtype=np.int16)
-    [found] = heard(decoder, job(silence, mode=DecodeMode.FINAL, word_times=True))
+    [found] = hypotheses_of(decoder, job(silence, mode=DecodeMode.FINAL, word_times=True))
 
     assert (found.words, found.compression_ratio) == ((), 0.0)
 
@@ -165,40 +168,29 @@ def test_a_job_that_cannot_be_decoded_fails_alone(
     assert decoder.decode([wrong]) == [None]
 
 
-def test_the_longest_prefix_that_fits_is_decoded_with_times(decoder: Decoder, clips: list[Pcm]) -> None:
-    windows = decoder._windows
-    most = windows.room(len(windows.previous("six " * 300, ""))) - 1
+def test_the_longest_prefix_that_fits_is_decoded_with_times(
+    engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]
+) -> None:
+    most = text_room(engine.tokens, len(previous_tokens(engine.tokens, "six " * 300, ""))) - 1
     made = job(clips[0], prefix="7" * most, prompt="six " * 300, word_times=True)
-    [found] = heard(decoder, made)
+    [found] = hypotheses_of(decoder, made)
 
     assert texts([found])[0].startswith("7" * most)
     assert decoder.decode([replace(made, prefix="7" * (most + 1))]) == [None]
 
 
 def test_the_language_is_the_jobs_own_before_the_models(decoder: Decoder, clips: list[Pcm]) -> None:
-    found = heard(decoder, job(clips[0], language="de"), job(clips[0]), job(clips[0], task="translate"))
+    found = hypotheses_of(
+        decoder, job(clips[0], language="de"), job(clips[0]), job(clips[0], task="translate")
+    )
 
     assert [h.language for h in found] == ["de", "en", "en"]
 
 
-def test_a_model_of_several_languages_detects_one_of_them(
-    engine: CTranslate2Engine, clips: list[Pcm]
-) -> None:
-    two = Decoder(engine, languages=("de", "en"))
-    other = Decoder(engine, languages=("de", "fr"))
-
-    assert [h.language for h in heard(two, job(clips[0]), job(clips[0], language="fr"))] == ["en", "fr"]
-    assert heard(other, job(clips[0]))[0].language in {"de", "fr"}
-
-
-def test_a_language_that_the_model_does_not_know_is_detected(
-    engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]
-) -> None:
-    several = Decoder(engine, languages=("en", "de"))
+def test_a_language_that_the_model_does_not_know_is_detected(decoder: Decoder, clips: list[Pcm]) -> None:
     cantonese, plain = job(clips[0], language="yue", word_times=True), job(clips[0], word_times=True)
 
-    assert heard(decoder, cantonese) == heard(decoder, plain)
-    assert heard(several, cantonese) == heard(several, plain)
+    assert hypotheses_of(decoder, cantonese) == hypotheses_of(decoder, plain)
 
 
 def test_a_group_says_where_the_start_token_stands(decoder: Decoder, clips: list[Pcm]) -> None:
@@ -209,13 +201,14 @@ def test_a_group_says_where_the_start_token_stands(decoder: Decoder, clips: list
 
     assert (bare.previous_tokens, bare.task_tokens, bare.window_s, bare.temperature) == (0, 4, 2.0, 0.0)
     assert 1 < prompted.previous_tokens < spoken_of.previous_tokens < long.previous_tokens
-    assert long.previous_tokens == MAX_PREVIOUS + 1
+    assert long.previous_tokens == MAX_PREVIOUS_TOKENS + 1
     assert decoder.group(job(clips[0], mode=DecodeMode.FALLBACK)).temperature > 0
     assert decoder.group(job(bytes(2 * 5 * SAMPLE_RATE))).window_s == 6.0
 
 
-def test_hotwords_stand_before_the_prompt_and_its_end_is_kept(decoder: Decoder) -> None:
-    previous, tokens = decoder._windows.previous, decoder._engine.tokens
+def test_hotwords_stand_before_the_prompt_and_its_end_is_kept(engine: CTranslate2Engine) -> None:
+    tokens = engine.tokens
+    previous = partial(previous_tokens, tokens)
 
     assert tokens.decode(previous(" of two. ", "Ray, Voxray")) == " Ray, Voxray of two."
     assert tokens.decode(previous("six " * 300 + "eleven", "gone")).endswith(" six six eleven")
@@ -227,7 +220,7 @@ def test_hotwords_stand_before_the_prompt_and_its_end_is_kept(decoder: Decoder) 
 def test_prompted_windows_are_decoded_together(decoder: Decoder, clips: list[Pcm], times: int) -> None:
     jobs = [job(c, prompt="What is two plus two?" * times, prefix=" What") for c in clips[:3]]
 
-    assert texts(heard(decoder, *jobs)) == [texts(heard(decoder, j))[0] for j in jobs]
+    assert texts(hypotheses_of(decoder, *jobs)) == [texts(hypotheses_of(decoder, j))[0] for j in jobs]
 
 
 @pytest.fixture
@@ -238,8 +231,8 @@ def seeded() -> None:
 @pytest.mark.usefixtures("seeded")
 def test_a_fallback_takes_the_first_that_passes(decoder: Decoder, clips: list[Pcm]) -> None:
     asked = [job(c, mode=DecodeMode.FALLBACK, word_times=True, prefix=" What") for c in clips]
-    found = heard(decoder, *asked)
-    greedy = texts(heard(decoder, *(replace(a, mode=DecodeMode.FINAL) for a in asked)))
+    found = hypotheses_of(decoder, *asked)
+    greedy = texts(hypotheses_of(decoder, *(replace(a, mode=DecodeMode.FINAL) for a in asked)))
 
     assert all(t.startswith(" What") for t in texts(found))
     assert sum(a == b for a, b in zip(texts(found), greedy, strict=True)) > len(clips) // 2
@@ -249,8 +242,8 @@ def test_a_fallback_takes_the_first_that_passes(decoder: Decoder, clips: list[Pc
 @pytest.mark.usefixtures("seeded")
 def test_a_fallback_that_never_passes_is_the_likeliest(engine: CTranslate2Engine, clips: list[Pcm]) -> None:
     strict = Decoder(engine, Guards(min_avg_logprob=1.0))
-    [found] = heard(strict, job(clips[0], mode=DecodeMode.FALLBACK))
-    hottest = [h for _ in range(5) for h in heard(strict, job(clips[0], mode=DecodeMode.FALLBACK))]
+    [found] = hypotheses_of(strict, job(clips[0], mode=DecodeMode.FALLBACK))
+    hottest = [h for _ in range(5) for h in hypotheses_of(strict, job(clips[0], mode=DecodeMode.FALLBACK))]
 
     assert len(TEMPERATURES) == 5
     assert max(h.avg_logprob or -9 for h in [found, *hottest]) < 0
@@ -259,23 +252,22 @@ def test_a_fallback_that_never_passes_is_the_likeliest(engine: CTranslate2Engine
 
 
 def test_it_knows_the_languages_that_the_model_was_trained_on(engine: CTranslate2Engine) -> None:
-    """The vocabulary has 99 whatever the model has heard."""
+    """The vocabulary has 99, whatever the model was trained on."""
     assert len(engine.tokens.languages) > 90
     assert Decoder(engine).languages == ("en",)
-    assert Decoder(engine, languages=["en", "de"]).languages == ("en", "de")
 
 
-def test_files_are_cut_into_pieces_that_live_windows_can_wait_for(
+def test_files_are_split_into_batches_that_live_windows_can_wait_for(
     engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]
 ) -> None:
-    pieces = list(decoder.pieces(clips * 3))
-    [whole] = decoder.pieces([np.zeros(30 * SAMPLE_RATE, dtype=np.int16)])
+    batches = list(decoder.file_batches(clips * 3))
+    [whole] = decoder.file_batches([np.zeros(30 * SAMPLE_RATE, dtype=np.int16)])
 
-    assert sorted(i for piece in pieces for i in piece) == list(range(3 * len(clips)))
-    assert all(2 * len(piece) <= PIECE_S for piece in pieces)
+    assert sorted(i for batch in batches for i in batch) == list(range(3 * len(clips)))
+    assert all(2 * len(batch) <= FILE_BATCH_S for batch in batches)
     assert whole == [0]
     assert decoder.transcribe(clips, DecodingOptions()) == engine.transcribe(
         clips, DecodingOptions(language="en")
     )
     with pytest.raises(AudioError, match="clip 0"):
-        list(decoder.pieces([np.zeros(31 * SAMPLE_RATE, dtype=np.int16)]))
+        list(decoder.file_batches([np.zeros(31 * SAMPLE_RATE, dtype=np.int16)]))

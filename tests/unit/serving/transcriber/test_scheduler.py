@@ -26,40 +26,40 @@ def names(batch: list[Ticket[str]]) -> list[str]:
 def test_earliest_deadline_comes_first() -> None:
     s = scheduler(ticket("a", deadline_s=3), ticket("b", deadline_s=1), ticket("c", deadline_s=2))
 
-    assert names(s.take(0.02)) == ["b0", "c0", "a0"]
+    assert names(s.pop_batch(0.02)) == ["b0", "c0", "a0"]
 
 
 def test_finals_come_before_partials() -> None:
     s = scheduler(ticket("a", deadline_s=1), ticket("b", final=True, deadline_s=5))
 
-    assert names(s.take(0.02)) == ["b0", "a0"]
+    assert names(s.pop_batch(0.02)) == ["b0", "a0"]
 
 
 def test_a_batch_holds_one_group_and_the_most_urgent_leads() -> None:
     s = scheduler(ticket("a", deadline_s=3), ticket("b", deadline_s=1, group=LONG), ticket("c", deadline_s=2))
 
-    assert names(s.take(0.02)) == ["b0"]
-    assert names(s.take(0.02)) == ["c0", "a0"]
+    assert names(s.pop_batch(0.02)) == ["b0"]
+    assert names(s.pop_batch(0.02)) == ["c0", "a0"]
 
 
 def test_waits_20_ms_to_fill() -> None:
     s = scheduler(ticket("a"))
 
     assert s.ready_s(0.0) == 0.02
-    assert s.take(0.019) == []
-    assert names(s.take(0.02)) == ["a0"]
+    assert s.pop_batch(0.019) == []
+    assert names(s.pop_batch(0.02)) == ["a0"]
     assert s.ready_s(0.02) is None
 
 
 def test_a_full_batch_does_not_wait() -> None:
     s = scheduler(*(ticket(str(i), deadline_s=5 + i) for i in range(5)), max_batch=4)
 
-    assert names(s.take(0.0)) == ["00", "10", "20", "30"]
-    assert s.take(0.0) == []
+    assert names(s.pop_batch(0.0)) == ["00", "10", "20", "30"]
+    assert s.pop_batch(0.0) == []
 
 
 def test_a_deadline_that_has_come_does_not_wait() -> None:
-    assert names(scheduler(ticket("a", deadline_s=0.005)).take(0.005)) == ["a0"]
+    assert names(scheduler(ticket("a", deadline_s=0.005)).pop_batch(0.005)) == ["a0"]
 
 
 def test_a_newer_request_takes_the_place_of_the_queued_one() -> None:
@@ -68,7 +68,7 @@ def test_a_newer_request_takes_the_place_of_the_queued_one() -> None:
     old = s.add(ticket("a", 1, deadline_s=2.0), 0.015)
     assert old
     assert old.payload == "a0"
-    [taken] = s.take(0.02)
+    [taken] = s.pop_batch(0.02)
 
     assert (taken.payload, taken.arrived_s, taken.deadline_s) == ("a1", 0.0, 1.0)
     assert len(s) == 0
@@ -79,19 +79,19 @@ def test_an_older_request_that_comes_late_is_superseded_itself() -> None:
     late = ticket("a", 0)
 
     assert s.add(late, 0.0) is late
-    assert names(s.take(0.02)) == ["a1"]
+    assert names(s.pop_batch(0.02)) == ["a1"]
 
 
 def test_a_session_runs_one_request_at_a_time() -> None:
     s = scheduler(ticket("a", 0))
-    running = s.take(1.0)
+    running = s.pop_batch(1.0)
     s.add(ticket("a", 1), 1.0)
-    assert s.take(2.0) == []
+    assert s.pop_batch(2.0) == []
     assert s.ready_s(2.0) is None
 
     s.finish(running)
 
-    assert names(s.take(2.0)) == ["a1"]
+    assert names(s.pop_batch(2.0)) == ["a1"]
 
 
 def test_a_session_that_is_gone_is_forgotten() -> None:
@@ -101,7 +101,7 @@ def test_a_session_that_is_gone_is_forgotten() -> None:
     assert gone
     assert gone.payload == "a0"
     assert s.cancel("a") is None
-    assert names(s.take(0.02)) == ["b0"]
+    assert names(s.pop_batch(0.02)) == ["b0"]
 
 
 def test_delay_is_the_wait_of_the_oldest() -> None:
@@ -118,7 +118,7 @@ def test_a_partial_is_served_however_many_finals_come() -> None:
     for i in range(100):
         s.add(ticket(f"f{i}", final=True, deadline_s=now_s), now_s)
         s.add(ticket(f"g{i}", final=True, deadline_s=now_s), now_s)
-        batch = s.take(now_s)
+        batch = s.pop_batch(now_s)
         s.finish(batch)
         if names(batch) == ["patient0"]:
             break
@@ -147,7 +147,7 @@ def test_each_request_comes_out_once_in_order_and_in_like_company(
     now_s, out, running = 0.0, list[str](), list[Ticket[str]]()
 
     def take() -> None:
-        batch = s.take(now_s)
+        batch = s.pop_batch(now_s)
         assert len(batch) <= max_batch
         assert len({t.group for t in batch}) <= 1
         assert not {t.session for t in batch} & {t.session for t in running}

@@ -1,4 +1,4 @@
-"""The service around the scheduler, with a decoder that hears what it is told, and once with the real one."""
+"""The service around the scheduler, with a decoder that echoes its input, and once with the real one."""
 
 import asyncio
 import threading
@@ -19,30 +19,29 @@ from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.scheduler import Group, SchedulerOptions
 from voxray.serving.transcriber.service import DecodeService
 from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
-from voxray.whisper import engines
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.models import builtin
 
 LIMIT_S = 20.0
 AT_ONCE = SchedulerOptions(fill_s=0.0)
 
 
-def job(session: str, number: int = 0, settings: DecodeMode = DecodeMode.PARTIAL, pcm: bytes = b"") -> Job:
-    return Job(session, number, pcm, "", settings, False, None, "transcribe", "", "", 0.0)
+def job(session: str, number: int = 0, mode: DecodeMode = DecodeMode.PARTIAL, pcm: bytes = b"") -> Job:
+    return Job(session, number, pcm, "", mode, False, None, "transcribe", "", "", 0.0)
 
 
 def hypothesis(text: str) -> Hypothesis:
     return Hypothesis((HypothesisWord(text),))
 
 
-def file_hypothesis(text: str) -> engines.DecodingResult:
-    return engines.DecodingResult(text, "en", (), (), (), -0.1, 0.0, 1.0)
+def file_hypothesis(text: str) -> DecodingResult:
+    return DecodingResult(text, "en", (), (), (), -0.1, 0.0, 1.0)
 
 
 @dataclass
 class EchoDecoder:
-    """Hears the session and the number of each job; of clips, their lengths. `gate` holds its thread up."""
+    """Decodes a job to its session and number, a clip to its length. `gate` holds its thread up."""
 
     latencies_s: Sequence[float] = (0.0,)
     wrong: set[str] = field(default_factory=set)  # sessions whose batch fails
@@ -65,12 +64,12 @@ class EchoDecoder:
             raise RuntimeError("out of memory")
         return [hypothesis(f"{j.session}{j.number}") for j in jobs]
 
-    def pieces(self, clips: Sequence[Pcm]) -> Iterator[list[int]]:
+    def file_batches(self, clips: Sequence[Pcm]) -> Iterator[list[int]]:
         if any(len(c) > 30 * SAMPLE_RATE for c in clips):
             raise AudioError("clip 0: expected at most 30 s.")
         return ([i] for i in reversed(range(len(clips))))
 
-    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[engines.DecodingResult]:
+    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         self._call([f"clip {len(c)}" for c in clips])
         if any(len(c) == 13 for c in clips):
             raise AudioError("clip 0: unlucky.")
@@ -148,16 +147,16 @@ def test_each_job_is_answered_once_and_none_twice_at_a_time(
     async def test() -> None:
         sources = [ListedSource(), ListedSource()]
         service = DecodeService(decoder, SchedulerOptions(max_batch=max_batch, fill_s=0.001))
-        attending = [asyncio.create_task(service.attend(s, lease=1)) for s in sources]
+        serving = [asyncio.create_task(service.serve(s, 1)) for s in sources]
         asked: list[list[Job]] = [[], []]
-        for number, (at, session, settings, pauses) in enumerate(requests):
-            asked[at].append(job(f"{session}{at}.", number, settings))
+        for number, (at, session, mode, pauses) in enumerate(requests):
+            asked[at].append(job(f"{session}{at}.", number, mode))
             sources[at].put(asked[at][-1])
             if pauses:
                 await asyncio.sleep(0.001)
         await until(lambda: all(len(s.answers) >= len(a) for s, a in zip(sources, asked, strict=True)))
         await service.close()
-        await asyncio.gather(*attending)
+        await asyncio.gather(*serving)
         for source, jobs in zip(sources, asked, strict=True):
             _check_answers(source.answers, jobs)
 
@@ -182,7 +181,7 @@ def test_a_newer_job_replaces_the_queued_one() -> None:
     async def test() -> None:
         source = ListedSource()
         service = DecodeService(decoder, AT_ONCE, lambda name, value: seen.append((name, value)))
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         decoder.gate.clear()
         source.put(job("a", 0))
         await until(lambda: decoder.calls)
@@ -195,7 +194,7 @@ def test_a_newer_job_replaces_the_queued_one() -> None:
         assert service.delay_s() == 0
         assert decoder.calls in ([["a0"], ["a2", "b0"]], [["a0"], ["b0", "a2"]])
         await service.close()
-        await attending
+        await serving
 
     run(test)
     counts = Counter(name for name, _ in seen)
@@ -210,7 +209,7 @@ def test_sessions_of_two_sources_are_two_though_they_are_called_the_same() -> No
         sources = [ListedSource(), ListedSource()]
         service = DecodeService(decoder, SchedulerOptions(max_batch=1))
         decoder.gate.clear()
-        attending = [asyncio.create_task(service.attend(s, lease=5)) for s in sources]
+        serving = [asyncio.create_task(service.serve(s, 5)) for s in sources]
         sources[0].put(job("busy"))
         await until(lambda: decoder.calls)
         for source in sources:
@@ -219,7 +218,7 @@ def test_sessions_of_two_sources_are_two_though_they_are_called_the_same() -> No
         decoder.gate.set()
         await until(lambda: [s.texts for s in sources] == [["busy0", "a0"], ["a0"]])
         await service.close()
-        await asyncio.gather(*attending)
+        await asyncio.gather(*serving)
 
     run(test)
 
@@ -228,7 +227,7 @@ def test_a_source_that_takes_its_answers_slowly_holds_up_nobody_and_gets_them_in
     async def test() -> None:
         slow, quick = ListedSource(), ListedSource()
         service = DecodeService(EchoDecoder(), AT_ONCE)
-        attending = [asyncio.create_task(service.attend(s, 1)) for s in (slow, quick)]
+        serving = [asyncio.create_task(service.serve(s, 1)) for s in (slow, quick)]
         slow.open.clear()
         for number in range(4):
             slow.put(job("a", number))
@@ -240,7 +239,7 @@ def test_a_source_that_takes_its_answers_slowly_holds_up_nobody_and_gets_them_in
         assert [a.number for a in slow.answers] == [0, 1, 2, 3]
         assert len(slow.delivered) == 2
         await service.close()
-        await asyncio.gather(*attending)
+        await asyncio.gather(*serving)
 
     run(test)
 
@@ -249,7 +248,7 @@ def test_a_batch_that_fails_fails_its_jobs_and_the_next_goes_on(caplog: pytest.L
     async def test() -> None:
         source = ListedSource()
         service = DecodeService(EchoDecoder(wrong={"bad"}), AT_ONCE)
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         source.put(job("bad"))
         await until(lambda: source.answers)
         source.put(job("good"), job("bad", 1, DecodeMode.FALLBACK))
@@ -260,7 +259,7 @@ def test_a_batch_that_fails_fails_its_jobs_and_the_next_goes_on(caplog: pytest.L
             Answer("bad", 1, None),
         ]
         await service.close()
-        await attending
+        await serving
 
     run(test)
     assert "a batch of 1 could not be decoded" in caplog.text
@@ -275,13 +274,13 @@ def test_a_lease_that_is_over_leaves_nothing_queued(
         decoder = EchoDecoder()
         ending, staying = ListedSource(), ListedSource()
         service = DecodeService(decoder, SchedulerOptions(max_batch=1))
-        lives = asyncio.create_task(service.attend(staying, 1))
+        lives = asyncio.create_task(service.serve(staying, 1))
         decoder.gate.clear()
         staying.put(job("a"))
         await until(lambda: decoder.calls)
         ending.put(job("b"), job("c"))
         ending.handed.put_nowait(end)
-        await service.attend(ending, 1)
+        await service.serve(ending, 1)
         staying.put(job("d"))
         decoder.gate.set()
         await until(lambda: staying.texts == ["a0", "d0"])
@@ -298,15 +297,15 @@ def test_what_runs_when_a_lease_is_given_back_is_delivered() -> None:
         decoder = EchoDecoder()
         source = ListedSource()
         service = DecodeService(decoder, SchedulerOptions(max_batch=1))
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         decoder.gate.clear()
         source.put(job("a"), job("b"))
         await until(lambda: decoder.calls)
         source.handed.put_nowait(None)
         await until(lambda: service.live_delay_s() == 0)  # what was queued is dropped
-        assert not attending.done()
+        assert not serving.done()
         decoder.gate.set()
-        await attending
+        await serving
 
         assert (source.texts, decoder.calls) == (["a0"], [["a0"]])
         await service.close()
@@ -319,12 +318,12 @@ def test_a_decode_that_hangs_does_not_hold_a_lease_that_is_given_back() -> None:
         decoder = EchoDecoder()
         source = ListedSource()
         service = DecodeService(decoder, AT_ONCE, released_s=0.01)
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         decoder.gate.clear()
         source.put(job("a"))
         await until(lambda: decoder.calls)
         source.handed.put_nowait(None)
-        await attending
+        await serving
 
         assert source.answers == []
         decoder.gate.set()
@@ -339,18 +338,18 @@ def test_how_long_the_thread_has_been_at_something_can_be_asked(of_file: bool) -
         decoder = EchoDecoder()
         source = ListedSource()
         service = DecodeService(decoder, AT_ONCE)
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         assert service.stuck_s() == 0
         decoder.gate.clear()
-        heard = asyncio.create_task(service.transcribe(clips(1) if of_file else []))
+        results = asyncio.create_task(service.transcribe(clips(1) if of_file else []))
         if not of_file:
             source.put(job("a"))
         await until(lambda: decoder.calls and service.stuck_s() > 0.01)
         decoder.gate.set()
         await until(lambda: service.stuck_s() == 0)
-        await heard
+        await results
         await service.close()
-        await attending
+        await serving
 
     run(test)
 
@@ -360,13 +359,13 @@ def test_files_that_wait_are_no_live_delay() -> None:
         decoder = EchoDecoder()
         service = DecodeService(decoder, AT_ONCE)
         decoder.gate.clear()
-        heard = asyncio.create_task(service.transcribe(clips(1)))
+        results = asyncio.create_task(service.transcribe(clips(1)))
         await until(lambda: decoder.calls)
         other = asyncio.create_task(service.transcribe(clips(2)))
         await until(lambda: service.delay_s() > 0)
         assert service.live_delay_s() == 0
         decoder.gate.set()
-        await asyncio.gather(heard, other)
+        await asyncio.gather(results, other)
         await service.close()
 
     run(test)
@@ -381,7 +380,7 @@ def test_a_source_that_cannot_be_delivered_to_is_left() -> None:
         source = Gone()
         service = DecodeService(EchoDecoder())
         source.put(job("a"))
-        await service.attend(source, 1)
+        await service.serve(source, 1)
         await service.close()
 
     run(test)
@@ -392,7 +391,7 @@ def test_draining_delivers_what_runs_and_takes_nothing_more() -> None:
         decoder = EchoDecoder()
         source = ListedSource()
         service = DecodeService(decoder, SchedulerOptions(max_batch=1))
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         decoder.gate.clear()
         source.put(job("a"))
         await until(lambda: decoder.calls)
@@ -403,12 +402,12 @@ def test_draining_delivers_what_runs_and_takes_nothing_more() -> None:
         service.drain()
         decoder.gate.set()
         await until(lambda: source.answers)
-        assert not attending.done()  # it is not delivered yet
+        assert not serving.done()  # it is not delivered yet
         source.open.set()
-        await attending
+        await serving
 
         assert (source.texts, decoder.calls, source.takes) == (["a0"], [["a0"]], 3)
-        await service.attend(source, 2)
+        await service.serve(source, 2)
         assert source.takes == 3
         assert [h.text for h in await service.transcribe([np.zeros(3, np.int16)])] == ["3 None"]
         await service.close()
@@ -421,13 +420,13 @@ def test_a_lease_whose_caller_gives_up_leaves_nothing_queued() -> None:
         decoder = EchoDecoder()
         source = ListedSource()
         service = DecodeService(decoder, SchedulerOptions(max_batch=1))
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         decoder.gate.clear()
         source.put(job("a"), job("b"))
         await until(lambda: decoder.calls)
-        attending.cancel()
+        serving.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await attending
+            await serving
         decoder.gate.set()
         await service.close()
         assert decoder.calls == [["a0"]]
@@ -439,11 +438,11 @@ def clips(*lengths: int) -> list[Pcm]:
     return [np.zeros(n, np.int16) for n in lengths]
 
 
-def test_clips_of_a_file_are_heard_in_their_order() -> None:
+def test_clips_of_a_file_are_transcribed_in_their_order() -> None:
     async def test() -> None:
         service = DecodeService(EchoDecoder())
-        heard = await service.transcribe(clips(1, 2, 3), DecodingOptions(language="en"))
-        assert [h.text for h in heard] == ["1 en", "2 en", "3 en"]
+        results = await service.transcribe(clips(1, 2, 3), DecodingOptions(language="en"))
+        assert [h.text for h in results] == ["1 en", "2 en", "3 en"]
         assert await service.transcribe([]) == []
         await service.close()
 
@@ -467,24 +466,24 @@ def test_a_file_that_cannot_be_transcribed_fails_alone() -> None:
     [(LIMIT_S, "a0 b0 c0 clip clip clip"), (0.0, "a0 clip b0 clip c0 clip")],
     ids=["files wait", "files have waited long"],
 )
-def test_a_batch_waits_for_one_piece_of_a_file_at_most(patience_s: float, order: str) -> None:
+def test_a_batch_waits_for_one_batch_of_a_file_at_most(patience_s: float, order: str) -> None:
     async def test() -> None:
         decoder = EchoDecoder()
         source = ListedSource()
         options = SchedulerOptions(max_batch=1, fill_s=0.0, patience_s=patience_s)
         service = DecodeService(decoder, options)
-        attending = asyncio.create_task(service.attend(source, 1))
+        serving = asyncio.create_task(service.serve(source, 1))
         decoder.gate.clear()
         source.put(job("a"))
         await until(lambda: decoder.calls)
         source.put(job("b"), job("c"))
         files = [asyncio.create_task(service.transcribe(clips(n))) for n in (1, 2, 3)]
-        await until(lambda: source.takes == 3 and len(service._pieces) == 3)
+        await until(lambda: source.takes == 3 and len(service._files) == 3)
         decoder.gate.set()
         await asyncio.gather(*files)
         assert [c.split()[0] for [c] in decoder.calls] == order.split()
         await service.close()
-        await attending
+        await serving
 
     run(test)
 
@@ -495,7 +494,7 @@ def test_a_file_that_nobody_waits_for_is_not_transcribed() -> None:
         service = DecodeService(decoder)
         decoder.gate.clear()
         first, second = (asyncio.create_task(service.transcribe(clips(n))) for n in (1, 2))
-        await until(lambda: decoder.calls and service._pieces)
+        await until(lambda: decoder.calls and service._files)
         assert service.delay_s() > 0
         second.cancel()
         decoder.gate.set()
@@ -524,7 +523,7 @@ def test_closing_ends_what_is_at_work_and_refuses_the_rest() -> None:
         with pytest.raises(ServiceError, match="closed"):
             await service.transcribe(clips(1))
         with pytest.raises(ServiceError, match="closed"):
-            await service.attend(ListedSource(), 1)
+            await service.serve(ListedSource(), 1)
         await service.close()
 
     run(test)
@@ -538,9 +537,9 @@ def test_a_service_that_fails_lets_go_of_its_sources() -> None:
         source = ListedSource()
         service = DecodeService(EchoDecoder(), observe=observe)
         source.put(job("a"))
-        await service.attend(source, 1)
+        await service.serve(source, 1)
         with pytest.raises(ServiceError):
-            await service.attend(source, 1)
+            await service.serve(source, 1)
         with pytest.raises(ZeroDivisionError):
             await service.close()
 
@@ -548,19 +547,19 @@ def test_a_service_that_fails_lets_go_of_its_sources() -> None:
 
 
 def test_live_windows_and_files_share_the_built_in_model() -> None:
-    heard = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:6]]
+    spoken = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:6]]
 
     async def test() -> None:
         engine = CTranslate2Engine(builtin("model-int8"), device="cpu", threads=1)
         service = DecodeService(Decoder(engine))
         source = ListedSource()
-        attending = asyncio.create_task(service.attend(source, 1))
-        source.put(*(job(str(i), pcm=c.tobytes()) for i, c in enumerate(heard)))
-        of_file = await service.transcribe(heard)
-        await until(lambda: len(source.answers) == len(heard))
+        serving = asyncio.create_task(service.serve(source, 1))
+        source.put(*(job(str(i), pcm=c.tobytes()) for i, c in enumerate(spoken)))
+        of_file = await service.transcribe(spoken)
+        await until(lambda: len(source.answers) == len(spoken))
         answers = sorted(source.answers, key=lambda a: a.session)
         assert [a.hypothesis.text for a in answers if a.hypothesis] == [h.text for h in of_file]
         await service.close()
-        await attending
+        await serving
 
     run(test)

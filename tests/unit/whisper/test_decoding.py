@@ -1,0 +1,100 @@
+"""The decode path that files, labels and live windows share, on the built-in int8 model and clips."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from voxray.audio import Pcm, decode, duration_s
+from voxray.text import compression_ratio
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.decoding import (
+    MAX_COMPRESSION_RATIO,
+    AudioWindow,
+    Decoded,
+    WindowDecoder,
+    cached_rows,
+    most_tokens,
+    repeats,
+)
+from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.models import builtin
+
+ENGLISH = DecodingOptions(language="en")
+LIVE = DecodingOptions(max_new_tokens=448)
+
+
+@pytest.fixture(scope="module")
+def engine() -> CTranslate2Engine:
+    return CTranslate2Engine(builtin("model-int8"), device="cpu")
+
+
+def stuck_clips(repetitions: int) -> list[Pcm]:
+    """A tenth of a second of speech over and over, which sends the decoder into loops."""
+    clips = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:50]]
+    return [np.tile(c[len(c) // 2 : len(c) // 2 + 1600], repetitions) for c in clips]
+
+
+def decoded(
+    engine: CTranslate2Engine,
+    windows: Sequence[AudioWindow],
+    window_s: float,
+    decoder: WindowDecoder | None = None,
+) -> list[Decoded]:
+    states = engine.encode([w.pcm for w in windows], window_s)
+    return (decoder or engine.decoder).decode(windows, states, window_s, LIVE)
+
+
+@pytest.mark.parametrize(("repetitions", "window_s"), [(30, 4.0), (130, 15.0), (290, 30.0)])
+def test_repetitions_are_decoded_again_at_every_window_length_and_in_every_path(
+    engine: CTranslate2Engine, repetitions: int, window_s: float
+) -> None:
+    stuck = stuck_clips(repetitions)[: int(100 / window_s)]
+    prompts = [engine.tokens.prompt("en")] * len(stuck)
+    endless = engine.model.generate(engine.encode(stuck, window_s), prompts, beam_size=1, max_length=448)
+    texts = [engine.tokens.decode(r.sequences_ids[0]) for r in endless]
+    assert any(compression_ratio(text) > MAX_COMPRESSION_RATIO for text in texts)  # or nothing is tested
+
+    of_files = engine.transcribe(stuck, ENGLISH)
+    live = decoded(engine, [AudioWindow(clip, "en") for clip in stuck], window_s)
+
+    for clip, file, window in zip(stuck, of_files, live, strict=True):
+        for ids in (file.tokens, window.ids):
+            grams = list(zip(ids, ids[1:], ids[2:], strict=False))
+            assert not repeats(engine.tokens, ids, duration_s(clip)) or len(set(grams)) == len(grams)
+            assert len(ids) <= most_tokens(duration_s(clip))
+
+
+def test_a_text_that_fills_its_window_is_no_repetition(engine: CTranslate2Engine) -> None:
+    ids = engine.tokens.encode(" Turn on the kitchen light at a quarter to seven and play the last song.")
+
+    assert not repeats(engine.tokens, ids, 3.0)
+    assert repeats(engine.tokens, ids * 8, 30.0)  # too compressible
+    assert repeats(engine.tokens, list(range(most_tokens(1.0) + 1)), 1.0)  # more than anyone says
+
+
+def test_a_forced_prefix_that_repeats_is_kept_and_not_decoded_again(engine: CTranslate2Engine) -> None:
+    prefix = tuple(engine.tokens.encode(" six" * 20))
+    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+
+    [found] = decoded(engine, [AudioWindow(clip, "en", prefix=prefix)], 4.0)
+
+    assert found.ids[: len(prefix)] == prefix
+
+
+def test_languages_are_detected_among_those_of_the_model(engine: CTranslate2Engine) -> None:
+    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+    windows = [AudioWindow(clip), AudioWindow(clip, "fr")]
+    two, others = (replace(engine.decoder, languages=codes) for codes in (("de", "en"), ("de", "fr")))
+
+    assert [d.language for d in decoded(engine, windows, 4.0, two)] == ["en", "fr"]
+    assert decoded(engine, windows[:1], 4.0, others)[0].language in {"de", "fr"}
+    assert decoded(engine, windows[:1], 4.0, replace(two, languages=("de",)))[0].language == "de"
+
+
+def test_a_gpu_takes_all_rows_at_once_and_a_cpu_what_fits_its_cache() -> None:
+    assert list(cached_rows(range(5), 10.0, "cuda")) == [range(5)]
+    assert list(cached_rows(range(5), 10.0, "cpu")) == [range(2), range(2, 4), range(4, 5)]
+    assert list(cached_rows(range(2), 30.0, "cpu")) == [range(1), range(1, 2)]
+    assert list(cached_rows([], 30.0, "cuda")) == []
