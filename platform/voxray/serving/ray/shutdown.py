@@ -64,7 +64,8 @@ def _serve_stops_replicas() -> Callable[[], Awaitable[bool]]:
     def ask() -> bool:
         application = serve.status().applications.get(context.app_name)
         deployment = application and application.deployments.get(context.deployment)
-        return not deployment or deployment.replica_states.get("STOPPING", 0) > 0
+        states = deployment.replica_states.items() if deployment else ()
+        return not deployment or any(state == "STOPPING" for state, count in states if count)
 
     async def is_stopping() -> bool:
         try:

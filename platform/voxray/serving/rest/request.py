@@ -45,7 +45,7 @@ class TranscriptionRequest(BaseModel):
     temperature: float = Field(default=0, ge=0, le=1, description="Accepted and ignored: decoding is greedy.")
     timestamp_granularities: tuple[Literal["word", "segment"], ...] = Field(
         default=("segment",),
-        alias=f"{GRANULARITIES}[]",
+        validation_alias="timestamp_granularities[]",
         description="`word`, `segment` or both, in `verbose_json`.",
     )
     stream: bool = Field(

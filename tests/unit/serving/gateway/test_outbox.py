@@ -49,7 +49,7 @@ def test_a_message_that_a_protocol_does_not_write_is_left_out() -> None:
 
 def test_a_slow_client_is_spared_the_partials_first() -> None:
     metrics = Metrics()
-    messages = [partial("a" * 200), final("b" * 200), partial("c" * 200), final("d")]
+    messages: list[ServerMessage] = [partial("a" * 200), final("b" * 200), partial("c" * 200), final("d")]
     outbox = outbox_with(messages, metrics, partials_limit=500, limit=10_000)
 
     assert outbox.put(partial("e" * 400))  # and it is not kept: too much would wait even so

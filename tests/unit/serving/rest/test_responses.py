@@ -27,7 +27,7 @@ RECORDING = DecodedRecording(
 def values(request: TranscriptionRequest, recording: DecodedRecording = RECORDING) -> dict[str, Any]:
     response = transcription_response(recording, request)
     assert response.media_type == "application/json"
-    made: dict[str, Any] = json.loads(response.body)
+    made: dict[str, Any] = json.loads(bytes(response.body))
     return made
 
 
@@ -50,9 +50,9 @@ def test_captions_are_numbered_and_escaped_as_their_format_wants() -> None:
         for form in ("srt", "vtt")
     )
 
-    assert srt.body.startswith(b"1\n00:00:01,000 --> 00:00:03,000\nGood morning.\n")
+    assert bytes(srt.body).startswith(b"1\n00:00:01,000 --> 00:00:03,000\nGood morning.\n")
     assert b"2\n00:01:01,500 --> 00:01:03,500\n<b> & co.\n" in srt.body
-    assert vtt.body.startswith(b"WEBVTT\n\n00:00:01.000 --> 00:00:03.000\n")
+    assert bytes(vtt.body).startswith(b"WEBVTT\n\n00:00:01.000 --> 00:00:03.000\n")
     assert b"&lt;b&gt; &amp; co." in vtt.body
 
 
