@@ -10,8 +10,8 @@
 `conversation.py` is the whole of it without sockets, `connection.py` the sockets around that.
 """
 
-from voxray.client.backoff import Patience
+from voxray.client.backoff import RetryPolicy
 from voxray.client.connection import Live, stream
 from voxray.client.conversation import Conversation, Event, Lost
 
-__all__ = ["Conversation", "Event", "Live", "Lost", "Patience", "stream"]
+__all__ = ["Conversation", "Event", "Live", "Lost", "RetryPolicy", "stream"]

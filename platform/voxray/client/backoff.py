@@ -6,7 +6,7 @@ from random import random
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """Seconds: delays double from `first_s` to `most_s`; `total_s` after a loss no more is tried.
 
     A killed Serve proxy is back after 22 to 27 s. `silence_s`: a server that owes an answer and says nothing
@@ -25,8 +25,8 @@ class Patience:
 class Backoff:
     """The delays of one stream. They go on growing until a loss is made good."""
 
-    def __init__(self, patience: Patience, jitter: Callable[[], float] = random) -> None:
-        self._patience = patience
+    def __init__(self, retry: RetryPolicy, jitter: Callable[[], float] = random) -> None:
+        self._retry = retry
         self._jitter = jitter
         self._tries = 0
         self._lost_s: float | None = None
@@ -38,7 +38,7 @@ class Backoff:
     def delay_s(self, now_s: float) -> float | None:
         """Seconds to wait before the next try, between half and all of its turn's; None: give up."""
         self._lost_s = now_s if self._lost_s is None else self._lost_s
-        delay_s = min(self._patience.most_s, self._patience.first_s * 2**self._tries)
+        delay_s = min(self._retry.most_s, self._retry.first_s * 2**self._tries)
         delay_s *= 0.5 + self._jitter() / 2
         self._tries += 1
-        return delay_s if now_s + delay_s <= self._lost_s + self._patience.total_s else None
+        return delay_s if now_s + delay_s <= self._lost_s + self._retry.total_s else None

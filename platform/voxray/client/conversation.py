@@ -165,7 +165,7 @@ class Conversation:
         """The next audio or control message that may be sent now, which counts as sent; None: wait."""
         if self.state is not ConversationState.OPEN:
             return None
-        next_ = self._replay.take(self._limit, FRAME_BYTES)
+        next_ = self._replay.next_to_send(self._limit, FRAME_BYTES)
         if isinstance(next_, Mark):
             return json.dumps({"type": "stop" if next_.stop else "finalize"})
         return next_

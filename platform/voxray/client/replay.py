@@ -29,7 +29,7 @@ class Replay:
         self._marks: deque[Mark] = deque()
         self._marks_sent = 0
         self._twice: int | None = None  # a mark here was said twice, and may be answered twice
-        self._patience = 0  # for how many more acks that may be waited for
+        self._acks_left = 0  # for how many more acks that may be waited for
 
     @property
     def end(self) -> int:
@@ -69,7 +69,7 @@ class Replay:
         """`finalize` or `stop`, after the audio so far."""
         self._marks.append(Mark(self.end, stop))
 
-    def take(self, limit: int, most: int) -> bytes | Mark | None:
+    def next_to_send(self, limit: int, most: int) -> bytes | Mark | None:
         """What goes next: at most `most` bytes of audio, none past byte `limit`; or a mark in its place."""
         mark = self._marks[self._marks_sent] if self._marks_sent < len(self._marks) else None
         if mark and mark.position <= self.sent:
@@ -108,8 +108,8 @@ class Replay:
         while self._awaits(min(received - 1, keep_from)) and self.answered():
             missed += 1
         if self._twice is not None and received > self._twice:
-            self._patience -= 1
-            if self._patience < 0 or not self._awaits(self._twice):
+            self._acks_left -= 1
+            if self._acks_left < 0 or not self._awaits(self._twice):
                 self._twice = None  # answers to both came before this, as the audio after them did
         return missed
 
@@ -135,7 +135,7 @@ class Replay:
         self.sent = received
         self._marks_sent = sum(m.position < received for m in said)
         if any(m.position == received for m in said):
-            self._twice, self._patience = received, HELD_ACKS
+            self._twice, self._acks_left = received, HELD_ACKS
         elif not kept:
             self._twice = None
 

@@ -213,7 +213,7 @@ def test_a_soak_compares_first_and_last_third(files: list[str], capsys: pytest.C
     ("words", "message"),
     [
         (["--wav", "a.wav"], "a --tsv for each --wav"),
-        (["--recording", "digits", "--digits", "nowhere"], "nowhere: expected <speaker>-long.flac"),
+        (["--recording", "digits", "--digits", "nowhere"], "expected digits recordings in nowhere"),
         (["--url", "ws://localhost:1", "model=x"], "no words for a running service"),
     ],
 )
