@@ -102,8 +102,8 @@ def built_in(name: str, pauses_s: tuple[float, float], seed: int = SEED) -> Reco
 
 def trimmed(pcm: Pcm) -> Pcm:
     """`pcm` from its first to its last sound, by energy."""
-    heard = np.flatnonzero(audible(pcm))
-    return pcm[heard[0] * HOP_LENGTH : (heard[-1] + 1) * HOP_LENGTH] if len(heard) else pcm[:0]
+    loud = np.flatnonzero(audible(pcm))
+    return pcm[loud[0] * HOP_LENGTH : (loud[-1] + 1) * HOP_LENGTH] if len(loud) else pcm[:0]
 
 
 def joined(name: str, said: Sequence[tuple[Pcm, str]], pauses_s: Sequence[float]) -> Recording:

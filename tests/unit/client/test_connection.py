@@ -207,7 +207,7 @@ def test_a_name_that_is_not_allowed_is_told_with_what_allows_it(status: HTTPStat
 
 def test_tls_where_there_is_none_is_told_as_that() -> None:
     async def scene(service: ScriptedService) -> None:
-        with pytest.raises(ServiceError, match=r"it breaks off\); write ws:// where the server has no"):
+        with pytest.raises(ServiceError, match=r"breaks off\); write ws:// where the server has no"):
             await connected(service.url.replace("ws:", "wss:"))
 
     run(scene)
@@ -223,7 +223,7 @@ def test_a_server_of_something_else_is_told_as_that() -> None:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
             await connected(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
 
-    with pytest.raises(ServiceError, match="expected a WebSocket server, and what answers is none"):
+    with pytest.raises(ServiceError, match="expected a WebSocket server, got another one"):
         asyncio.run(scene())
 
 
