@@ -1,7 +1,7 @@
 """Live clients in real time: how late words come, how right they are, and what it costs.
 
     make bench-live                                              the service by itself, every recording
-    make bench-live BENCH="--recording digits --clients 1,32 --compare"
+    make bench-live BENCH="--recording prompts --clients 1,32 --compare"
     make bench-live BENCH="--clients 16 limits.sessions_per_actor=1 haproxy=off"
     python -m tests.benchmarks.live --url ws://127.0.0.1:8000 --wav X.flac --tsv X.tsv
     python -m tests.benchmarks.live --soak 30
