@@ -19,7 +19,7 @@ class Offline:
     def __init__(self, model: str, language: str | None) -> None:
         self._engine = CTranslate2Engine(ctranslate2_folder(model))
         self._options = DecodingOptions(language=language)
-        self._errors: dict[tuple[str, int], ErrorCounts] = {}
+        self._known: dict[tuple[str, int], ErrorCounts] = {}
 
     def __call__(self, parts: Sequence[Part]) -> ErrorCounts:
         """The pooled word errors of `parts`, their own texts being the reference."""
@@ -27,9 +27,9 @@ class Offline:
 
     def _errors(self, part: Part) -> ErrorCounts:
         key = part.recording.name, part.seed
-        if key not in self._errors:
+        if key not in self._known:
             played = part.played()
             cutting = cutting_for(self._engine.min_window_s)
             transcript = transcribe(played.pcm, self._engine, self._options, cutting)
-            self._errors[key] = errors(" ".join(u.text for u in played.utterances), transcript.text)
-        return self._errors[key]
+            self._known[key] = errors(" ".join(u.text for u in played.utterances), transcript.text)
+        return self._known[key]
