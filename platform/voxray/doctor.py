@@ -1,4 +1,4 @@
-"""What of Voxray works on this machine, and what to do about the rest.
+"""Checks what of Voxray works on this machine, and says how to get the rest.
 
 The base (Python, the libraries that transcribe, codecs, the built-in model) must work; PyTorch, Ray and GPUs
 may be absent. A check that raises becomes a finding, so that one broken library hides no other.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voxray.audio import Codec
     from voxray.whisper.ctranslate import CTranslate2Engine
 
-State = Literal["works", "absent", "broken"]
+FindingState = Literal["works", "absent", "broken"]
 
 BASE = (
     "ctranslate2",
@@ -61,16 +61,16 @@ WORST_WER = 0.5  # of the built-in model on a built-in clip: above it, something
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; `remedy` says how to get what is not there."""
+    """One line of the report; `remedy` says how to get what is missing."""
 
     name: str
-    state: State
+    state: FindingState
     detail: str
     remedy: str = ""
 
 
 def examine() -> list[Finding]:
-    """Every finding on this machine, in the order of the report."""
+    """Run every check; return the findings in the order of the report."""
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": _python,
         "base": _base,
@@ -85,7 +85,7 @@ def examine() -> list[Finding]:
 
 
 def guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The findings of `check`; what it raises becomes one as well."""
+    """Yield the findings of `check`; what it raises becomes one as well."""
     try:
         yield from check()
     except Exception as e:  # whatever a broken installation raises belongs into the report
@@ -94,12 +94,12 @@ def guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def healthy(findings: Sequence[Finding]) -> bool:
-    """Whether the base works: nothing is broken."""
+    """Return whether the base works: nothing is broken."""
     return all(f.state != "broken" for f in findings)
 
 
 def show(findings: Sequence[Finding]) -> None:
-    """The findings as a table on stdout, then a line for each thing that is missing."""
+    """Print the findings as a table on stdout, then a line for each thing that is missing."""
     colours = {"works": "green", "absent": "yellow", "broken": "bold red"}
     table = Table("what", "state", "detail")
     for f in findings:
@@ -112,7 +112,7 @@ def show(findings: Sequence[Finding]) -> None:
 
 
 def to_json(findings: Sequence[Finding]) -> str:
-    """The findings as one JSON object: `works` and `findings`."""
+    """Return the findings as one JSON object: `works` and `findings`."""
     return json.dumps({"works": healthy(findings), "findings": [asdict(f) for f in findings]}, indent=1)
 
 
@@ -217,22 +217,22 @@ def _transcription(engine: "CTranslate2Engine") -> Iterator[Finding]:
 
     clip = builtin_clip()
     expected = clip.with_suffix(".txt").read_text().strip()
-    heard = transcribe(decode(clip), engine, cutting=cutting_for(engine.min_window_s)).text
-    if word_errors(expected, heard, english).rate <= WORST_WER:
-        yield Finding("transcription", "works", f"{clip.name}: {heard}")
+    text = transcribe(decode(clip), engine, cutting=cutting_for(engine.min_window_s)).text
+    if word_errors(expected, text, english).rate <= WORST_WER:
+        yield Finding("transcription", "works", f"{clip.name}: {text}")
     else:
-        detail = f"{clip.name}: expected {expected!r}, heard {heard!r}"
+        detail = f"{clip.name}: expected {expected!r}, got {text!r}"
         yield Finding(
             "transcription", "broken", detail, "reinstall ctranslate2, or report it with this table"
         )
 
 
 def builtin_clip() -> Path:
-    """The first of the clips that come with the package and have a text."""
+    """Return the first of the clips that come with the package and have a text."""
     from importlib.resources import files
 
     clips = Path(str(files("voxray") / "assets" / "clips"))
     found = sorted(c for c in clips.glob("*.ogg") if c.with_suffix(".txt").is_file())
     if not found:
-        raise FileNotFoundError(f"{clips}: expected the built-in clips (*.ogg with *.txt), and there is none")
+        raise FileNotFoundError(f"{clips}: expected the built-in clips (*.ogg with *.txt), got none")
     return found[0]

@@ -1,4 +1,4 @@
-"""The same audio through `voxray.transcribe`: what the model hears when it has all the time there is."""
+"""The same audio through `voxray.transcribe`: what the model recognises offline."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from voxray.whisper.models import ctranslate2_folder
 
 
 class Offline:
-    """A model that hears each part once: a client plays the same, however many there are beside it."""
+    """A model that transcribes each part once: a client plays the same, however many there are beside it."""
 
     def __init__(self, model: str, language: str | None) -> None:
         self._engine = CTranslate2Engine(ctranslate2_folder(model))
         self._options = DecodingOptions(language=language)
-        self._heard: dict[tuple[str, int], ErrorCounts] = {}
+        self._known: dict[tuple[str, int], ErrorCounts] = {}
 
     def __call__(self, parts: Sequence[Part]) -> ErrorCounts:
         """The pooled word errors of `parts`, their own texts being the reference."""
@@ -27,9 +27,9 @@ class Offline:
 
     def _errors(self, part: Part) -> ErrorCounts:
         key = part.recording.name, part.seed
-        if key not in self._heard:
+        if key not in self._known:
             played = part.played()
             cutting = cutting_for(self._engine.min_window_s)
-            heard = transcribe(played.pcm, self._engine, self._options, cutting)
-            self._heard[key] = errors(" ".join(u.text for u in played.utterances), heard.text)
-        return self._heard[key]
+            transcript = transcribe(played.pcm, self._engine, self._options, cutting)
+            self._known[key] = errors(" ".join(u.text for u in played.utterances), transcript.text)
+        return self._known[key]

@@ -1,12 +1,11 @@
-"""What the clients heard against what was said: latencies, first partials, word errors. Pure.
+"""What the clients received against the reference: latencies, first partials, word errors. Pure.
 
 Times of arrival are seconds after the client's stream began, as the utterances' are: a client that sends in
 real time sends the sample of second s at second s.
 
-Said and heard words are aligned as jiwer does it, after the English normaliser (a word per digit), what was
-said in one stretch with what was heard in it: digits repeat, and one that is lost here would else be aligned
-with its like further on. A word counts as committed when it first stood, with all before it in its segment,
-in `stable` or in the final.
+Reference and hypothesis words are aligned as jiwer does it, after the English normaliser (a word per digit),
+stretch by stretch: digits repeat, and one that is lost would else be aligned with an equal one further on. A
+word counts as committed when it first stood, with all before it in its segment, in `stable` or in the final.
 """
 
 import math
@@ -23,7 +22,7 @@ from voxray.text import ErrorCounts, english, word_errors
 from voxray.wire import Ack, Final, Partial, ServerMessage
 
 ONSET_S = 0.5  # a segment that starts so near to an utterance is this utterance's; pre-roll lies within
-SLACK_S = 0.1  # by which an utterance and the segment that it is heard in may miss one another
+SLACK_S = 0.1  # by which an utterance and the segment it is transcribed in may miss one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One client, or several added up. Latencies (seconds) are those of utterances' last words, where heard.
+    """One client, or several added up. Latencies (seconds) are those of utterances' last words that came.
 
     `unheard_ends` are utterances whose last word is in no final: their latency is not known.
     `without_final` are those of which not one word is. `lag_s` is the worst that the server told.
@@ -94,11 +93,11 @@ def quantile(times: Sequence[float], share: float) -> float | None:
     return sorted(times)[max(0, math.ceil(share * len(times)) - 1)] if times else None
 
 
-def judge(said: Sequence[Utterance], arrivals: Sequence[Arrival]) -> Verdict:
-    """What one client heard of the utterances that it played."""
-    spoken = [u for u in said if normalised(u.text)]
-    heard = list(heard_words(arrivals))
-    pairs = [pair for stretch in stretches(spoken, heard) for pair in _counterparts(*stretch)]
+def judge(reference: Sequence[Utterance], arrivals: Sequence[Arrival]) -> Verdict:
+    """Return the verdict on what one client received of the utterances that it played."""
+    spoken = [u for u in reference if normalised(u.text)]
+    hypothesis = list(hypothesis_words(arrivals))
+    pairs = [pair for stretch in stretches(spoken, hypothesis) for pair in _counterparts(*stretch)]
     ends = [(u, words[-1]) for u, words in pairs if words[-1]]
     finals = [a.message for a in arrivals if isinstance(a.message, Final)]
     return Verdict(
@@ -124,12 +123,12 @@ def digitwise(text: str) -> str:
     return " ".join("1" if word == "one" else word for word in english(text).split())
 
 
-def errors(said: str, heard: str) -> ErrorCounts:
+def errors(reference: str, hypothesis: str) -> ErrorCounts:
     """The word errors by which everything here is judged."""
-    return word_errors(said, heard, digitwise)
+    return word_errors(reference, hypothesis, digitwise)
 
 
-def heard_words(arrivals: Sequence[Arrival]) -> Iterator[HypothesisWord]:
+def hypothesis_words(arrivals: Sequence[Arrival]) -> Iterator[HypothesisWord]:
     """The words of all finals, in the order in which these came."""
     stables: dict[int, list[tuple[float, tuple[str, ...]]]] = defaultdict(list)
     for arrival in arrivals:
@@ -155,11 +154,13 @@ def _agreeing(final: Sequence[str], stable: Sequence[str]) -> int:
 
 
 def stretches(
-    said: Sequence[Utterance], heard: Sequence[HypothesisWord]
+    reference: Sequence[Utterance], hypothesis: Sequence[HypothesisWord]
 ) -> Iterator[tuple[list[Utterance], list[HypothesisWord]]]:
-    """Utterances and heard words that lie together in time, by the segments' own times; all, and in order."""
-    parts: list[tuple[float, float, Utterance | HypothesisWord]] = [(u.start_s, u.end_s, u) for u in said]
-    parts += [(w.segment.start_s - SLACK_S, w.segment.end_s + SLACK_S, w) for w in heard]
+    """Yield all utterances and words, in order, grouped by what overlaps in time, by the segments' times."""
+    parts: list[tuple[float, float, Utterance | HypothesisWord]] = [
+        (u.start_s, u.end_s, u) for u in reference
+    ]
+    parts += [(w.segment.start_s - SLACK_S, w.segment.end_s + SLACK_S, w) for w in hypothesis]
     stretch: list[Utterance | HypothesisWord] = []
     until_s = -math.inf
     for start_s, end_s, part in sorted(parts, key=lambda p: p[0]):
@@ -177,35 +178,35 @@ def _told_apart(parts: Sequence[Utterance | HypothesisWord]) -> tuple[list[Utter
 
 
 def _counterparts(
-    said: Sequence[Utterance], heard: Sequence[HypothesisWord]
+    reference: Sequence[Utterance], hypothesis: Sequence[HypothesisWord]
 ) -> Iterator[tuple[Utterance, list[HypothesisWord | None]]]:
-    """For each utterance the heard word that each of its words is aligned with, None where it is lost."""
-    places = iter(aligned([w for u in said for w in normalised(u.text)], [w.text for w in heard]))
-    for utterance in said:
+    """Yield each utterance with the hypothesis word of each of its words, None where that is lost."""
+    places = iter(aligned([w for u in reference for w in normalised(u.text)], [w.text for w in hypothesis]))
+    for utterance in reference:
         own = islice(places, len(normalised(utterance.text)))
-        yield utterance, [None if place is None else heard[place] for place in own]
+        yield utterance, [None if place is None else hypothesis[place] for place in own]
 
 
-def aligned(said: Sequence[str], heard: Sequence[str]) -> list[int | None]:
-    """For each word of `said` its counterpart's place in `heard`, equal or not; None where it is lost."""
-    places: list[int | None] = [None] * len(said)
-    if not said or not heard:  # jiwer takes no empty reference
+def aligned(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int | None]:
+    """Return for each reference word the index of its counterpart, equal or not; None where it is lost."""
+    places: list[int | None] = [None] * len(reference)
+    if not reference or not hypothesis:  # jiwer takes no empty reference
         return places
-    for chunk in jiwer.process_words(" ".join(said), " ".join(heard)).alignments[0]:
+    for chunk in jiwer.process_words(" ".join(reference), " ".join(hypothesis)).alignments[0]:
         if chunk.type in ("equal", "substitute"):
             for k in range(chunk.ref_end_idx - chunk.ref_start_idx):
                 places[chunk.ref_start_idx + k] = chunk.hyp_start_idx + k
     return places
 
 
-def _first_partials(said: Sequence[Utterance], arrivals: Sequence[Arrival]) -> Iterator[float]:
+def _first_partials(reference: Sequence[Utterance], arrivals: Sequence[Arrival]) -> Iterator[float]:
     """For each utterance that begins a segment: when the first words of it came, after its start."""
     first: dict[int, tuple[float, float]] = {}  # segment: when its first words came, and its start
     for arrival in arrivals:
         message = arrival.message
         if isinstance(message, Partial) and (message.stable or message.unstable):
             first.setdefault(message.segment, (arrival.at_s, message.start_s))
-    for utterance in said:
+    for utterance in reference:
         near = [at_s for at_s, start_s in first.values() if abs(start_s - utterance.start_s) <= ONSET_S]
         if near:
             yield min(near) - utterance.start_s

@@ -1,7 +1,7 @@
 """Live clients in real time: how late words come, how right they are, and what it costs.
 
     make bench-live                                              the service by itself, every recording
-    make bench-live BENCH="--recording digits --clients 1,32 --compare"
+    make bench-live BENCH="--recording prompts --clients 1,32 --compare"
     make bench-live BENCH="--clients 16 limits.sessions_per_actor=1 haproxy=off"
     python -m tests.benchmarks.live --url ws://127.0.0.1:8000 --wav X.flac --tsv X.tsv
     python -m tests.benchmarks.live --soak 30
@@ -29,9 +29,9 @@ from tests.benchmarks import report
 from tests.benchmarks.comparing import Offline
 from tests.benchmarks.measuring import Compare, Conditions, Row, doubling, measure, parts, warm_up
 from tests.benchmarks.playing import NOISE_DBFS
-from tests.benchmarks.recordings import DIGITS, Kind, Recording, of_kind, read
+from tests.benchmarks.recordings import DIGITS, LIVE, Kind, Recording, of_kind, read
 from tests.benchmarks.soaking import soak
-from tests.benchmarks.usage import Meter, ServiceStats, metrics_of
+from tests.benchmarks.usage import Meter, StatsSource, metrics_of
 
 from voxray.errors import ConfigError, VoxrayError
 from voxray.wire import PATH, Start
@@ -88,20 +88,22 @@ def _parser() -> argparse.ArgumentParser:
 def _numbers(text: str) -> list[int]:
     numbers = [int(word) for word in text.split(",")]
     if min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"expected numbers from 1 on, as 1,2,4, and {text} came")
+        raise argparse.ArgumentTypeError(f"expected numbers from 1 on, as 1,2,4, got {text}")
     return numbers
 
 
 def _recordings(options: argparse.Namespace) -> Mapping[str, tuple[Recording, ...]]:
     """The sets that are measured one after another, by name."""
     if len(options.wav) != len(options.tsv):
-        raise ConfigError(f"expected a --tsv for each --wav, and {len(options.tsv)} came.")
+        raise ConfigError(f"expected a --tsv for each --wav, got {len(options.tsv)}.")
     if options.wav:
         return {"files": tuple(read(w, t) for w, t in zip(options.wav, options.tsv, strict=True))}
     kinds: Sequence[Kind] = get_args(Kind) if options.recording == "all" else [options.recording]
     found = {kind: of_kind(kind, options.digits) for kind in kinds}
     if not any(found.values()):
-        raise ConfigError(f"{options.digits}: expected <speaker>-long.flac, and there is none; see --digits.")
+        raise ConfigError(
+            f"expected {options.recording} recordings in {options.digits} or {LIVE}, got none; see --digits."
+        )
     return {kind: recordings for kind, recordings in found.items() if recordings}
 
 
@@ -110,7 +112,7 @@ def _service(options: argparse.Namespace) -> Iterator[str]:
     """The URL of the service that runs, or of one that does while the block runs."""
     if options.url:
         if options.service:
-            raise ConfigError(f"expected no words for a running service, and {options.service[0]} came.")
+            raise ConfigError(f"expected no words for a running service, got {options.service[0]}.")
         parts = urlsplit(options.url)
         yield urlunsplit(parts._replace(path=PATH if parts.path in ("", "/") else parts.path))
         return
@@ -141,7 +143,7 @@ def _measured(
         seed=options.seed,
         processes=options.processes,
     )
-    meter = Meter(own=not options.url, stats=_stats(options, url))
+    meter = Meter(own=not options.url, sources=_sources(options, url))
     warm_up(next(iter(sets.values())), conditions, options.warm_up)
     if options.soak:
         soaked = soak(next(iter(sets.values())), conditions, meter)
@@ -174,14 +176,14 @@ def _sweep(
             return
 
 
-def _stats(options: argparse.Namespace, url: str) -> ServiceStats:
-    """What the gateway tells, and where the service is this process's own, its actors too."""
+def _sources(options: argparse.Namespace, url: str) -> Mapping[str, StatsSource]:
+    """The gateway's metrics and, of a service that was started here, those of its actors."""
     gateway = metrics_of(_metrics_url(url))
     if options.url:
-        return gateway
+        return {"gateway": gateway}
     from tests.benchmarks.inside import observed
 
-    return lambda: {**gateway(), **observed()}
+    return {"gateway": gateway, "actors": observed}
 
 
 def _metrics_url(url: str) -> str:

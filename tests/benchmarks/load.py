@@ -4,7 +4,8 @@ A client obeys nothing but the clock: it neither waits for credit nor reads what
 that is judged afterwards. How late frames went out is written down too, since a load that falls behind
 measures itself.
 
-    parent --Plan--> process: connects --"ready"--> parent --begin_s--> process: plays --[Heard]--> parent
+    parent --Plan--> process: connects --"ready"--> parent
+           --begin_s--> process: plays --[ClientRecord]--> parent
 """
 
 import asyncio
@@ -43,7 +44,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ClientRecord:
     """What one client was sent, in seconds after its stream began, and how late it sent each frame."""
 
     messages: tuple[tuple[float, str], ...] = field(repr=False)
@@ -56,11 +57,13 @@ class Heard:
         return tuple(Arrival(at_s, message) for at_s, message in read if message is not None)
 
 
-def carry_out(plans: Sequence[Plan], watch: Callable[[float, list[int]], T]) -> tuple[list[Heard], T]:
-    """Play `plans`, a process for each; what was heard, in order, and what `watch` returns.
+def carry_out(
+    plans: Sequence[Plan], measure_load: Callable[[float, list[int]], T]
+) -> tuple[list[ClientRecord], T]:
+    """Play `plans`, a process for each; return the clients' records and what `measure_load` returns.
 
-    `watch` is called with the time (of time.monotonic) at which the first client begins and the processes'
-    ids, while they play. Raises ServiceError where a process ends before its time.
+    `measure_load` is called with the time (of time.monotonic) at which the first client begins and the
+    processes' ids, while they play. Raises ServiceError where a process ends before its time.
     """
     spawn = mp.get_context("spawn")
     pipes = [spawn.Pipe() for _ in plans]
@@ -78,9 +81,9 @@ def carry_out(plans: Sequence[Plan], watch: Callable[[float, list[int]], T]) -> 
         begin_s = time.monotonic() + LEAD_S
         for pipe in ours:
             pipe.send(begin_s)
-        watched = watch(begin_s, [p.pid for p in processes if p.pid])
-        heard: list[list[Heard]] = [_received(pipe) for pipe in ours]
-        return [client for clients in heard for client in clients], watched
+        measured = measure_load(begin_s, [p.pid for p in processes if p.pid])
+        records: list[list[ClientRecord]] = [_received(pipe) for pipe in ours]
+        return [record for clients in records for record in clients], measured
     finally:
         for process in processes:
             if process.is_alive():
@@ -92,7 +95,7 @@ def _received(pipe: Connection) -> Any:
     try:
         return pipe.recv()
     except EOFError as e:
-        raise ServiceError("expected the load to play to its end, and one of its processes died.") from e
+        raise ServiceError("expected the load to play to its end, but one of its processes died.") from e
 
 
 def play(plan: Plan, pipe: Connection) -> None:
@@ -107,7 +110,7 @@ async def _play(plan: Plan, pipe: Connection) -> None:
     pipe.send("ready")
     begin_s: float = await asyncio.to_thread(pipe.recv)
     await asyncio.gather(*(client.play(begin_s) for client in clients))
-    pipe.send([client.heard() for client in clients])
+    pipe.send([client.record() for client in clients])
 
 
 class Client:
@@ -122,9 +125,9 @@ class Client:
         self._late_s: list[float] = []
         self._error: str | None = None
 
-    def heard(self) -> Heard:
-        """What came, once it is played."""
-        return Heard(tuple(self._messages), tuple(self._late_s), self._error)
+    def record(self) -> ClientRecord:
+        """Return what came; call it after `play`."""
+        return ClientRecord(tuple(self._messages), tuple(self._late_s), self._error)
 
     async def open(self, opening: asyncio.Semaphore) -> None:
         """Connect, say what comes, and wait until the server is ready."""
@@ -142,7 +145,7 @@ class Client:
                 await self._socket.send(self._plan.start.model_dump_json(exclude_none=True))
                 answer = parse_server(str(await self._socket.recv()))
                 if not isinstance(answer, Ready):
-                    self._error = f"open: expected ready, and {answer} came"
+                    self._error = f"open: expected ready, got {answer}"
         except (OSError, TimeoutError, WebSocketException) as e:
             self._error = f"open: {e!r}"
 

@@ -1,4 +1,4 @@
-"""One measurement: so many clients at once, what they heard, and what it cost."""
+"""One measurement: so many clients at once, what they received, and what it cost."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from operator import add
 from typing import TypeVar
 
 from tests.benchmarks.judging import Spread, Verdict, judge
-from tests.benchmarks.load import Heard, Plan, carry_out
+from tests.benchmarks.load import ClientRecord, Plan, carry_out
 from tests.benchmarks.playing import NOISE_DBFS, Part
 from tests.benchmarks.recordings import Recording
 from tests.benchmarks.usage import Meter, Reading, Usage, between
@@ -102,25 +102,27 @@ def warm_up(recordings: Sequence[Recording], conditions: Conditions, seconds: fl
     """Let one client play for `seconds`; ServiceError with what it was told where it is not served."""
     part = Part(recordings[0], seconds, seed=MOST_CLIENTS - 1, quiet_s=conditions.quiet_s)
     plan = Plan(conditions.url, (part,), conditions.start, conditions.frame_ms)
-    (heard,), _ = carry_out([plan], lambda *_: None)
-    if heard.error:
-        raise ServiceError(f"{conditions.url}: expected to be served, and it came to this: {heard.error}.")
+    (record,), _ = carry_out([plan], lambda *_: None)
+    if record.error:
+        raise ServiceError(f"{conditions.url}: expected to be served, got an error: {record.error}.")
 
 
 def measure(
     kind: str, playing: Sequence[Part], conditions: Conditions, meter: Meter, compare: Compare | None = None
 ) -> Row:
-    """Let all of `playing` play at once, and judge what they heard."""
-    heard, usage = played(playing, conditions, lambda begin_s, load: _usage(conditions, meter, begin_s, load))
-    verdicts = [judge(p.played().utterances, h.arrivals()) for p, h in zip(playing, heard, strict=True)]
-    in_time = sum(at_s <= conditions.seconds for h in heard for at_s, _ in h.messages)
+    """Let all of `playing` play at once, and judge what they received."""
+    records, usage = played(
+        playing, conditions, lambda begin_s, load: _usage(conditions, meter, begin_s, load)
+    )
+    verdicts = [judge(p.played().utterances, r.arrivals()) for p, r in zip(playing, records, strict=True)]
+    in_time = sum(at_s <= conditions.seconds for r in records for at_s, _ in r.messages)
     return Row(
         recording=kind,
         clients=len(playing),
         seconds=conditions.seconds,
         verdict=reduce(add, verdicts, Verdict()),
-        errors=tuple(h.error for h in heard if h.error),
-        late=Spread.of([late_s for h in heard for late_s in h.late_s]),
+        errors=tuple(r.error for r in records if r.error),
+        late=Spread.of([late_s for r in records for late_s in r.late_s]),
         messages_per_s=in_time / conditions.seconds,
         usage=usage,
         offline=compare(playing) if compare else None,
@@ -128,17 +130,17 @@ def measure(
 
 
 def played(
-    playing: Sequence[Part], conditions: Conditions, watch: Callable[[float, list[int]], T]
-) -> tuple[list[Heard], T]:
-    """What each of `playing` heard, in their order, and what `watch` returns (see `load.carry_out`)."""
+    playing: Sequence[Part], conditions: Conditions, measure_load: Callable[[float, list[int]], T]
+) -> tuple[list[ClientRecord], T]:
+    """Return a record for each of `playing`, in order, and what `measure_load` returns (`carry_out`)."""
     step = min(conditions.processes, len(playing))
     plans = [
         Plan(conditions.url, tuple(playing[i::step]), conditions.start, conditions.frame_ms)
         for i in range(step)
     ]
-    heard, watched = carry_out(plans, watch)
+    records, measured = carry_out(plans, measure_load)
     order = [i for first in range(step) for i in range(first, len(playing), step)]
-    return [h for _, h in sorted(zip(order, heard, strict=True), key=lambda pair: pair[0])], watched
+    return [r for _, r in sorted(zip(order, records, strict=True), key=lambda pair: pair[0])], measured
 
 
 def _usage(conditions: Conditions, meter: Meter, begin_s: float, load: list[int]) -> Usage:

@@ -38,7 +38,7 @@ class Part:
     quiet_s: float = QUIET_END_S
 
     def played(self) -> Played:
-        """The audio. An utterance that the start or the end would cut is muted, not half heard."""
+        """The audio. An utterance that the start or the end would cut is muted."""
         rng = np.random.default_rng(self.seed)
         first = int(rng.integers(len(self.recording.pcm)))
         pcm = np.resize(np.roll(self.recording.pcm, -first), round(self.seconds * SAMPLE_RATE))

@@ -1,9 +1,11 @@
 """What the clients of the benchmark play: recordings, with the bounds and the texts of their utterances.
 
-digits   people who say digits, from a folder of <speaker>-long.flac and .tsv
-clips    the built-in clips that are for scoring, joined with pauses
-nonstop  the same with hardly any
-files    any audio with a tsv: start_s, end_s and text of an utterance per line
+digits           people who say digits, from a folder of <speaker>-long.flac and .tsv
+prompts          real prompts with pauses of 0.9 to 2 s, from ../shared/data/live
+prompts-nonstop  the same with 0.15 s
+clips            the built-in clips that are for scoring, joined with pauses
+nonstop          the same with 0.05 s
+files            any audio with a tsv: start_s, end_s and text of an utterance per line
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,9 +21,11 @@ from voxray.corpora.sources import load_clips
 from voxray.errors import CorpusError
 from voxray.synthesis.trimming import audible
 
-Kind = Literal["digits", "clips", "nonstop"]
+Kind = Literal["digits", "prompts", "prompts-nonstop", "clips", "nonstop"]
 
-DIGITS = Path(__file__).resolve().parents[3] / "shared" / "data" / "digits"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+DIGITS, LIVE = SHARED / "digits", SHARED / "live"
+PROMPTS = {"prompts": LIVE / "prompts.flac", "prompts-nonstop": LIVE / "nonstop.flac"}
 SPEAKERS = ("george", "jackson", "lucas")
 PAUSES_S = (0.8, 2.0)
 NO_PAUSES_S = (0.05, 0.05)
@@ -52,9 +56,12 @@ class Recording:
 
 
 def of_kind(kind: Kind, digits: Path = DIGITS) -> tuple[Recording, ...]:
-    """The recordings of `kind`; none where the folder of digits is not there."""
+    """Return the recordings of `kind`; none where their files are not there."""
     if kind == "digits":
         return tuple(read(f, f.with_suffix(".tsv")) for f in _long_files(digits))
+    if kind in PROMPTS:
+        file = PROMPTS[kind]
+        return (read(file, file.with_suffix(".tsv")),) if file.is_file() else ()
     return (built_in("clips", PAUSES_S) if kind == "clips" else built_in("nonstop", NO_PAUSES_S),)
 
 
@@ -76,7 +83,7 @@ def _utterances(tsv: Path) -> Iterator[Utterance]:
     try:
         lines = tsv.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as e:
-        raise CorpusError(f"{tsv}: expected a tsv file in UTF-8, and it cannot be read ({e}).") from e
+        raise CorpusError(f"{tsv}: expected a tsv file in UTF-8, got one that cannot be read ({e}).") from e
     for number, line in enumerate(lines, start=1):
         try:
             start_s, end_s, text = line.split("\t")
@@ -95,8 +102,8 @@ def built_in(name: str, pauses_s: tuple[float, float], seed: int = SEED) -> Reco
 
 def trimmed(pcm: Pcm) -> Pcm:
     """`pcm` from its first to its last sound, by energy."""
-    heard = np.flatnonzero(audible(pcm))
-    return pcm[heard[0] * HOP_LENGTH : (heard[-1] + 1) * HOP_LENGTH] if len(heard) else pcm[:0]
+    loud = np.flatnonzero(audible(pcm))
+    return pcm[loud[0] * HOP_LENGTH : (loud[-1] + 1) * HOP_LENGTH] if len(loud) else pcm[:0]
 
 
 def joined(name: str, said: Sequence[tuple[Pcm, str]], pauses_s: Sequence[float]) -> Recording:

@@ -94,6 +94,8 @@ def _stats(rows: Sequence[Row]) -> Table:
     for name in dict.fromkeys(name for row in rows for name in row.usage.stats):
         values = (row.usage.stats.get(name) for row in rows)
         table.add_row(name, *("" if value is None else f"{value:.3g}" for value in values))
+    if any(row.usage.missing for row in rows):
+        table.add_row("did not answer in time", *(", ".join(row.usage.missing) for row in rows))
     return table
 
 
@@ -136,6 +138,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "uss_mb": _rounded(row.usage.uss_mb),
         "serving_mb": round(row.usage.serving_mb, 1),
         "stats": _rounded(row.usage.stats),
+        "stats_missing": list(row.usage.missing),
     }
 
 

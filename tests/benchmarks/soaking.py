@@ -51,10 +51,10 @@ class Soak:
 def soak(recordings: Sequence[Recording], conditions: Conditions, meter: Meter) -> Soak:
     """Let one client play for all of `conditions.seconds`."""
     playing = parts(recordings, 1, conditions)
-    (heard,), readings = played(
+    (record,), readings = played(
         playing, conditions, lambda begin_s, load: _readings(conditions.seconds, meter, begin_s, load)
     )
-    arrivals = heard.arrivals()
+    arrivals = record.arrivals()
     samples = sampled(readings, arrivals)
     utterances = playing[0].played().utterances
     third_s = conditions.seconds / 3
@@ -63,7 +63,7 @@ def soak(recordings: Sequence[Recording], conditions: Conditions, meter: Meter) 
         samples=samples,
         first=third(samples, utterances, arrivals, 0.0, third_s),
         last=third(samples, utterances, arrivals, 2 * third_s, 3 * third_s),
-        errors=(heard.error,) if heard.error else (),
+        errors=(record.error,) if record.error else (),
     )
 
 

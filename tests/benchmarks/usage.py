@@ -30,13 +30,11 @@ _TITLES: tuple[tuple[str, Group], ...] = (
 _COUNTER = re.compile(r"(\w+)_(total|sum|count)(\{.*\})?")
 MB = 1_000_000
 
-ServiceStats = Callable[[], Mapping[str, float]]
-"""What the service tells of itself, by Prometheus' names: `_total`, `_sum` and `_count` only grow."""
+Stats = Mapping[str, float]
+"""Figures by Prometheus' names: `_total`, `_sum` and `_count` only grow."""
 
-
-def silent() -> Mapping[str, float]:
-    """The stats of a service that tells nothing."""
-    return {}
+StatsSource = Callable[[], Stats | None]
+"""Asks a part of the service for its figures; None where it does not answer in time."""
 
 
 def group_of(command: str) -> Group | None:
@@ -55,11 +53,11 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All processes by id at one time, and what the service told then."""
+    """All processes by id at one time, and the figures of each source then (None: it did not answer)."""
 
     at_s: float
     processes: Mapping[int, Process]
-    stats: Mapping[str, float]
+    stats: Mapping[str, Stats | None]
 
     def uss_mb(self) -> dict[Group, float]:
         """Memory by group, in MB; 0 where it was not asked for."""
@@ -72,14 +70,15 @@ class Reading:
 class Meter:
     """Reads the processes below this one; where the service is not its own, all of Ray's on this machine."""
 
-    def __init__(self, *, own: bool, stats: ServiceStats = silent) -> None:
+    def __init__(self, *, own: bool, sources: Mapping[str, StatsSource] | None = None) -> None:
         self._own = own
-        self._stats = stats
+        self._sources = sources or {}
 
     def read(self, load: Collection[int], *, memory: bool = False) -> Reading:
         """Where everything stands; `load` are the processes that play. Memory costs the others a pause."""
         now_s = time.monotonic()
-        return Reading(now_s, dict(self._processes(load, memory)), self._stats())
+        processes = dict(self._processes(load, memory))
+        return Reading(now_s, processes, {name: read() for name, read in self._sources.items()})
 
     def _processes(self, load: Collection[int], memory: bool) -> Iterator[tuple[int, Process]]:
         me = psutil.Process()
@@ -106,12 +105,13 @@ class Usage:
     """Between two readings: CPU seconds per second, memory at the end, and the service's own figures.
 
     `stats` has `_per_s` for each `_total` and `_count`, `_mean` for each `_sum` over its `_count`, and every
-    other figure as it stands.
+    other figure as it stands. Of the sources in `missing`, one of the readings was not answered in time.
     """
 
     cpu: Mapping[Group, float]
     uss_mb: Mapping[Group, float]
-    stats: Mapping[str, float]
+    stats: Stats
+    missing: tuple[str, ...] = ()
 
     @property
     def serving_mb(self) -> float:
@@ -126,12 +126,18 @@ def between(before: Reading, after: Reading) -> Usage:
     for pid, process in after.processes.items():
         known = before.processes.get(pid)
         cpu[process.group] += (process.cpu_s - (known.cpu_s if known else 0.0)) / seconds
-    return Usage(dict(cpu), after.uss_mb(), dict(_figures(before.stats, after.stats, seconds)))
+    stats: dict[str, float] = {}
+    missing: list[str] = []
+    for source, figures in after.stats.items():
+        earlier = before.stats.get(source)
+        if figures is None or earlier is None:
+            missing.append(source)
+        else:
+            stats |= _figures(earlier, figures, seconds)
+    return Usage(dict(cpu), after.uss_mb(), stats, tuple(missing))
 
 
-def _figures(
-    before: Mapping[str, float], after: Mapping[str, float], seconds: float
-) -> Iterator[tuple[str, float]]:
+def _figures(before: Stats, after: Stats, seconds: float) -> Iterator[tuple[str, float]]:
     grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
     for name, value in after.items():
         counter = _COUNTER.fullmatch(name)
@@ -145,17 +151,16 @@ def _figures(
             yield name, value
 
 
-def metrics_of(url: str) -> ServiceStats:
-    """Stats from the Prometheus page at `url`; nothing is told where there is none."""
-
+def metrics_of(url: str) -> StatsSource:
+    """Return the source that reads the Prometheus page at `url`."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def read() -> Mapping[str, float]:
+    def read() -> Stats | None:
         try:
             with opener.open(url, timeout=5.0) as answer:
                 return dict(parse_metrics(answer.read().decode()))
-        except (OSError, ValueError):  # URLError is an OSError
-            return {}
+        except (OSError, ValueError):  # URLError and TimeoutError are OSErrors
+            return None
 
     return read
 

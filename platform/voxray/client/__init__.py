@@ -1,4 +1,4 @@
-"""A client of `ws://host:8000/v1/stream`: audio in, text as it is heard out, whatever happens between.
+"""A client of `ws://host:8000/v1/stream`: audio in, events with text out; it reconnects by itself.
 
     async with stream("ws://127.0.0.1:8000") as live:
         await live.send(pcm)                    # 16 kHz mono s16le, in pieces of any size
@@ -7,11 +7,11 @@
             if isinstance(event, Final):
                 print(event.text)
 
-`conversation.py` is the whole of it without sockets, `connection.py` the sockets around that.
+`conversation.py` is the protocol without I/O, `connection.py` the sockets around it.
 """
 
-from voxray.client.backoff import Patience
+from voxray.client.backoff import RetryPolicy
 from voxray.client.connection import Live, stream
 from voxray.client.conversation import Conversation, Event, Lost
 
-__all__ = ["Conversation", "Event", "Live", "Lost", "Patience", "stream"]
+__all__ = ["Conversation", "Event", "Live", "Lost", "RetryPolicy", "stream"]

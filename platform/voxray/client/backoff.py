@@ -6,12 +6,13 @@ from random import random
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds: delays double from `first_s` to `most_s`; `total_s` after a loss no more is tried.
+class RetryPolicy:
+    """How long a client waits and retries, in seconds.
 
-    A killed Serve proxy is back after 22 to 27 s. `silence_s`: a server that owes an answer and says nothing
-    for so long is lost. `connect_s`: so long may a connection take; `opening_s`: so long may `ready` take
-    then, for the server may have to start an actor, and gives that 60 s.
+    Delays double from `first_s` to `most_s`, and no try is made later than `total_s` after a loss; a killed
+    Serve proxy is back after 22 to 27 s. A connection may take `connect_s`, and `ready` then `opening_s`: the
+    server may have to start an actor, which it gives 60 s. The connection counts as lost when the server owes
+    an answer and sends nothing for `silence_s`.
     """
 
     first_s: float = 0.25
@@ -23,22 +24,22 @@ class Patience:
 
 
 class Backoff:
-    """The delays of one stream. They go on growing until a loss is made good."""
+    """The delays of one stream. They grow until `recovered` is called."""
 
-    def __init__(self, patience: Patience, jitter: Callable[[], float] = random) -> None:
-        self._patience = patience
+    def __init__(self, retry: RetryPolicy, jitter: Callable[[], float] = random) -> None:
+        self._retry = retry
         self._jitter = jitter
         self._tries = 0
         self._lost_s: float | None = None
 
     def recovered(self) -> None:
-        """The stream is further than when it was lost."""
+        """Start again from the first delay; call it when the stream is further than when it was lost."""
         self._tries, self._lost_s = 0, None
 
     def delay_s(self, now_s: float) -> float | None:
-        """Seconds to wait before the next try, between half and all of its turn's; None: give up."""
+        """Return the seconds to wait before the next try, with jitter of up to a half; None: give up."""
         self._lost_s = now_s if self._lost_s is None else self._lost_s
-        delay_s = min(self._patience.most_s, self._patience.first_s * 2**self._tries)
+        delay_s = min(self._retry.most_s, self._retry.first_s * 2**self._tries)
         delay_s *= 0.5 + self._jitter() / 2
         self._tries += 1
-        return delay_s if now_s + delay_s <= self._lost_s + self._patience.total_s else None
+        return delay_s if now_s + delay_s <= self._lost_s + self._retry.total_s else None

@@ -9,7 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from voxray.client.backoff import Backoff, Patience
+from voxray.client.backoff import Backoff, RetryPolicy
 from voxray.client.conversation import FRAME_BYTES, Conversation, ConversationState, Event
 from voxray.client.inbox import Inbox
 from voxray.client.refusals import LOOPBACK, REFUSED, why
@@ -24,34 +24,34 @@ SILENCE_CHECKS = 4  # in `silence_s`; at each the server must owe an answer
 
 
 def stream(
-    url: str, start: Start | None = None, *, live: bool = False, patience: Patience | None = None
+    url: str, start: Start | None = None, *, live: bool = False, retry: RetryPolicy | None = None
 ) -> "Live":
-    """A stream to `url` (`ws://` or `wss://`, with `/v1/stream` where it has no path), to be entered:
+    """Return a stream to `url` (`ws://` or `wss://`, with `/v1/stream` where it has no path), to be entered:
 
         async with stream("ws://127.0.0.1:8000") as live:
             await live.send(pcm)
             await live.stop()
             async for event in live: ...
 
-    `start` says what audio comes (default: 16 kHz mono s16le) and what is wanted of it. `live`: the audio is
-    made in real time, so that `send` never waits. ConfigError where `url` is none.
+    `start` describes the audio (default: 16 kHz mono s16le) and what is wanted of it. `live`: the audio is
+    recorded in real time, so that `send` never waits. Raises ConfigError where `url` is no WebSocket URL.
     """
-    return Live(_full(url), start or Start(), live=live, patience=patience or Patience())
+    return Live(_with_path(url), start or Start(), live=live, retry=retry or RetryPolicy())
 
 
 class Live:
-    """One stream; iterating gives its events until `Done`. All of it runs in one event loop.
+    """One stream; iterating yields its events until `Done`. All of it runs in one event loop.
 
-    It outlives its connections: each loss is an event (`Lost`), and so is the `Ready` of each new one.
-    Events that are not taken wait; of acks and partials only the newest does.
+    It outlives its connections: each loss is an event (`Lost`), and so is the `Ready` of each new one. Events
+    wait until they are read; of acks and partials only the newest does.
     """
 
-    def __init__(self, url: str, start: Start, *, live: bool, patience: Patience) -> None:
+    def __init__(self, url: str, start: Start, *, live: bool, retry: RetryPolicy) -> None:
         self._url = url
         self._live = live
-        self._patience = patience
-        self._talk = Conversation(start)
-        self._backoff = Backoff(patience)
+        self._retry = retry
+        self._conversation = Conversation(start)
+        self._backoff = Backoff(retry)
         self._inbox = Inbox()
         self._changed = asyncio.Event()
         self._failure: Exception | None = None
@@ -59,10 +59,10 @@ class Live:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Live":
-        """Connect. ServiceError where nobody answers or the server refuses; the first try is not repeated."""
+        """Connect. Raises ServiceError where no server accepts; the first try is not repeated."""
         self._task = asyncio.create_task(self._run())
         try:
-            await self._until(lambda: self._talk.ready is not None)
+            await self._until(lambda: self._conversation.ready is not None)
         except BaseException:
             await self._close()
             raise
@@ -75,21 +75,21 @@ class Live:
         await self._close()
 
     def __aiter__(self) -> "Live":
-        """The events."""
+        """Return the iterator over the events, which is the stream itself."""
         return self
 
     async def __anext__(self) -> Event:
-        """The next event. Raises what ended the stream: ServiceError, or WireError where a side was wrong."""
+        """Return the next event. Raises what ended the stream: ServiceError, or WireError."""
         while not self._inbox:
             if self._failure:
                 raise self._failure
             if self._over:
                 raise StopAsyncIteration
             await self._changed.wait()
-        return self._inbox.take()
+        return self._inbox.pop()
 
     async def send(self, audio: bytes) -> None:
-        """Audio, in pieces of any size. Waits while the server has no room, unless the source is live.
+        """Send audio, in pieces of any size. Waits while the server has no room, unless the source is live.
 
         Raises what ended the stream, and ServiceError where a live source is `BUFFER_S` ahead of the server.
         """
@@ -99,35 +99,35 @@ class Live:
             else:
                 await self._until(self._has_room)
             self._check()
-            self._talk.add(audio[at : at + FRAME_BYTES])
-            self._ring()
+            self._conversation.add(audio[at : at + FRAME_BYTES])
+            self._wake()
 
     async def finalize(self) -> None:
         """Ask for the finals of all audio so far; `Finalized` comes after them."""
         self._check()
-        self._talk.finalize()
-        self._ring()
+        self._conversation.finalize()
+        self._wake()
 
     async def stop(self) -> None:
-        """Ask for all finals and the end: iterate until it comes."""
-        self._talk.stop()
-        self._ring()
+        """Ask for all finals and the end; then iterate until it comes."""
+        self._conversation.stop()
+        self._wake()
 
     @property
     def ready(self) -> Ready:
-        """The server's last `ready`."""
-        assert self._talk.ready  # entering waits for it
-        return self._talk.ready
+        """The server's last `ready` message."""
+        assert self._conversation.ready  # entering waits for it
+        return self._conversation.ready
 
     @property
     def lag_s(self) -> float:
         """Seconds of audio, here and at the server, that are not decoded yet."""
-        return self._talk.lag_s
+        return self._conversation.lag_s
 
     # Waiting.
 
-    def _ring(self) -> None:
-        """Wake all who wait for a change."""
+    def _wake(self) -> None:
+        """Wake all tasks that wait for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -140,18 +140,18 @@ class Live:
         if self._failure:
             raise self._failure
         if self._over:
-            raise ServiceError("expected nothing more after the stream's end, and more came.")
+            raise ServiceError("expected nothing more after the stream's end, got more audio or a request.")
 
     @property
     def _buffer_bytes(self) -> int:
-        return int(BUFFER_S * self._talk.bytes_per_second)
+        return int(BUFFER_S * self._conversation.bytes_per_second)
 
     def _has_room(self) -> bool:
-        return self._talk.unsent < FRAME_BYTES and self._talk.held < self._buffer_bytes
+        return self._conversation.unsent < FRAME_BYTES and self._conversation.held < self._buffer_bytes
 
     def _check_room(self) -> None:
         """A live source cannot wait: where the server falls too far behind, the stream ends."""
-        if self._talk.held < self._buffer_bytes or self._failure:
+        if self._conversation.held < self._buffer_bytes or self._failure:
             return
         self._failure = ServiceError(
             f"expected the server to follow live audio, and {BUFFER_S:g} s of it wait for it; "
@@ -164,13 +164,13 @@ class Live:
 
     async def _run(self) -> None:
         try:
-            while self._talk.state is not ConversationState.DONE:
+            while self._conversation.state is not ConversationState.DONE:
                 await self._connect()
-        except Exception as e:  # whatever it is, the user learns of it from the iteration
+        except Exception as e:  # whatever it is, iterating raises it
             self._failure = e
         finally:
             self._over = True
-            self._ring()
+            self._wake()
 
     async def _close(self) -> None:
         assert self._task
@@ -185,7 +185,7 @@ class Live:
                 self._url,
                 proxy=None if urlsplit(self._url).hostname in LOOPBACK else True,
                 compression=None,  # sound hardly shrinks
-                open_timeout=self._patience.connect_s,
+                open_timeout=self._retry.connect_s,
                 ping_interval=PING_S,
                 ping_timeout=PING_S,
                 close_timeout=CLOSE_TIMEOUT_S,
@@ -194,96 +194,96 @@ class Live:
         except (OSError, EOFError, WebSocketException) as e:
             self._check_worth_retrying(e)
             reason = str(e) or type(e).__name__
-        if self._talk.state is not ConversationState.DONE:
+        if self._conversation.state is not ConversationState.DONE:
             await self._pause(reason)
 
     def _check_worth_retrying(self, error: Exception) -> None:
         """Raises ServiceError where a next try would end as this one did, and where this was the first."""
         status = error.response.status_code if isinstance(error, InvalidStatus) else None
-        if status in REFUSED or self._talk.ready is None:
+        if status in REFUSED or self._conversation.ready is None:
             raise ServiceError(f"{self._url}: {why(self._url, error)}") from error
 
     async def _pause(self, reason: str) -> None:
         delay_s = self._backoff.delay_s(asyncio.get_running_loop().time())
         if delay_s is None:
             raise ServiceError(
-                f"{self._url}: expected the server to answer again within {self._patience.total_s:g} s, "
+                f"{self._url}: expected the server to answer again within {self._retry.total_s:g} s, "
                 f"and it did not ({reason})."
             )
         await asyncio.sleep(delay_s)
 
     async def _converse(self, socket: ClientConnection) -> None:
-        """All that is said on one connection."""
+        """Send and receive on one connection until it ends."""
         sender: asyncio.Task[None] | None = None
         try:
-            await socket.send(self._talk.opened())
+            await socket.send(self._conversation.opened())
             sender = asyncio.create_task(self._send_all(socket))
             await self._receive_all(socket)
         except ConnectionClosed:
             code = ABNORMAL if socket.close_code is None else socket.close_code
-            self._tell(self._talk.closed(code, socket.close_reason or ""))
+            self._deliver(self._conversation.closed(code, socket.close_reason or ""))
         except TimeoutError:
-            self._tell(self._talk.closed(ABNORMAL, "the server is silent"))
+            self._deliver(self._conversation.closed(ABNORMAL, "the server is silent"))
         finally:
             if sender:
                 await _end(sender)
 
     async def _send_all(self, socket: ClientConnection) -> None:
-        """What the conversation has to say, as soon as it may."""
+        """Send each message as soon as the conversation allows it."""
         while True:
-            message = self._talk.message_to_send()
+            message = self._conversation.message_to_send()
             if message is None:
                 await self._changed.wait()
             else:
                 await socket.send(message)
-                self._ring()
+                self._wake()
 
     async def _receive_all(self, socket: ClientConnection) -> None:
-        """What comes, until the conversation is finished or goes on elsewhere."""
+        """Receive messages until the stream ends or this connection does."""
         clock = asyncio.get_running_loop().time
-        held_s = clock() + self._patience.total_s  # from then on the connection is one that holds
-        while self._talk.listens:
+        held_s = clock() + self._retry.total_s  # from then on the connection is one that holds
+        while self._conversation.is_listening:
             text = await self._next_message(socket)
             if not isinstance(text, str):
-                raise WireError(f"expected messages as text, and {len(text)} bytes came.")
-            self._tell(*self._talk.receive_message(text))
-            if self._talk.advanced or clock() > held_s:
+                raise WireError(f"expected messages as text, got {len(text)} bytes.")
+            self._deliver(*self._conversation.receive_message(text))
+            if self._conversation.advanced or clock() > held_s:
                 self._backoff.recovered()
 
     async def _next_message(self, socket: ClientConnection) -> str | bytes:
         """TimeoutError where the server owes something for `silence_s`, or `ready` for `opening_s`."""
-        opening = self._talk.state is ConversationState.OPENING
+        opening = self._conversation.state is ConversationState.OPENING
         checks = 1 if opening else SILENCE_CHECKS
-        limit_s = (self._patience.opening_s if opening else self._patience.silence_s) / checks
+        limit_s = (self._retry.opening_s if opening else self._retry.silence_s) / checks
         owed = 0
         while True:
             try:
                 async with asyncio.timeout(limit_s):
                     return await socket.recv()
             except TimeoutError:
-                owed = owed + 1 if self._talk.expects_answer else 0
+                owed = owed + 1 if self._conversation.expects_answer else 0
                 if owed >= checks:
                     raise
 
-    def _tell(self, *events: Event | None) -> None:
+    def _deliver(self, *events: Event | None) -> None:
         for event in events:
             if event is not None:
                 self._inbox.put(event)
-        self._ring()
+        self._wake()
 
 
 async def _end(sender: asyncio.Task[None]) -> None:
-    """Cancel it; what failed in it other than the connection is raised."""
+    """Cancel `sender`; raise its error, unless that is the end of the connection."""
     sender.cancel()
     (outcome,) = await asyncio.gather(sender, return_exceptions=True)
     if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionClosed):
         raise outcome
 
 
-def _full(url: str) -> str:
-    """`url` with the stream's path where it has none."""
+def _with_path(url: str) -> str:
+    """Return `url`, with the stream's path where it has none."""
     try:
         parse_uri(url)
     except InvalidURI as e:
-        raise ConfigError(f"expected a URL such as ws://127.0.0.1:8000{PATH}, and {url!r} came.") from e
+        raise ConfigError(f"expected a URL such as ws://127.0.0.1:8000{PATH}, got {url!r}.") from e
     return url.rstrip("/") + PATH if urlsplit(url).path in ("", "/") else url

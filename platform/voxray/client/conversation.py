@@ -1,14 +1,15 @@
-"""One stream from the client's side, over as many connections as it takes: pure, without sockets or clock.
+"""The client's side of one stream, over as many connections as it takes: sans I/O, without a clock.
 
     OPENING -- ready --> OPEN -- done --> DONE
        ^                  |
        +--- opened() -- LOST <-- reconnect, or closed() with a code that a new connection may mend
 
-Texts and close codes go in (`receive_message`, `closed`), and so does what the user says (`add`, `finalize`,
-`stop`). Events come out as the answer to what went in, and `message_to_send()`. What the events promise over
-all losses: segments count up by one, each begins with `speech_start` and has one final, and what was `stable`
-of it stays. Only where the server lost the session does the segment that was open begin anew: its
-`speech_start` comes a second time, and what was shown of it is void. A `speech_end` may be lost.
+Call `opened`, `receive_message` and `closed` for what happens on the connection, and `add`, `finalize` and
+`stop` for what the user does; after each of them send what `message_to_send()` returns until it is None.
+`receive_message` and `closed` return events. What these guarantee over all losses: segments count up by one,
+each begins with `speech_start` and has one final, and its `stable` text stays. Only where the server lost the
+session does the open segment begin anew: its `speech_start` comes a second time, and what was shown of it is
+void. A `speech_end` may be lost.
 """
 
 import json
@@ -46,17 +47,17 @@ FINAL = OUR_FAULT | {Close.NOT_ALLOWED, Close.RESUMED_ELSEWHERE}
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection is gone, and why; the client connects again, and the next `Ready` says how it went."""
+    """The connection was lost, and why; a `Ready` follows when the client is connected again."""
 
     reason: str
 
 
 Event = Ready | Lost | SpeechStart | Partial | SpeechEnd | Final | Ack | Finalized | Done
-"""What a stream gives its user."""
+"""What a stream yields to its user."""
 
 
 class ConversationState(Enum):
-    """Of the conversation."""
+    """State of a conversation."""
 
     LOST = "lost"
     OPENING = "opening"
@@ -65,7 +66,7 @@ class ConversationState(Enum):
 
 
 class Conversation:
-    """What was said, what has come, and what is to be said next. `start` asks for a new session."""
+    """The state of one stream: what was sent, received and is to be sent. `start` asks for a new session."""
 
     def __init__(self, start: Start, first_credit_s: float = FIRST_CREDIT_S) -> None:
         self.state = ConversationState.LOST
@@ -88,28 +89,28 @@ class Conversation:
         self._error: Error | None = None
         self.advanced = False  # whether this connection brought the stream further than those before
 
-    # What the user says.
+    # What the user does.
 
     def add(self, audio: bytes) -> None:
-        """More audio, as `start` describes it. ServiceError after `stop` or the server's end."""
+        """Add audio, as `start` describes it. Raises ServiceError after `stop` or the server's end."""
         self._check_open()
         self._header.add(audio)
         self._replay.append(audio)
 
     def finalize(self) -> None:
-        """Ask for the finals of all audio so far; answered by one `Finalized`."""
+        """Ask for the finals of all audio so far; one `Finalized` answers it."""
         self._check_open()
         self._replay.mark(stop=False)
 
     def stop(self) -> None:
-        """Ask for all finals and the end; a second time means nothing more."""
+        """Ask for all finals and the end; a second call changes nothing."""
         if self.state is not ConversationState.DONE and not self._replay.stopping:
             self._replay.mark(stop=True)
 
     # What comes from the server.
 
     def opened(self) -> str:
-        """A connection is there: the `start` that goes first on it."""
+        """Begin a connection: return the `start` that must be sent first on it."""
         self.state, self._error, self.advanced = ConversationState.OPENING, None, False
         fields = self._start.model_dump(exclude_defaults=True)
         if self._session is not None:
@@ -122,12 +123,12 @@ class Conversation:
         return json.dumps({"type": "start", **fields}, ensure_ascii=False)
 
     def receive_message(self, text: str) -> list[Event]:
-        """What `text` means for the user, often nothing new. WireError where it cannot be."""
+        """Return the events of a message, often none. Raises WireError where the message is not allowed."""
         message = parse_server(text)
         if self.state is ConversationState.OPENING and not isinstance(
             message, Ready | Error | Reconnect | None
         ):
-            raise WireError(f"expected ready first, and {type(message).__name__} came.")
+            raise WireError(f"expected ready first, got {type(message).__name__}.")
         match message:
             case Ready():
                 return [self._begin(message)]
@@ -148,10 +149,10 @@ class Conversation:
         return []
 
     def closed(self, code: int, reason: str = "") -> Lost | None:
-        """The connection ended. Raises the server's error where a new one would not help."""
+        """End a connection. Raises the server's error where a new one would not help."""
         sentence = self._error.message if self._error else reason
         if self.state is ConversationState.DONE and not self._replay.complete:
-            raise _error(code, sentence or f"expected the stream to go on, and the server ended it ({code}).")
+            raise _error(code, sentence or f"expected the stream to go on, but the server ended it ({code}).")
         if self.state in (ConversationState.LOST, ConversationState.DONE):
             return None
         refused = self.ready is None and code != Close.RESTART  # the first try is not repeated
@@ -162,26 +163,28 @@ class Conversation:
     # What goes to the server.
 
     def message_to_send(self) -> bytes | str | None:
-        """The next audio or control message that may be sent now, which counts as sent; None: wait."""
+        """Return the next message that may be sent, which then counts as sent; None: wait."""
         if self.state is not ConversationState.OPEN:
             return None
-        next_ = self._replay.take(self._limit, FRAME_BYTES)
+        next_ = self._replay.next_to_send(self._limit, FRAME_BYTES)
         if isinstance(next_, Mark):
             return json.dumps({"type": "stop" if next_.stop else "finalize"})
         return next_
 
     @property
-    def listens(self) -> bool:
-        """Whether something may still come on this connection; after an end that was not asked for, why."""
-        return self.state is not ConversationState.LOST and not (
-            self.state is ConversationState.DONE and self._replay.complete
-        )
+    def is_listening(self) -> bool:
+        """Whether something may still come on this connection; after an early end, the reason for it."""
+        if self.state is ConversationState.DONE:
+            return not self._replay.complete
+        return self.state is not ConversationState.LOST
 
     @property
     def expects_answer(self) -> bool:
         """Whether the server owes a message: it then is silent for a second at most."""
-        if self.state is ConversationState.OPENING or (self.state is ConversationState.DONE and self.listens):
+        if self.state is ConversationState.OPENING:
             return True
+        if self.state is ConversationState.DONE:
+            return self.is_listening
         return self.state is ConversationState.OPEN and (
             self._replay.unanswered or self._replay.sent > self._received
         )
@@ -211,7 +214,7 @@ class Conversation:
 
     def _begin(self, ready: Ready) -> Ready:
         if self.state is not ConversationState.OPENING:
-            raise WireError("expected one ready per connection, and a second came.")
+            raise WireError("expected one ready per connection, got a second.")
         self._check_continuable(ready)
         self._replay.rewind(ready.received_bytes, kept=ready.resumed)
         if not ready.resumed:
@@ -225,12 +228,12 @@ class Conversation:
         return ready
 
     def _check_continuable(self, ready: Ready) -> None:
-        """A new session that goes on in the middle has only `start` to know the audio by."""
+        """A new session that begins in the middle of the stream knows its format only from `start`."""
         if not ready.resumed and self._replay.start and self._header.differs:
             raise ServiceError(
-                f"{LOST_WITH_ACTOR}: expected the session that heard the stream's RIFF header, which differs "
-                "from start, and the server has lost it; send the stream anew, or say in start what the "
-                "header does."
+                f"{LOST_WITH_ACTOR}: expected the session that received the stream's RIFF header, which "
+                "differs from start, but the server has lost it; send the stream anew, or with the header's "
+                "format in start."
             )
 
     def _acknowledge(self, ack: Ack) -> list[Event]:
@@ -244,7 +247,7 @@ class Conversation:
         return [*[Finalized()] * missed, ack]
 
     def _segment(self, event: SpeechStart | Partial | SpeechEnd | Final) -> list[Event]:
-        """`event` where it is news, after the start of its segment, also where that was lost."""
+        """Return `event` if it is new, after the start of its segment if that was lost."""
         if event.segment <= self.have_segment:
             return []
         begins = event.segment > self._begun
@@ -257,7 +260,7 @@ class Conversation:
         return [SpeechStart(event.segment, at_s), *news] if begins else news
 
     def _is_news(self, event: Partial | SpeechEnd | Final) -> bool:
-        """Whether `event` says more of the segment that has begun than was said."""
+        """Return whether `event` adds to what was reported of the segment that has begun."""
         match event:
             case Partial():
                 longer = event.stable.startswith(self._stable)
@@ -268,11 +271,11 @@ class Conversation:
                 return first
             case Final():
                 self.have_segment, self.advanced = event.segment, True
-                self._drop_spoken(event)
+                self._drop_transcribed(event)
                 return True
 
-    def _drop_spoken(self, final: Final) -> None:
-        """A session that replaces this one must not hear again what this final says."""
+    def _drop_transcribed(self, final: Final) -> None:
+        """Forget the audio of a final, so that a session that replaces this one does not repeat it."""
         if self._start.bytes_per_second and not self._header.found:  # it may say another rate than `start`
             frame = self._start.frame_bytes
             self._replay.drop_before(int(final.end_s * self._start.sample_rate + 1e-6) * frame)
@@ -283,9 +286,9 @@ class Conversation:
 
     def _check_open(self) -> None:
         if self.state is ConversationState.DONE or self._replay.stopping:
-            raise ServiceError("expected nothing more after the stream's end, and more came.")
+            raise ServiceError("expected nothing more after the stream's end, got more audio or a request.")
 
 
 def _error(code: int, sentence: str) -> VoxrayError:
     kind = WireError if code in OUR_FAULT else ServiceError
-    return kind(sentence or f"the server closed the connection with {code}, and gave no reason.")
+    return kind(sentence or f"the server closed the connection with {code} and gave no reason.")

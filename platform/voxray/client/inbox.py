@@ -1,4 +1,4 @@
-"""Events that came and were not taken yet: what stays of them when nobody reads for a while."""
+"""Events that were received and not yet read."""
 
 from collections import deque
 
@@ -7,23 +7,23 @@ from voxray.wire import Ack, Partial
 
 
 class Inbox:
-    """Events in order. Of acks and partials only the newest waits, so that only text takes room."""
+    """A queue of events. Of acks and partials it keeps only the newest, so that only text takes room."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return how many events wait."""
         return len(self._events)
 
     def put(self, event: Event) -> None:
-        """One more; an ack or a partial takes the place of the one that still waits."""
+        """Append an event; an ack or a partial replaces the one that still waits."""
         if isinstance(event, Ack | Partial):
             self._discard(type(event))
         self._events.append(event)
 
-    def take(self) -> Event:
-        """The oldest; IndexError where none waits."""
+    def pop(self) -> Event:
+        """Remove and return the oldest event. Raises IndexError if there is none."""
         return self._events.popleft()
 
     def _discard(self, kind: type[Event]) -> None:

@@ -1,4 +1,4 @@
-"""Why a connection did not come to be, in words for the one who asked for it."""
+"""Messages for connections that could not be opened."""
 
 import ssl
 from socket import gaierror
@@ -11,25 +11,25 @@ REFUSED = (401, 403)  # HTTP statuses that trying again does not change
 
 
 def why(url: str, error: Exception) -> str:
-    """What was expected at `url`, what came instead, and what to do."""
+    """Return what was expected at `url`, what was found instead, and what to do."""
     match error:
         case InvalidStatus():
             return _refused(error.response.status_code)
         case ssl.SSLError():
-            sentence = f"expected TLS with a certificate that this machine trusts, and it failed ({error})"
+            sentence = f"expected TLS with a certificate that this machine trusts, but it failed ({error})"
             return f"{sentence}; {_other_scheme(url)}."
         case gaierror():
-            return f"expected the name of a host, and it is not known ({error.strerror})."
+            return f"expected the name of a host, got an unknown one ({error.strerror})."
         case TimeoutError():
-            return "expected a Voxray server, and nothing answers in time; look at the address."
+            return "expected a Voxray server, but nothing answers in time; check the address."
         case OSError() if not isinstance(error, ConnectionResetError):
-            return f"expected a Voxray server, and none answers ({error}){_what_to_do(url)}."
-    came = str(error) or "it breaks off"
-    return f"expected a WebSocket server, and what answers is none ({came}); {_other_scheme(url)}."
+            return f"expected a Voxray server, but none answers ({error}){_what_to_do(url)}."
+    found = str(error) or "the connection breaks off"
+    return f"expected a WebSocket server, got another one ({found}); {_other_scheme(url)}."
 
 
 def _refused(status: int) -> str:
-    sentence = f"expected a stream, and the server refused it with HTTP {status}"
+    sentence = f"expected a stream, but the server refused it with HTTP {status}"
     if status not in REFUSED:
         return f"{sentence}."
     return (
@@ -45,4 +45,4 @@ def _other_scheme(url: str) -> str:
 
 def _what_to_do(url: str) -> str:
     here = urlsplit(url).hostname in LOOPBACK
-    return "; start one with `make serve`" if here else "; look at the address, and whether it runs there"
+    return "; start one with `make serve`" if here else "; check the address, and whether it runs there"

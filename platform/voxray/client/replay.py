@@ -1,4 +1,4 @@
-"""What a client has to say and may have to say again: audio, with `finalize` and `stop` between it."""
+"""What a client sends and may have to send again: audio, with `finalize` and `stop` between."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ HELD_ACKS = 5  # once a second: after these, a second answer that did not come d
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """`finalize` or `stop`, said after all audio before byte `position`."""
+    """`finalize` or `stop`, to be sent after all audio before byte `position`."""
 
     position: int
     stop: bool = False
@@ -29,7 +29,7 @@ class Replay:
         self._marks: deque[Mark] = deque()
         self._marks_sent = 0
         self._twice: int | None = None  # a mark here was said twice, and may be answered twice
-        self._patience = 0  # for how many more acks that may be waited for
+        self._acks_left = 0  # for how many more acks that may be waited for
 
     @property
     def end(self) -> int:
@@ -62,15 +62,15 @@ class Replay:
         return self.stopping and not self.unsent
 
     def append(self, audio: bytes) -> None:
-        """More audio."""
+        """Append audio."""
         self._audio += audio
 
     def mark(self, *, stop: bool) -> None:
-        """`finalize` or `stop`, after the audio so far."""
+        """Append `finalize` or `stop` after the audio so far."""
         self._marks.append(Mark(self.end, stop))
 
-    def take(self, limit: int, most: int) -> bytes | Mark | None:
-        """What goes next: at most `most` bytes of audio, none past byte `limit`; or a mark in its place."""
+    def next_to_send(self, limit: int, most: int) -> bytes | Mark | None:
+        """Return what goes next: at most `most` bytes of audio before byte `limit`, or a mark; None: wait."""
         mark = self._marks[self._marks_sent] if self._marks_sent < len(self._marks) else None
         if mark and mark.position <= self.sent:
             if self._confusable(mark):
@@ -85,14 +85,14 @@ class Replay:
         return audio
 
     def drop_before(self, position: int) -> None:
-        """What is before `position` will not be asked for again."""
+        """Forget the audio before `position`, which will not be asked for again."""
         count = min(position, self.sent) - self.start
         if count > 0:
             del self._audio[:count]
             self.start += count
 
     def answered(self) -> bool:
-        """`finalized` came: whether it answers a mark. Of two answers to one mark, the second does not."""
+        """Handle a `finalized`: return whether it answers a mark. A second answer to one mark does not."""
         if not self._marks_sent or self._marks[0].stop:
             return False
         self._marks.popleft()
@@ -100,7 +100,7 @@ class Replay:
         return True
 
     def acknowledged(self, received: int, keep_from: int) -> int:
-        """An `ack` came: how many marks it shows to be answered, by answers that were lost.
+        """Handle an `ack`: return how many marks it shows to be answered by messages that were lost.
 
         The server keeps what a `finalize` flushes until it has answered it.
         """
@@ -108,34 +108,34 @@ class Replay:
         while self._awaits(min(received - 1, keep_from)) and self.answered():
             missed += 1
         if self._twice is not None and received > self._twice:
-            self._patience -= 1
-            if self._patience < 0 or not self._awaits(self._twice):
+            self._acks_left -= 1
+            if self._acks_left < 0 or not self._awaits(self._twice):
                 self._twice = None  # answers to both came before this, as the audio after them did
         return missed
 
     def finished(self) -> int:
-        """`done` came: how many `finalize` it answers along with `stop`, their own answers being lost."""
+        """Handle a `done`: return how many `finalize` it answers too, their own answers being lost."""
         count = sum(not m.stop for m in self._marks)
         self._marks = deque(m for m in self._marks if m.stop)
         return count
 
     def rewind(self, received: int, *, kept: bool) -> None:
-        """Go on at byte `received` on a new connection; marks without an answer are said again.
+        """Go on at byte `received` on a new connection; marks without an answer are sent again.
 
-        Where the server `kept` the session, it has had the marks before `received`, which are not said again:
-        they would flush what followed them. Of one at `received` it is not known, and twice does no harm.
+        Where the server `kept` the session, it has got the marks before `received`, which are not sent again:
+        they would flush what followed them. A mark at `received` may have been lost; twice does no harm.
         Raises WireError where byte `received` is gone, or never was.
         """
         if not self.start <= received <= self.end:
             raise WireError(
-                f"ready: expected received_bytes from {self.start} to {self.end}, which are still here, "
-                f"and {received} came."
+                f"ready: expected received_bytes from {self.start} to {self.end}, which are still here, got "
+                f"{received}."
             )
         said = list(self._marks)[: self._marks_sent] if kept else []
         self.sent = received
         self._marks_sent = sum(m.position < received for m in said)
         if any(m.position == received for m in said):
-            self._twice, self._patience = received, HELD_ACKS
+            self._twice, self._acks_left = received, HELD_ACKS
         elif not kept:
             self._twice = None
 

@@ -9,7 +9,7 @@ from tests.benchmarks.judging import (
     Spread,
     Verdict,
     aligned,
-    heard_words,
+    hypothesis_words,
     judge,
     normalised,
     quantile,
@@ -32,49 +32,51 @@ def utterances(draw: st.DrawFn) -> list[Utterance]:
     return [Utterance(s, s + length, t) for t, s, (_, length) in zip(texts, starts, lengths, strict=False)]
 
 
-def segment(number: int, said: Utterance, *, text: str | None = None) -> Final:
-    return Final(number, said.start_s - 0.2, said.end_s + 0.1, said.text if text is None else text)
+def segment(number: int, reference: Utterance, *, text: str | None = None) -> Final:
+    return Final(
+        number, reference.start_s - 0.2, reference.end_s + 0.1, reference.text if text is None else text
+    )
 
 
-def partial(number: int, said: Utterance, stable: str, unstable: str = "") -> Partial:
-    return Partial(number, said.start_s - 0.2, said.end_s, stable, unstable)
+def partial(number: int, reference: Utterance, stable: str, unstable: str = "") -> Partial:
+    return Partial(number, reference.start_s - 0.2, reference.end_s, stable, unstable)
 
 
 @given(utterances(), SECONDS)
-def test_a_perfect_recogniser_has_exactly_its_delay(said: list[Utterance], delay_s: float) -> None:
-    verdict = judge(said, [Arrival(u.end_s + delay_s, segment(i, u)) for i, u in enumerate(said)])
+def test_a_perfect_recogniser_has_exactly_its_delay(reference: list[Utterance], delay_s: float) -> None:
+    verdict = judge(reference, [Arrival(u.end_s + delay_s, segment(i, u)) for i, u in enumerate(reference)])
 
-    assert verdict.committed_s == verdict.final_s == pytest.approx([delay_s] * len(said))
+    assert verdict.committed_s == verdict.final_s == pytest.approx([delay_s] * len(reference))
     assert (verdict.words.errors, verdict.unheard_ends, verdict.without_final) == (0, 0, 0)
 
 
 @given(utterances(), SECONDS, SECONDS)
 def test_words_are_committed_when_they_are_stable_and_not_before(
-    said: list[Utterance], delay_s: float, later_s: float
+    reference: list[Utterance], delay_s: float, later_s: float
 ) -> None:
     def arrivals() -> Iterator[Arrival]:
-        for i, u in enumerate(said):
+        for i, u in enumerate(reference):
             *first, _ = u.text.split()
             yield Arrival(u.start_s + 0.1, partial(i, u, "", u.text))
             yield Arrival(u.start_s + 0.2, partial(i, u, " ".join(first), "soon"))
             yield Arrival(u.end_s + delay_s, partial(i, u, u.text))
             yield Arrival(u.end_s + delay_s + later_s, segment(i, u, text=u.text + "."))
 
-    verdict = judge(said, list(arrivals()))
+    verdict = judge(reference, list(arrivals()))
 
-    assert verdict.committed_s == pytest.approx([delay_s] * len(said))
-    assert verdict.final_s == pytest.approx([delay_s + later_s] * len(said))
-    assert verdict.first_partial_s == pytest.approx([0.1] * len(said))
+    assert verdict.committed_s == pytest.approx([delay_s] * len(reference))
+    assert verdict.final_s == pytest.approx([delay_s + later_s] * len(reference))
+    assert verdict.first_partial_s == pytest.approx([0.1] * len(reference))
 
 
 @given(utterances(), SECONDS)
-def test_cuts_in_other_places_do_not_matter(said: list[Utterance], delay_s: float) -> None:
+def test_cuts_in_other_places_do_not_matter(reference: list[Utterance], delay_s: float) -> None:
     """Two utterances in one segment: the last words of both come with its final."""
-    glued = [said[i : i + 2] for i in range(0, len(said), 2)]
+    glued = [reference[i : i + 2] for i in range(0, len(reference), 2)]
     finals = [
         Final(i, two[0].start_s, two[-1].end_s, " ".join(u.text for u in two)) for i, two in enumerate(glued)
     ]
-    verdict = judge(said, [Arrival(f.end_s + delay_s, f) for f in finals])
+    verdict = judge(reference, [Arrival(f.end_s + delay_s, f) for f in finals])
 
     assert verdict.words.errors == 0
     assert [s for s in verdict.final_s if s > delay_s + 1e-6] == pytest.approx(
@@ -84,25 +86,25 @@ def test_cuts_in_other_places_do_not_matter(said: list[Utterance], delay_s: floa
 
 @given(utterances(), st.data())
 def test_an_utterance_that_nobody_heard_is_without_a_final(
-    said: list[Utterance], data: st.DataObject
+    reference: list[Utterance], data: st.DataObject
 ) -> None:
-    lost = data.draw(st.integers(0, len(said) - 1))
-    heard = [Arrival(u.end_s + 1, segment(i, u)) for i, u in enumerate(said) if i != lost]
-    verdict = judge(said, heard)
+    lost = data.draw(st.integers(0, len(reference) - 1))
+    hypothesis = [Arrival(u.end_s + 1, segment(i, u)) for i, u in enumerate(reference) if i != lost]
+    verdict = judge(reference, hypothesis)
 
     assert verdict.without_final == 1
     assert verdict.unheard_ends == 1
-    assert verdict.words.deletions == verdict.words.errors == len(normalised(said[lost].text))
-    assert verdict.final_s == pytest.approx([1.0] * (len(said) - 1))
+    assert verdict.words.deletions == verdict.words.errors == len(normalised(reference[lost].text))
+    assert verdict.final_s == pytest.approx([1.0] * (len(reference) - 1))
 
 
 def test_a_lost_last_word_has_no_latency_though_its_like_comes_later() -> None:
-    said = [Utterance(1.0, 2.0, "four two"), Utterance(4.0, 5.0, "two nine")]
-    heard = [
-        Arrival(2.5, segment(0, said[0], text="four")),
-        Arrival(5.5, segment(1, said[1], text="two two nine")),
+    reference = [Utterance(1.0, 2.0, "four two"), Utterance(4.0, 5.0, "two nine")]
+    hypothesis = [
+        Arrival(2.5, segment(0, reference[0], text="four")),
+        Arrival(5.5, segment(1, reference[1], text="two two nine")),
     ]
-    verdict = judge(said, heard)
+    verdict = judge(reference, hypothesis)
 
     assert verdict.unheard_ends == 1
     assert verdict.without_final == 0
@@ -111,21 +113,21 @@ def test_a_lost_last_word_has_no_latency_though_its_like_comes_later() -> None:
 
 def test_twenty_is_not_yet_twenty_one() -> None:
     """2 0 and 2 1: that the counts agree does not mean that the words do."""
-    said = Utterance(0.0, 1.0, "twenty one")
-    arrivals = [Arrival(0.7, partial(0, said, "twenty")), Arrival(1.4, segment(0, said))]
-    words = list(heard_words(arrivals))
+    reference = Utterance(0.0, 1.0, "twenty one")
+    arrivals = [Arrival(0.7, partial(0, reference, "twenty")), Arrival(1.4, segment(0, reference))]
+    words = list(hypothesis_words(arrivals))
 
     assert [(w.text, w.committed_s, w.final_s) for w in words] == [("2", 0.7, 1.4), ("1", 1.4, 1.4)]
 
 
 def test_a_segment_that_begins_elsewhere_is_no_ones_first_partial() -> None:
-    said = Utterance(3.0, 4.0, "red house")
+    reference = Utterance(3.0, 4.0, "red house")
     early = Partial(0, 1.0, 2.0, "", "hum")
-    empty = partial(1, said, "")
+    empty = partial(1, reference, "")
 
-    assert judge([said], [Arrival(2.0, early), Arrival(3.1, empty)]).first_partial_s == ()
-    arrivals = [Arrival(3.1, empty), Arrival(3.6, partial(1, said, "", "red"))]
-    assert judge([said], arrivals).first_partial_s == pytest.approx([0.6])
+    assert judge([reference], [Arrival(2.0, early), Arrival(3.1, empty)]).first_partial_s == ()
+    arrivals = [Arrival(3.1, empty), Arrival(3.6, partial(1, reference, "", "red"))]
+    assert judge([reference], arrivals).first_partial_s == pytest.approx([0.6])
 
 
 def test_nothing_heard_is_all_deletions() -> None:
@@ -141,10 +143,10 @@ def test_nothing_said_is_no_utterance() -> None:
 
 
 def test_verdicts_add_up_and_the_worst_lag_stays() -> None:
-    said = [Utterance(0.0, 1.0, "one two")]
+    reference = [Utterance(0.0, 1.0, "one two")]
     acks = [Arrival(0.1 * i, Ack(0, 0, 0, 0.0, lag_s)) for i, lag_s in enumerate((0.1, 0.7, 0.2))]
-    one = judge(said, [*acks, Arrival(1.5, segment(0, said[0]))])
-    both = one + judge(said, [Arrival(2.0, segment(0, said[0], text="one"))])
+    one = judge(reference, [*acks, Arrival(1.5, segment(0, reference[0]))])
+    both = one + judge(reference, [Arrival(2.0, segment(0, reference[0], text="one"))])
 
     assert both.utterances == 2
     assert both.committed_s == (0.5,)
@@ -169,10 +171,10 @@ def test_a_spread_of_nothing_has_no_times() -> None:
 
 
 @given(st.lists(WORDS, max_size=12), st.lists(WORDS, max_size=12))
-def test_words_are_aligned_in_order_and_each_but_once(said: list[str], heard: list[str]) -> None:
-    places = [p for p in aligned(said, heard) if p is not None]
+def test_words_are_aligned_in_order_and_each_but_once(reference: list[str], hypothesis: list[str]) -> None:
+    places = [p for p in aligned(reference, hypothesis) if p is not None]
 
     assert places == sorted(set(places))
-    assert all(0 <= p < len(heard) for p in places)
-    if said == heard:
-        assert places == list(range(len(said)))
+    assert all(0 <= p < len(hypothesis) for p in places)
+    if reference == hypothesis:
+        assert places == list(range(len(reference)))

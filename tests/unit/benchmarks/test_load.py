@@ -1,4 +1,4 @@
-"""The load and the whole script against a server that speaks the wire and hears levels as words."""
+"""The load and the whole script against a server that transcribes levels as words."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.benchmarks import live
 from tests.benchmarks.judging import judge
-from tests.benchmarks.load import Heard, Plan, carry_out
+from tests.benchmarks.load import ClientRecord, Plan, carry_out
 from tests.benchmarks.playing import Part
 from tests.benchmarks.recordings import Recording, joined
 from websockets.asyncio.server import ServerConnection, serve
@@ -27,48 +27,48 @@ STEP = SAMPLE_RATE // 100
 SILENT_DBFS = -200.0
 
 
-class Hearing:
+class LevelSession:
     """Samples of level 1000 n are the n-th of `SPOKEN`; a final comes after `DELAY_S` of silence."""
 
     def __init__(self) -> None:
         self._samples = np.zeros(0, np.int16)
-        self._heard = 0  # samples
+        self._read = 0  # samples
         self._segment = 0
         self._open: tuple[int, int, int] | None = None  # level, first sample, last sample
 
-    def hear(self, audio: bytes) -> Iterator[ServerMessage]:
+    def transcribe(self, audio: bytes) -> Iterator[ServerMessage]:
         self._samples = np.concatenate([self._samples, np.frombuffer(audio, "<i2")])
-        while self._heard + STEP <= len(self._samples):
-            level = round(int(self._samples[self._heard : self._heard + STEP].max()) / LEVEL)
-            self._heard += STEP
+        while self._read + STEP <= len(self._samples):
+            level = round(int(self._samples[self._read : self._read + STEP].max()) / LEVEL)
+            self._read += STEP
             yield from self._step(level)
-        yield Ack(2 * self._heard, 0, 960_000, self._heard / SAMPLE_RATE, 0.25)
+        yield Ack(2 * self._read, 0, 960_000, self._read / SAMPLE_RATE, 0.25)
 
     def _step(self, level: int) -> Iterator[ServerMessage]:
-        now_s = self._heard / SAMPLE_RATE
+        now_s = self._read / SAMPLE_RATE
         if level and self._open is None:
-            self._open = (level, self._heard - STEP, self._heard)
+            self._open = (level, self._read - STEP, self._read)
             yield Partial(self._segment, now_s, now_s, "", SPOKEN[level - 1])
         elif level and self._open:
-            self._open = (*self._open[:2], self._heard)
+            self._open = (*self._open[:2], self._read)
         elif self._open and now_s - self._open[2] / SAMPLE_RATE >= DELAY_S:
             level, first, last = self._open
             yield Final(self._segment, first / SAMPLE_RATE, last / SAMPLE_RATE, SPOKEN[level - 1])
             self._segment, self._open = self._segment + 1, None
 
     def done(self) -> Done:
-        return Done(self._heard / SAMPLE_RATE, self._segment)
+        return Done(self._read / SAMPLE_RATE, self._segment)
 
 
 async def attend(socket: ServerConnection) -> None:
     assert isinstance(parse_client(str(await socket.recv())), Start)
     await socket.send(render(Ready("0.0", "t", False, 0, "levels")))
-    hearing = Hearing()
+    session = LevelSession()
     async for message in socket:
         if isinstance(message, str):
-            await socket.send(render(hearing.done()))
+            await socket.send(render(session.done()))
             return
-        for answer in hearing.hear(message):
+        for answer in session.transcribe(message):
             await socket.send(render(answer))
 
 
@@ -124,20 +124,20 @@ def plan(url: str, recording: Recording, clients: int, tail_s: float = 15.0) -> 
     return Plan(url, parts, Start(language="en"), tail_s=tail_s)
 
 
-def heard_of(plans: list[Plan]) -> list[Heard]:
-    heard, load = carry_out(plans, lambda begin_s, pids: pids)
+def records_of(plans: list[Plan]) -> list[ClientRecord]:
+    records, load = carry_out(plans, lambda begin_s, pids: pids)
     assert len(load) == len(plans)
-    return heard
+    return records
 
 
 def test_clients_of_several_processes_hear_all_words_not_before_they_are_said(recording: Recording) -> None:
     with serving(attend) as url:
         plans = [plan(url, recording, 2), plan(url, recording, 1)]
-        heard = heard_of(plans)
+        records = records_of(plans)
 
     parts = [part for p in plans for part in p.parts]
-    assert [h.error for h in heard] == [None] * 3
-    for part, client in zip(parts, heard, strict=True):
+    assert [h.error for h in records] == [None] * 3
+    for part, client in zip(parts, records, strict=True):
         verdict = judge(part.played().utterances, client.arrivals())
         assert verdict.utterances >= 2
         assert (verdict.words.errors, verdict.without_final) == (0, 0)
@@ -150,10 +150,10 @@ def test_clients_of_several_processes_hear_all_words_not_before_they_are_said(re
 
 def test_what_goes_wrong_is_told_for_each_client(recording: Recording) -> None:
     with serving(refuse) as url:
-        (refused,) = heard_of([plan(url, recording, 1)])
+        (refused,) = records_of([plan(url, recording, 1)])
     with serving(go_away) as url:
-        (left,) = heard_of([plan(url, recording, 1)])
-    (nobody,) = heard_of([plan(url, recording, 1)])  # it listens no more
+        (left,) = records_of([plan(url, recording, 1)])
+    (nobody,) = records_of([plan(url, recording, 1)])  # it listens no more
 
     assert "expected fewer clients" in str(refused.error)
     assert "1011" in str(left.error)
@@ -164,7 +164,7 @@ def test_a_load_that_dies_is_an_error(recording: Recording) -> None:
     broken = Plan("ws://localhost:1", plan("", recording, 1).parts, Start(), frame_ms=0)
 
     with pytest.raises(ServiceError, match="died"):
-        heard_of([broken])
+        records_of([broken])
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_a_soak_compares_first_and_last_third(files: list[str], capsys: pytest.C
     ("words", "message"),
     [
         (["--wav", "a.wav"], "a --tsv for each --wav"),
-        (["--recording", "digits", "--digits", "nowhere"], "nowhere: expected <speaker>-long.flac"),
+        (["--recording", "digits", "--digits", "nowhere"], "expected digits recordings in nowhere"),
         (["--url", "ws://localhost:1", "model=x"], "no words for a running service"),
     ],
 )

@@ -11,14 +11,14 @@ from tests.unit.client.scripted import ScriptedServer, ScriptedService, serving,
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from voxray.client import Event, Live, Lost, Patience, stream
+from voxray.client import Event, Live, Lost, RetryPolicy, stream
 from voxray.client.refusals import why
 from voxray.errors import ConfigError, ServiceError, VoxrayError, WireError
 from voxray.wire import Close, Done, Error, Final, Finalized, Ready, Start
 
 NUMBERS = [n % 10 and n for n in range(1, 2_001)]
 AUDIO = spoken(NUMBERS)  # 2 s: nine words, a millisecond of silence, and so on
-QUICK = Patience(first_s=0.01, most_s=0.05, total_s=5.0, silence_s=0.4, opening_s=5.0)
+QUICK = RetryPolicy(first_s=0.01, most_s=0.05, total_s=5.0, silence_s=0.4, opening_s=5.0)
 
 
 def run(scene: Callable[[ScriptedService], Coroutine[None, None, None]], **service: object) -> None:
@@ -31,7 +31,7 @@ def run(scene: Callable[[ScriptedService], Coroutine[None, None, None]], **servi
 
 async def said(service: ScriptedService, *, live: bool = False) -> list[Event]:
     """All events of one stream of `AUDIO`."""
-    async with stream(service.url, live=live, patience=QUICK) as talk:
+    async with stream(service.url, live=live, retry=QUICK) as talk:
         await talk.send(AUDIO)
         await talk.stop()
         return [event async for event in talk]
@@ -41,9 +41,9 @@ async def drained(live: Live) -> list[Event]:
     return [event async for event in live]
 
 
-async def refused(service: ScriptedService, refusals: list[tuple[Close, Error]], patience: Patience) -> None:
+async def refused(service: ScriptedService, refusals: list[tuple[Close, Error]], retry: RetryPolicy) -> None:
     """A stream that is lost once, and then refused."""
-    async with stream(service.url, patience=patience) as live:
+    async with stream(service.url, retry=retry) as live:
         service.refuse, service.drop_after = refusals, [1]
         await live.send(AUDIO)
         await drained(live)
@@ -85,7 +85,7 @@ def test_lost_connections_do_not_show_in_the_text(forget: bool, live: bool) -> N
 
 def test_a_loss_just_before_done_is_mended() -> None:
     async def scene(service: ScriptedService) -> None:
-        async with stream(service.url, patience=QUICK) as live:
+        async with stream(service.url, retry=QUICK) as live:
             await live.send(AUDIO)
             await live.stop()
             events = [event async for event in live]
@@ -97,7 +97,7 @@ def test_a_loss_just_before_done_is_mended() -> None:
 
 def test_a_file_waits_for_credit_and_no_more_is_sent_than_it_allows() -> None:
     async def scene(service: ScriptedService) -> None:
-        async with stream(service.url, patience=QUICK) as live:
+        async with stream(service.url, retry=QUICK) as live:
             sending = asyncio.create_task(live.send(AUDIO * 10))
             async for event in live:
                 (session,) = service.server.sessions.values()
@@ -112,7 +112,7 @@ def test_a_file_waits_for_credit_and_no_more_is_sent_than_it_allows() -> None:
 
 def test_finalize_is_answered_after_the_finals_of_what_was_said_before() -> None:
     async def scene(service: ScriptedService) -> None:
-        async with stream(service.url, patience=QUICK) as live:
+        async with stream(service.url, retry=QUICK) as live:
             await live.send(spoken([1, 2]))
             await live.finalize()
             events: list[Event] = []
@@ -132,7 +132,7 @@ def test_finalize_is_answered_after_the_finals_of_what_was_said_before() -> None
 
 def test_word_times_come_where_they_are_asked_for() -> None:
     async def scene(service: ScriptedService) -> None:
-        async with stream(service.url, Start(words=True), patience=QUICK) as live:
+        async with stream(service.url, Start(words=True), retry=QUICK) as live:
             await live.send(spoken([7]))
             await live.stop()
             (final,) = finals([event async for event in live])
@@ -145,7 +145,7 @@ def test_word_times_come_where_they_are_asked_for() -> None:
 
 def test_a_silent_server_is_left() -> None:
     async def scene(service: ScriptedService) -> None:
-        async with stream(service.url, patience=QUICK) as live:
+        async with stream(service.url, retry=QUICK) as live:
             service.silent = True
             await live.send(AUDIO)
             await live.stop()
@@ -187,8 +187,8 @@ def test_a_refusal_is_the_servers_sentence(
     run(scene)
 
 
-async def connected(url: str, patience: Patience = QUICK) -> None:
-    async with stream(url, patience=patience):
+async def connected(url: str, retry: RetryPolicy = QUICK) -> None:
+    async with stream(url, retry=retry):
         raise AssertionError("nobody is there")
 
 
@@ -207,7 +207,7 @@ def test_a_name_that_is_not_allowed_is_told_with_what_allows_it(status: HTTPStat
 
 def test_tls_where_there_is_none_is_told_as_that() -> None:
     async def scene(service: ScriptedService) -> None:
-        with pytest.raises(ServiceError, match=r"it breaks off\); write ws:// where the server has no"):
+        with pytest.raises(ServiceError, match=r"breaks off\); write ws:// where the server has no"):
             await connected(service.url.replace("ws:", "wss:"))
 
     run(scene)
@@ -223,7 +223,7 @@ def test_a_server_of_something_else_is_told_as_that() -> None:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
             await connected(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
 
-    with pytest.raises(ServiceError, match="expected a WebSocket server, and what answers is none"):
+    with pytest.raises(ServiceError, match="expected a WebSocket server, got another one"):
         asyncio.run(scene())
 
 
@@ -264,8 +264,8 @@ def test_nobody_at_the_address_is_told_at_once() -> None:
 
 def test_a_session_that_faults_on_the_same_audio_each_time_is_given_up() -> None:
     async def scene(service: ScriptedService) -> None:
-        patience = replace(QUICK, total_s=0.5)
-        async with stream(service.url, patience=patience) as live:
+        retry = replace(QUICK, total_s=0.5)
+        async with stream(service.url, retry=retry) as live:
             await live.send(AUDIO)
             await live.stop()
             with pytest.raises(ServiceError, match=r"to answer again within 0\.5 s"):
@@ -278,17 +278,17 @@ def test_a_session_that_faults_on_the_same_audio_each_time_is_given_up() -> None
 
 def test_it_gives_up_after_a_while() -> None:
     async def scene(service: ScriptedService) -> None:
-        patience = replace(QUICK, total_s=0.2)
+        retry = replace(QUICK, total_s=0.2)
         full = (Close.FULL, Error("full", "expected room."))
         with pytest.raises(ServiceError, match=r"to answer again within 0\.2 s"):
-            await refused(service, [full] * 100, patience)
+            await refused(service, [full] * 100, retry)
 
     run(scene)
 
 
 def test_nothing_may_be_sent_after_stop() -> None:
     async def scene(service: ScriptedService) -> None:
-        async with stream(service.url, patience=QUICK) as live:
+        async with stream(service.url, retry=QUICK) as live:
             await live.stop()
             await live.stop()
             with pytest.raises(ServiceError, match="nothing more"):
@@ -308,7 +308,7 @@ def test_a_url_that_is_none_is_named(url: str) -> None:
 
 def test_a_live_source_is_not_held_up_and_not_buffered_for_ever() -> None:
     async def scene(service: ScriptedService) -> None:
-        async with stream(service.url, Start(sample_rate=4_000), live=True, patience=QUICK) as live:
+        async with stream(service.url, Start(sample_rate=4_000), live=True, retry=QUICK) as live:
             for _ in range(120):
                 await live.send(bytes(8_000))
             with pytest.raises(ServiceError, match="120 s of it wait"):

@@ -177,7 +177,7 @@ def test_a_header_that_differs_cannot_be_gone_on_with_in_a_new_session(header: b
     sent(client)
     tell(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
 
-    with pytest.raises(ServiceError, match=r"^not_resumable: expected the session that heard .* RIFF"):
+    with pytest.raises(ServiceError, match=r"^not_resumable: expected the session that received .* RIFF"):
         again(client, SECOND, resumed=False)
 
 

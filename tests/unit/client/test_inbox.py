@@ -10,7 +10,7 @@ def test_a_reader_that_is_late_gets_all_text_and_the_newest_of_the_rest() -> Non
     inbox.put(SpeechStart(1, 2.0))
     inbox.put(Final(1, 2.0, 3.0, "text"))
 
-    waiting = [inbox.take() for _ in range(len(inbox))]
+    waiting = [inbox.pop() for _ in range(len(inbox))]
 
     assert waiting == [
         Ack(999, 0, 0, 999.0, 0.0),

@@ -1,6 +1,6 @@
-"""How files begin that are no PCM: a client that sends one as such is told, and not heard as noise."""
+"""The first bytes of files that are not PCM, so that a client that sends one as PCM is told."""
 
-BYTES = 4  # of each beginning below
+BYTES = 4  # of each magic number below
 _NAMES = {
     b"\x1a\x45\xdf\xa3": "WebM",
     b"OggS": "Ogg",
@@ -12,12 +12,12 @@ _NAMES = {
 
 
 def may_begin(head: bytes | bytearray) -> bool:
-    """Whether `head`, the start of a stream, is too short to tell that it is none of these."""
+    """Return whether `head`, the start of a stream, is too short to tell that it is none of these."""
     return len(head) < BYTES and any(magic.startswith(head) for magic in _NAMES)
 
 
 def container(head: bytes | bytearray) -> str | None:
-    """What kind of file begins with `head`; None for audio, of which one stream in 4 billion looks so."""
+    """Return the kind of file that begins with `head`; None for PCM, of which one in 4 billion looks so."""
     if head[4:8] == b"ftyp":
         return "MP4"
     return _NAMES.get(bytes(head[:BYTES]))

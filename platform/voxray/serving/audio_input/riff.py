@@ -31,7 +31,9 @@ def parse_header(head: bytes) -> PcmHeader | None:
     `MAX_HEADER` bytes.
     """
     header = parse_wave_header(head, MAX_HEADER)
-    return header and PcmHeader(_pcm_format(header.format), header.data_start, header.data_bytes)
+    if header is None:
+        return None
+    return PcmHeader(_pcm_format(header.format), header.data_start, header.data_bytes)
 
 
 def _pcm_format(wave: WaveFormat) -> Format:
