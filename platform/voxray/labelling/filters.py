@@ -20,13 +20,20 @@ from voxray.text import ErrorCounts, by_character, repeated_ngrams
 class FilterOptions(Config):
     """The bounds; None switches one off."""
 
-    wer_threshold: float | None = None  # per cent, strict; the paper trains at 10
-    min_avg_logprob: float | None = -1.0  # this and what follows: only where there is no reference
+    wer_threshold: float | None = None
+    """Drop labels with this WER or a higher one, in per cent (in distil: wer_threshold outside of filter)."""
+    min_avg_logprob: float | None = -1.0
+    """Least mean log-probability of a token; like the rest only where there is no reference."""
     max_compression_ratio: float | None = 2.4
+    """Greatest ratio of the label's length to its length compressed."""
     max_no_speech_prob: float | None = 0.6
+    """Greatest probability that nobody speaks."""
     max_chars_per_s: float | None = 30.0
-    max_repeated_ngrams: int | None = 0  # 5-grams that have occurred before
-    weight_sigma: float | None = None  # of `weights`: exp(-WER / sigma); training does not weigh clips yet
+    """Greatest number of characters per second."""
+    max_repeated_ngrams: int | None = 0
+    """Greatest number of 5-grams that occurred before in the label."""
+    weight_sigma: float | None = None
+    """Of `weights`: exp(-WER / sigma); training does not weigh clips yet."""
 
 
 @dataclass(frozen=True, slots=True)

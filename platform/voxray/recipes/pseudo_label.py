@@ -28,26 +28,46 @@ from voxray.whisper.engines import DecodingOptions, Task
 class PseudoLabelConfig(Config):
     """What to label, with which teacher, and where the labels go."""
 
-    corpus: str  # builtin, an audio folder or a .jsonl manifest; a path or a URL
-    teacher: str = "builtin"  # or a model folder, or a hub name
+    corpus: str
+    """What to label: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
+    teacher: str = "builtin"
+    """The model that labels: builtin, a model folder or a hub name."""
     out: Path
-    split: str | None = None  # train, dev or test; null is all of them
-    language: str | None = None  # null: the clip's own, else detected
+    """Folder of the labels."""
+    split: str | None = None
+    """train, dev or test; null is all of them."""
+    language: str | None = None
+    """Spoken language; null goes by the clip, else detects it."""
     task: Task = "transcribe"
+    """transcribe, or translate into English."""
     timestamps: bool = False
-    words: bool = True  # word times, by alignment
+    """Label with timestamps: times of segments, at some cost in words."""
+    words: bool = True
+    """Times of words, by alignment."""
     beams: int = Field(default=1, ge=1)
-    batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch of the engine
+    """Beams of the search; 1 is greedy."""
+    batch_s: float = Field(default=120.0, gt=0)
+    """Seconds of audio in one batch of the engine."""
     dtype: Dtype = "auto"
+    """What the engine computes in; auto leaves it to the engine."""
     engine: EngineName = "ctranslate2"
-    workers: int = Field(default=1, ge=1)  # engines at work at the same time
-    threads: int = Field(default=0, ge=0)  # of each, on a CPU; 0 shares the cores among them
-    readers: int = Field(default=1, ge=1)  # tasks that read and decode at the same time
-    max_pause_s: float | None = MAX_PAUSE_S  # long recordings: what ends a clip; null fills 30 s
-    batch_clips: int = Field(default=64, ge=1)  # handed to an engine at a time
-    shard_s: float = Field(default=600.0, gt=0)  # seconds of audio between two writes
-    max_rejected: float = Field(default=0.5, ge=0, le=1)  # the share of clips that ends the job
+    """What decodes: ctranslate2, or transformers, which is slower."""
+    workers: int = Field(default=1, ge=1)
+    """Engines at work at the same time."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of each engine on a CPU; 0 shares the cores among them."""
+    readers: int = Field(default=1, ge=1)
+    """Tasks that read and decode audio at the same time."""
+    max_pause_s: float | None = MAX_PAUSE_S
+    """Pause in seconds that ends a clip of a long recording; null fills 30 s."""
+    batch_clips: int = Field(default=64, ge=1)
+    """Clips handed to an engine at a time."""
+    shard_s: float = Field(default=600.0, gt=0)
+    """Seconds of audio between two writes."""
+    max_rejected: float = Field(default=0.5, ge=0, le=1)
+    """Fraction of rejected clips above which the job ends with an error."""
     overwrite: bool = False
+    """Label again if the folder holds a finished run."""
 
 
 def run(config: PseudoLabelConfig) -> dict[str, Any]:

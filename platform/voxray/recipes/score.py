@@ -33,20 +33,34 @@ TIMED_CLIPS = 8  # clips over which the decoder is timed
 class ScoreConfig(Config):
     """Which model to score, on what, and how it decodes."""
 
-    model: str = "builtin"  # or a folder, Hugging Face or CTranslate2, or a hub name
-    corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts; a path or a URL
-    split: str | None = "test"  # train, dev or test; null is all of them
+    model: str = "builtin"
+    """The model to score: builtin, a Hugging Face or CTranslate2 folder, or a hub name."""
+    corpus: str
+    """Clips with texts: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
+    split: str | None = "test"
+    """train, dev or test; null is all of them."""
     out: Path
-    language: str | None = None  # null: the clip's own, else English
+    """Folder of the report and the scores."""
+    language: str | None = None
+    """Spoken language; null goes by the clip, else English."""
     normaliser: NormaliserName = "auto"
-    engine: Literal["auto", "transformers"] = "auto"  # auto: CTranslate2, converting what is not in its form
+    """Normaliser of texts before they are compared; auto goes by the language."""
+    engine: Literal["auto", "transformers"] = "auto"
+    """auto is CTranslate2, converting a model that is not in its form; or transformers."""
     beams: int = Field(default=1, ge=1)
+    """Beams of the search; 1 is greedy."""
     timestamps: bool = False
-    batch_s: float = Field(default=120.0, gt=0)  # seconds of audio in one batch
+    """Decode with timestamps."""
+    batch_s: float = Field(default=120.0, gt=0)
+    """Seconds of audio in one batch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    compute_type: ComputeType = "default"  # as CTranslate2 names them; transformers takes the unmixed floats
-    worst_clips: int = Field(default=20, ge=0)  # shown in the report
+    """auto, cpu or cuda."""
+    compute_type: ComputeType = "default"
+    """As CTranslate2 names them; transformers takes float32, float16 and bfloat16."""
+    worst_clips: int = Field(default=20, ge=0)
+    """Clips with the most errors that the report shows."""
     overwrite: bool = False
+    """Replace what the folder holds."""
 
 
 def run(config: ScoreConfig) -> dict[str, Any]:
