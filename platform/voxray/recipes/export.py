@@ -19,18 +19,28 @@ from voxray.whisper.models import hf_folder
 class ExportConfig(Config):
     """What to export, how small, and which clips it must still transcribe."""
 
-    model: str = "builtin"  # or a Hugging Face folder, or a hub name
+    model: str = "builtin"
+    """The model to export: builtin, a Hugging Face folder or a hub name."""
     out: Path
+    """Folder of the export."""
     quantization: Quantization = "int8"
-    corpus: str = "builtin"  # what it is checked on: an audio folder or a .jsonl manifest, best with texts
+    """Type of the weights."""
+    corpus: str = "builtin"
+    """Clips to check it on, best with texts: builtin, an audio folder or a .jsonl manifest."""
     split: str | None = "test"
-    language: str | None = None  # null: the clip's own, else English
+    """train, dev or test; null is all of them."""
+    language: str | None = None
+    """Spoken language; null goes by the clip, else English."""
     normaliser: NormaliserName = "auto"
+    """Normaliser of texts before they are compared; auto goes by the language."""
     max_clips: int = Field(default=40, ge=1)
-    # points of WER (CER where words are not spaced); without texts, per cent of the source's text
+    """Clips to check it on, at most."""
     tolerance: float = Field(default=100 * TOLERANCE, ge=0)
+    """Points of WER (CER where words are not spaced) that it may lose; without texts, per cent of the text."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto, cpu or cuda."""
     overwrite: bool = False
+    """Replace what the folder holds."""
 
 
 def run(config: ExportConfig) -> dict[str, Any]:

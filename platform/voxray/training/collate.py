@@ -23,7 +23,7 @@ from voxray.whisper.tokens import Tokens
 
 
 class LabelOptions(Config):
-    """What the decoder is taught to write (training.md, 5)."""
+    """What the decoder is taught to write."""
 
     renamed: ClassVar = {"smallest_window_s": "smallest_window_s outside of labels"}
     timestamp_probability: Probability = 0.5

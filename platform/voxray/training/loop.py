@@ -34,7 +34,7 @@ AHEAD = 4  # batches made while the device computes
 
 
 class LoopOptions(Config):
-    """How a model is trained. The defaults distil (training.md, 8)."""
+    """How a model is trained. The defaults are those of distillation."""
 
     renamed: ClassVar = {
         "accumulate": "gradient_accumulation_steps",

@@ -18,7 +18,7 @@ from voxray.whisper.features import log_mel
 
 
 class DistillationOptions(Config):
-    """Weights of the losses (training.md, 7); the defaults are those of Distil-Whisper's code."""
+    """Weights of the losses; the defaults are those of Distil-Whisper's code."""
 
     kl_weight: float = Field(default=1.0, ge=0)
     """Weight of the KL divergence from the teacher; 0 keeps no teacher in memory."""

@@ -39,7 +39,7 @@ def test_an_encoder_in_training_learns_shorter_windows(part: str, model: Path) -
     [("encoder", False, True), ("decoder", True, False), ("all", False, False)],
 )
 def test_what_is_not_trained_is_frozen(part: str, encoder: bool, decoder: bool, tmp_path: Path) -> None:
-    objective = finetune._run_options(config(tmp_path, train=part), 4.0).loop.objective
+    objective = finetune._run_options(config(tmp_path, train=part), 4.0).objective
     assert (objective.freeze_encoder, objective.freeze_decoder) == (encoder, decoder)
     assert (objective.ce_weight, objective.kl_weight) == (1.0, 0.0)
 

@@ -171,7 +171,7 @@ def test_labels_with_a_text_before_fit_whatever_its_length(before: int, spoken: 
     assert TOKENS.start not in one.targets
     if start:
         assert one.inputs[0] == TOKENS.previous
-        assert (TOKENS.previous in one.inputs[1:]) is False
+        assert TOKENS.previous not in one.inputs[1:]
 
 
 @pytest.mark.parametrize("labels", [TIMED, UNTIMED, ALWAYS])

@@ -158,7 +158,7 @@ def test_without_kl_no_teacher_is_needed_or_asked(teacher: Any, batch: Batch) ->
 
 
 def test_kl_without_a_teacher_is_refused(teacher: Any) -> None:
-    with pytest.raises(TrainingError, match="kl_weight=1: expected a teacher, and there is none"):
+    with pytest.raises(TrainingError, match="kl_weight=1: expected a teacher, got none"):
         Objective(teacher, ObjectiveOptions())
 
 
