@@ -13,6 +13,7 @@ from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
 from voxray.transcript import Segment
 from voxray.whisper.engines import DecodingResult
+from voxray.whisper.words import join_words
 
 MIN_CUT_S = 0.5  # a shorter clip says too little to be scored
 
@@ -58,7 +59,7 @@ def cut(clip: Clip, end_s: float) -> Clip:
     """The first `end_s` seconds of `clip`; its reference is the words that end inside them."""
     samples = round(end_s * SAMPLE_RATE)
     words = tuple(w for w in clip.words if round(w.end_s * SAMPLE_RATE) <= samples)
-    text = " ".join(w.text for w in words)
+    text = join_words([w.text for w in words])
     return replace(clip, id=f"{clip.id}@{end_s:.2f}", pcm=clip.pcm[:samples], words=words, text=text)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
 from voxray.transcript import Word
+from voxray.whisper.words import join_words
 
 HEARD_S = 0.03  # a word whose last 30 ms are missing counts as heard: alignments are no finer
 
@@ -17,7 +18,7 @@ def cut(clip: Clip, start_s: float, end_s: float) -> Clip:
     inside = words_inside(clip.words, start_s, end_s)
     pcm = clip.pcm[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)]
     words = tuple(Word(w.text, max(0.0, w.start_s - start_s), min(w.end_s, end_s) - start_s) for w in inside)
-    return replace(clip, pcm=pcm, text=" ".join(w.text for w in inside), words=words)
+    return replace(clip, pcm=pcm, text=join_words([w.text for w in inside]), words=words)
 
 
 def words_inside(words: Sequence[Word], start_s: float, end_s: float) -> list[Word]:

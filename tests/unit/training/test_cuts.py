@@ -52,6 +52,12 @@ def test_half_a_word_is_no_word_and_times_start_at_the_cut() -> None:
     assert np.array_equal(made.pcm, CLIP.pcm[8800:19200])
 
 
+def test_characters_of_a_script_without_spaces_are_joined_without_them() -> None:
+    words = tuple(Word(c, 0.2 * i, 0.2 * i + 0.2) for i, c in enumerate("今天天气"))
+    clip = Clip("c", np.zeros(16_000, dtype=np.int16), "今天天气", language="zh", words=words)
+    assert cut(clip, 0.0, 0.65).text == "今天天"
+
+
 def test_a_word_that_lacks_its_last_30_ms_counts_as_heard() -> None:
     assert [w.text for w in words_inside(WORDS, 0.2 + HEARD_S, 0.9 - HEARD_S)] == ["a", "b"]
     assert [w.text for w in words_inside(WORDS, 0.2 + 0.04, 0.9 - 0.04)] == []

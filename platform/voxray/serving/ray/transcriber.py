@@ -40,7 +40,7 @@ class RemoteSource:
         self._released = True
 
     async def take(self, lease: int) -> list[Job] | None:
-        """As `calls.Source.take`."""
+        """As `protocol.Source.take`."""
         if self._released:
             return None
         try:
@@ -50,7 +50,7 @@ class RemoteSource:
         return jobs
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
-        """As `calls.Source.deliver`."""
+        """As `protocol.Source.deliver`."""
         try:
             await self._actor.deliver.remote(lease, answers)
         except RayActorError as e:
