@@ -8,7 +8,7 @@ from voxray.errors import ModelError
 
 
 def spread(total: int, kept: int) -> list[int]:
-    """Return `kept` layer indices out of `total`, maximally spaced: floor(k (N - 1) / (n - 1)), the last N - 1.
+    """Return `kept` of `total` layer indices, maximally spaced: floor(k (N - 1) / (n - 1)), the last N - 1.
 
     One kept layer is the last one. 32 -> 2 gives [0, 31], 32 -> 4 gives [0, 10, 20, 31].
     """
