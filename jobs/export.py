@@ -1,11 +1,12 @@
 """Export a model to the form that serves: a CTranslate2 folder that faster-whisper opens as it is.
 
-    Hugging Face folder -> CTranslate2 -> transcribes the check set as its source does? -> out
+    Hugging Face folder -> CTranslate2 -> does it transcribe the check set as its source does? -> out
 
-The source is heard through transformers in float32 on 30 s windows. The export counts only where it stays
-within `tolerance` (per cent of the source's words; in float32, where no token differs); else nothing is
-written. `out/voxray.json` says the smallest window on which it hears, within the same tolerance, what it
-hears on 30 s: the server pads to no less.
+The source is run through transformers in float32, on the windows that it was trained for. The export is kept
+only if it is worse by at most `tolerance` (points of error rate, in every language of the check set; without
+texts, per cent of the source's text; in float32 no token may differ); else nothing is written.
+`out/voxray.json` has the smallest window on which it is, within the same tolerance, as good as on those: the
+server pads to no less.
 
 Smoke, on the 40 built-in test clips:
     python jobs/export.py --config jobs/configs/export.yaml

@@ -1,4 +1,4 @@
-"""What Whisper's languages are called: clients give codes or names, and OpenAI's answers have names."""
+"""Codes and names of Whisper's languages: clients give either, and OpenAI's responses have names."""
 
 from voxray.errors import ConfigError
 
@@ -19,14 +19,14 @@ _TABLE = """
 """
 
 NAMES = {code: name.replace("_", " ") for code, name in (pair.split("=") for pair in _TABLE.split())}
-"""Codes (ISO 639, as Whisper has them) to English names in lower case; `und` is where nobody spoke."""
+"""Codes (ISO 639, as Whisper has them) to English names in lower case; `und`: nothing was said."""
 
 _SPOKEN = NAMES.keys() - {"und"}
 _CODES = {name: code for code, name in NAMES.items()}
 
 
 def code_of(text: str) -> str:
-    """The code of a language given as `en`, `EN`, `en-GB` or `English`; other text in lower case."""
+    """Return the code of a language given as `en`, `EN`, `en-GB` or `English`; other text in lower case."""
     plain = text.strip().lower().replace("_", "-")
     if plain in _CODES:
         return _CODES[plain]
@@ -34,7 +34,7 @@ def code_of(text: str) -> str:
 
 
 def language_of(text: str) -> str | None:
-    """The code of the language that `text` asks for, None where it is blank: to be detected.
+    """Return the code of the language that `text` names; None, to detect it, where it is blank.
 
     ConfigError where Whisper has no such language.
     """
@@ -47,5 +47,5 @@ def language_of(text: str) -> str | None:
 
 
 def name_of(code: str) -> str:
-    """`english` for `en`; a code that is not known is its own name."""
+    """Return the name of a language, `english` for `en`; a code that is not known is its own name."""
     return NAMES.get(code, code)

@@ -1,7 +1,7 @@
-"""Where somebody speaks, and how to cut a recording of any length into windows at its pauses.
+"""Voice activity detection, and how to cut a recording of any length into windows at its pauses.
 
-Silero's voice activity model runs under onnxruntime (as faster-whisper carries it), without torch. What is
-decided from its spans is pure: `split_long`, `join_spans`, `pad_spans`.
+Silero's model runs under onnxruntime (as faster-whisper carries it), without torch. What is decided from its
+spans is pure: `split_long`, `join_spans`, `pad_spans`.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Span:
 def speech_spans(
     pcm: Pcm, *, threshold: float = THRESHOLD, min_speech_s: float = 0.0, min_pause_s: float = 0.1
 ) -> list[Span]:
-    """The stretches of `pcm` in which somebody speaks, in order, without any margin.
+    """Return the stretches of `pcm` that hold speech, in order, without any margin.
 
     `threshold` is on the model's probability; shorter speech is dropped and shorter pauses are bridged.
     """
@@ -56,7 +56,7 @@ def speech_spans(
 def cut_at_pauses(
     pcm: Pcm, max_s: float = WINDOW_S, *, max_pause_s: float | None = MAX_PAUSE_S, pad_s: float = PAD_S
 ) -> list[Span]:
-    """Windows of at most `max_s` seconds that hold all speech of `pcm`, in order, none inside another.
+    """Return windows of at most `max_s` seconds that hold all speech of `pcm`, in order, without overlap.
 
     Speech on both sides of a pause longer than `max_pause_s` never shares a window (None: it may); where a
     window grows too long it is cut at the longest pause in its second half. Speech is cut only where one
@@ -68,7 +68,7 @@ def cut_at_pauses(
 
 
 def join_spans(spans: Sequence[Span], max_s: float, max_pause_s: float | None = None) -> list[Span]:
-    """Neighbouring spans (each at most `max_s`) joined into windows of at most `max_s`.
+    """Join neighbouring spans (each at most `max_s`) into windows of at most `max_s`.
 
     A pause longer than `max_pause_s` always ends a window.
     """
@@ -82,7 +82,7 @@ def join_spans(spans: Sequence[Span], max_s: float, max_pause_s: float | None = 
 
 
 def _window_end(spans: Sequence[Span], at: int, max_s: float, max_pause_s: float | None) -> int:
-    """One past the last span of the window that begins with span `at`."""
+    """Return the index after the last span of the window that begins with span `at`."""
     end = at + 1
     while end < len(spans) and spans[end].end_s - spans[at].start_s <= max_s:
         if max_pause_s is not None and _pause_s(spans, end) > max_pause_s:
@@ -95,12 +95,12 @@ def _window_end(spans: Sequence[Span], at: int, max_s: float, max_pause_s: float
 
 
 def _pause_s(spans: Sequence[Span], i: int) -> float:
-    """How long nobody speaks before span `i`."""
+    """Return the length of the pause before span `i`."""
     return spans[i].start_s - spans[i - 1].end_s
 
 
 def pad_spans(spans: Sequence[Span], pad_s: float, max_s: float, lasts_s: float) -> list[Span]:
-    """Each span widened by up to `pad_s` on both sides.
+    """Widen each span by up to `pad_s` on both sides.
 
     It stays inside the recording of `lasts_s`, within `max_s`, and on its half of the pause to its neighbour.
     """
@@ -118,7 +118,7 @@ def pad_spans(spans: Sequence[Span], pad_s: float, max_s: float, lasts_s: float)
 
 
 def split_long(pcm: Pcm, spans: Sequence[Span], max_s: float) -> list[Span]:
-    """`spans` with those longer than `max_s` cut at their quietest `QUIET_S` near the limit."""
+    """Cut the spans longer than `max_s` at their quietest `QUIET_S` near the limit."""
     return [piece for span in spans for piece in _pieces(pcm, span, max_s)]
 
 
@@ -134,7 +134,7 @@ def _pieces(pcm: Pcm, span: Span, max_s: float) -> list[Span]:
 
 
 def quietest_s(pcm: Pcm, from_s: float, to_s: float) -> float:
-    """The middle of the quietest `QUIET_S` between two times (seconds)."""
+    """Return the middle of the quietest `QUIET_S` between two times, in seconds."""
     first, last = round(from_s * SAMPLE_RATE), round(to_s * SAMPLE_RATE)
     length = min(round(QUIET_S * SAMPLE_RATE), last - first)
     energy = np.concatenate([[0.0], np.cumsum(pcm[first:last].astype(np.float64) ** 2)])

@@ -1,4 +1,4 @@
-"""A recording of any length to a transcript: speech is found, cut at pauses, and decoded in batches."""
+"""A recording of any length to a transcript: its speech is cut at pauses and decoded in batches."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Cutting:
     """How a recording is cut into windows.
 
     `max_pause_s`: a longer pause always ends a window (None: windows are filled up). `timestamps`: the model
-    says where segments lie inside a window; else a window is one segment.
+    gives the times of segments inside a window; else a window is one segment.
     """
 
     max_s: float = WINDOW_S
@@ -39,10 +39,10 @@ class Windows:
 
 
 def cutting_for(min_window_s: float) -> Cutting:
-    """The cutting that suits a model whose smallest window is `min_window_s`.
+    """Return the cutting that suits a model whose smallest window is `min_window_s`.
 
-    A model that has only seen 30 s windows, as OpenAI's, takes as much speech as fits: each window costs the
-    same. One that takes short windows gets an utterance at a time.
+    A model that was trained on 30 s windows alone, as OpenAI's, is given as much speech as fits: each window
+    costs the same. One that takes short windows is given an utterance at a time.
     """
     return FULL_WINDOWS if min_window_s >= WINDOW_S else Cutting()
 
@@ -53,47 +53,47 @@ def transcribe(
     options: DecodingOptions | None = None,
     cutting: Cutting | None = None,
 ) -> Transcript:
-    """The transcript of `pcm`, of any length; times are seconds from its start.
+    """Transcribe `pcm`, of any length; times are seconds from its start.
 
     `options.timestamps` is taken from `cutting`. A recording has one language: unless `options` name it, the
-    one that most of the speech was heard in, and windows heard in another are decoded again.
+    one detected in most of the speech, and windows with another are decoded again.
     """
     cutting = cutting or Cutting()
     options = (options or DecodingOptions()).model_copy(update={"timestamps": cutting.timestamps})
     windows = cut(pcm, cutting)
-    heard = engine.transcribe(windows.clips, options)
-    language = options.language or spoken_language(windows.spans, heard)
-    heard = _in_language(engine, windows.clips, heard, options, language)
-    pairs = zip(windows.spans, heard, strict=True)
-    segments = tuple(s for span, hypothesis in pairs for s in segments_of(hypothesis, span.start_s))
+    results = engine.transcribe(windows.clips, options)
+    language = options.language or spoken_language(windows.spans, results)
+    results = _in_language(engine, windows.clips, results, options, language)
+    pairs = zip(windows.spans, results, strict=True)
+    segments = tuple(s for span, result in pairs for s in segments_of(result, span.start_s))
     return Transcript(segments, language, windows.duration_s)
 
 
 def cut(pcm: Pcm, cutting: Cutting) -> Windows:
-    """`pcm` cut at its pauses; the clips are views of it."""
+    """Cut `pcm` at its pauses; the clips are views of it."""
     spans = tuple(cut_at_pauses(pcm, cutting.max_s, max_pause_s=cutting.max_pause_s))
     clips = tuple(_clip(pcm, span) for span in spans)
     return Windows(spans, clips, round(duration_s(pcm), TIME_DIGITS))
 
 
-def foreign(heard: Sequence[DecodingResult], language: str) -> list[int]:
-    """Which of `heard` have words in another language than the recording's."""
-    return [i for i, h in enumerate(heard) if h.language != language and h.text]
+def foreign(results: Sequence[DecodingResult], language: str) -> list[int]:
+    """Return the indices of results that have text in another language than the recording's."""
+    return [i for i, r in enumerate(results) if r.language != language and r.text]
 
 
-def spoken_language(spans: Sequence[Span], heard: Sequence[DecodingResult]) -> str:
-    """The language of most of the seconds in which words were heard; `UNDETERMINED` where there are none."""
+def spoken_language(spans: Sequence[Span], results: Sequence[DecodingResult]) -> str:
+    """Return the language of most of the seconds that have text; `UNDETERMINED` where none have."""
     seconds: dict[str, float] = defaultdict(float)
-    for span, hypothesis in zip(spans, heard, strict=True):
-        if hypothesis.text:
-            seconds[hypothesis.language] += span.length_s
+    for span, result in zip(spans, results, strict=True):
+        if result.text:
+            seconds[result.language] += span.length_s
     return max(seconds, key=lambda code: seconds[code], default=UNDETERMINED)
 
 
-def segments_of(hypothesis: DecodingResult, start_s: float) -> list[Segment]:
-    """The segments of a window that begins at `start_s`, with times in the recording and their words."""
-    segments = [_shifted(s, start_s) for s in hypothesis.segments if s.text]
-    words = [_shifted_word(w, start_s) for w in hypothesis.words]
+def segments_of(result: DecodingResult, start_s: float) -> list[Segment]:
+    """Return a window's segments with their words; `start_s` is where it begins in the recording."""
+    segments = [_shifted(s, start_s) for s in result.segments if s.text]
+    words = [_shifted_word(w, start_s) for w in result.words]
     homes = [_home(segments, w) for w in words]
     return [
         replace(s, words=tuple(w for w, home in zip(words, homes, strict=True) if home == i))
@@ -102,7 +102,7 @@ def segments_of(hypothesis: DecodingResult, start_s: float) -> list[Segment]:
 
 
 def _clip(pcm: Pcm, span: Span) -> Pcm:
-    """The samples of `span`, never more than fit into the longest window."""
+    """Return the samples of `span`, never more than fit into the longest window."""
     first = round(span.start_s * SAMPLE_RATE)
     last = round(span.end_s * SAMPLE_RATE)
     return pcm[first : min(last, first + int(WINDOW_S * SAMPLE_RATE))]
@@ -111,14 +111,14 @@ def _clip(pcm: Pcm, span: Span) -> Pcm:
 def _in_language(
     engine: Engine,
     clips: Sequence[Pcm],
-    heard: Sequence[DecodingResult],
+    results: Sequence[DecodingResult],
     options: DecodingOptions,
     language: str,
 ) -> list[DecodingResult]:
-    others = foreign(heard, language)
+    others = foreign(results, language)
     again = engine.transcribe([clips[i] for i in others], options.model_copy(update={"language": language}))
     found = dict(zip(others, again, strict=True))
-    return [found.get(i, h) for i, h in enumerate(heard)]
+    return [found.get(i, r) for i, r in enumerate(results)]
 
 
 def _shifted(segment: Segment, by_s: float) -> Segment:
@@ -137,6 +137,6 @@ def _shifted_word(word: Word, by_s: float) -> Word:
 
 
 def _home(segments: Sequence[Segment], word: Word) -> int:
-    """The last segment that begins before the middle of `word`; the first where none does."""
+    """Return the last segment that begins before the middle of `word`; the first where none does."""
     middle_s = (word.start_s + word.end_s) / 2
     return max((i for i, s in enumerate(segments) if s.start_s <= middle_s), default=0)

@@ -31,7 +31,7 @@ def decoding_result(
 
 @dataclass
 class ScriptedEngine:
-    """Hears the languages that it is told to, in turn; a forced language is always obeyed."""
+    """Gives `languages` in turn; a forced language is always obeyed."""
 
     languages: Sequence[str]
     tokens: Tokens = field(default_factory=lambda: Tokens.load(builtin("model")))
@@ -43,10 +43,10 @@ class ScriptedEngine:
     ) -> list[DecodingResult]:
         self.asked.append(options)
         self.longest_s = max([self.longest_s, *map(duration_s, clips)])
-        heard = [options.language or self.languages[i % len(self.languages)] for i in range(len(clips))]
+        results = [options.language or self.languages[i % len(self.languages)] for i in range(len(clips))]
         return [
             decoding_result(f"said in {lang}", lang, end_s=duration_s(c))
-            for lang, c in zip(heard, clips, strict=True)
+            for lang, c in zip(results, clips, strict=True)
         ]
 
 
@@ -57,11 +57,11 @@ def engine() -> CTranslate2Engine:
 
 @pytest.fixture(scope="module")
 def clips(engine: CTranslate2Engine) -> list[tuple[Pcm, str]]:
-    """Four built-in clips that the built-in model hears without an error, with their texts."""
+    """Four built-in clips that the built-in model transcribes without an error, with their texts."""
     files = sorted(builtin("clips").glob("*.ogg"))[:24]
     pairs = [(decode(f), f.with_suffix(".txt").read_text().strip()) for f in files]
-    heard = engine.transcribe([pcm for pcm, _ in pairs], DecodingOptions())
-    known = [p for p, h in zip(pairs, heard, strict=True) if word_errors(p[1], h.text, english).errors == 0]
+    results = engine.transcribe([pcm for pcm, _ in pairs], DecodingOptions())
+    known = [p for p, h in zip(pairs, results, strict=True) if word_errors(p[1], h.text, english).errors == 0]
     return known[:4]
 
 
@@ -115,7 +115,7 @@ def test_speech_without_a_pause_is_cut_to_the_longest_window(clips: list[tuple[P
     assert engine.longest_s <= WINDOW_S
 
 
-def test_windows_heard_in_another_language_are_decoded_again(clips: list[tuple[Pcm, str]]) -> None:
+def test_windows_in_another_language_are_decoded_again(clips: list[tuple[Pcm, str]]) -> None:
     engine = ScriptedEngine(["en", "en", "en", "cy"])
     said = transcribe(joined(clips, pause_s=2.0), engine)
 
@@ -142,14 +142,14 @@ def test_timestamps_are_asked_for_by_the_cutting(clips: list[tuple[Pcm, str]]) -
 
 def test_a_recording_is_in_the_language_of_most_of_its_speech() -> None:
     spans = [Span(0, 5), Span(5, 6), Span(6, 7), Span(8, 28)]
-    heard = [
+    results = [
         decoding_result("a", "de"),
         decoding_result("b", "en"),
         decoding_result("c", "en"),
         decoding_result("", "cy"),
     ]
 
-    assert spoken_language(spans, heard) == "de"
+    assert spoken_language(spans, results) == "de"
     assert spoken_language([], []) == UNDETERMINED
 
 

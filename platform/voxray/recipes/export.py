@@ -1,4 +1,4 @@
-"""A trained model in the form that serves, checked against its source before it counts."""
+"""Export a trained model to the form that is served, and check it against its source."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ from voxray.whisper.models import hf_folder
 
 
 class ExportConfig(Config):
-    """What to export, how small, and which clips it must still transcribe."""
+    """What to export, in which quantization, and the clips it is checked on."""
 
     model: str = "builtin"
     """The model to export: builtin, a Hugging Face folder or a hub name."""

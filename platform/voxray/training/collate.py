@@ -14,7 +14,8 @@ from voxray.config import Config, Probability
 from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
 from voxray.training.augment import AugmentOptions, Floats, augment, coloured_noise, speed_perturb
-from voxray.training.cuts import join_texts, random_cut
+from voxray.text import join_texts
+from voxray.training.cuts import random_cut
 from voxray.training.plan import PlannedWindow
 from voxray.transcript import Segment
 from voxray.whisper.ctranslate import WINDOWS_S, window_s
@@ -86,7 +87,7 @@ def example(
     if window.cut:
         clips = [random_cut(clips[0], rng)]
     samples, segments = joined(clips, window.pauses_s, rng)
-    text = join_texts([c.text for c in clips], clips[0])
+    text = join_texts((c.text for c in clips), clips[0].text_language)
     target = _label(clips[0], [s for s in segments if s.text], text, tokens, labels, rng)
     return Example(
         samples=augment(samples, augmentation, rng)[:WINDOW_SAMPLES],

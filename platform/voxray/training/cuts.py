@@ -7,7 +7,7 @@ import numpy as np
 
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
-from voxray.text import by_character
+from voxray.text import join_texts
 from voxray.transcript import Segment, Word
 
 WORD_TOLERANCE_S = 0.03  # of a word that may be missing: alignments are no finer
@@ -25,17 +25,11 @@ def cut(clip: Clip, start_s: float, end_s: float) -> Clip:
     return replace(
         clip,
         pcm=clip.pcm[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)],
-        text=join_texts([w.text for w in words], clip),
+        text=join_texts((w.text for w in words), clip.text_language),
         words=tuple(words),
         segments=_regrouped(clip, inside, words),
         previous="" if start_s > 0 else clip.previous,
     )
-
-
-def join_texts(texts: Sequence[str], clip: Clip) -> str:
-    """Return `texts` as one, with spaces between them if the language of the text of `clip` has them."""
-    spaced = clip.task == "translate" or not by_character(clip.language)  # translations are English
-    return (" " if spaced else "").join(t for t in texts if t)
 
 
 def _regrouped(clip: Clip, inside: Sequence[Word], cut_words: Sequence[Word]) -> tuple[Segment, ...]:
@@ -53,7 +47,7 @@ def _regrouped(clip: Clip, inside: Sequence[Word], cut_words: Sequence[Word]) ->
     ]
     if [w for group in groups for w in group] != list(cut_words):
         return ()
-    texts = (join_texts([w.text for w in g], clip) for g in groups)
+    texts = (join_texts((w.text for w in g), clip.text_language) for g in groups)
     return tuple(Segment(g[0].start_s, g[-1].end_s, t) for g, t in zip(groups, texts, strict=True) if g)
 
 

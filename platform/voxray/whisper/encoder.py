@@ -13,7 +13,7 @@ from torch import nn
 
 
 def encode(encoder: Any, mel_BFT: torch.Tensor) -> torch.Tensor:
-    """Encoder states of log-mel windows of any even length: (B, n_mels, T) -> (B, T // 2, d_model).
+    """Encode log-mel windows of any even length: (B, n_mels, T) -> (B, T // 2, d_model).
 
     The same computation as transformers' WhisperEncoder.forward, with the positional table cut to the window.
     """
@@ -30,7 +30,7 @@ def encode(encoder: Any, mel_BFT: torch.Tensor) -> torch.Tensor:
 def decode_states(
     decoder: Any, inputs_BL: torch.Tensor, states_BTD: torch.Tensor, layer_drop: float = 0.0
 ) -> torch.Tensor:
-    """Decoder states before the vocabulary projection: (B, L), (B, T, d_model) -> (B, L, d_model).
+    """Return decoder states before the vocabulary projection: (B, L), (B, T, d_model) -> (B, L, d_model).
 
     In training each layer but the last is left out with the chance `layer_drop` (LayerDrop, arXiv
     1909.11556).
@@ -45,7 +45,7 @@ def decode_states(
 
 @contextmanager
 def _thinned(decoder: Any, layer_drop: float) -> Iterator[None]:
-    """The library drops any layer; a student of one layer is the last one, which must stand alone."""
+    """Drop any layer but the last. The library drops that too, which may be a student's only one."""
     layers = decoder.layers
     *others, last = layers
     decoder.layers = nn.ModuleList([*(x for x in others if torch.rand(()) >= layer_drop), last])

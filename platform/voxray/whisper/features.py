@@ -14,13 +14,13 @@ from voxray.audio import HOP_LENGTH, N_FFT, SAMPLE_RATE
 
 @lru_cache(maxsize=8)
 def mel_filters(n_mels: int, device: str) -> torch.Tensor:
-    """Slaney mel filters, shape (n_mels, N_FFT // 2 + 1)."""
+    """Return Slaney mel filters, shape (n_mels, N_FFT // 2 + 1)."""
     filters = FeatureExtractor.get_mel_filters(SAMPLE_RATE, N_FFT, n_mels=n_mels)
     return torch.from_numpy(np.asarray(filters, dtype=np.float32)).to(device)
 
 
 def log_mel(samples_BT: torch.Tensor, n_mels: int) -> torch.Tensor:
-    """Log-mel of float samples in [-1, 1), shape (B, T) -> (B, n_mels, T // HOP_LENGTH)."""
+    """Return log-mel of float samples in [-1, 1), shape (B, T) -> (B, n_mels, T // HOP_LENGTH)."""
     window = torch.hann_window(N_FFT, device=samples_BT.device)
     stft = torch.stft(samples_BT, N_FFT, HOP_LENGTH, window=window, return_complex=True)
     power = stft[..., :-1].abs() ** 2

@@ -1,4 +1,4 @@
-"""What the decoder is taught to say: labels built from texts and times, as columns, at collate time.
+"""Labels for the decoder, built from texts and times when a batch is collated.
 
     [<|startofprev|> previous...]
     <|startoftranscript|> <|lang|> <|task|> [<|notimestamps|>] text... <|endoftext|>
@@ -33,7 +33,7 @@ def label(
     timestamps: bool = False,
     previous: str = "",
 ) -> Label | None:
-    """The label of `segments`, or None where it would not fit into Whisper's 448 positions."""
+    """Return the label of `segments`, or None where it does not fit into Whisper's 448 positions."""
     head = tokens.prompt(language, task, timestamps)
     body = _timed(tokens, segments) if timestamps else _plain(tokens, segments)
     ids = [*head, *body, tokens.end]
@@ -43,7 +43,7 @@ def label(
 def no_speech_label(
     tokens: Tokens, *, named: bool, language: str | None = "en", task: str = "transcribe"
 ) -> Label:
-    """The label of a clip without words.
+    """Return the label of a clip without words.
 
     `named`: `<|startoftranscript|> <|nospeech|>`; else a full prompt that ends at once, which is what live
     decoding, whose prompt is forced, must learn.

@@ -1,4 +1,4 @@
-"""A student from a teacher: some of its decoder layers, everything else copied (Distil-Whisper, 3.1)."""
+"""Makes a student: some of the teacher's decoder layers, everything else copied (Distil-Whisper, 3.1)."""
 
 import copy
 from collections.abc import Sequence
@@ -8,34 +8,32 @@ from voxray.errors import ModelError
 
 
 def spread(total: int, kept: int) -> list[int]:
-    """`kept` layer indices out of `total`, maximally spaced: floor(k (N - 1) / (n - 1)), the last N - 1.
+    """Return `kept` of `total` layer indices, maximally spaced: floor(k (N - 1) / (n - 1)), the last N - 1.
 
     One kept layer is the last one. 32 -> 2 gives [0, 31], 32 -> 4 gives [0, 10, 20, 31].
     """
     if not 1 <= kept <= total:
-        raise ModelError(
-            f"layers: expected 1 to {total} of the teacher's {total}, and {kept} were asked for."
-        )
+        raise ModelError(f"layers: expected 1 to {total}, the teacher's, got {kept}.")
     if kept == 1:
         return [total - 1]
     return [k * (total - 1) // (kept - 1) for k in range(kept - 1)] + [total - 1]
 
 
 def layer_indices(total: int, wanted: int | Sequence[int]) -> list[int]:
-    """The layers that a count or an explicit list names; negative ones count from the end."""
+    """Return the layers that a count or an explicit list names; negative ones count from the end."""
     if isinstance(wanted, int):
         return spread(total, wanted)
     indices = [i + total if i < 0 else i for i in wanted]
     wrong = [w for w, i in zip(wanted, indices, strict=True) if not 0 <= i < total]
     if wrong or not indices:
-        raise ModelError(f"layers: expected indices from {-total} to {total - 1}, and {list(wanted)} came.")
+        raise ModelError(f"layers: expected indices from {-total} to {total - 1}, got {list(wanted)}.")
     return indices
 
 
 def make_student(
     teacher: Any, decoder_layers: int | Sequence[int], encoder_layers: int | Sequence[int] | None = None
 ) -> Any:
-    """A copy of `teacher` (a WhisperForConditionalGeneration) with only the named layers."""
+    """Copy `teacher` (a WhisperForConditionalGeneration) with only the named layers."""
     student = copy.deepcopy(teacher)
     config = student.config
     kept = layer_indices(config.decoder_layers, decoder_layers)
@@ -54,9 +52,9 @@ def make_student(
 
 
 def student_heads(heads: Sequence[Sequence[int]], kept: Sequence[int], per_layer: int) -> list[list[int]]:
-    """The teacher's alignment heads that the student still has, renumbered.
+    """Return the teacher's alignment heads that the student still has, renumbered.
 
-    With none left, every head of the student's upper half: what Whisper takes where nothing is known.
+    With none left, return every head of the student's upper half: Whisper's default.
     """
     place = {layer: i for i, layer in enumerate(kept)}
     left = [[place[layer], head] for layer, head in heads if layer in place]

@@ -37,29 +37,31 @@ class Tokens:
 
     @classmethod
     def load(cls, folder: Path) -> "Tokens":
-        """From `folder/tokenizer.json`; ModelError if it is missing or is not Whisper's."""
+        """Load `folder/tokenizer.json`; ModelError if it is missing or is not Whisper's."""
         file = folder / "tokenizer.json"
         if not file.is_file():
-            raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json), and there is none.")
+            raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json), got none.")
         try:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as e:  # the library raises nothing narrower
-            raise ModelError(f"{file}: expected a fast tokenizer, and it cannot be read ({e}).") from e
+            raise ModelError(
+                f"{file}: expected a fast tokenizer, got a file that cannot be read ({e})."
+            ) from e
         return cls.of(tokenizer, str(folder), english_only=_says_english_only(folder))
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, where: str = "tokenizer", english_only: bool | None = None) -> "Tokens":
-        """From a tokenizer in memory.
+        """Take the tokens of a tokenizer in memory.
 
-        `english_only`: whether prompts have no language and task (None: as the vocabulary tells). It cannot
-        be told from the language tokens, which Whisper's English-only vocabularies hold as well.
+        `english_only`: whether prompts have no language and task; None decides by the vocabulary, though not
+        by its language tokens, which Whisper's English-only vocabularies hold as well.
         """
 
         def named(*names: str) -> int:
             ids = [i for i in map(tokenizer.token_to_id, names) if i is not None]
             if not ids:
                 raise ModelError(
-                    f"{where}: expected Whisper's token {names[0]}, and the vocabulary lacks it."
+                    f"{where}: expected Whisper's token {names[0]}, got a vocabulary without it."
                 )
             return int(ids[0])
 
@@ -81,41 +83,41 @@ class Tokens:
 
     @property
     def multilingual(self) -> bool:
-        """English-only models have no language tokens in their prompts."""
+        """Whether prompts name language and task; those of English-only models do not."""
         return bool(self.languages) and bool(self.tasks)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text, with no special token added."""
+        """Return the token ids of plain text, with no special token added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of `ids`, special tokens and timestamps left out."""
+        """Return the text of `ids`, special tokens and timestamps left out."""
         return str(self.tokenizer.decode([i for i in ids if i < self.end], skip_special_tokens=True))
 
     def timestamp(self, seconds: float) -> int:
-        """The id of `<|seconds|>`, rounded to Whisper's 0.02 s and held inside its 30 s."""
+        """Return the id of `<|seconds|>`, rounded to Whisper's 0.02 s and held inside its 30 s."""
         steps = round(min(max(seconds, 0.0), WINDOW_S) / TIMESTAMP_STEP_S)
         return self.first_timestamp + steps
 
     def is_timestamp(self, token: int) -> bool:
-        """Whether `token` is one of `<|0.00|>` .. `<|30.00|>`."""
+        """Say whether `token` is one of `<|0.00|>` .. `<|30.00|>`."""
         return token >= self.first_timestamp
 
     def seconds(self, token: int) -> float:
-        """The time that a timestamp token stands for."""
+        """Return the time that a timestamp token stands for."""
         return round((token - self.first_timestamp) * TIMESTAMP_STEP_S, 2)
 
     def prompt(
         self, language: str | None = "en", task: str = "transcribe", timestamps: bool = False
     ) -> list[int]:
-        """`<|startoftranscript|> [<|language|> <|task|>] [<|notimestamps|>]`."""
+        """Return `<|startoftranscript|> [<|language|> <|task|>] [<|notimestamps|>]`."""
         ids = [self.start]
         if self.multilingual:
             ids += [self.language(language or "en"), self.tasks[task]]
         return ids if timestamps else [*ids, self.no_timestamps]
 
     def language(self, code: str) -> int:
-        """The id of a language's token; ModelError naming it where the model does not know it."""
+        """Return the id of a language's token; ModelError naming it where the model does not know it."""
         if code not in self.languages:
             raise ModelError(f"language {code!r}: expected one that the model knows, such as 'en' or 'de'.")
         return self.languages[code]

@@ -40,12 +40,6 @@ def split_words(text: str) -> list[str]:
     return [word for run in _SPACED.findall(text) for word in _split_run(run)]
 
 
-def join_words(words: Sequence[str]) -> str:
-    """Join words that lost the spaces around them; no space is put where a script is written without."""
-    separators = ("" if len(split_words(a + b)) > 1 else " " for a, b in pairwise(words))
-    return "".join(chain.from_iterable(zip_longest(words, separators, fillvalue="")))
-
-
 def _split_run(run: str) -> list[str]:
     """Split one run without inner spaces where its script is written without them."""
     if not _UNSPACED.search(run):

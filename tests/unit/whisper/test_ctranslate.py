@@ -52,14 +52,14 @@ def test_a_clip_over_30_s_is_refused(engine: CTranslate2Engine) -> None:
 
 
 def test_a_clip_of_exactly_30_s_is_taken(engine: CTranslate2Engine) -> None:
-    [heard] = engine.transcribe([_silence(30)], ENGLISH)
-    assert heard.text == ""
+    [result] = engine.transcribe([_silence(30)], ENGLISH)
+    assert result.text == ""
 
 
 def test_silence_gives_no_words(engine: CTranslate2Engine) -> None:
     options = DecodingOptions(language="en", words=True)
-    for heard in engine.transcribe([_silence(1), _silence(5)], options):
-        assert (heard.text, heard.words, heard.segments) == ("", (), ())
+    for result in engine.transcribe([_silence(1), _silence(5)], options):
+        assert (result.text, result.words, result.segments) == ("", (), ())
 
 
 def test_the_language_is_detected_where_neither_options_nor_clip_name_it(
@@ -77,19 +77,19 @@ def test_words_come_in_order_inside_the_clip_and_spell_the_text(
     engine: CTranslate2Engine, clips: list[Pcm]
 ) -> None:
     options = DecodingOptions(language="en", words=True)
-    for clip, heard in zip(clips, engine.transcribe(clips, options), strict=True):
-        times = [t for w in heard.words for t in (w.start_s, w.end_s)]
-        assert [w.text for w in heard.words] == heard.text.split()
+    for clip, result in zip(clips, engine.transcribe(clips, options), strict=True):
+        times = [t for w in result.words for t in (w.start_s, w.end_s)]
+        assert [w.text for w in result.words] == result.text.split()
         assert times == sorted(times)
         assert times[-1] <= len(clip) / SAMPLE_RATE + 0.02
 
 
 def test_timestamps_cut_the_text_into_segments(engine: CTranslate2Engine, clips: list[Pcm]) -> None:
     normalise = normaliser("en", "basic")
-    for heard in engine.transcribe(clips[:3], DecodingOptions(language="en", timestamps=True)):
-        assert heard.segments
-        assert normalise(" ".join(s.text for s in heard.segments)) == normalise(heard.text)
-        assert all(s.start_s <= s.end_s for s in heard.segments)
+    for result in engine.transcribe(clips[:3], DecodingOptions(language="en", timestamps=True)):
+        assert result.segments
+        assert normalise(" ".join(s.text for s in result.segments)) == normalise(result.text)
+        assert all(s.start_s <= s.end_s for s in result.segments)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:

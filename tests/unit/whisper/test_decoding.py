@@ -18,7 +18,7 @@ from voxray.whisper.decoding import (
     most_tokens,
     repeats,
 )
-from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.engines import DecodingOptions, decoding_result
 from voxray.whisper.models import builtin
 
 ENGLISH = DecodingOptions(language="en")
@@ -81,6 +81,27 @@ def test_a_forced_prefix_that_repeats_is_kept_and_not_decoded_again(engine: CTra
     [found] = decoded(engine, [AudioWindow(clip, "en", prefix=prefix)], 4.0)
 
     assert found.ids[: len(prefix)] == prefix
+
+
+def test_words_of_scripts_without_spaces_are_timed_by_character_in_files_as_live(
+    engine: CTranslate2Engine,
+) -> None:
+    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+    prefix = tuple(engine.tokens.encode("今天天气"))
+    [live] = decoded(engine, [AudioWindow(clip, "zh", prefix=prefix, words=True)], 4.0)
+    of_file = decoding_result(
+        engine.tokens,
+        live.ids,
+        clip,
+        "zh",
+        avg_logprob=live.avg_logprob,
+        no_speech_prob=live.no_speech_prob,
+        words=live.words or (),
+    )
+
+    assert [w.text for w in live.words or ()][:3] == [w.text for w in of_file.words][:3] == ["今", "天", "天"]
+    assert "".join(w.text for w in live.words or ()) == live.text
+    assert all(0 <= w.start_s <= w.end_s <= duration_s(clip) for w in of_file.words)
 
 
 def test_languages_are_detected_among_those_of_the_model(engine: CTranslate2Engine) -> None:

@@ -54,7 +54,7 @@ def test_kept_layers_go_up_from_the_first_to_the_last(total: int, data: st.DataO
 
 @pytest.mark.parametrize("kept", [0, -1, 5])
 def test_counts_that_the_teacher_does_not_have_are_refused(kept: int) -> None:
-    with pytest.raises(ModelError, match=f"expected 1 to 4 of the teacher's 4, and {kept} were asked for"):
+    with pytest.raises(ModelError, match=f"expected 1 to 4, the teacher's, got {kept}"):
         spread(4, kept)
 
 

@@ -86,7 +86,7 @@ def test_tokens_survive_pickling() -> None:
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"expected a fast tokenizer \(tokenizer\.json\), and there is none"):
+    with pytest.raises(ModelError, match=r"expected a fast tokenizer \(tokenizer\.json\), got none"):
         Tokens.load(tmp_path)
 
 
@@ -94,7 +94,7 @@ def test_a_tokenizer_that_is_no_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("no tokenizer")
 
     with pytest.raises(
-        ModelError, match=r"tokenizer\.json: expected a fast tokenizer, and it cannot be read"
+        ModelError, match=r"tokenizer\.json: expected a fast tokenizer, got a file that cannot be read"
     ):
         Tokens.load(tmp_path)
 

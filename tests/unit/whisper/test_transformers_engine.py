@@ -80,16 +80,16 @@ def test_silence_has_no_words_and_a_finite_confidence(reference: TransformersEng
 
 
 def test_word_times_are_in_order_and_inside_the_clip(clips: list[Pcm], reference: TransformersEngine) -> None:
-    [heard] = reference.transcribe(clips[:1], DecodingOptions(language="en", words=True))
-    times = [t for w in heard.words for t in (w.start_s, w.end_s)]
-    assert [w.text for w in heard.words] == heard.text.split()
+    [result] = reference.transcribe(clips[:1], DecodingOptions(language="en", words=True))
+    times = [t for w in result.words for t in (w.start_s, w.end_s)]
+    assert [w.text for w in result.words] == result.text.split()
     assert times == sorted(times)
     assert 0 <= times[0] < times[-1] <= len(clips[0]) / SAMPLE_RATE + 0.02
 
 
 def test_stops_at_max_new_tokens(clips: list[Pcm], reference: TransformersEngine) -> None:
-    [heard] = reference.transcribe(clips[:1], DecodingOptions(language="en", max_new_tokens=2))
-    assert len(heard.tokens) == 2
+    [result] = reference.transcribe(clips[:1], DecodingOptions(language="en", max_new_tokens=2))
+    assert len(result.tokens) == 2
 
 
 def test_clips_over_30_s_are_refused() -> None:

@@ -78,7 +78,9 @@ def test_a_batch_of_long_windows_is_encoded_in_pieces_and_gives_the_same(
     assert texts(hypotheses_of(decoder, *jobs)) == texts([hypotheses_of(decoder, j)[0] for j in jobs])
 
 
-def test_text_is_what_the_engine_hears(engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]) -> None:
+def test_live_windows_give_what_files_give(
+    engine: CTranslate2Engine, decoder: Decoder, clips: list[Pcm]
+) -> None:
     engines_own = engine.transcribe(clips, DecodingOptions(language="en"))
 
     found = hypotheses_of(decoder, *(job(c) for c in clips))
