@@ -83,16 +83,16 @@ def _whisper_english() -> Normaliser:
 
 
 def whisper_english(text: str) -> str:
-    """Apply Whisper's English normaliser (openai/whisper, normalizers/english.py), for any apostrophe."""
-    return _whisper_english()(text.translate(_APOSTROPHES)).strip()
+    """Apply Whisper's English normaliser (openai/whisper, normalizers/english.py)."""
+    return _whisper_english()(text).strip()
 
 
 def english(text: str) -> str:
-    """Apply Whisper's English normaliser, then make each digit a word.
+    """Apply Whisper's English normaliser, for any form of the apostrophe, then make each digit a word.
 
     Whisper's turns "see..." into "see ."; words of points alone, which would count as errors, are dropped.
     """
-    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", whisper_english(text))))
+    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", whisper_english(text.translate(_APOSTROPHES)))))
 
 
 def spaced(text: str) -> str:
