@@ -5,7 +5,8 @@
 The model is `builtin`, a Hugging Face or CTranslate2 folder, or a hub name; what is not in CTranslate2's form
 is converted once and kept in ~/.cache/voxray. Clips over 30 s are cut at pauses and scored as one; clips that
 cannot be read are listed in scores.json, and the rest is scored. Rates are pooled over all clips, in per
-cent, after the language's normaliser; the interval is a 95 % bootstrap over clips.
+cent, each clip after the normaliser of its language; the interval is a 95 % bootstrap over clips. Languages
+written without spaces count in characters: then `wer` is the CER, `words` the number of characters.
 
 Smoke, on the 40 built-in test clips:
     python jobs/score.py --config jobs/configs/score.yaml out=runs/score

@@ -162,7 +162,7 @@ CORPORA = ["export", "finetune", "pseudo_label", "score"]
 @pytest.mark.parametrize("name", CORPORA)
 def test_an_empty_corpus(name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     said = ended(name, "corpus={empty}", places, capsys)
-    assert said == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), and it holds none.")
+    assert said == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), but it holds none.")
 
 
 @pytest.mark.parametrize("name", CORPORA)
@@ -178,7 +178,7 @@ def test_an_unknown_split(
     name: str, split: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = ended(name, f"split={split}", places, capsys)
-    assert said == f"{places['corpus']}: expected a split called train, dev, test, and 'tset' came."
+    assert said == f"{places['corpus']}: expected a split called train, dev, test, got 'tset'."
 
 
 @pytest.mark.parametrize("name", ["export", "pseudo_label", "score"])
@@ -187,13 +187,13 @@ def test_a_split_that_the_corpus_lacks(
 ) -> None:
     (places["splits"] / "dev_files.csv").unlink()
     said = ended(name, "corpus={splits} split=dev", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', and it has train 1, test 1."
+    assert said == f"{places['splits']}: expected clips in 'dev', but it has train 1, test 1."
 
 
 def test_finetuning_without_a_dev_split(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     (places["splits"] / "dev_files.csv").unlink()
     said = ended("finetune", "", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', and it has train 1, test 1."
+    assert said == f"{places['splits']}: expected clips in 'dev', but it has train 1, test 1."
 
 
 @pytest.mark.parametrize("labelled", ["corpus", "empty", "file", "here"])
@@ -202,7 +202,7 @@ def test_labels_that_are_none(
 ) -> None:
     said = ended("distil", f"labelled={{{labelled}}}", places, capsys)
     assert said == (
-        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), and there is none; "
+        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), but there is none; "
         "run pseudo_label."
     )
 

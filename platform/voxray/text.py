@@ -33,7 +33,7 @@ _TURKIC_CASE = str.maketrans({"I": "\u0131", "\u0130": "i"})
 
 @dataclass(frozen=True, slots=True)
 class ErrorCounts:
-    """Edits that turn references into hypotheses; counts add up over clips."""
+    """Edits that turn references into hypotheses; the counts of clips can be added."""
 
     reference_length: int = 0
     substitutions: int = 0
@@ -50,17 +50,17 @@ class ErrorCounts:
 
     @property
     def errors(self) -> int:
-        """Substitutions, deletions and insertions."""
+        """The sum of substitutions, deletions and insertions."""
         return self.substitutions + self.deletions + self.insertions
 
     @property
     def rate(self) -> float:
-        """Errors per reference unit (1.0 is 100 %); with no reference, 0 or the count of insertions."""
+        """Errors per reference unit (1.0 is 100 %); the count of insertions where the reference is empty."""
         return self.errors / max(1, self.reference_length)
 
 
 def normaliser(language: str | None, name: NormaliserName = "auto") -> Normaliser:
-    """The normaliser called `name`; `auto` is `english` for en and `basic` for every other language.
+    """Return the normaliser called `name`; `auto` is `english` for en and `basic` for every other language.
 
     `whisper-english` is Whisper's own (numbers, spelling, contractions). `english` is the same with
     numbers split into digits afterwards: Whisper's joins "nine five five" into the one word "955", so that
@@ -83,20 +83,20 @@ def _whisper_english() -> Normaliser:
 
 
 def whisper_english(text: str) -> str:
-    """Whisper's English normaliser (openai/whisper, normalizers/english.py); it knows one apostrophe."""
-    return _whisper_english()(text.translate(_APOSTROPHES)).strip()
+    """Apply Whisper's English normaliser (openai/whisper, normalizers/english.py)."""
+    return _whisper_english()(text).strip()
 
 
 def english(text: str) -> str:
-    """Whisper's English normaliser, then one word per digit.
+    """Apply Whisper's English normaliser, for any form of the apostrophe, then make each digit a word.
 
-    Of "see..." Whisper's leaves the word "." behind, an error that nobody made: such words are dropped.
+    Whisper's turns "see..." into "see ."; words of points alone, which would count as errors, are dropped.
     """
-    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", whisper_english(text))))
+    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", whisper_english(text.translate(_APOSTROPHES)))))
 
 
 def spaced(text: str) -> str:
-    """The text as it is, with single spaces between words."""
+    """Return the text with single spaces between words, unchanged otherwise."""
     return " ".join(text.split())
 
 
@@ -114,7 +114,7 @@ def basic(text: str) -> str:
 
 
 def turkic(text: str) -> str:
-    """`basic` with the case pairs of Turkish: I and dotless i, dotted I and i."""
+    """Apply `basic` with the case pairs of Turkish: I and dotless i, dotted I and i."""
     return basic(unicodedata.normalize("NFKC", text).translate(_TURKIC_CASE))
 
 
@@ -130,7 +130,7 @@ def _kept(character: str) -> str:
 
 
 def by_character(language: str | None) -> bool:
-    """Whether `language` is scored by character."""
+    """Say whether `language` is written without spaces, and so scored by character."""
     return language in UNSPACED_LANGUAGES
 
 
@@ -140,12 +140,12 @@ def text_language(language: L, task: str | None) -> L | str:
 
 
 def units(text: str, language: str | None) -> list[str]:
-    """What `language` is scored by: the words of `text`, or its characters where no spaces are written."""
+    """Split `text` into what `language` is scored by: words, or characters where no spaces are written."""
     return list("".join(text.split())) if by_character(language) else text.split()
 
 
 def join_texts(texts: Iterable[str], language: str | None) -> str:
-    """`texts`, the empty ones left out, in one line as `language` is written, with or without spaces."""
+    """Join the texts that are not empty, with spaces between them if `language` is written with spaces."""
     return ("" if by_character(language) else " ").join(text for text in texts if text)
 
 
@@ -162,7 +162,7 @@ def error_counts(
 
 
 def word_errors(reference: str, hypothesis: str, normalise: Normaliser = english) -> ErrorCounts:
-    """Word edits of one pair, after `normalise`."""
+    """Count the word edits of one pair after `normalise`."""
     ref, hyp = normalise(reference), normalise(hypothesis)
     if not ref.split():
         return ErrorCounts(insertions=len(hyp.split()))
@@ -171,7 +171,7 @@ def word_errors(reference: str, hypothesis: str, normalise: Normaliser = english
 
 
 def character_errors(reference: str, hypothesis: str, normalise: Normaliser = english) -> ErrorCounts:
-    """Character edits of one pair, after `normalise`, spaces left out."""
+    """Count the character edits of one pair after `normalise`, without spaces."""
     ref, hyp = (normalise(t).replace(" ", "") for t in (reference, hypothesis))
     if not ref:
         return ErrorCounts(insertions=len(hyp))
@@ -180,13 +180,13 @@ def character_errors(reference: str, hypothesis: str, normalise: Normaliser = en
 
 
 def repeated_ngrams(text: str, n: int = 5, language: str | None = None) -> int:
-    """How many n-grams of `text`, in the units of its language, have occurred before in it."""
+    """Count the n-grams of `text`, in the units of its language, that occurred before in it."""
     parts = units(text, language)
     grams = Counter(tuple(parts[i : i + n]) for i in range(len(parts) - n + 1))
     return sum(count - 1 for count in grams.values())
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes over zlib-compressed bytes; Whisper distrusts more than 2.4 (decoding.py)."""
+    """Divide bytes by zlib-compressed bytes; Whisper distrusts more than 2.4 (decoding.py)."""
     raw = text.encode()
     return len(raw) / len(zlib.compress(raw)) if raw else 0.0

@@ -1,4 +1,4 @@
-"""What a recogniser says, and the formats in which people read it."""
+"""Transcripts, and the formats in which they are written: text, SubRip, WebVTT and JSON."""
 
 import html
 import json
@@ -39,53 +39,53 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """All segments on one line."""
+        """Return all segments on one line."""
         return " ".join(s.text for s in self.segments if s.text)
 
     def render(self, form: Format) -> str:
-        """The transcript as `text` (a line per segment), `srt`, `vtt` or `json`."""
+        """Write the transcript as `text` (a line per segment), `srt`, `vtt` or `json`."""
         return {"text": to_text, "srt": to_srt, "vtt": to_vtt, "json": to_json}[form](self)
 
 
-def _spoken(transcript: Transcript) -> Iterator[Segment]:
+def _with_text(transcript: Transcript) -> Iterator[Segment]:
     return (s for s in transcript.segments if s.text.strip())
 
 
 def _one_line(text: str) -> str:
-    """`text` without line breaks: an empty line would end a cue."""
+    """Return `text` without line breaks: an empty line would end a cue."""
     return " ".join(text.split())
 
 
 def to_text(transcript: Transcript) -> str:
-    """One line per segment."""
-    return "\n".join(_one_line(s.text) for s in _spoken(transcript))
+    """Write one line per segment."""
+    return "\n".join(_one_line(s.text) for s in _with_text(transcript))
 
 
 def to_srt(transcript: Transcript) -> str:
-    """SubRip: numbered cues, times as HH:MM:SS,mmm."""
+    """Write SubRip: numbered cues, times as HH:MM:SS,mmm."""
     cues = (
         f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_one_line(s.text)}\n"
-        for i, s in enumerate(_spoken(transcript), start=1)
+        for i, s in enumerate(_with_text(transcript), start=1)
     )
     return "\n".join(cues)
 
 
 def to_vtt(transcript: Transcript) -> str:
-    """WebVTT: a header, then cues with times as HH:MM:SS.mmm; `&`, `<` and `>` are escaped."""
+    """Write WebVTT: a header, then cues with times as HH:MM:SS.mmm; `&`, `<` and `>` are escaped."""
     cues = (
         f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{html.escape(_one_line(s.text), quote=False)}\n"
-        for s in _spoken(transcript)
+        for s in _with_text(transcript)
     )
     return "\n".join(["WEBVTT\n", *cues])
 
 
 def to_json(transcript: Transcript) -> str:
-    """The transcript as one JSON object, keys as the fields of `Transcript`."""
+    """Write the transcript as one JSON object, keys as the fields of `Transcript`."""
     return json.dumps({"text": transcript.text, **asdict(transcript)}, ensure_ascii=False, indent=1)
 
 
 def clock(seconds: float, point: str) -> str:
-    """HH:MM:SS and milliseconds after `point`, as subtitle formats write times."""
+    """Format a time as HH:MM:SS and milliseconds after `point`, as in subtitles."""
     total_ms = round(seconds * 1000)
     minutes, ms = divmod(total_ms, 60_000)
     hours, minutes = divmod(minutes, 60)

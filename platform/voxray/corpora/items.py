@@ -35,7 +35,7 @@ class Item:
 
     @property
     def no_speech(self) -> bool:
-        """Whether the corpus says that nobody speaks here."""
+        """Whether the corpus marks the clip as without speech."""
         return self.sentences == () and not (self.text or "").strip()
 
 

@@ -30,7 +30,7 @@ CLIP_FIELDS = [
     ("start_s", pa.float64()),  # the clip's place in its recording
     ("end_s", pa.float64()),
     ("split", pa.string()),
-    ("no_speech", pa.bool_()),  # the corpus says that nobody speaks
+    ("no_speech", pa.bool_()),  # marked so in the corpus
 ]
 LABEL_FIELDS = [
     ("pseudo_text", pa.string()),

@@ -5,7 +5,7 @@
     {"audio_filepath", "text"?, "duration", "offset"?}                       (NeMo's)
 
 Both may have `id`, `speaker`, `language`, `task` and `split`. Paths are relative to the manifest. A path may
-be a URL only where the manifest came from the same kind of URL.
+be a URL only where the manifest is at a URL of the same scheme.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Clips on a local disk for training: one file of int16 samples, one parquet table of what they say.
+"""Clips on a local disk for training: one file of int16 samples, one parquet table of texts and times.
 
     store/audio.s16      all clips' samples, one after another, memory-mapped by readers
     store/clips.parquet  one row per clip, in the order of the samples

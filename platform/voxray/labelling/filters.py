@@ -2,7 +2,7 @@
 
 With a reference, a clip is kept iff that is not empty once normalised and 100 * WER < threshold
 (Distil-Whisper, arXiv 2311.00430, section 3); characters count in languages written without spaces. Without
-one, the label-free bounds decide. A clip that the corpus marks as no-speech is kept iff the teacher gave no
+one, the label-free bounds decide. A clip that the corpus marks as no-speech is kept iff its label has no
 words.
 """
 

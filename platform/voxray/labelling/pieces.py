@@ -69,7 +69,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a teacher says about one clip and how that compares with its reference.
+    """The labels of one clip, and how they compare with its reference.
 
     The fields are those of LABEL_FIELDS; `counts` holds four of them.
     """

@@ -4,7 +4,7 @@
     rejected/rejected.parquet, rejected.jsonl   id, source, reason, gathered from the shards at the end
 
 A shard is one file that appears by renaming: its rows, its finished items and its rejected ones appear
-together or not at all. One process, holding the lock, writes. An item is done iff a shard says so; a new run
+together or not at all. One process, holding the lock, writes. An item is done iff a shard lists it; a new run
 labels what is not done, which includes the items of a shard that was removed. Shards of another binding
 (teacher, options) are stale and removed.
 """
@@ -72,7 +72,7 @@ class Shards:
         return self._done
 
     def rejected(self) -> Sequence[Rejected]:
-        """Return what the shards say was rejected."""
+        """Return what was rejected, as the shards list it."""
         return self._rejected
 
     def commit(self, rows: pa.Table, items: Sequence[str], rejected: Sequence[Rejected]) -> Path:

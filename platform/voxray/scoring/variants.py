@@ -15,7 +15,7 @@ from voxray.text import join_texts
 from voxray.transcript import Segment
 from voxray.whisper.engines import DecodingResult
 
-MIN_CUT_S = 0.5  # a shorter clip says too little to be scored
+MIN_CUT_S = 0.5  # a shorter clip holds too few words to be scored
 
 
 def silences(rng: np.random.Generator, count: int = 20, *, max_s: float = WINDOW_S) -> list[Clip]:
