@@ -21,14 +21,14 @@ from voxray.corpora.recombined import recombined
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError
-from voxray.files import atomic_directory
+from voxray.files import atomic_directory, replace_directory
 from voxray.recipes.bootstrap_scores import score_all
 from voxray.synthesis.corpus import held_out_corpus, known_dev, write_corpus
 from voxray.text import NormaliserName
 from voxray.training.evaluation import EvaluationOptions
 from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions
-from voxray.training.run import Run, RunOptions, build_loop, recover_folder, replace_folder
+from voxray.training.run import Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.export import export
@@ -153,10 +153,9 @@ def _trained(
 
     def commit(_: dict[str, float], part: Path | None) -> None:
         if part:
-            replace_folder(checkpoint, part)
+            replace_directory(part, checkpoint)
 
     run = Run(options, build_loop(options, device), commit)
-    recover_folder(checkpoint)
     if checkpoint.exists():
         run.restore(checkpoint)
     run.train()

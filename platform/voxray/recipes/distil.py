@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from voxray.cluster import cluster
 from voxray.corpora.labelled import read_clips, read_table
-from voxray.corpora.splits import split_of
+from voxray.corpora.splits import split_key, split_of
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
@@ -130,8 +130,13 @@ def _held_out(table: pa.Table, config: DistilConfig) -> set[str]:
     rows = [
         r for r in table.select(["id", "split", "speaker", "recording"]).to_pylist() if r["split"] == "train"
     ]
-    for columns in (("speaker", "recording"), ("recording",)):
-        groups = {r["id"]: next((r[c] for c in columns if r[c]), r["id"].partition("#")[0]) for r in rows}
+    for by_speaker in (True, False):
+        groups = {
+            r["id"]: split_key(
+                (r["speaker"] or "") if by_speaker else "", r["recording"] or "", r["id"].partition("#")[0]
+            )
+            for r in rows
+        }
         dev = set([group for group in groups.values() if split_of(group) == "dev"][: config.max_dev_clips])
         held_out = {uid for uid, group in groups.items() if group in dev}
         if 0 < len(held_out) < len(rows):

@@ -36,7 +36,7 @@ class ExportConfig(Config):
     max_clips: int = Field(default=40, ge=1)
     """Clips to check it on, at most."""
     tolerance: float = Field(default=100 * TOLERANCE, ge=0)
-    """Points of WER (CER where words are not spaced) that it may lose; without texts, per cent of the text."""
+    """Points of WER (CER where words are not spaced) that it may lose; without texts, per cent."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto, cpu or cuda."""
     overwrite: bool = False

@@ -13,8 +13,8 @@ from voxray.audio import SAMPLE_RATE, TIMESTAMP_STEP_S, WINDOW_S, WINDOW_SAMPLES
 from voxray.config import Config, Probability
 from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
-from voxray.training.augment import AugmentOptions, Floats, augment, coloured_noise, speed_perturb
 from voxray.text import join_texts
+from voxray.training.augment import AugmentOptions, Floats, augment, coloured_noise, speed_perturb
 from voxray.training.cuts import random_cut
 from voxray.training.plan import PlannedWindow
 from voxray.transcript import Segment

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from voxray.config import Config
 from voxray.corpora.store import Clip
-from voxray.text import ErrorCounts, NormaliserName, by_character, character_errors, normaliser, word_errors
+from voxray.text import ErrorCounts, NormaliserName, error_counts
 from voxray.whisper.checkpoint import save_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
@@ -56,9 +56,8 @@ class Evaluator:
         languages = [c.language or None for c in self.clips]
         hypotheses = engine.transcribe([c.pcm for c in self.clips], DecodingOptions(), languages)
         pairs = zip(self.clips, hypotheses, strict=True)
-        counts = [self._errors(clip, hypothesis.text) for clip, hypothesis in pairs]
+        counts = [
+            error_counts(clip.text, hypothesis.text, clip.text_language or None, self.normaliser)
+            for clip, hypothesis in pairs
+        ]
         return round(100 * sum(counts, ErrorCounts()).rate, 3)
-
-    def _errors(self, clip: Clip, text: str) -> ErrorCounts:
-        errors = character_errors if by_character(clip.language) else word_errors
-        return errors(clip.text, text, normaliser(clip.language or None, self.normaliser))

@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import ClipStore
+from voxray.files import atomic_directory
 from voxray.training.evaluation import EvaluationOptions, Evaluator
 from voxray.training.loop import Loop, LoopOptions, Progress
 from voxray.training.objective import Objective, ObjectiveOptions
@@ -59,8 +60,6 @@ class Run:
         self.best_wer, self.best_step, self.stale = float("inf"), 0, 0
         self.evaluator = (evaluator or self._evaluator()) if self.writes else None
         self.tensorboard = SummaryWriter(str(options.out / "tensorboard")) if self.writes else None
-        if self.writes:
-            recover_folder(self.model)
 
     def _evaluator(self) -> Evaluator | None:
         o = self.options
@@ -129,12 +128,10 @@ class Run:
         if not better:
             return
         self.best_wer, self.best_step = wer, self.loop.step
-        part = self.options.out / "model.part"
-        shutil.rmtree(part, ignore_errors=True)
-        save_model(self.exported(), part, self.options.start)
-        # Trained and evaluated on windows down to this one; a model that does not say so is served on 30 s.
-        ModelInfo(min_window_s=self.options.smallest_window_s).save(part)
-        replace_folder(self.model, part)
+        with atomic_directory(self.model) as part:
+            save_model(self.exported(), part, self.options.start)
+            # Trained and evaluated on windows down to this one; without it a model is served on 30 s.
+            ModelInfo(min_window_s=self.options.smallest_window_s).save(part)
 
     def exported(self) -> Any:
         """Return the student, with its averaged weights if an average is kept."""
@@ -166,26 +163,6 @@ class Run:
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         self.loop.restore(state["loop"])
         self.best_wer, self.best_step, self.stale = state["best"]
-
-
-def replace_folder(folder: Path, part: Path) -> None:
-    """Move `part` to `folder`; if killed in between, `recover_folder` brings the old one back."""
-    old = _old(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def recover_folder(folder: Path) -> None:
-    """Bring back the old `folder` if `replace_folder` was killed before the new one was in its place."""
-    if not folder.exists() and _old(folder).exists():
-        _old(folder).rename(folder)
-
-
-def _old(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.old")
 
 
 def load_model_like(model: Any) -> Any:

@@ -10,22 +10,9 @@ from pathlib import Path
 
 from voxray.audio import WINDOW_S, Pcm, duration_s
 from voxray.errors import ExportError
-from voxray.text import (
-    ErrorCounts,
-    NormaliserName,
-    by_character,
-    character_errors,
-    normaliser,
-    word_errors,
-)
+from voxray.text import ErrorCounts, NormaliserName, error_counts
 from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
-
-
-def error_counts(reference: str, hypothesis: str, language: str, name: NormaliserName) -> ErrorCounts:
-    """Count character errors where `language` is written without spaces, else word errors."""
-    errors = character_errors if by_character(language) else word_errors
-    return errors(reference, hypothesis, normaliser(language, name))
 
 
 def error_rates(

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate, chain, pairwise, zip_longest
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,6 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from voxray.corpora.store import Clip, write_store
 from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import PlanOptions
-from voxray.training.run import Commit, Run, RunOptions, build_loop, recover_folder, replace_folder
+from voxray.training.run import Commit, Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.model_info import ModelInfo
 
@@ -238,41 +237,3 @@ def test_a_run_that_stopped_early_is_not_resumed(options: RunOptions, tmp_path: 
 
 class KilledError(Exception):
     """Stands for a kill signal."""
-
-
-@pytest.mark.parametrize("renames", [0, 1, 2])
-def test_a_kill_while_a_folder_is_replaced_leaves_the_old_or_the_new_one(
-    renames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, part = tmp_path / "model", tmp_path / "model.part"
-    for place, content in ((folder, "old"), (part, "new")):
-        place.mkdir()
-        (place / "weights").write_text(content)
-    left, rename = [renames], Path.rename
-
-    def killed_after_some(path: Path, target: Path) -> Path:
-        if not left[0]:
-            raise KilledError
-        left[0] -= 1
-        return rename(path, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", killed_after_some)
-        with pytest.raises(KilledError) if renames < 2 else nullcontext():
-            replace_folder(folder, part)
-    recover_folder(folder)
-
-    assert (folder / "weights").read_text() == ("new" if renames == 2 else "old")
-    replace_folder(folder, shutil.copytree(folder, tmp_path / "again"))
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("model.old")] == []
-
-
-def test_a_run_brings_back_the_model_that_a_kill_left_under_another_name(
-    options: RunOptions, tmp_path: Path
-) -> None:
-    train(options, [50, 40, 30, 20, 10], tmp_path / "first")
-    (options.out / "model").rename(options.out / "model.old")
-
-    train(options, [], tmp_path / "second", resume=tmp_path / "first" / "4")
-
-    assert load_model(options.out / "model")

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
-from voxray.whisper.words import join_words, split_words, token_starts, word_times
+from voxray.whisper.words import split_words, token_starts, word_times
 
 TEXTS = st.text(
     st.one_of(
@@ -121,13 +121,3 @@ def test_words_that_share_a_token_share_its_time() -> None:
         ("界", 0.0, 0.2, 0.5),
         ("人", 0.2, 0.4, 1.0),
     ]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["What is six, plus?", "今天,天气。好", "「はい」とカード", "ที่นี่", "한국어 말", "", "iPhone的3个 样"],
-)
-def test_stripped_words_join_to_the_text_but_for_spaces_inside_unspaced_scripts(text: str) -> None:
-    joined = join_words([w.strip() for w in split_words(text)])
-
-    assert joined == text.replace("个 样", "个样")
