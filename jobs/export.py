@@ -7,7 +7,7 @@ within `tolerance` (per cent of the source's words; in float32, where no token d
 written. `out/voxray.json` says the smallest window on which it hears, within the same tolerance, what it
 hears on 30 s: the server pads to no less.
 
-Smoke, on the 40 built-in test clips:
+Smoke, on the 40 sample clips for testing:
     python jobs/export.py --config jobs/configs/export.yaml
 
 A trained model, checked on one's own clips:

@@ -30,7 +30,7 @@ class DistilConfig(LearningConfig):
     """What to distil from what, and how. Defaults follow Distil-Whisper where it says something."""
 
     labelled: Path  # the `out` of pseudo_label
-    teacher: str = "builtin"
+    teacher: str = "tiny.en"
     student: str | None = None  # start from this model instead of the teacher's layers
     decoder_layers: int | tuple[int, ...] = 2  # a count, maximally spaced, or indices
     encoder_layers: int | tuple[int, ...] | None = None  # null keeps all

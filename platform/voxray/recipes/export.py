@@ -19,7 +19,7 @@ from voxray.whisper.models import hf_folder
 class ExportConfig(Config):
     """What to export, how small, and which clips it must still transcribe."""
 
-    model: str = "builtin"  # or a Hugging Face folder, or a hub name
+    model: str = "tiny.en"  # or a Hugging Face folder, or a hub name
     out: Path
     quantization: Quantization = "int8"
     corpus: str = "builtin"  # what it is checked on: an audio folder or a .jsonl manifest, best with texts

@@ -30,7 +30,7 @@ class FinetuneConfig(LearningConfig):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
     corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts
-    model: str = "builtin"
+    model: str = "tiny.en"
     train: Part = "encoder"
     language: str = "en"  # of clips that name none
     max_steps: int = Field(default=400, ge=1)

@@ -29,7 +29,7 @@ class PseudoLabelConfig(Config):
     """What to label, with which teacher, and where the labels go."""
 
     corpus: str  # builtin, an audio folder or a .jsonl manifest; a path or a URL
-    teacher: str = "builtin"  # or a model folder, or a hub name
+    teacher: str = "tiny.en"  # or a model folder, or a hub name
     out: Path
     split: str | None = None  # train, dev or test; null is all of them
     language: str | None = None  # null: the clip's own, else detected

@@ -22,7 +22,7 @@ from voxray.speech import MAX_PAUSE_S
 from voxray.text import NormaliserName, normaliser
 from voxray.whisper.ctranslate import CTranslate2Engine, min_window_s
 from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2
+from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2, weight_files
 
 ComputeType = Literal[
     "default", "auto", "float32", "float16", "bfloat16", "int8", "int8_float32", "int8_float16"
@@ -33,7 +33,7 @@ TIMED_CLIPS = 8  # clips over which the decoder is timed
 class ScoreConfig(Config):
     """Which model to score, on what, and how it decodes."""
 
-    model: str = "builtin"  # or a folder, Hugging Face or CTranslate2, or a hub name
+    model: str = "tiny.en"  # or a folder, Hugging Face or CTranslate2, or a hub name
     corpus: str  # builtin, an audio folder or a .jsonl manifest, with texts; a path or a URL
     split: str | None = "test"  # train, dev or test; null is all of them
     out: Path
@@ -115,7 +115,9 @@ def known_parameters(model: str, folder: Path) -> int | None:
         return int(said)
     if is_ctranslate2(Path(model)):
         return None
-    files = list(hf_folder(model).glob("*.safetensors"))
+    source = hf_folder(model)
+    names = weight_files(p.name for p in source.iterdir())
+    files = [source / name for name in names if name.endswith(".safetensors")]
     return sum(weights_in(file) for file in files) or None
 
 

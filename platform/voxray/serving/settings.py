@@ -84,9 +84,9 @@ class Transcribers(Replicas):
 
 
 class ServiceArgs(Config):
-    """The whole service. The defaults are this machine and the built-in model."""
+    """The whole service. The defaults are this machine and tiny.en."""
 
-    model: str = "builtin"
+    model: str = "tiny.en"
     models: tuple[str, ...] = ()  # other names that REST clients may ask for: they mean `model`
     host: str = "127.0.0.1"  # where the proxy listens, for the check that strangers need a key
     tick_ms: float = Field(default=50.0, ge=5)

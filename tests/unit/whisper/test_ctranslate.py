@@ -1,9 +1,10 @@
-"""The engine that serves, on the built-in int8 model and clips."""
+"""The engine that serves, on the small model in int8 and its clips."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ModelError
@@ -17,19 +18,18 @@ from voxray.whisper.ctranslate import (
     word_times,
 )
 from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.models import builtin
 
 ENGLISH = DecodingOptions(language="en")
 
 
 @pytest.fixture(scope="module")
 def engine() -> CTranslate2Engine:
-    return CTranslate2Engine(builtin("model-int8"), device="cpu")
+    return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def clips() -> list[Pcm]:
-    return [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:24:2]]
+    return [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:24:2]]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_window_is_the_smallest_that_holds_the_clip_and_that_the_model_takes
 
 def test_a_folder_that_says_nothing_takes_30_s(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert min_window_s(tmp_path_factory.mktemp("bare")) == WINDOWS_S[-1]
-    assert min_window_s(builtin("model-int8")) == WINDOWS_S[0]
+    assert min_window_s(SMALL_MODEL_INT8) == WINDOWS_S[0]
 
 
 def test_a_batch_gives_each_clip_what_it_gives_alone_in_their_order(
@@ -129,7 +129,7 @@ def _silence(seconds: float) -> Pcm:
 
 def test_what_loops_is_decoded_again(engine: CTranslate2Engine) -> None:
     """A tenth of a second of speech over and over: the decoder says a word for ever, if it is let."""
-    clips = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:50]]
+    clips = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:50]]
     stuck = [np.tile(c[len(c) // 2 : len(c) // 2 + 1600], 30) for c in clips]
     prompts = [engine.tokens.prompt("en")] * len(stuck)
     endless = engine.model.generate(engine.encode(stuck, 4.0), prompts, beam_size=1, max_length=448)

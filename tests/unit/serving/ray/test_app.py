@@ -53,7 +53,7 @@ def from_a_replica(error: Exception) -> Exception:
 
 def files(error: Exception | None = None) -> RayFiles:
     handle: Any = Handle(error)
-    return RayFiles("builtin", handle)
+    return RayFiles("small", handle)
 
 
 def asked(error: Exception) -> list[Callable[[], Awaitable[Any]]]:

@@ -18,7 +18,7 @@ def test_the_files_that_come_with_it_are_read(repository: Path, name: str) -> No
     place, args = read([str(repository / "serve" / name)])
 
     assert place.port == 8000
-    assert args.model == "builtin"
+    assert args.model == "tiny.en"
     assert args.host == place.host
 
 

@@ -3,9 +3,9 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_INT8
 
 from voxray.serving.transcriber.words import cut, timed, token_starts
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 TEXTS = st.text(
@@ -19,7 +19,7 @@ TEXTS = st.text(
 
 @pytest.fixture(scope="module")
 def tokens() -> Tokens:
-    return Tokens.load(builtin("model-int8"))
+    return Tokens.load(SMALL_MODEL_INT8)
 
 
 @pytest.mark.parametrize(

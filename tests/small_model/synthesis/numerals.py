@@ -2,7 +2,7 @@
 
 from random import Random
 
-from voxray.synthesis.lexicon import MONTHS, SLOTS
+from tests.small_model.synthesis.lexicon import MONTHS, SLOTS
 
 DIGITS = tuple("zero one two three four five six seven eight nine".split())
 _TEENS = tuple("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())

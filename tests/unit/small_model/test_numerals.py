@@ -3,9 +3,8 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from voxray.synthesis import numerals
-from voxray.synthesis.numerals import cardinal, ordinal
+from tests.small_model.synthesis import numerals
+from tests.small_model.synthesis.numerals import cardinal, ordinal
 
 
 @pytest.mark.parametrize(

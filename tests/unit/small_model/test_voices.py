@@ -1,7 +1,7 @@
 from collections import Counter
 from random import Random
 
-from voxray.synthesis.voices import ENGINE_SHARES, HELD_OUT, HELD_OUT_VARIANTS, KNOWN, draw_voice
+from tests.small_model.synthesis.voices import ENGINE_SHARES, HELD_OUT, HELD_OUT_VARIANTS, KNOWN, draw_voice
 
 
 def test_held_out_voices_never_train() -> None:

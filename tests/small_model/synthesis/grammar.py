@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from voxray.synthesis import numerals
-from voxray.synthesis.lexicon import PATTERNS, SLOTS
+from tests.small_model.synthesis import numerals
+from tests.small_model.synthesis.lexicon import PATTERNS, SLOTS
 
 Kind = Literal["digits", "numeral", "sentence", "shuffle", "mixture"]
 

@@ -5,10 +5,9 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from voxray.synthesis.grammar import RANDOM_KINDS, SHARES, VOCABULARY, draw, sentence
-from voxray.synthesis.lexicon import PATTERNS
-from voxray.synthesis.numerals import DIGITS
+from tests.small_model.synthesis.grammar import RANDOM_KINDS, SHARES, VOCABULARY, draw, sentence
+from tests.small_model.synthesis.lexicon import PATTERNS
+from tests.small_model.synthesis.numerals import DIGITS
 
 SEEDS = st.integers(min_value=0, max_value=2**32)
 DRAWS = 4_000

@@ -4,11 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from voxray.audio import SAMPLE_RATE
-from voxray.corpora.store import Clip
-from voxray.errors import MissingDependency
-from voxray.synthesis.corpus import (
+from tests.small_model.synthesis.corpus import (
     held_out_voices,
     levelled,
     orders,
@@ -18,8 +14,12 @@ from voxray.synthesis.corpus import (
     until,
     write_corpus,
 )
-from voxray.synthesis.grammar import PLAIN_SHARES
-from voxray.synthesis.voices import HELD_OUT, Voice
+from tests.small_model.synthesis.grammar import PLAIN_SHARES
+from tests.small_model.synthesis.voices import HELD_OUT, Voice
+
+from voxray.audio import SAMPLE_RATE
+from voxray.corpora.store import Clip
+from voxray.errors import MissingDependency
 
 ESPEAK = (Voice("espeak-ng", "en-us+m3"), Voice("espeak-ng", "en+f4"))
 

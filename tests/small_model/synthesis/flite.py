@@ -7,11 +7,11 @@ import ctypes
 from typing import Any
 
 import numpy as np
+from tests.small_model.synthesis.speech import Manner, Spoken, at_16k
+from tests.small_model.synthesis.trimming import words_from
+from tests.small_model.synthesis.voices import Voice
 
 from voxray.errors import MissingDependency, ModelError
-from voxray.synthesis.speech import Manner, Spoken, at_16k
-from voxray.synthesis.trimming import words_from
-from voxray.synthesis.voices import Voice
 
 _PACKAGE = "install the Debian package libflite1"
 _F0_SPREAD_HZ = 11.0  # of the diphone voices; the statistical ones take none

@@ -1,4 +1,4 @@
-"""What the built-in model can do, set by set, through the form that serves."""
+"""What the small model can do, set by set, through the form that serves."""
 
 import csv
 from collections.abc import Iterator, Sequence

@@ -5,14 +5,14 @@ from random import Random
 
 import numpy as np
 import pytest
+from tests.small_model.synthesis.engines import Engines
+from tests.small_model.synthesis.espeak import WordEvent, word_starts
+from tests.small_model.synthesis.grammar import sentence
+from tests.small_model.synthesis.speech import Manner, draw_manner
+from tests.small_model.synthesis.voices import Voice
 
 from voxray.audio import SAMPLE_RATE
 from voxray.errors import MissingDependency, ModelError
-from voxray.synthesis.engines import Engines
-from voxray.synthesis.espeak import WordEvent, word_starts
-from voxray.synthesis.grammar import sentence
-from voxray.synthesis.speech import Manner, draw_manner
-from voxray.synthesis.voices import Voice
 
 VOICES = (
     Voice("espeak-ng", "en-us+f2"),

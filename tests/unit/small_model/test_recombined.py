@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model.recombined import recombined, spoken_words
 
 from voxray.audio import SAMPLE_RATE
-from voxray.corpora.recombined import recombined, spoken_words
 from voxray.corpora.store import Clip
 
 LEVELS = {"one": 4000, "two": 8000, "three": 16000}

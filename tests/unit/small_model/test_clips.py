@@ -3,12 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import voxray
-from voxray.audio import SAMPLE_RATE, decode
-from voxray.corpora.store import Clip
-from voxray.errors import CorpusError, MissingDependency
-from voxray.synthesis.clips import (
+from tests.small_model import SMALL_MODEL_CLIPS
+from tests.small_model.synthesis.clips import (
     LENGTH_S,
     SPEAKERS,
     STRANGERS,
@@ -17,11 +13,13 @@ from voxray.synthesis.clips import (
     spoken_by,
     write_audio_folder,
 )
-from voxray.synthesis.corpus import score_orders
-from voxray.synthesis.engines import Engines
-from voxray.synthesis.voices import HELD_OUT, KNOWN
+from tests.small_model.synthesis.corpus import score_orders
+from tests.small_model.synthesis.engines import Engines
+from tests.small_model.synthesis.voices import HELD_OUT, KNOWN
 
-ASSETS = Path(voxray.__file__).parent / "assets" / "clips"
+from voxray.audio import SAMPLE_RATE, decode
+from voxray.corpora.store import Clip
+from voxray.errors import CorpusError, MissingDependency
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:
@@ -69,16 +67,16 @@ def test_running_out_of_texts_is_an_error() -> None:
         list(spoken_by(SPEAKERS[:1], [], engines))
 
 
-def test_built_in_sides_share_no_sentence_and_two_strangers_are_only_scored() -> None:
-    train, score = table(ASSETS, "train_files.csv"), table(ASSETS, "test_files.csv")
+def test_train_and_test_share_no_sentence_and_two_strangers_are_only_scored() -> None:
+    train, score = table(SMALL_MODEL_CLIPS, "train_files.csv"), table(SMALL_MODEL_CLIPS, "test_files.csv")
     assert (len(train), len(score)) == (320, 40)
     assert not {row["text"] for row in train} & {row["text"] for row in score}
     speakers = [{row["uid"].rpartition("-")[0] for row in side} for side in (train, score)]
     assert speakers[1] - speakers[0] == {voice.id for voice in STRANGERS}
 
 
-def test_built_in_clips_are_whole_and_small() -> None:
-    rows = table(ASSETS, "train_files.csv") + table(ASSETS, "test_files.csv")
-    assert all((ASSETS / row["file_name"]).is_file() for row in rows)
-    assert all((ASSETS / f"{row['uid']}.txt").read_text().strip() == row["text"] for row in rows)
-    assert sum(path.stat().st_size for path in ASSETS.iterdir()) < 4_000_000
+def test_clips_are_whole_and_small() -> None:
+    rows = table(SMALL_MODEL_CLIPS, "train_files.csv") + table(SMALL_MODEL_CLIPS, "test_files.csv")
+    assert all((SMALL_MODEL_CLIPS / row["file_name"]).is_file() for row in rows)
+    assert all((SMALL_MODEL_CLIPS / f"{row['uid']}.txt").read_text().strip() == row["text"] for row in rows)
+    assert sum(path.stat().st_size for path in SMALL_MODEL_CLIPS.iterdir()) < 4_000_000

@@ -7,12 +7,12 @@ import ctypes
 from dataclasses import dataclass, field
 
 import numpy as np
+from tests.small_model.synthesis.speech import Manner, Spoken, at_16k
+from tests.small_model.synthesis.trimming import words_from
+from tests.small_model.synthesis.voices import Voice
 
 from voxray.audio import SAMPLE_RATE
 from voxray.errors import MissingDependency, ModelError
-from voxray.synthesis.speech import Manner, Spoken, at_16k
-from voxray.synthesis.trimming import words_from
-from voxray.synthesis.voices import Voice
 
 _LIBRARY = "libespeak-ng.so.1"
 _AUDIO_OUTPUT_SYNCHRONOUS = 2

@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from tests.small_model.synthesis.speech import Manner, Spoken, at_16k
+from tests.small_model.synthesis.trimming import words_from
+from tests.small_model.synthesis.voices import Voice
+
 from voxray.audio import SAMPLE_RATE, decode
 from voxray.errors import MissingDependency, ModelError
-from voxray.synthesis.speech import Manner, Spoken, at_16k
-from voxray.synthesis.trimming import words_from
-from voxray.synthesis.voices import Voice
 
 _SCRIPT = """
 (define (voxray-say text file)

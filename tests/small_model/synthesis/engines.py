@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from types import TracebackType
 
-from voxray.synthesis.espeak import Espeak
-from voxray.synthesis.festival import Festival
-from voxray.synthesis.flite import Flite
-from voxray.synthesis.speech import Engine, Manner, Spoken
-from voxray.synthesis.voices import EngineName, Voice
+from tests.small_model.synthesis.espeak import Espeak
+from tests.small_model.synthesis.festival import Festival
+from tests.small_model.synthesis.flite import Flite
+from tests.small_model.synthesis.speech import Engine, Manner, Spoken
+from tests.small_model.synthesis.voices import EngineName, Voice
 
 _OPENERS: dict[EngineName, Callable[[], Engine]] = {
     "espeak-ng": Espeak,

@@ -4,7 +4,7 @@
     folder/dev-known                    300 sentences of no training shard
     folder/dev-rms, dev-andrea, ...     100 sentences per held-out voice
 
-    python -m voxray.synthesis.corpus FOLDER HOURS SHARDS
+    python -m tests.small_model.synthesis.corpus FOLDER HOURS SHARDS
 
 Texts, voices and manners follow from the seed alone. Samples do not to the last bit: espeak-ng carries
 state from one utterance to the next.
@@ -20,15 +20,15 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from tests.small_model.synthesis.engines import Engines
+from tests.small_model.synthesis.grammar import PLAIN_SHARES, SHARES, Kind, draw
+from tests.small_model.synthesis.lexicon import PATTERNS
+from tests.small_model.synthesis.speech import Manner, draw_manner
+from tests.small_model.synthesis.trimming import trim
+from tests.small_model.synthesis.voices import HELD_OUT, KNOWN, Voice, draw_voice
 
 from voxray.audio import Pcm, to_float, to_pcm
 from voxray.corpora.store import Clip, ClipStore, write_store
-from voxray.synthesis.engines import Engines
-from voxray.synthesis.grammar import PLAIN_SHARES, SHARES, Kind, draw
-from voxray.synthesis.lexicon import PATTERNS
-from voxray.synthesis.speech import Manner, draw_manner
-from voxray.synthesis.trimming import trim
-from voxray.synthesis.voices import HELD_OUT, KNOWN, Voice, draw_voice
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def held_out_voices() -> dict[str, tuple[Voice, ...]]:
 
 
 def score_orders() -> list[Order]:
-    """Orders of which the scored built-in clips are made, in any voice: no training shard has their texts."""
+    """Orders of which the scored clips are made, in any voice: no training shard has their texts."""
     return _reserved_orders(SCORE_SEED, KNOWN, SCORE_ORDERS, PLAIN_SHARES)
 
 
@@ -179,7 +179,7 @@ def _reservable(text: str) -> bool:
 
 @cache
 def reserved_texts() -> frozenset[str]:
-    """Every text of the dev sets and the scored built-in clips: training must not have them."""
+    """Every text of the dev sets and the scored clips: training must not have them."""
     sizes = {DEV_SEED: DEV_CLIPS, **dict.fromkeys(held_out_voices(), HELD_OUT_CLIPS)}
     dev = (order for seed, count in sizes.items() for order in _reserved_orders(seed, KNOWN, count))
     return frozenset(order.text for order in chain(dev, score_orders()))

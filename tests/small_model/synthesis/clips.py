@@ -1,9 +1,9 @@
-"""The clips that come with the package: an audio folder of 320 clips to train on and 40 to score.
+"""The clips that the small model knows: an audio folder of 320 clips to train on and 40 to score.
 
     <uid>.ogg, <uid>.txt               Opus at 16 kbit/s, and what it says
     train_files.csv, test_files.csv    uid, file_name, text
 
-    python -m voxray.synthesis.clips FOLDER
+    python -m tests.small_model.synthesis.clips FOLDER
 
 A uid is the speaker and a number. No sentence stands on both sides. Two speakers are only scored; the
 others of the scored also train.
@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 
+from tests.small_model.synthesis.corpus import Order, orders, reserved_texts, score_orders, speak
+from tests.small_model.synthesis.engines import Engines
+from tests.small_model.synthesis.grammar import PLAIN_SHARES
+from tests.small_model.synthesis.voices import Voice
+
 from voxray.audio import encode
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
-from voxray.synthesis.corpus import Order, orders, reserved_texts, score_orders, speak
-from voxray.synthesis.engines import Engines
-from voxray.synthesis.grammar import PLAIN_SHARES
-from voxray.synthesis.voices import Voice
 
 TRAIN_CLIPS = 320
 KNOWN_SCORE_CLIPS = 24
@@ -54,7 +55,7 @@ class BuiltIn:
 
 
 def built_in_clips() -> BuiltIn:
-    """All built-in clips. Raises MissingDependency where one of the engines is not installed."""
+    """All clips. Raises MissingDependency where one of the engines is not installed."""
     scored = [*islice(cycle(SPEAKERS), KNOWN_SCORE_CLIPS)]
     scored += [voice for voice in STRANGERS for _ in range(HELD_OUT_SCORE_CLIPS)]
     train_orders = orders(TRAIN_SEED, shares=PLAIN_SHARES, avoid=reserved_texts())
@@ -107,7 +108,7 @@ def _write_table(path: Path, clips: Sequence[Clip]) -> None:
 
 
 def main() -> None:
-    """Write the built-in clips to the folder named on the command line."""
+    """Write the clips to the folder named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     write_audio_folder(parser.parse_args().folder, built_in_clips())

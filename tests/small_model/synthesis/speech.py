@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from tests.small_model.synthesis.voices import Voice
 
 from voxray.audio import SAMPLE_RATE, Pcm, resample, to_pcm
-from voxray.synthesis.voices import Voice
 from voxray.transcript import Word
 
 _GAPPED = 0.2  # share of utterances with pauses between words

@@ -1,33 +1,40 @@
-"""The built-in model: synthetic speech and recorded digits, random weights, the loop of all training.
+"""Make the tests' small model from random weights, or go on from the weights that are there.
 
     grammar -> espeak-ng, flite, festival -> 30 shards of an hour     recorded digits -> recombined
-    stages: short windows with CTC, then windows of several utterances -> export -> scores
+    stages: short windows with CTC, then windows of several utterances
+    -> out/model, out/model-int8 -> scores
 
-Everything but the model lies in a cache folder outside the tree; started again, it goes on where it was.
+Needs Debian's espeak-ng, flite, festival, festvox-kallpc16k, -kdlpc16k and -us-slt-hts. Hours on two cores,
+minutes on a GPU. The cache folder outside the tree keeps shards and checkpoints: the same command goes on.
+
+    python -m tests.small_model.bootstrap --config tests/small_model/bootstrap.yaml
+    [start=tests/small_model/model]
 """
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
+from tests.small_model import SMALL_MODEL
+from tests.small_model.recombined import recombined
+from tests.small_model.scores import score_all
+from tests.small_model.synthesis.corpus import held_out_corpus, known_dev, write_corpus
 
 from voxray import job
 from voxray.audio import WINDOW_S
 from voxray.config import Config
-from voxray.corpora.recombined import recombined
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError
-from voxray.recipes.bootstrap_scores import score_all
-from voxray.synthesis.corpus import held_out_corpus, known_dev, write_corpus
 from voxray.training.loop import LoopOptions
 from voxray.training.run import Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
 from voxray.whisper.export import export
-from voxray.whisper.models import builtin, hf_folder
+from voxray.whisper.models import hf_folder
 
 CHECK_CLIPS = 60  # what the export is checked on
 NEVER_HEARD = "nicolas"  # the unseen speaker of later experiments
@@ -42,7 +49,7 @@ class Stage(Config):
 
 
 class BootstrapConfig(Config):
-    """How the built-in model is made."""
+    """How the small model is made."""
 
     out: Path
     cache: Path = Path.home() / ".cache" / "voxray" / "bootstrap"
@@ -112,7 +119,7 @@ def _first_weights(config: BootstrapConfig) -> Path:
         return hf_folder(config.start)
     folder = config.cache / "random"
     if not folder.exists():
-        shape = builtin("model")
+        shape = SMALL_MODEL
         save_model(random_model(shape, config.seed), folder, shape, dtype=torch.float32)
     return folder
 
@@ -147,3 +154,7 @@ def _trained(
     if run.loop.step < stage.loop.max_steps:
         run.train()
     return folder / "model"
+
+
+if __name__ == "__main__":
+    sys.exit(job.main(__doc__, BootstrapConfig, run))

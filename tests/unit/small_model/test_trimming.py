@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model.synthesis.trimming import audible, trim, words_from
 
 from voxray.audio import SAMPLE_RATE, Pcm
-from voxray.synthesis.trimming import audible, trim, words_from
 from voxray.transcript import Word
 
 
