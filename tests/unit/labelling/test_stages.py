@@ -120,7 +120,7 @@ def test_reading_gives_a_piece_for_every_item_good_or_bad(tmp_path: Path) -> Non
 
 
 def test_a_teacher_loads_and_transcribes() -> None:
-    stage = LabelStage(Teacher(str(SMALL_MODEL_INT8), threads=1), DecodingOptions(words=True))
+    stage = LabelStage(Teacher(name=str(SMALL_MODEL_INT8), threads=1), DecodingOptions(words=True))
     clip = decode(min(SMALL_MODEL_CLIPS.glob("*.ogg")))
     (row,) = stage(piece_table([piece("spoken", 0, audio=clip.tobytes())])).to_pylist()
     assert (row["reason"], row["wer"]) == (None, None)
