@@ -26,7 +26,7 @@ RUN pip install --no-cache-dir --extra-index-url "${TORCH_INDEX}" -c constraints
 
 COPY pyproject.toml README.md LICENSE ./
 COPY platform platform
-RUN pip install --no-cache-dir -c constraints.txt '.[train,serve]'
+RUN pip install --no-cache-dir -c constraints.txt '.[train,serve,tiny-en]'
 
 COPY jobs jobs
 COPY serve serve

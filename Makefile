@@ -32,7 +32,7 @@ $(VENV)/.created:
 # torch first and pinned, so that no later requirement chooses another build of it.
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,serve,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,serve,tiny-en,dev]'
 	touch $@
 
 demo: install

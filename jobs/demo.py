@@ -1,6 +1,6 @@
 """The whole of training on what comes with the package, in a few minutes on two cores: what `make demo` runs.
 
-    built-in clips -> pseudo-label -> filter -> distil to one decoder layer -> score both -> export int8
+    sample clips -> pseudo-label -> filter -> distil to one decoder layer -> score both -> export int8
     -> transcribe a clip
 
 Run:  python jobs/demo.py --config jobs/configs/demo.yaml

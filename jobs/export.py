@@ -8,7 +8,7 @@ texts, per cent of the source's text; in float32 no token may differ); else noth
 `out/voxray.json` has the smallest window on which it is, within the same tolerance, as good as on those: the
 server pads to no less.
 
-Smoke, on the 40 built-in test clips:
+Smoke, on the 40 sample clips for testing:
     python jobs/export.py --config jobs/configs/export.yaml
 
 A trained model, checked on one's own clips:

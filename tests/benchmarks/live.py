@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--language", default="en", help="an empty one is detected")
     add("--processes", type=int, default=1, help="that the clients are spread over")
     add("--compare", action="store_true", help="the same audio through voxray.transcribe too")
-    add("--model", default="builtin", help="for --compare")
+    add("--model", default="tiny.en", help="for --compare")
     add("--json", type=Path, metavar="FILE", help="write the line of JSON there too")
     return parser
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from tests.small_model.synthesis.trimming import audible
 
 from voxray.audio import HOP_LENGTH, SAMPLE_RATE, Pcm, decode
 from voxray.corpora.sources import load_clips
 from voxray.errors import CorpusError
-from voxray.synthesis.trimming import audible
 
 Kind = Literal["digits", "prompts", "prompts-nonstop", "clips", "nonstop"]
 
@@ -92,9 +92,11 @@ def _utterances(tsv: Path) -> Iterator[Utterance]:
             raise CorpusError(f"{tsv}:{number}: expected start_s, end_s and text between tabs.") from e
 
 
-def built_in(name: str, pauses_s: tuple[float, float], seed: int = SEED) -> Recording:
-    """The built-in clips for scoring, in random order, with a random pause in `pauses_s` after each."""
-    clips, _ = load_clips("builtin", "test")
+def built_in(
+    name: str, pauses_s: tuple[float, float], seed: int = SEED, corpus: str = "builtin"
+) -> Recording:
+    """The test clips of `corpus`, in random order, with a random pause in `pauses_s` after each."""
+    clips, _ = load_clips(corpus, "test")
     rng = np.random.default_rng(seed)
     said = [(trimmed(clips[i].pcm), clips[i].text) for i in rng.permutation(len(clips))]
     return joined(name, said, [float(rng.uniform(*pauses_s)) for _ in said])

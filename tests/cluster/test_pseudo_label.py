@@ -14,6 +14,7 @@ from typing import IO
 import numpy as np
 import pytest
 from ray import cloudpickle
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, encode
 from voxray.corpora.items import Item
@@ -26,7 +27,6 @@ from voxray.labelling.shards import Shards
 from voxray.recipes.pseudo_label import PseudoLabelConfig, run
 from voxray.text import ErrorCounts, word_errors
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray")]
@@ -40,7 +40,7 @@ KILLER, FAILING = 10_000, 20_000  # amplitudes that the scripted engine cannot s
 class ScriptedEngine:
     """Says how loud a clip is; dies on one amplitude, raises on another."""
 
-    tokens: Tokens = field(default_factory=lambda: Tokens.load(builtin("model-int8")))
+    tokens: Tokens = field(default_factory=lambda: Tokens.load(SMALL_MODEL_INT8))
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
@@ -121,11 +121,9 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def spoken(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Path:
-    """Ten of the built-in clips and four files that are no audio."""
-    clips = sorted((assets / "clips").glob("*.ogg"))[:10]
-    if not clips:
-        pytest.skip(f"needs the built-in clips, and {assets / 'clips'} has none")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten clips and four files that are no audio."""
+    clips = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:10]
     folder = tmp_path_factory.mktemp("spoken")
     for clip in clips:
         shutil.copy(clip, folder)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE, decode
 from voxray.corpora.labelled import SCHEMA
@@ -25,7 +26,6 @@ from voxray.recipes.distil import DistilConfig
 from voxray.recipes.finetune import FinetuneConfig
 from voxray.recipes.outcome import lines
 from voxray.whisper.checkpoint import load_model, parameters
-from voxray.whisper.models import builtin
 
 pytestmark = [
     pytest.mark.ray,
@@ -38,12 +38,9 @@ SMALL: dict[str, Any] = {"plan": {"batch_s": 8.0, "full_probability": 0.0}, "thr
 
 
 @pytest.fixture(scope="session")
-def recordings(assets: Path) -> list[Path]:
-    """One built-in clip for each of `SPLITS`."""
-    clips = sorted((assets / "clips").glob("*.ogg"))[: len(SPLITS)]
-    if len(clips) < len(SPLITS):
-        pytest.skip(f"needs {len(SPLITS)} built-in clips, and {assets / 'clips'} has {len(clips)}")
-    return clips
+def recordings() -> list[Path]:
+    """One clip for each of `SPLITS`."""
+    return sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[: len(SPLITS)]
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +99,7 @@ def test_distilling_says_what_it_did(distilled: tuple[dict[str, Any], Path]) -> 
 
 def test_the_student_is_a_model_with_fewer_decoder_layers(distilled: tuple[dict[str, Any], Path]) -> None:
     result, out = distilled
-    teacher, student = load_model(builtin("model")), load_model(Path(result["model"]))
+    teacher, student = load_model(SMALL_MODEL), load_model(Path(result["model"]))
     assert (teacher.config.decoder_layers, student.config.decoder_layers) == (2, 1)
     assert student.config.encoder_layers == teacher.config.encoder_layers
     assert parameters(student) == result["parameters_student"]
@@ -110,7 +107,7 @@ def test_the_student_is_a_model_with_fewer_decoder_layers(distilled: tuple[dict[
 
 
 def test_a_frozen_encoder_is_the_teachers(distilled: tuple[dict[str, Any], Path]) -> None:
-    before, after = load_model(builtin("model")), trained_weights(distilled[1])
+    before, after = load_model(SMALL_MODEL), trained_weights(distilled[1])
     encoder = {k: v for k, v in before.state_dict().items() if k.startswith("model.encoder")}
     assert all(torch.equal(after[k], v) for k, v in encoder.items())
 
@@ -210,7 +207,7 @@ def test_finetuning_the_encoder_leaves_the_decoder_as_it_was(corpus: Path, tmp_p
     assert (result["steps"], result["clips"], result["rejected"]) == (4, 8, 0)
     assert result["wer_dev"] <= result["wer_dev_before"]
     assert all(result[key] is not None for key in ("wer_test_before", "wer_test", "samples_per_s"))
-    before, trained = load_model(builtin("model")).state_dict(), trained_weights(tmp_path / "out")
+    before, trained = load_model(SMALL_MODEL).state_dict(), trained_weights(tmp_path / "out")
     changed = {k for k, v in before.items() if not torch.equal(trained[k], v)}
     assert changed
     assert all(k.startswith("model.encoder") for k in changed)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+from tests.small_model import SMALL_MODEL_INT8
 
 START_S = 180.0
 END_S = 60.0
@@ -60,7 +61,15 @@ class Launched:
 def launched(log: Path, *words: str, module: str = "voxray.serving.ray.launch") -> Iterator[Launched]:
     """The service on a free port while the block runs, started by `module`; its output goes to `log`."""
     port = _free_port()
-    command = [sys.executable, "-m", module, str(ROOT / "serve" / "local.yaml"), f"port={port}", *words]
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        str(ROOT / "serve" / "local.yaml"),
+        f"port={port}",
+        f"model={SMALL_MODEL_INT8}",
+        *words,
+    ]
     with log.open("w") as out:
         child = subprocess.Popen(
             command,

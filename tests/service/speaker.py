@@ -1,12 +1,11 @@
-"""A client that does all right: it says built-in clips in real time, and keeps what it hears."""
+"""A client that does all right: it sends the small model's clips in real time and keeps what comes back."""
 
 import asyncio
 import time
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
+from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE, decode
 from voxray.client import Live, stream
@@ -31,7 +30,7 @@ class Listener:
 
 def clips() -> bytes:
     """One utterance for each of `CLIPS`."""
-    folder = Path(str(files("voxray"))) / "assets" / "clips"
+    folder = SMALL_MODEL_CLIPS
     pause = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.int16)
     return b"".join(np.concatenate([decode(folder / f"{n}.ogg"), pause]).tobytes() for n in CLIPS)
 

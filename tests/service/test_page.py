@@ -18,6 +18,7 @@ import pytest
 from tests.service import page_server
 from tests.service.local import LocalService
 from tests.service.page_server import PERIOD_S, TEXTS, PageServer, final
+from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import Pcm, decode
 from voxray.transcript import Segment, Transcript
@@ -30,7 +31,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 ASSETS = Path(str(files("voxray"))) / "assets"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 RATE = 16_000
-SPOKEN = sorted((ASSETS / "clips").glob("*.ogg"))[:12]
+SPOKEN = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:12]
 WAIT_S = 15.0
 REAL_S = 45.0  # the decoder shares its cores with the browser
 
@@ -247,7 +248,7 @@ def test_a_page_that_is_not_safe_says_that_there_is_no_microphone(
     context.close()
 
 
-# The service itself, with the built-in model
+# The service itself, with the small model
 
 
 def test_a_file_is_read_by_the_service(context: BrowserContext, service: LocalService) -> None:

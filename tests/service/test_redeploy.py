@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.benchmarks.recordings import Recording, of_kind
+from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched
 from tests.service.speaking import Told, beginning, speak
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE
 from voxray.text import word_errors
@@ -25,8 +26,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    """The built-in clips, one after another, and a pause before they come again."""
-    clips = beginning(of_kind("clips")[0], LENGTH_S)
+    """The clips that the small model knows, one after another, and a pause before they come again."""
+    clips = beginning(built_in("clips", PAUSES_S, corpus=str(SMALL_MODEL_CLIPS)), LENGTH_S)
     pause = np.zeros(round(PAUSE_S * SAMPLE_RATE), dtype=np.int16)
     return replace(clips, pcm=np.concatenate([clips.pcm, pause]))
 
@@ -61,11 +62,9 @@ async def happens(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.05)
 
 
-def test_live_sessions_move_to_the_new_model(
-    service: Launched, recording: Recording, tmp_path: Path, assets: Path
-) -> None:
+def test_live_sessions_move_to_the_new_model(service: Launched, recording: Recording, tmp_path: Path) -> None:
     model = tmp_path / "another"
-    shutil.copytree(assets / "model-int8", model)
+    shutil.copytree(SMALL_MODEL_INT8, model)
 
     pcm = recording.pcm.tobytes()
     told = asyncio.run(deploy_while_they_speak(service, pcm, model))
@@ -74,6 +73,6 @@ def test_live_sessions_move_to_the_new_model(
         undisturbed = asyncio.run(speak(service.url, pcm * one.rounds, frame_s=0))
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 2
-        assert one.models[0] == "builtin"
+        assert one.models[0] == str(SMALL_MODEL_INT8)
         assert one.losses  # a gateway is a replica, too
         assert undisturbed.models == [str(model)]  # its weights are the same

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from voxray.cli import app
-from voxray.doctor import CODECS, Finding, builtin_clip, examine, guarded, healthy, show
+from voxray.doctor import CODECS, Finding, examine, guarded, healthy, sample_clip, show
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,9 @@ def test_every_codec_decodes_here(findings: dict[str, Finding]) -> None:
     assert {name: findings[name].state for name in CODECS} == dict.fromkeys(CODECS, "works")
 
 
-def test_the_built_in_model_runs_and_transcribes(findings: dict[str, Finding]) -> None:
-    assert "(1, 100, 192)" in findings["forward pass"].detail
-    assert findings["transcription"].detail.startswith(f"{builtin_clip().name}: ")
+def test_the_default_model_runs_and_transcribes(findings: dict[str, Finding]) -> None:
+    assert "(1, 1500, 384)" in findings["forward pass"].detail
+    assert findings["transcription"].detail.startswith(f"{sample_clip().name}: ")
 
 
 def test_versions_cores_and_memory_are_told(findings: dict[str, Finding]) -> None:

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, decode, duration_s
 from voxray.speech import PAD_S, Span
@@ -18,7 +19,6 @@ from voxray.transcribe import (
 from voxray.transcript import Segment, Word
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 
@@ -34,7 +34,7 @@ class ScriptedEngine:
     """Gives `languages` in turn; a forced language is always obeyed."""
 
     languages: Sequence[str]
-    tokens: Tokens = field(default_factory=lambda: Tokens.load(builtin("model")))
+    tokens: Tokens = field(default_factory=lambda: Tokens.load(SMALL_MODEL))
     asked: list[DecodingOptions] = field(default_factory=list)
     longest_s: float = 0.0
 
@@ -52,13 +52,13 @@ class ScriptedEngine:
 
 @pytest.fixture(scope="module")
 def engine() -> CTranslate2Engine:
-    return CTranslate2Engine(builtin("model-int8"), device="cpu")
+    return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def clips(engine: CTranslate2Engine) -> list[tuple[Pcm, str]]:
-    """Four built-in clips that the built-in model transcribes without an error, with their texts."""
-    files = sorted(builtin("clips").glob("*.ogg"))[:24]
+    """Four built-in clips that the small model transcribes without an error, with their texts."""
+    files = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:24]
     pairs = [(decode(f), f.with_suffix(".txt").read_text().strip()) for f in files]
     results = engine.transcribe([pcm for pcm, _ in pairs], DecodingOptions())
     known = [p for p, h in zip(pairs, results, strict=True) if word_errors(p[1], h.text, english).errors == 0]

@@ -20,7 +20,7 @@ EXTENSIONS: dict[Format, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "
 
 def transcribe(
     files: Annotated[list[Path], typer.Argument(help="Recordings: any codec, any length.")],
-    model: Annotated[str, typer.Option(help="`builtin`, a folder, or a hub name.")] = "builtin",
+    model: Annotated[str, typer.Option(help="`tiny.en`, a folder, or a hub name.")] = "tiny.en",
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = "text",
     words: Annotated[bool, typer.Option("--words", help="Word times too (in json).")] = False,
     language: Annotated[str | None, typer.Option(help="As `en`; detected where not given.")] = None,

@@ -32,7 +32,7 @@ class EngineSource(Protocol):
 class Teacher(Config):
     """A model by its name, for one of the engines."""
 
-    name: str = "builtin"
+    name: str = "tiny.en"
     engine: EngineName = "ctranslate2"
     dtype: Dtype = "auto"
     threads: int = 0

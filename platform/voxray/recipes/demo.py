@@ -1,6 +1,6 @@
 """The whole of training in a few minutes, on what comes with the package.
 
-built-in clips -> pseudo-label -> filter -> distil to one decoder layer -> score both -> export -> transcribe
+sample clips -> pseudo-label -> filter -> distil to one decoder layer -> score both -> export -> transcribe
 """
 
 import shutil
@@ -64,7 +64,7 @@ def run(config: DemoConfig) -> dict[str, Any]:
     for old in ("labels", "student", "int8"):
         shutil.rmtree(out / old, ignore_errors=True)
     with cluster():
-        _say("1 of 5  the built-in model labels 320 clips")
+        _say("1 of 5  tiny.en labels 320 clips")
         labelled = pseudo_label.run(_labels(out))
         _say(f"2 of 5  a student with {config.decoder_layers} decoder layer learns from the labels")
         student = distil.run(_student(config, out))
@@ -125,10 +125,10 @@ def _export(out: Path) -> export.ExportConfig:
 def _scored(out: Path, student: dict[str, Any], timing_clips: int) -> list[ModelScores]:
     """Score teacher and student on the held-out clips, both in int8, and write the report."""
     clips, _ = load_clips("builtin", "test")
-    engines = [CTranslate2Engine(ctranslate2_folder("builtin")), CTranslate2Engine(out / "int8")]
+    engines = [CTranslate2Engine(ctranslate2_folder("tiny.en")), CTranslate2Engine(out / "int8")]
     options = DecodingOptions(language="en")
     times = stage_times(engines, [c.pcm for c in clips[:timing_clips]], options)
-    names = ("teacher (built-in)", "student")
+    names = ("teacher (tiny.en)", "student")
     sizes = (student["parameters_teacher"], student["parameters_student"])
     models = [
         ModelScores(name, score_engine(engine, clips, options), size, time.decoder_ms)
@@ -145,7 +145,7 @@ def _report(out: Path, models: Sequence[ModelScores], clips: Sequence[Clip]) -> 
         models,
         audio={c.id: c.pcm for c in clips},
         notes=[
-            "40 built-in clips, none in the training data, 16 of them in voices that are not in it either.",
+            "40 sample clips that neither was trained on.",
             "Decoder time: median of five int8 runs, the two models in turn, one clip at a time.",
         ],
     )

@@ -31,8 +31,8 @@ class DistilConfig(LearningConfig, DistillationOptions):
 
     labelled: Path
     """Labels to learn from: the OUT of pseudo_label."""
-    teacher: str = "builtin"
-    """The model that labelled: builtin, a Hugging Face folder or a hub name."""
+    teacher: str = "tiny.en"
+    """The model that labelled: a name such as tiny.en, a Hugging Face folder or a hub name."""
     student: str | None = None
     """Start from this model, not from layers of the teacher."""
     decoder_layers: int | tuple[int, ...] = 2

@@ -19,8 +19,8 @@ from voxray.whisper.models import hf_folder
 class ExportConfig(Config):
     """What to export, in which quantization, and the clips it is checked on."""
 
-    model: str = "builtin"
-    """The model to export: builtin, a Hugging Face folder or a hub name."""
+    model: str = "tiny.en"
+    """The model to export: a name such as tiny.en, a Hugging Face folder or a hub name."""
     out: Path
     """Folder of the export."""
     quantization: Quantization = "int8"

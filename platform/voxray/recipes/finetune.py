@@ -31,8 +31,8 @@ class FinetuneConfig(LearningConfig):
 
     corpus: str
     """Clips with texts: builtin, an audio folder or a .jsonl manifest."""
-    model: str = "builtin"
-    """The model to start from: builtin, a Hugging Face folder or a hub name."""
+    model: str = "tiny.en"
+    """The model to start from: a name such as tiny.en, a Hugging Face folder or a hub name."""
     train: Part = "encoder"
     """What is trained: encoder, decoder or all."""
     language: str = "en"

@@ -30,8 +30,8 @@ class PseudoLabelConfig(Config):
 
     corpus: str
     """The clips: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
-    teacher: str = "builtin"
-    """The model that labels: builtin, a folder or a hub name."""
+    teacher: str = "tiny.en"
+    """The model that labels: a name such as tiny.en, a folder or a hub name."""
     out: Path
     """The folder for the labels."""
     split: str | None = None

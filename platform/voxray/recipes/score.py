@@ -23,6 +23,7 @@ from voxray.scoring.suites import Scores, score_engine, stage_times
 from voxray.speech import MAX_PAUSE_S
 from voxray.text import NormaliserName
 from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.digest import weight_files
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2
@@ -36,8 +37,8 @@ TIMED_CLIPS = 8  # clips over which the decoder is timed
 class ScoreConfig(Config):
     """Which model to score, on what, and how it decodes."""
 
-    model: str = "builtin"
-    """The model: builtin, a folder (Hugging Face or CTranslate2) or a hub name."""
+    model: str = "tiny.en"
+    """The model: a name such as tiny.en, a folder (Hugging Face or CTranslate2) or a hub name."""
     corpus: str
     """The clips, with texts: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
     split: str | None = "test"
@@ -130,7 +131,9 @@ def known_parameters(model: str, folder: Path) -> int | None:
         return known
     if is_ctranslate2(Path(model)):
         return None
-    files = list(hf_folder(model).glob("*.safetensors"))
+    source = hf_folder(model)
+    names = weight_files(p.name for p in source.iterdir())
+    files = [source / name for name in names if name.endswith(".safetensors")]
     return sum(weights_in(file) for file in files) or None
 
 

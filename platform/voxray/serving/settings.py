@@ -83,9 +83,9 @@ class Transcribers(Replicas):
 
 
 class ServiceArgs(Config):
-    """The whole service. The defaults suit one machine and the built-in model."""
+    """The whole service. The defaults suit one machine and tiny.en."""
 
-    model: str = "builtin"
+    model: str = "tiny.en"
     models: tuple[str, ...] = ()  # further names of `model` for REST clients
     host: str = "127.0.0.1"  # where the proxy listens: keys are needed unless on loopback
     tick_ms: float = Field(default=50.0, ge=5)

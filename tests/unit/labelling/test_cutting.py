@@ -1,10 +1,9 @@
 """Items become pieces of at most 30 s: whole, at pauses, at sentences, or rejected saying why."""
 
-from pathlib import Path
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES, Pcm, decode
 from voxray.corpora.items import Item, Rejected
@@ -84,8 +83,8 @@ def test_what_could_not_be_read_keeps_its_reason() -> None:
     assert (piece.reason, piece.item, piece.parts) == ("why", "x", 1)
 
 
-def test_speech_is_cut_at_pauses_into_numbered_pieces_with_offsets(assets: Path) -> None:
-    clip = decode(min((assets / "clips").glob("*.ogg")))
+def test_speech_is_cut_at_pauses_into_numbered_pieces_with_offsets() -> None:
+    clip = decode(min(SMALL_MODEL_CLIPS.glob("*.ogg")))
     pause = np.zeros(14 * SAMPLE_RATE, np.int16)
     pcm = np.concatenate([clip, pause, clip, pause, clip])
     found = cut(item(start_s=5.0), pcm)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import Pcm, decode, encode
 from voxray.corpora.items import Item
@@ -16,7 +17,6 @@ from voxray.labelling.stages import LabelStage, labels_of, read_stage, transcrib
 from voxray.labelling.teacher import Teacher, binding
 from voxray.transcript import Segment, Word
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 OPTIONS = DecodingOptions()
@@ -29,7 +29,7 @@ class SmallEngine:
     room: int = 64
     bad: int = -1
     calls: list[int] = field(default_factory=list)
-    tokens: Tokens = field(default_factory=lambda: Tokens.load(builtin("model-int8")))
+    tokens: Tokens = field(default_factory=lambda: Tokens.load(SMALL_MODEL_INT8))
 
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
@@ -131,9 +131,9 @@ def test_reading_gives_a_piece_for_every_item_good_or_bad(tmp_path: Path) -> Non
     assert all(str(tmp_path) in (p.reason or "") for p in found[1:])
 
 
-def test_the_built_in_teacher_loads_and_hears(assets: Path) -> None:
-    stage = LabelStage(Teacher(threads=1), DecodingOptions(words=True))
-    clip = decode(min((assets / "clips").glob("*.ogg")))
+def test_a_teacher_loads_and_transcribes() -> None:
+    stage = LabelStage(Teacher(name=str(SMALL_MODEL_INT8), threads=1), DecodingOptions(words=True))
+    clip = decode(min(SMALL_MODEL_CLIPS.glob("*.ogg")))
     (row,) = stage(piece_table([piece("spoken", 0, audio=clip.tobytes())])).to_pylist()
     assert (row["reason"], row["wer"]) == (None, None)
     assert [w["text"] for w in row["words"]] == row["pseudo_text"].split() != []

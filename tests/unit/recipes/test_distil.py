@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from tests.small_model import SMALL_MODEL
 
 from voxray.config import parse
 from voxray.corpora.labelled import read_table
@@ -13,7 +14,6 @@ from voxray.corpora.store import ClipStore
 from voxray.errors import ConfigError, ModelError, OutputError, TrainingError
 from voxray.recipes import distil, learning
 from voxray.recipes.distil import DistilConfig
-from voxray.whisper.models import builtin
 
 WriteLabels = Callable[[Mapping[str, Mapping[str, Any]]], Path]
 
@@ -141,7 +141,7 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
         {"a": {}, "b": {"split": "dev"}, "c": {"split": "dev", "text": None, "reference_length": None}}
     )
     its = config(labels)
-    options = distil._run_options(its, builtin("model"), 30.0)
+    options = distil._run_options(its, SMALL_MODEL, 30.0)
     distil._write_stores(its, read_table(labels), kept(its), options)
     assert options.dev is not None
     assert [c.text for c in ClipStore(options.train)] == ["label of a"]
@@ -151,7 +151,7 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
 def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: WriteLabels) -> None:
     name = next(n for n in map(str, range(100)) if split_of(n) != "dev")
     its = config(write_labels({name: {}}))
-    options = distil._run_options(its, builtin("model"), 30.0)
+    options = distil._run_options(its, SMALL_MODEL, 30.0)
     distil._write_stores(its, read_table(its.labelled), kept(its), options)
     assert options.dev is not None
     assert list(ClipStore([options.dev])) == []
@@ -182,11 +182,11 @@ def test_the_teacher_hears_short_windows_only_where_it_passed_them(tmp_path: Pat
 
 
 def test_without_kd_no_teacher_is_in_memory(tmp_path: Path) -> None:
-    assert distil._run_options(config(tmp_path, kl_weight=0), builtin("model"), 30.0).teacher is None
+    assert distil._run_options(config(tmp_path, kl_weight=0), SMALL_MODEL, 30.0).teacher is None
 
 
 def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
-    teacher, start = builtin("model"), tmp_path / "start"
+    teacher, start = SMALL_MODEL, tmp_path / "start"
     before, after = distil._write_student(config(tmp_path, decoder_layers=[1]), teacher, start)
     source, student = load_file(teacher / "model.safetensors"), load_file(start / "model.safetensors")
     layer = "model.decoder.layers.{}.fc1.weight"
@@ -197,7 +197,7 @@ def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
 
 def test_layers_that_the_teacher_lacks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected"):
-        distil._write_student(config(tmp_path, decoder_layers=[7]), builtin("model"), tmp_path / "start")
+        distil._write_student(config(tmp_path, decoder_layers=[7]), SMALL_MODEL, tmp_path / "start")
 
 
 def test_clearing_a_finished_run_leaves_what_is_not_its_own(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""The score and export jobs, from config to result, on the built-in model and clips."""
+"""The score and export jobs, from config to result, on the small model and its clips."""
 
 import json
 import wave
 from pathlib import Path
 
 import pytest
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray import job
 from voxray.errors import ConfigError, CorpusError, OutputError
@@ -12,15 +13,14 @@ from voxray.recipes import export as export_recipe
 from voxray.recipes import score as score_recipe
 from voxray.recipes.export import ExportConfig, check_set
 from voxray.recipes.score import ScoreConfig, known_parameters, weights_in
-from voxray.whisper.models import builtin
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Three built-in clips in a folder of their own."""
+    """Three clips in a folder of their own."""
     folder = tmp_path / "corpus"
     folder.mkdir()
-    for clip in sorted(builtin("clips").glob("*.ogg"))[:3]:
+    for clip in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:3]:
         (folder / clip.name).write_bytes(clip.read_bytes())
         (folder / clip.with_suffix(".txt").name).write_text(clip.with_suffix(".txt").read_text())
     return folder
@@ -102,10 +102,10 @@ def test_a_clip_over_30_s_is_cut_and_scored_as_one(tmp_path: Path) -> None:
 
 
 def test_parameters_are_read_from_the_weights_header() -> None:
-    assert known_parameters("builtin", builtin("model-int8")) == weights_in(
-        builtin("model") / "model.safetensors"
+    assert known_parameters(str(SMALL_MODEL), SMALL_MODEL_INT8) == weights_in(
+        SMALL_MODEL / "model.safetensors"
     )
-    assert 3_000_000 < weights_in(builtin("model") / "model.safetensors") < 5_000_000
+    assert 3_000_000 < weights_in(SMALL_MODEL / "model.safetensors") < 5_000_000
 
 
 def test_export_says_what_it_made(corpus: Path, tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.corpora.store import Clip
 from voxray.scoring.suites import score_engine, stage_times, windows_of
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 
@@ -18,7 +18,7 @@ class Listener:
     """Says the text written for a clip's length; each clip takes it one second by `clock`."""
 
     def __init__(self, texts: dict[int, str]) -> None:
-        self.tokens = Tokens.load(builtin("model"))
+        self.tokens = Tokens.load(SMALL_MODEL)
         self.texts = texts
         self.now_s = 0.0
         self.heard: list[tuple[int, str | None]] = []
@@ -70,7 +70,7 @@ def test_the_warm_up_is_not_timed_and_each_clip_goes_with_its_language() -> None
 
 
 def test_a_clip_over_30_s_is_cut_and_its_texts_joined() -> None:
-    first, second = (decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:2])
+    first, second = (decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:2])
     pause = np.zeros(20 * SAMPLE_RATE, dtype=np.int16)
     long = np.concatenate([first, pause, second, pause])
     pieces = windows_of(long)
@@ -94,9 +94,9 @@ def test_no_clips_are_no_error() -> None:
 
 
 def test_stage_times_are_medians_over_alternating_runs() -> None:
-    engine = CTranslate2Engine(builtin("model-int8"), device="cpu")
+    engine = CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
     ticks = iter(range(1000))
-    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+    clip = decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0])
     options = DecodingOptions(language="en")
     times = stage_times([engine, engine], [clip, clip], options, runs=2, clock=lambda: float(next(ticks)))
     # Each reading of this clock is a second after the one before: three readings a clip.

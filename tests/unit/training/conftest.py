@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.small_model import SMALL_MODEL
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from voxray.audio import SAMPLE_RATE, to_pcm
@@ -17,7 +18,6 @@ from voxray.training.loop import Loop, LoopOptions
 from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.transcript import Word
 from voxray.whisper.checkpoint import TEXT_FILES, load_model
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 SIZES = {
@@ -45,13 +45,13 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder: random weights of `SIZES`, the built-in model's vocabulary."""
+    """A model folder: random weights of `SIZES`, the small model's vocabulary."""
     folder = tmp_path_factory.mktemp("tiny") / "model"
-    values = json.loads((builtin("model") / "config.json").read_text())
+    values = json.loads((SMALL_MODEL / "config.json").read_text())
     torch.manual_seed(0)
     WhisperForConditionalGeneration(WhisperConfig(**{**values, **SIZES})).save_pretrained(folder)
     for name in TEXT_FILES:
-        shutil.copy(builtin("model") / name, folder)
+        shutil.copy(SMALL_MODEL / name, folder)
     return folder
 
 

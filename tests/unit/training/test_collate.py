@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL
 
 from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES, to_float
 from voxray.corpora.store import Clip
@@ -23,10 +24,9 @@ from voxray.training.plan import PlannedWindow
 from voxray.transcript import Segment, Word
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.labels import IGNORED, Label
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
 
-TOKENS = Tokens.load(builtin("model"))
+TOKENS = Tokens.load(SMALL_MODEL)
 TIMED, UNTIMED = LabelOptions(timestamp_probability=1.0), LabelOptions(timestamp_probability=0.0)
 WORDS = (Word("turn", 0.2, 0.5), Word("on", 0.6, 0.9), Word("now", 1.0, 1.4))
 CLIP = Clip("c", (np.arange(24_000) % 999).astype(np.int16), "turn on now", "anna", "en", WORDS)

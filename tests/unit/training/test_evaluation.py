@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import decode
 from voxray.corpora.store import Clip
@@ -11,42 +12,39 @@ from voxray.training.evaluation import Evaluator
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.models import builtin
 
 
 @pytest.fixture(scope="module")
 def spoken() -> list[Clip]:
     """Two clips that come with the package."""
-    files = sorted(builtin("clips").glob("*.ogg"))[:80:40]
+    files = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:80:40]
     return [Clip(f.stem, decode(f), f.with_suffix(".txt").read_text().strip()) for f in files]
 
 
 def heard(clips: list[Clip]) -> list[str]:
-    engine = CTranslate2Engine(builtin("model-int8"), threads=1)
+    engine = CTranslate2Engine(SMALL_MODEL_INT8, threads=1)
     return [h.text for h in engine.transcribe([c.pcm for c in clips], DecodingOptions(), ["en"] * len(clips))]
 
 
 def test_scores_the_word_errors_of_all_clips_together(spoken: list[Clip]) -> None:
     counts = [word_errors(c.text, h) for c, h in zip(spoken, heard(spoken), strict=True)]
-    assert Evaluator(spoken, 2.0).score(builtin("model-int8")) == round(
-        100 * sum(counts, ErrorCounts()).rate, 3
-    )
+    assert Evaluator(spoken, 2.0).score(SMALL_MODEL_INT8) == round(100 * sum(counts, ErrorCounts()).rate, 3)
 
 
 def test_a_text_that_is_what_was_heard_has_no_errors_and_another_has(spoken: list[Clip]) -> None:
     said = [replace(c, text=h) for c, h in zip(spoken, heard(spoken), strict=True)]
     wrong = [replace(said[0], text=f"{said[0].text} indeed"), said[1]]
     words = sum(len(c.text.split()) for c in wrong)
-    assert Evaluator(said, 2.0).score(builtin("model-int8")) == 0.0
-    assert Evaluator(wrong, 2.0, "none").score(builtin("model-int8")) == pytest.approx(100 / words, abs=1e-3)
+    assert Evaluator(said, 2.0).score(SMALL_MODEL_INT8) == 0.0
+    assert Evaluator(wrong, 2.0, "none").score(SMALL_MODEL_INT8) == pytest.approx(100 / words, abs=1e-3)
 
 
 def test_languages_without_spaces_are_scored_by_character(spoken: list[Clip]) -> None:
     japanese = [replace(spoken[0], language="ja", text="日本語")]
-    engine = CTranslate2Engine(builtin("model-int8"), threads=1)
+    engine = CTranslate2Engine(SMALL_MODEL_INT8, threads=1)
     [hypothesis] = engine.transcribe([japanese[0].pcm], DecodingOptions(), ["ja"])
     expected = 100 * character_errors("日本語", hypothesis.text, normaliser("ja")).rate
-    assert Evaluator(japanese, 2.0).score(builtin("model-int8")) == pytest.approx(expected, abs=1e-3)
+    assert Evaluator(japanese, 2.0).score(SMALL_MODEL_INT8) == pytest.approx(expected, abs=1e-3)
 
 
 def test_evaluates_a_model_in_memory_as_its_export_and_leaves_nothing(
@@ -62,7 +60,7 @@ def test_evaluates_a_model_in_memory_as_its_export_and_leaves_nothing(
 def test_a_trained_model_is_evaluated_on_windows_as_short_as_it_was_trained_on(
     spoken: list[Clip], tmp_path: Path
 ) -> None:
-    model = load_model(builtin("model"))
-    short = Evaluator(spoken[:1], 2.0)(model, builtin("model"), tmp_path / "evaluation")
-    assert short == Evaluator(spoken[:1], 2.0).score(builtin("model-int8"))
-    assert json.loads((builtin("model-int8") / "voxray.json").read_text())["min_window_s"] == 2.0
+    model = load_model(SMALL_MODEL)
+    short = Evaluator(spoken[:1], 2.0)(model, SMALL_MODEL, tmp_path / "evaluation")
+    assert short == Evaluator(spoken[:1], 2.0).score(SMALL_MODEL_INT8)
+    assert json.loads((SMALL_MODEL_INT8 / "voxray.json").read_text())["min_window_s"] == 2.0

@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 import torch
+from tests.small_model import SMALL_MODEL
 from transformers import WhisperForConditionalGeneration
 
 from voxray.errors import ModelError
 from voxray.whisper.checkpoint import TEXT_FILES, load_model, parameters, random_model, save_model
-from voxray.whisper.models import builtin
 from voxray.whisper.student import make_student
 from voxray.whisper.tokens import Tokens
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built-in model's texts with a small architecture, without weights."""
+    """The small model's texts with a small architecture, without weights."""
     folder = tmp_path_factory.mktemp("source")
     for name in TEXT_FILES:
-        shutil.copy(builtin("model") / name, folder)
-    values = json.loads((builtin("model") / "config.json").read_text())
+        shutil.copy(SMALL_MODEL / name, folder)
+    values = json.loads((SMALL_MODEL / "config.json").read_text())
     small = {
         "d_model": 32,
         "encoder_layers": 2,

@@ -1,7 +1,8 @@
-"""The engine that serves, on the built-in int8 model and clips."""
+"""The engine that serves, on the small model in int8 and its clips."""
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ModelError
@@ -11,19 +12,18 @@ from voxray.whisper.ctranslate import (
     window_s,
 )
 from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.models import builtin
 
 ENGLISH = DecodingOptions(language="en")
 
 
 @pytest.fixture(scope="module")
 def engine() -> CTranslate2Engine:
-    return CTranslate2Engine(builtin("model-int8"), device="cpu")
+    return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def clips() -> list[Pcm]:
-    return [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:24:2]]
+    return [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:24:2]]
 
 
 @pytest.mark.parametrize(

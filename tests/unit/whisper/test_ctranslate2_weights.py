@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import decode
 from voxray.errors import ModelError
@@ -16,13 +17,12 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.ctranslate2_weights import read_variables, to_hugging_face
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
-from voxray.whisper.models import builtin
 from voxray.whisper.transformers_engine import TransformersEngine
 
 
 @pytest.fixture(scope="module")
 def float16(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return convert(builtin("model"), tmp_path_factory.mktemp("float16") / "model", "float16")
+    return convert(SMALL_MODEL, tmp_path_factory.mktemp("float16") / "model", "float16")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def trainable_tiny_en(tiny_en: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.mark.parametrize("quantization", ["float32", "float16", "bfloat16", "int8", "int16"])
 def test_there_and_back_is_byte_for_byte_the_same(quantization: str, tmp_path: Path) -> None:
-    there = convert(builtin("model"), tmp_path / "there", quantization)
+    there = convert(SMALL_MODEL, tmp_path / "there", quantization)
 
     back = convert(to_hugging_face(there, tmp_path / "trainable"), tmp_path / "back", quantization)
 
@@ -54,7 +54,7 @@ def test_there_and_back_is_byte_for_byte_the_same(quantization: str, tmp_path: P
 
 
 def test_weights_come_back_exactly(float16: Path, tmp_path: Path) -> None:
-    source = load_file(builtin("model") / "model.safetensors")
+    source = load_file(SMALL_MODEL / "model.safetensors")
 
     back = load_file(to_hugging_face(float16, tmp_path / "out") / "model.safetensors")
 
@@ -71,7 +71,7 @@ def test_what_goes_along_with_the_weights_comes_back(float16: Path, tmp_path: Pa
     out = to_hugging_face(bare, tmp_path / "out")
 
     def read(name: str) -> tuple[dict[str, object], dict[str, object]]:
-        return json.loads((out / name).read_text()), json.loads((builtin("model") / name).read_text())
+        return json.loads((out / name).read_text()), json.loads((SMALL_MODEL / name).read_text())
 
     ours, theirs = read("preprocessor_config.json")
     assert ours == theirs
@@ -83,7 +83,7 @@ def test_what_goes_along_with_the_weights_comes_back(float16: Path, tmp_path: Pa
 
 
 def test_quantized_weights_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    to_hugging_face(builtin("model-int8"), tmp_path / "out")
+    to_hugging_face(SMALL_MODEL_INT8, tmp_path / "out")
 
     assert "its weights are quantized" in caplog.text
 
@@ -99,7 +99,7 @@ def test_tiny_en_comes_back_byte_for_byte(tiny_en: Path, trainable_tiny_en: Path
 
 
 def test_tiny_en_says_the_same_tokens_in_both_forms(tiny_en: Path, trainable_tiny_en: Path) -> None:
-    clips = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:60:20]]
+    clips = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:60:20]]
     served = CTranslate2Engine(tiny_en, device="cpu", compute_type="float32")
     oracle = TransformersEngine(trainable_tiny_en, device="cpu", dtype="float32")
 

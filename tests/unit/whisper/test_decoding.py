@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import Pcm, decode, duration_s
 from voxray.text import compression_ratio
@@ -19,7 +20,6 @@ from voxray.whisper.decoding import (
     repeats,
 )
 from voxray.whisper.engines import DecodingOptions, decoding_result
-from voxray.whisper.models import builtin
 
 ENGLISH = DecodingOptions(language="en")
 LIVE = DecodingOptions(max_new_tokens=448)
@@ -27,12 +27,12 @@ LIVE = DecodingOptions(max_new_tokens=448)
 
 @pytest.fixture(scope="module")
 def engine() -> CTranslate2Engine:
-    return CTranslate2Engine(builtin("model-int8"), device="cpu")
+    return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
 
 
 def stuck_clips(repetitions: int) -> list[Pcm]:
     """A tenth of a second of speech over and over, which sends the decoder into loops."""
-    clips = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:50]]
+    clips = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:50]]
     return [np.tile(c[len(c) // 2 : len(c) // 2 + 1600], repetitions) for c in clips]
 
 
@@ -76,7 +76,7 @@ def test_a_text_that_fills_its_window_is_no_repetition(engine: CTranslate2Engine
 
 def test_a_forced_prefix_that_repeats_is_kept_and_not_decoded_again(engine: CTranslate2Engine) -> None:
     prefix = tuple(engine.tokens.encode(" six" * 20))
-    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+    clip = decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0])
 
     [found] = decoded(engine, [AudioWindow(clip, "en", prefix=prefix)], 4.0)
 
@@ -86,7 +86,7 @@ def test_a_forced_prefix_that_repeats_is_kept_and_not_decoded_again(engine: CTra
 def test_words_of_scripts_without_spaces_are_timed_by_character_in_files_as_live(
     engine: CTranslate2Engine,
 ) -> None:
-    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+    clip = decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0])
     prefix = tuple(engine.tokens.encode("今天天气"))
     [live] = decoded(engine, [AudioWindow(clip, "zh", prefix=prefix, words=True)], 4.0)
     of_file = decoding_result(
@@ -105,7 +105,7 @@ def test_words_of_scripts_without_spaces_are_timed_by_character_in_files_as_live
 
 
 def test_languages_are_detected_among_those_of_the_model(engine: CTranslate2Engine) -> None:
-    clip = decode(sorted(builtin("clips").glob("*.ogg"))[0])
+    clip = decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0])
     windows = [AudioWindow(clip), AudioWindow(clip, "fr")]
     two, others = (replace(engine.decoder, languages=codes) for codes in (("de", "en"), ("de", "fr")))
 

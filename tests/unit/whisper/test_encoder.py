@@ -3,17 +3,17 @@ from typing import Any
 
 import pytest
 import torch
+from tests.small_model import SMALL_MODEL
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from voxray.whisper.encoder import decode_states, encode
-from voxray.whisper.models import builtin
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
     torch.manual_seed(0)
     config = WhisperConfig.from_pretrained(
-        builtin("model"),
+        SMALL_MODEL,
         d_model=32,
         encoder_layers=2,
         decoder_layers=2,
@@ -47,7 +47,7 @@ def test_a_short_window_is_encoded_at_its_own_length(model: Any, frames: int) ->
 def test_a_short_window_has_the_first_positions_of_the_table(model: Any) -> None:
     """As a model whose table is no longer than the window, through the library's own forward."""
     config = WhisperConfig.from_pretrained(
-        builtin("model"),
+        SMALL_MODEL,
         d_model=32,
         encoder_layers=2,
         decoder_layers=2,

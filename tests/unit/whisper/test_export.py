@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from faster_whisper import WhisperModel
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode, to_float
@@ -22,7 +23,6 @@ from voxray.whisper.export import (
     export,
     generation_values,
 )
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 
 ENDS_AT = 12  # decoder positions
@@ -30,15 +30,15 @@ ENDS_AT = 12  # decoder positions
 
 @pytest.fixture(scope="module")
 def clips() -> list[Pcm]:
-    return [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:6:2]]
+    return [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:6:2]]
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small Whisper of random weights, bare of what a saved model may lack, that soon ends its text."""
     folder = tmp_path_factory.mktemp("tiny") / "model"
-    tokens = Tokens.load(builtin("model"))
-    values = json.loads((builtin("model") / "config.json").read_text())
+    tokens = Tokens.load(SMALL_MODEL)
+    values = json.loads((SMALL_MODEL / "config.json").read_text())
     sizes = {
         "d_model": 32,
         "encoder_layers": 1,
@@ -54,17 +54,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         decoder.embed_positions.weight[ENDS_AT:] += 20 * decoder.embed_tokens.weight[tokens.end]
     model.save_pretrained(folder)
     (folder / "generation_config.json").write_text(json.dumps({"alignment_heads": [[3, 0], [1, 1]]}))
-    shutil.copy(builtin("model") / "tokenizer.json", folder)
-    shutil.copy(builtin("model") / "tokenizer_config.json", folder)
+    shutil.copy(SMALL_MODEL / "tokenizer.json", folder)
+    shutil.copy(SMALL_MODEL / "tokenizer_config.json", folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(clips: list[Pcm], tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export(builtin("model"), tmp_path_factory.mktemp("int8") / "model", "int8", clips, device="cpu")
+    return export(SMALL_MODEL, tmp_path_factory.mktemp("int8") / "model", "int8", clips, device="cpu")
 
 
-def test_the_builtin_model_exports_to_int8_and_agrees_with_its_source(exported: Exported) -> None:
+def test_the_small_model_exports_to_int8_and_agrees_with_its_source(exported: Exported) -> None:
     about = json.loads((exported.path / "voxray.json").read_text())
     assert about["wer_to_source"] <= 0.05
     assert about["windows"] == {"2": 0.0}  # what it was trained for; nothing is smaller
@@ -72,7 +72,7 @@ def test_the_builtin_model_exports_to_int8_and_agrees_with_its_source(exported: 
     assert (
         about["min_window_s"] == exported.info.min_window_s == CTranslate2Engine(exported.path).min_window_s
     )
-    assert about["source"] == digest(builtin("model"))
+    assert about["source"] == digest(SMALL_MODEL)
     assert about["quantization"] == "int8"
     assert "en" in about["languages"]
     assert 3_000_000 < about["parameters"] < 5_000_000
@@ -122,7 +122,7 @@ def test_what_the_source_lacks_is_added(tiny: Path, tmp_path: Path) -> None:
 def test_heads_that_are_there_are_kept_and_given_values_stay() -> None:
     config = WhisperConfig(decoder_layers=2, decoder_attention_heads=4)
     given = {"alignment_heads": [[1, 2], [7, 0]], "suppress_tokens": [5], "max_length": None}
-    values = generation_values(given, Tokens.load(builtin("model")), config)
+    values = generation_values(given, Tokens.load(SMALL_MODEL), config)
     assert values["alignment_heads"] == [[1, 2]]
     assert values["suppress_tokens"] == [5]
     assert values["max_length"] == config.max_target_positions
@@ -142,7 +142,7 @@ def test_an_export_too_far_from_its_source_is_refused_and_leaves_what_was_there(
 
 def test_an_export_that_is_not_checked_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="expected clips to check the export with"):
-        export(builtin("model"), tmp_path / "out")
+        export(SMALL_MODEL, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

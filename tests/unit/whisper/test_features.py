@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 from faster_whisper.feature_extractor import FeatureExtractor
+from tests.small_model import SMALL_MODEL_CLIPS
 from transformers import WhisperFeatureExtractor
 
 from voxray.audio import SAMPLE_RATE, decode, to_float
 from voxray.whisper.features import log_mel, mel_filters
-from voxray.whisper.models import builtin
 
-CLIP = sorted(builtin("clips").glob("*.ogg"))[0]
+CLIP = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0]
 
 
 def window(seconds: float) -> torch.Tensor:

@@ -3,13 +3,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL
 
 from voxray.transcript import Segment
 from voxray.whisper.labels import IGNORED, Label, label, no_speech_label
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import MAX_LABEL_TOKENS, MAX_PREVIOUS_TOKENS, Tokens
 
-TOKENS = Tokens.load(builtin("model"))
+TOKENS = Tokens.load(SMALL_MODEL)
 
 texts = st.lists(st.sampled_from("turn on the kitchen light at seven nine".split()), max_size=250).map(
     " ".join

@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.small_model import SMALL_MODEL_INT8
 
 from voxray.errors import ModelError
 from voxray.whisper.model_info import ModelInfo
-from voxray.whisper.models import builtin
 
 
 def test_a_folder_without_information_takes_30_s_windows(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_a_folder_without_information_takes_30_s_windows(tmp_path: Path) -> None
 
 
 def test_the_built_in_model_says_what_it_was_trained_for() -> None:
-    info = ModelInfo.load(builtin("model-int8"))
+    info = ModelInfo.load(SMALL_MODEL_INT8)
 
     assert (info.min_window_s, info.languages, info.quantization) == (2.0, ("en",), "int8")
     assert info.windows["2"] == 0.0

@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
 from voxray.errors import ModelError
 from voxray.whisper.checkpoint import parameters
-from voxray.whisper.models import builtin
 from voxray.whisper.student import layer_indices, make_student, spread, student_heads
 
 
@@ -18,7 +18,7 @@ def teacher() -> Any:
     """Random weights, three encoder and four decoder layers of two heads."""
     torch.manual_seed(0)
     config = WhisperConfig.from_pretrained(
-        builtin("model"),
+        SMALL_MODEL,
         d_model=32,
         encoder_layers=3,
         decoder_layers=4,
@@ -29,7 +29,7 @@ def teacher() -> Any:
         init_std=0.3,
     )
     model: Any = WhisperForConditionalGeneration(config)
-    model.generation_config = GenerationConfig.from_pretrained(builtin("model"))
+    model.generation_config = GenerationConfig.from_pretrained(SMALL_MODEL)
     model.generation_config.alignment_heads = [[1, 0], [3, 1], [0, 1]]
     return model.eval()
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_INT8
 from tokenizers import Tokenizer
 
 from voxray.errors import ModelError
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import GPT2_END, Tokens
 
-TOKENS = Tokens.load(builtin("model"))
+TOKENS = Tokens.load(SMALL_MODEL)
 
 
 def name(token: int) -> str:
@@ -31,8 +31,8 @@ def test_special_tokens_are_found_by_name() -> None:
     assert name(TOKENS.language("de")) == "<|de|>"
 
 
-def test_both_forms_of_the_built_in_model_have_the_same_tokens() -> None:
-    int8 = Tokens.load(builtin("model-int8"))
+def test_both_forms_of_the_small_model_have_the_same_tokens() -> None:
+    int8 = Tokens.load(SMALL_MODEL_INT8)
 
     assert (int8.end, int8.tasks, int8.languages) == (TOKENS.end, TOKENS.tasks, TOKENS.languages)
 
@@ -143,7 +143,7 @@ def test_english_only_models_have_no_language_in_their_prompts_though_in_their_v
 
 @pytest.mark.parametrize("multilingual", [True, False])
 def test_what_the_model_says_of_itself_goes_first(multilingual: bool, tmp_path: Path) -> None:
-    shutil.copy(builtin("model") / "tokenizer.json", tmp_path)
+    shutil.copy(SMALL_MODEL / "tokenizer.json", tmp_path)
     (tmp_path / "generation_config.json").write_text(json.dumps({"is_multilingual": multilingual}))
 
     assert Tokens.load(tmp_path).multilingual is multilingual

@@ -1,16 +1,16 @@
-"""The reference engine and CTranslate2 agree on the built-in model's float32 weights."""
+"""The reference engine and CTranslate2 agree on the small model's float32 weights."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ModelError
 from voxray.whisper.ctranslate import CTranslate2Engine, batches
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
-from voxray.whisper.models import builtin
 from voxray.whisper.transformers_engine import TransformersEngine, default_heads, usable_heads
 
 ENGLISH = DecodingOptions(language="en")
@@ -18,12 +18,12 @@ ENGLISH = DecodingOptions(language="en")
 
 @pytest.fixture(scope="module")
 def clips() -> list[Pcm]:
-    return [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:60:10]]
+    return [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:60:10]]
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> CTranslate2Engine:
-    folder = convert(builtin("model"), tmp_path_factory.mktemp("float32") / "model", "float32")
+    folder = convert(SMALL_MODEL, tmp_path_factory.mktemp("float32") / "model", "float32")
     engine = CTranslate2Engine(folder, compute_type="float32")
     engine.min_window_s = 4.0
     return engine
@@ -31,7 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> CTranslate2Engine:
 
 @pytest.fixture(scope="module")
 def reference() -> TransformersEngine:
-    return TransformersEngine(builtin("model"), device="cpu", min_window_s=4.0)
+    return TransformersEngine(SMALL_MODEL, device="cpu", min_window_s=4.0)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_heads_of_layers_that_are_gone_are_dropped_and_the_default_stands_in_for
 
 
 def test_a_folder_that_is_no_whisper_is_named(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_bytes((builtin("model") / "tokenizer.json").read_bytes())
+    (tmp_path / "tokenizer.json").write_bytes((SMALL_MODEL / "tokenizer.json").read_bytes())
     with pytest.raises(ModelError, match="expected a Whisper model in Hugging Face form"):
         TransformersEngine(tmp_path)
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_INT8
 from tokenizers import Tokenizer
 
-from voxray.whisper.models import builtin
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import split_words, token_starts, word_times
 
@@ -23,7 +23,7 @@ TEXTS = st.text(
 
 @pytest.fixture(scope="module")
 def tokens() -> Tokens:
-    return Tokens.load(builtin("model-int8"))
+    return Tokens.load(SMALL_MODEL_INT8)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,17 @@
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from faster_whisper.vad import get_vad_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_CLIPS
 
-import voxray
 from voxray.audio import Pcm, decode, to_float
 from voxray.serving.audio_input.voice_activity import SileroModel
 
-CLIPS = sorted((Path(voxray.__file__).parent / "assets" / "clips").glob("*.ogg"))[:3]
+CLIPS = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:3]
 FRAME = 512
 
 

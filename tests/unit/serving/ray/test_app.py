@@ -53,7 +53,7 @@ def from_a_replica(error: Exception) -> Exception:
 
 def files(error: Exception | None = None) -> RayFileTranscriber:
     handle: Any = Handle(error)
-    return RayFileTranscriber("builtin", handle)
+    return RayFileTranscriber("small", handle)
 
 
 def asked(error: Exception) -> list[Callable[[], Awaitable[Any]]]:

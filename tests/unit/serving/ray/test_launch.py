@@ -18,7 +18,7 @@ def test_the_files_that_come_with_it_are_read(repository: Path, name: str) -> No
     address, args = read([str(repository / "serve" / name)])
 
     assert address.port == 8000
-    assert args.model == "builtin"
+    assert args.model == "tiny.en"
     assert args.host == address.host
 
 

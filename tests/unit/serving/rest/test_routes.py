@@ -1,4 +1,4 @@
-"""OpenAI's own client, unchanged, against the API over a real socket and the built-in model."""
+"""OpenAI's own client, unchanged, against the API over a real socket and the small model."""
 
 import asyncio
 import base64
@@ -23,6 +23,7 @@ from openai.types.audio import TranscriptionVerbose, TranslationVerbose
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.testclient import TestClient
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 from tests.unit.serving.gateway.scripted import ScriptedDirectory
 from typer.testing import CliRunner
 
@@ -36,17 +37,16 @@ from voxray.serving.transcriber.decoder import Decoder
 from voxray.transcribe import transcribe
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
-from voxray.whisper.models import builtin
 
 KEY = "a-good-key"
 
 
 @dataclass
 class EngineTranscriber:
-    """The built-in model in this process, one call at a time."""
+    """The small model in this process, one call at a time."""
 
     engine: CTranslate2Engine
-    model: str = "builtin"
+    model: str = "small"
     calls: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -136,14 +136,14 @@ def client_of(address: str, key: str = KEY) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def engine() -> CTranslate2Engine:
-    return CTranslate2Engine(builtin("model-int8"), device="cpu", threads=1)
+    return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve built-in clips, one after another, as a file of half a minute."""
+    """Twelve clips, one after another, as a file of half a minute."""
     pause = np.zeros(SAMPLE_RATE, dtype=np.int16)
-    clips = [decode(f) for f in sorted(builtin("clips").glob("*.ogg"))[:12]]
+    clips = [decode(f) for f in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:12]]
     path = tmp_path_factory.mktemp("rest") / "talk.flac"
     path.write_bytes(encode(np.concatenate([part for clip in clips for part in (clip, pause)])))
     return path
@@ -189,7 +189,7 @@ def test_json_is_the_text_that_the_same_engine_hears(
 @pytest.mark.parametrize("form", ["text", "srt", "vtt"])
 def test_a_format_is_what_the_command_line_prints(form: Any, client: openai.OpenAI, recording: Path) -> None:
     with recording.open("rb") as file:
-        said = client.audio.transcriptions.create(model="builtin", file=file, response_format=form)
+        said = client.audio.transcriptions.create(model="small", file=file, response_format=form)
 
     assert str(said) == printed(recording, form)
 
@@ -252,7 +252,7 @@ def test_a_long_recording_goes_out_in_groups(engine: CTranslate2Engine, recordin
     transcriber = EngineTranscriber(engine)
     long = encode(np.tile(decode(recording), 5))
     with served(transcriber) as address, client_of(address) as client:
-        said = client.audio.transcriptions.create(model="builtin", file=("long.flac", long))
+        said = client.audio.transcriptions.create(model="small", file=("long.flac", long))
 
     assert len(transcriber.calls) >= 2
     assert max(transcriber.calls) <= 60
@@ -260,7 +260,7 @@ def test_a_long_recording_goes_out_in_groups(engine: CTranslate2Engine, recordin
 
 
 def test_models_are_listed_and_found_by_name(client: openai.OpenAI) -> None:
-    assert [m.id for m in client.models.list()] == ["builtin", "whisper-1", "my-model"]
+    assert [m.id for m in client.models.list()] == ["small", "whisper-1", "my-model"]
     assert client.models.retrieve("my-model").owned_by == "voxray"
     with pytest.raises(openai.NotFoundError, match="openai/whisper-tiny"):
         client.models.retrieve("openai/whisper-tiny")
@@ -339,7 +339,7 @@ def test_a_wrong_key_is_refused_before_the_body_is_read(address: str) -> None:
         with pytest.raises(openai.AuthenticationError):
             client.models.list()
         with pytest.raises(openai.AuthenticationError):
-            client.models.retrieve("builtin")
+            client.models.retrieve("small")
 
     assert raised.value.code == "invalid_api_key"
 
@@ -449,7 +449,7 @@ def refused(url: str) -> bool:
 
 def test_files_share_the_memory_for_their_audio() -> None:
     url = "/v1/audio/transcriptions"
-    seconds = len(decode(sorted(builtin("clips").glob("*.ogg"))[0])) / SAMPLE_RATE
+    seconds = len(decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0])) / SAMPLE_RATE
     transcriber = StuckTranscriber()
     with served(transcriber, ServiceArgs(limits=Limits(decoded_s=1.5 * seconds))) as address:
         with sent(address, as_sent({}, speech())):
@@ -540,7 +540,7 @@ def test_the_page_s_own_policy_allows_its_style(address: str) -> None:
     ("method", "path", "allowed"),
     [
         ("GET", "/v1/audio/transcriptions", "POST"),
-        ("DELETE", "/v1/models/builtin", "GET"),
+        ("DELETE", "/v1/models/small", "GET"),
         ("POST", "/v1/models", "GET"),
         ("GET", "/v1/nothing", None),
         ("POST", "/v1/chat/completions", None),
@@ -564,7 +564,7 @@ def decoding_threads() -> set[threading.Thread]:
 
 
 def speech() -> bytes:
-    return sorted(builtin("clips").glob("*.ogg"))[0].read_bytes()
+    return sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0].read_bytes()
 
 
 def as_sent(fields: dict[str, str], sound: bytes) -> bytes:

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
+from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import decode
 from voxray.serving.audio_input.voice_activity import SileroModel
@@ -19,9 +19,9 @@ HYPOTHESIS = Hypothesis((HypothesisWord(" Hello", 0.0, 0.5),), "en", -0.1, 0.0, 
 
 
 @pytest.fixture(scope="module")
-def spoken(assets: Path) -> bytes:
+def spoken() -> bytes:
     """One sentence, as a client sends it."""
-    return decode(next((assets / "clips").glob("*.ogg"))).tobytes()
+    return decode(min(SMALL_MODEL_CLIPS.glob("*.ogg"))).tobytes()
 
 
 def run(story: Callable[[AsyncHost], Awaitable[None]]) -> None:

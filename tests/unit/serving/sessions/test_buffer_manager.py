@@ -109,12 +109,12 @@ def test_times_are_those_of_the_audio_as_it_was_sent() -> None:
 
 def test_each_connection_has_a_higher_epoch_and_is_welcomed() -> None:
     manager = manager_of()
-    first, *_ = manager.attach("gw", "builtin", -1)
-    again, *_ = manager.attach("gw", "builtin", -1)
+    first, *_ = manager.attach("gw", "small", -1)
+    again, *_ = manager.attach("gw", "small", -1)
 
     assert manager.epoch == 2
-    assert first == Ready("7.a", "token", False, 0, "builtin")
-    assert again == Ready("7.a", "token", True, 0, "builtin")
+    assert first == Ready("7.a", "token", False, 0, "small")
+    assert again == Ready("7.a", "token", True, 0, "small")
 
 
 def test_a_stop_with_the_audio_that_makes_the_session_too_long_is_the_only_one() -> None:

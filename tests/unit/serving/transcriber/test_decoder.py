@@ -1,4 +1,4 @@
-"""The live decoder, on the built-in int8 model and clips."""
+"""The live decoder, on the small model in int8 and its clips."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,6 +8,7 @@ from typing import Any
 import ctranslate2
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError
@@ -18,7 +19,6 @@ from voxray.streaming.guards import Guards
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.decoding import TEMPERATURES
 from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.models import builtin
 from voxray.whisper.prompts import previous_tokens, text_room
 from voxray.whisper.tokens import MAX_PREVIOUS_TOKENS
 from voxray.whisper.words import split_words
@@ -26,7 +26,7 @@ from voxray.whisper.words import split_words
 
 @pytest.fixture(scope="module")
 def engine() -> CTranslate2Engine:
-    return CTranslate2Engine(builtin("model-int8"), device="cpu", threads=1)
+    return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def decoder(engine: CTranslate2Engine) -> Decoder:
 @pytest.fixture(scope="module")
 def clips() -> list[Pcm]:
     """Twelve clips of at most two seconds."""
-    every = (decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[::3])
+    every = (decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[::3])
     return [clip for clip, _ in zip((c for c in every if len(c) <= 2 * SAMPLE_RATE), range(12), strict=False)]
 
 

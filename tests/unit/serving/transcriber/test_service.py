@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError, ServiceError
@@ -21,7 +22,6 @@ from voxray.serving.transcriber.service import DecodeService
 from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
-from voxray.whisper.models import builtin
 
 LIMIT_S = 20.0
 AT_ONCE = SchedulerOptions(fill_s=0.0)
@@ -546,11 +546,11 @@ def test_a_service_that_fails_lets_go_of_its_sources() -> None:
     run(test)
 
 
-def test_live_windows_and_files_share_the_built_in_model() -> None:
-    spoken = [decode(p) for p in sorted(builtin("clips").glob("*.ogg"))[:6]]
+def test_live_windows_and_files_share_the_small_model() -> None:
+    spoken = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:6]]
 
     async def test() -> None:
-        engine = CTranslate2Engine(builtin("model-int8"), device="cpu", threads=1)
+        engine = CTranslate2Engine(SMALL_MODEL_INT8, device="cpu", threads=1)
         service = DecodeService(Decoder(engine))
         source = ListedSource()
         serving = asyncio.create_task(service.serve(source, 1))
