@@ -26,7 +26,8 @@ from safetensors.numpy import save_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from voxray.errors import ModelError
-from voxray.whisper.export import atomic_directory, generation_values
+from voxray.files import atomic_directory
+from voxray.whisper.export import generation_values
 from voxray.whisper.tokens import Tokens
 
 log = logging.getLogger(__name__)

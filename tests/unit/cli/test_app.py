@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from voxray.cli import app
-from voxray.doctor import builtin_clip
+from voxray.doctor import sample_clip
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -25,7 +25,7 @@ def test_a_command_imports_nothing_that_the_base_install_lacks(words: list[str])
         "except SystemExit as e: assert not e.code, e.code\n"
         f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)))\n"
     )
-    argv = [str(builtin_clip()) if w == "CLIP" else w for w in words]
+    argv = [str(sample_clip()) if w == "CLIP" else w for w in words]
     done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr

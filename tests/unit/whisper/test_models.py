@@ -6,13 +6,12 @@ import pytest
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_INT8
 
 from voxray.errors import ModelError
-from voxray.whisper.digest import digest
+from voxray.whisper.digest import digest, weight_files
 from voxray.whisper.models import (
     adapter_for,
     ctranslate2_folder,
     hf_folder,
     is_ctranslate2,
-    weight_files,
 )
 from voxray.whisper.tokens import Tokens
 
