@@ -81,7 +81,6 @@ def to_hugging_face(source: Path, out: Path) -> Path:
     except ValueError as e:
         raise ModelError(f"{file}: {e}") from e
     with atomic_directory(out) as part:
-        part.mkdir()
         save_file(state, part / "model.safetensors", metadata={"format": "pt"})
         config.save_pretrained(part)
         _write_companions(source, part, config, tokens)

@@ -70,10 +70,10 @@ def test_a_file_that_is_cut_off_is_transcribed_with_a_warning(clip: Path, tmp_pa
     whole.write_bytes(encode(decode(clip), "pcm_s16le", "wav"))
     half.write_bytes(whole.read_bytes()[: -whole.stat().st_size // 8])
 
-    result = voxray("transcribe", half)
+    result = transcribe(half)
 
     assert result.exit_code == 0
-    assert result.stdout.split()[:2] == voxray("transcribe", whole).stdout.split()[:2]
+    assert result.stdout.split()[:2] == transcribe(whole).stdout.split()[:2]
     assert result.stderr.startswith(f"warning: {half}: expected ")
     assert result.stderr.endswith("the file is cut off.\n")
 

@@ -16,7 +16,7 @@ def test_the_recipe_is_one_that_it_takes() -> None:
 def test_the_unseen_speaker_stays_unseen(tmp_path: Path) -> None:
     config = bootstrap.BootstrapConfig(out=tmp_path, stages=(), speakers=("george", "nicolas"))
 
-    with pytest.raises(ConfigError, match="nicolas stays unheard"):
+    with pytest.raises(ConfigError, match="nicolas is the unseen speaker"):
         bootstrap.run(config)
 
 

@@ -171,7 +171,10 @@ def small(engine: CTranslate2Engine) -> Iterator[TestClient]:
 
 
 def printed(recording: Path, form: str) -> str:
-    done = CliRunner().invoke(cli, ["transcribe", str(recording), "--format", form, "--device", "cpu"])
+    done = CliRunner().invoke(
+        cli,
+        ["transcribe", "--model", str(SMALL_MODEL_INT8), str(recording), "--format", form, "--device", "cpu"],
+    )
     assert done.exit_code == 0
     return done.stdout
 
