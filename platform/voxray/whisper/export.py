@@ -6,8 +6,6 @@
 """
 
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ from voxray.text import ErrorCounts, Normaliser, english, word_errors
 from voxray.whisper.checkpoint import parameters
 from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine, min_window_s
 from voxray.whisper.engines import DecodingOptions, DecodingResult
+from voxray.whisper.folders import atomic_directory
 from voxray.whisper.models import digest
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.transformers_engine import TransformersEngine, usable_heads
@@ -117,22 +116,6 @@ def _convert(source: Path, whole: Path, part: Path, quantization: str) -> None:
 def _compute_type(quantization: str, device: str) -> str:
     on_cuda = device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count())
     return quantization if on_cuda else ON_CPU.get(quantization, quantization)
-
-
-@contextmanager
-def atomic_directory(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends well, and goes when it does not."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield part
-        old = out.with_name(f".{out.name}.{os.getpid()}.old")
-        if out.exists():
-            out.rename(old)
-        part.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

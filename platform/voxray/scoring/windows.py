@@ -1,0 +1,108 @@
+"""How a model hears on each window length beside a teacher on 30 s: errors, loops, and words out of nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voxray.audio import WINDOW_S
+from voxray.corpora.store import Clip
+from voxray.scoring.metrics import Summary, score_clip, summarise
+from voxray.scoring.variants import silences, words_invented
+from voxray.text import Normaliser
+from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
+from voxray.whisper.engines import DecodingResult
+from voxray.whisper.export import heard_on
+
+SILENCES = 20  # clips without a word, up to MAX_SILENCE_S each
+MAX_SILENCE_S = 10.0
+TOLERANCE_TO_TEACHER = 5.0  # points, where no reference says which of the two is right
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """A model on the clips that fit a window; rates in per cent.
+
+    `wer` is against the references and `wer_of_teacher` the teacher's on the same clips, both None where clips
+    lack references. `loops` and `loops_of_teacher` are repeated 5-grams per 1,000 words; `invented` counts the
+    words heard in silence and noise.
+    """
+
+    window_s: float
+    clips: int
+    wer_to_teacher: float
+    wer: float | None
+    wer_of_teacher: float | None
+    loops: float
+    loops_of_teacher: float
+    invented: int
+
+    def passes(self, tolerance: float) -> bool:
+        """Return whether WER is within `tolerance` points of the teacher's, without more loops than its own.
+
+        Without references, the words that differ from the teacher's may be TOLERANCE_TO_TEACHER points.
+        """
+        if self.loops > self.loops_of_teacher:
+            return False
+        if self.wer is None or self.wer_of_teacher is None:
+            return self.wer_to_teacher <= TOLERANCE_TO_TEACHER
+        return self.wer <= self.wer_of_teacher + tolerance
+
+
+def smallest_passed(scores: Sequence[WindowScore], tolerance: float) -> float | None:
+    """Return the smallest window that passed together with every larger one; None where 30 s did not."""
+    passed = None
+    for score in sorted(scores, key=lambda s: -s.window_s):
+        if not score.passes(tolerance):
+            break
+        passed = score.window_s
+    return passed
+
+
+class WindowEvaluator:
+    """Scores models on `clips` against `said`, what a teacher heard in each of them on 30 s."""
+
+    def __init__(self, clips: Sequence[Clip], said: Sequence[str], normalise: Normaliser) -> None:
+        self.clips, self.said, self.normalise = clips, said, normalise
+        self.referenced = all(clip.text for clip in clips)
+        self.silences = silences(np.random.default_rng(0), SILENCES, max_s=MAX_SILENCE_S)
+
+    def scores(self, engine: CTranslate2Engine, smallest_s: float) -> list[WindowScore]:
+        """Return the scores of `engine` on each window from `smallest_s` up that any clip fits into."""
+        windows = [w for w in WINDOWS_S if w >= smallest_s and self._fitting(w)]
+        return [self.score(engine, window) for window in windows]
+
+    def score(self, engine: CTranslate2Engine, window_s: float) -> WindowScore:
+        """Return the score of `engine` on the clips that fit `window_s`, all of them padded to it."""
+        rows = self._fitting(window_s)
+        clips, said = [self.clips[i] for i in rows], [self.said[i] for i in rows]
+        heard = [result.text for result in _heard(engine, clips, window_s)]
+        texts = [clip.text for clip in clips]
+        teacher, student = self._summary(said, heard), self._summary(texts, heard)
+        teacher_own = self._summary(texts, said)
+        quiet = [clip for clip in self.silences if clip.duration_s <= window_s]
+        return WindowScore(
+            window_s=window_s,
+            clips=len(rows),
+            wer_to_teacher=_percent(teacher),
+            wer=_percent(student) if self.referenced else None,
+            wer_of_teacher=_percent(teacher_own) if self.referenced else None,
+            loops=round(student.repeated_per_1000, 2),
+            loops_of_teacher=round(teacher_own.repeated_per_1000, 2),
+            invented=words_invented(_heard(engine, quiet, window_s)),
+        )
+
+    def _fitting(self, window_s: float) -> list[int]:
+        return [i for i, clip in enumerate(self.clips) if clip.duration_s <= min(window_s, WINDOW_S)]
+
+    def _summary(self, texts: Sequence[str], heard: Sequence[str]) -> Summary:
+        pairs = zip(texts, heard, strict=True)
+        return summarise([score_clip("", text, words, 0.0, self.normalise) for text, words in pairs])
+
+
+def _heard(engine: CTranslate2Engine, clips: Sequence[Clip], window_s: float) -> list[DecodingResult]:
+    return heard_on(engine, [c.pcm for c in clips], [c.language or None for c in clips], window_s)
+
+
+def _percent(summary: Summary) -> float:
+    return round(100 * summary.wer, 2)
