@@ -17,7 +17,6 @@ from pydantic import BeforeValidator, Field
 
 from voxray import job
 from voxray.audio import SAMPLE_RATE, WINDOW_S
-from voxray.config import Config
 from voxray.corpora.sources import load_clips
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip
@@ -104,7 +103,7 @@ def run(config: AdaptConfig) -> dict[str, Any]:
 
 
 def _prepared(config: AdaptConfig, base: Path) -> Path:
-    """Return `config.out`, bound to the run's options: it refuses an unfinished run of others (OutputError)."""
+    """Return `config.out`; OutputError where the unfinished run there has other options."""
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True).resolve()
     if config.overwrite:
         for path in (out / name for name in CONTENTS):
@@ -136,8 +135,8 @@ def _clips(config: AdaptConfig) -> tuple[list[Clip], list[Clip]]:
     seconds = sum(clip.duration_s for clip in train)
     if seconds < LEAST_S or not dev:
         raise CorpusError(
-            f"{', '.join(config.corpus)}: expected at least {LEAST_S:g} s of audio to learn from and a clip to "
-            f"be judged on, got {seconds:.0f} s and {len(dev)} clips; add recordings of any speech."
+            f"{', '.join(config.corpus)}: expected at least {LEAST_S:g} s of audio to learn from and a clip "
+            f"to be judged on, got {seconds:.0f} s and {len(dev)} clips; add recordings of any speech."
         )
     return train, dev
 

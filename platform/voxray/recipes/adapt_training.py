@@ -15,8 +15,8 @@ from voxray.config import Config
 from voxray.scoring.windows import WindowEvaluator
 from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions, Part
 from voxray.training.collate import LabelOptions
-from voxray.training.lora import LoraOptions, add_lora, base_digest, merged_state, save_adapter
 from voxray.training.loop import Loop, LoopOptions
+from voxray.training.lora import LoraOptions, add_lora, base_digest, merged_state, save_adapter
 from voxray.training.plan import PlanOptions
 from voxray.training.rendering import RenderedWindows
 from voxray.training.teacher_cache import TeacherCache
@@ -157,7 +157,7 @@ class Training:
         return folder
 
     def finish(self, name: str, min_window_s: float) -> None:
-        """Write what the model called `name` passed beside it and its export, and the adapter if there is one."""
+        """Write the window that was passed beside model and export, and the adapter of the model `name`."""
         for folder in ("model", "ctranslate2"):
             self._describe(self.out / folder, min_window_s)
         if self.options.train == "lora":

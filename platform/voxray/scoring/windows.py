@@ -1,4 +1,4 @@
-"""How a model hears on each window length beside a teacher on 30 s: errors, loops, and words out of nothing."""
+"""Scores of a model on each window length beside a teacher on 30 s: errors, loops, invented words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ TOLERANCE_TO_TEACHER = 5.0  # points, where no reference says which of the two i
 class WindowScore:
     """A model on the clips that fit a window; rates in per cent.
 
-    `wer` is against the references and `wer_of_teacher` the teacher's on the same clips, both None where clips
-    lack references. `loops` and `loops_of_teacher` are repeated 5-grams per 1,000 words; `invented` counts the
-    words heard in silence and noise.
+    `wer` is against the references and `wer_of_teacher` the teacher's on the same clips, both None where
+    clips lack references. `loops` and `loops_of_teacher` are repeated 5-grams per 1,000 words; `invented`
+    counts the words heard in silence and noise.
     """
 
     window_s: float

@@ -18,8 +18,8 @@ import torch
 from voxray.audio import duration_s, to_float
 from voxray.config import Config
 from voxray.training.collate import Batch, Example, collate
-from voxray.training.losses import LossSums, distillation_sums
 from voxray.training.loop import Loop, LoopOptions
+from voxray.training.losses import LossSums, distillation_sums
 from voxray.training.objective import Objective, ObjectiveOptions, StepSums
 from voxray.training.plan import Cursor, Window, plan_epoch
 from voxray.training.rendering import RenderedWindows
@@ -138,7 +138,7 @@ class CachedLoop(Loop):
         batches = plan_epoch(self.durations_s, self.options.plan, 0)
         started = time.perf_counter()
         for windows in batches[:steps]:
-            batch, _, after = self._make(windows, Cursor())
+            batch, _, _ = self._make(windows, Cursor())
             self._backward(batch, batch.positions, 0.0, last=True)
         self.objective.zero_grad(set_to_none=True)
         return (time.perf_counter() - started) / min(steps, len(batches))

@@ -20,7 +20,7 @@ SHORTEST_CUT_S = 0.4
 
 
 def plan_windows(durations_s: Sequence[float], options: PlanOptions, passes: int) -> list[Window]:
-    """Return the windows of `passes` passes over clips of `durations_s`; each clip is in one window a pass."""
+    """Return the windows of `passes` passes over clips of `durations_s`, each clip in one a pass."""
     epochs = (plan_epoch(durations_s, options, epoch) for epoch in range(passes))
     return [window for epoch in epochs for window in chain.from_iterable(epoch)]
 

@@ -1,4 +1,4 @@
-"""What a teacher says to each window and the states it says it with, on disk: computed once, learned from often.
+"""What a teacher hears in each window, and its decoder states for it, computed once and kept on disk.
 
     folder/00000.safetensors, 00001.safetensors, ...    SHARD windows each, in the windows' order
 

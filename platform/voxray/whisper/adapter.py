@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ PEFT_PREFIX = "base_model.model."
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """The low-rank matrices of an adapter by module: `(A, B)` of shapes (rank, inputs) and (outputs, rank)."""
+    """An adapter's matrices by module: `(A, B)` of shapes (rank, inputs) and (outputs, rank)."""
 
     folder: Path
     scale: float
@@ -52,12 +51,6 @@ class Adapter:
         for name in ("adapter_config.json", "adapter_model.safetensors", "voxray.json"):
             sha.update((self.folder / name).read_bytes())
         return sha.hexdigest()
-
-
-def shipped(model: str) -> Path | None:
-    """Return the adapter of the package for the stock model called `model`, None where it has none."""
-    folder = Path(str(files("voxray") / "assets" / "adapters" / model))
-    return folder if (folder / "adapter_model.safetensors").is_file() else None
 
 
 def load_adapter(folder: Path) -> Adapter:
@@ -110,7 +103,7 @@ def apply_adapter(base: Path, adapter: Adapter, out: Path) -> Path:
         if (found := weights_digest(weights.items())) != adapter.base_digest:
             raise ModelError(
                 f"{base}: expected the model that {adapter.folder} was made for (weights "
-                f"{adapter.base_digest[:12]}), got another ({found[:12]}); make one for it with jobs/adapt.py."
+                f"{adapter.base_digest[:12]}), got another ({found[:12]}); make one with jobs/adapt.py."
             )
         for module, weight in weights.items():
             weight[...] = weight.astype(np.float32) + adapter.delta(module)
