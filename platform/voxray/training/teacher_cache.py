@@ -184,5 +184,8 @@ class _Shard:
         return Label(inputs, targets) if inputs else None
 
     def target(self, row: int) -> Target:
-        states = self._file.get_slice("states")[self._row_starts[row] : self._row_starts[row + 1]]
-        return Target(self.label(row), states)
+        first, end = self._row_starts[row], self._row_starts[row + 1]
+        states = self._file.get_slice("states")
+        if first == end:  # safetensors refuses an empty slice at the end
+            return Target(self.label(row), np.zeros((0, states.get_shape()[1]), np.float16))
+        return Target(self.label(row), states[first:end])

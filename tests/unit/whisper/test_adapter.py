@@ -55,7 +55,9 @@ def test_only_the_adapter_is_trained(student: Any) -> None:
     assert all("lora_" in name for name in trained)
 
 
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks for it
+@pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)  # peft asks for it
 def test_peft_reads_and_merges_the_adapter_as_we_do(student: Any, adapter: Path) -> None:
     peft: Any = PeftModel.from_pretrained(load_model(builtin("model")), str(adapter))
 
