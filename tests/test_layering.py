@@ -54,7 +54,19 @@ BASE = (
         f"voxray.{name}"
         for name in (*sorted(GROUND), "speech", "transcribe", "job", "cluster", "cli", "doctor")
     ),
-    *(f"voxray.whisper.{name}" for name in ("tokens", "labels", "models", "engines", "ctranslate")),
+    *(
+        f"voxray.whisper.{name}"
+        for name in (
+            "tokens",
+            "labels",
+            "models",
+            "engines",
+            "ctranslate",
+            "adapter",
+            "ctranslate2_binary",
+            "folders",
+        )
+    ),
 )
 """What the base install runs: imported without any of `EXTRAS`."""
 EXTRAS = {
@@ -64,7 +76,6 @@ EXTRAS = {
     "pyarrow",
     "datasets",
     "peft",
-    "safetensors",
     "matplotlib",
     "jinja2",
 }

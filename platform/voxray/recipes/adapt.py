@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ from voxray.speech import cut_at_pauses
 from voxray.text import NormaliserName, normaliser
 from voxray.training.augment import AugmentOptions
 from voxray.training.plan import PlanOptions
-from voxray.training.rendering import RenderedWindows, plan_windows
+from voxray.training.rendering import RenderedWindows, plan_corpora
 from voxray.training.teacher_cache import Teacher, TeacherCache, fill
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -40,6 +41,10 @@ from voxray.whisper.tokens import Tokens
 LEAST_S = 60.0  # of audio to learn from
 CONTENTS = ("teacher", "model", "ctranslate2", "adapter", "checkpoint.pt", "steps.json", "config.json")
 CONTENTS += ("said.json", "before.json", "result.json")
+FREE = {"out", "overwrite", "threads"}
+"""Keys that may differ when an unfinished run goes on."""
+TAUGHT = {"model_digest", "corpus", "language", "passes", "windows_per_corpus", "windows", "augment"}
+"""What the teacher's targets depend on."""
 
 
 def _several(value: Any) -> Any:
@@ -56,6 +61,8 @@ class AdaptConfig(TrainingOptions):
     """Folder of the run: its adapter, model and ctranslate2. An unfinished run in it goes on."""
     passes: int = Field(default=2, ge=1)
     """Windows made of each clip; each pass has other cuts, speeds and noise."""
+    windows_per_corpus: int | None = Field(default=None, ge=1)
+    """Most windows of each corpus, so that labelling ends in time and no corpus outweighs the others."""
     windows: PlanOptions = PlanOptions(cut_share=0.3, join_share=0.15, speed_share=0.25, no_speech_share=0.04)
     """How clips become the windows that the teacher hears."""
     augment: AugmentOptions = AugmentOptions(noise=0.25, room=0.05, telephone=0.1, gain_db=6.0)
@@ -75,12 +82,13 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     LabellingError where the model hears no words in it.
     """
     base = hf_folder(config.model)
-    train, dev = _clips(config)
+    corpora, dev = _clips(config)
     out = _prepared(config, base)
     if config.threads:
         torch.set_num_threads(config.threads)
-    plans = plan_windows([clip.duration_s for clip in train], config.windows, config.passes)
-    windows = RenderedWindows(train, plans, config.augment)
+    durations_s = [[clip.duration_s for clip in clips] for clips in corpora]
+    plans = plan_corpora(durations_s, config.windows, config.passes, config.windows_per_corpus)
+    windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
     cache = _taught(config, base, windows, out / "teacher")
     evaluator = WindowEvaluator(dev, _said(config, dev, out), normaliser(config.language, config.normaliser))
     before = _before(config, evaluator, out / "before.json")
@@ -94,7 +102,7 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     return {
         "passed": passed_s is not None,
         "min_window_s": passed_s or WINDOW_S,
-        "clips": len(train),
+        "clips": len(windows.clips),
         **training.result(),
         "before": [asdict(score) for score in before],
         "after": [asdict(score) for score in after],
@@ -103,36 +111,44 @@ def run(config: AdaptConfig) -> dict[str, Any]:
 
 
 def _prepared(config: AdaptConfig, base: Path) -> Path:
-    """Return `config.out`; OutputError where the unfinished run there has other options."""
+    """Return `config.out`; OutputError where the unfinished run there has other options.
+
+    `overwrite` clears it, but keeps what the teacher said where that would be the same again.
+    """
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True).resolve()
-    if config.overwrite:
-        for path in (out / name for name in CONTENTS):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-    values = config.model_dump(mode="json", exclude={"out", "overwrite", "threads"})
-    options = json.dumps({"model_digest": digest(base), **values})
+    options = {"model_digest": digest(base), **config.model_dump(mode="json", exclude=FREE)}
+    taught = {key: value for key, value in options.items() if key in TAUGHT}
     file = out / "config.json"
-    if file.exists() and file.read_text() != options:
+    before = json.loads(file.read_text()) if file.exists() else options
+    if before != options and not config.overwrite:
         raise OutputError(
             f"{out}: expected the options of the unfinished run there, got others; change out=, or add "
             "overwrite=true to start afresh."
         )
-    file.write_text(options)
+    if config.overwrite:
+        same = taught == {key: value for key, value in before.items() if key in TAUGHT}
+        for path in (out / name for name in CONTENTS if not (same and name == "teacher")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    file.write_text(json.dumps(options))
     return out
 
 
-def _clips(config: AdaptConfig) -> tuple[list[Clip], list[Clip]]:
-    """Return the clips to learn from and those that judge: of the dev splits, else a tenth of the others."""
-    train = [clip for corpus in config.corpus for clip in _split(config, corpus, "train")]
+def _clips(config: AdaptConfig) -> tuple[list[list[Clip]], list[Clip]]:
+    """Return the clips to learn from, by corpus, and those that judge: the dev splits, else a tenth."""
     each = max(1, config.max_dev_clips // len(config.corpus))
-    dev = [clip for corpus in config.corpus for clip in _spread(_split(config, corpus, "dev"), each)]
-    if not dev:
-        held_out = [clip for clip in train if split_of(clip.id) == "dev"]
-        train = [clip for clip in train if split_of(clip.id) != "dev"]
-        dev = _spread(held_out, config.max_dev_clips)
-    seconds = sum(clip.duration_s for clip in train)
+    train: list[list[Clip]] = []
+    dev: list[Clip] = []
+    for corpus in config.corpus:
+        clips, held_out = _split(config, corpus, "train"), _split(config, corpus, "dev")
+        if not held_out:
+            held_out = [clip for clip in clips if split_of(clip.id) == "dev"]
+            clips = [clip for clip in clips if split_of(clip.id) != "dev"]
+        train.append(clips)
+        dev += _spread(held_out, each)
+    seconds = sum(clip.duration_s for clips in train for clip in clips)
     if seconds < LEAST_S or not dev:
         raise CorpusError(
             f"{', '.join(config.corpus)}: expected at least {LEAST_S:g} s of audio to learn from and a clip "

@@ -4,7 +4,7 @@ A teacher labels what is rendered, so that a window may be cut anywhere, joined,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import overload
 
@@ -23,6 +23,22 @@ def plan_windows(durations_s: Sequence[float], options: PlanOptions, passes: int
     """Return the windows of `passes` passes over clips of `durations_s`, each clip in one a pass."""
     epochs = (plan_epoch(durations_s, options, epoch) for epoch in range(passes))
     return [window for epoch in epochs for window in chain.from_iterable(epoch)]
+
+
+def plan_corpora(
+    durations_s: Sequence[Sequence[float]], options: PlanOptions, passes: int, most: int | None = None
+) -> list[Window]:
+    """Return the windows of several corpora, one after another, at most `most` of each.
+
+    No window joins clips of two corpora. Clips are counted through: the second's follow the first's.
+    """
+    windows: list[Window] = []
+    first = 0
+    for durations in durations_s:
+        for window in plan_windows(durations, options, passes)[:most]:
+            windows.append(replace(window, clips=tuple(first + i for i in window.clips)))
+        first += len(durations)
+    return windows
 
 
 def render(clips: Sequence[Clip], window: Window, augment: AugmentOptions) -> Pcm:

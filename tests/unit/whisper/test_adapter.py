@@ -108,14 +108,14 @@ def test_an_adapter_for_another_model_is_refused_and_nothing_is_written(
     weight = read_variables(other / "model.bin", "r+")["encoder/layer_0/ffn/linear_0/weight"]
     weight[0, 0] += np.float16(1.0)
 
-    with pytest.raises(ModelError, match="expected the model that .* was made for .* got another"):
+    with pytest.raises(ModelError, match=r"expected the model that .* was made for .* got another"):
         apply_adapter(other, load_adapter(adapter), tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
 
 
 def test_a_quantized_model_is_refused(adapter: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="expected float weights for .* got int8"):
+    with pytest.raises(ModelError, match=r"expected float weights for .* got int8"):
         apply_adapter(builtin("model-int8"), load_adapter(adapter), tmp_path / "out")
 
 
