@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from voxray import job
 from voxray.audio import SAMPLE_RATE, WINDOW_S
@@ -61,8 +61,8 @@ class AdaptConfig(TrainingOptions):
     """Folder of the run: its adapter, model and ctranslate2. An unfinished run in it goes on."""
     passes: int = Field(default=2, ge=1)
     """Windows made of each clip; each pass has other cuts, speeds and noise."""
-    windows_per_corpus: int | None = Field(default=None, ge=1)
-    """Most windows of each corpus, so that labelling ends in time and no corpus outweighs the others."""
+    windows_per_corpus: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Most windows of a corpus, one number or one for each: bounds the labelling, and balances the corpora."""
     windows: PlanOptions = PlanOptions(cut_share=0.3, join_share=0.15, speed_share=0.25, no_speech_share=0.04)
     """How clips become the windows that the teacher hears."""
     augment: AugmentOptions = AugmentOptions(noise=0.25, room=0.05, telephone=0.1, gain_db=6.0)
@@ -73,6 +73,19 @@ class AdaptConfig(TrainingOptions):
     """Language of clips that name none."""
     normaliser: NormaliserName = "auto"
     overwrite: bool = False
+
+    @model_validator(mode="after")
+    def _one_number_for_each(self) -> Self:
+        if isinstance(self.windows_per_corpus, tuple) and len(self.windows_per_corpus) != len(self.corpus):
+            raise ValueError(
+                f"expected {len(self.corpus)} numbers in windows_per_corpus, one for each corpus"
+            )
+        return self
+
+    def most_windows(self) -> Sequence[int | None]:
+        """Return the most windows of each corpus."""
+        most = self.windows_per_corpus
+        return most if isinstance(most, tuple) else (most,) * len(self.corpus)
 
 
 def run(config: AdaptConfig) -> dict[str, Any]:
@@ -87,7 +100,7 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     if config.threads:
         torch.set_num_threads(config.threads)
     durations_s = [[clip.duration_s for clip in clips] for clips in corpora]
-    plans = plan_corpora(durations_s, config.windows, config.passes, config.windows_per_corpus)
+    plans = plan_corpora(durations_s, config.windows, config.passes, config.most_windows())
     windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
     cache = _taught(config, base, windows, out / "teacher")
     evaluator = WindowEvaluator(dev, _said(config, dev, out), normaliser(config.language, config.normaliser))

@@ -72,6 +72,7 @@ class CachedObjective(Objective):
         for parameter in frozen:  # what an adapter is put on
             parameter.requires_grad_(False)
         self.distance = options
+        self.projection: torch.Tensor
         self.register_buffer("projection", student.proj_out.weight.detach().clone(), persistent=False)
 
     def forward(self, batch: Batch) -> TaughtSums:
@@ -153,4 +154,4 @@ def with_states(batch: Batch, targets: Sequence[Target]) -> TaughtBatch:
         count = len(target.states)
         taught_BLD[row, :count] = torch.from_numpy(target.states).float()
         is_taught_BL[row, :count] = True
-    return TaughtBatch(*batch.tensors(), taught_BLD, is_taught_BL)
+    return TaughtBatch(*batch.tensors(), taught_BLD=taught_BLD, is_taught_BL=is_taught_BL)

@@ -26,16 +26,16 @@ def plan_windows(durations_s: Sequence[float], options: PlanOptions, passes: int
 
 
 def plan_corpora(
-    durations_s: Sequence[Sequence[float]], options: PlanOptions, passes: int, most: int | None = None
+    durations_s: Sequence[Sequence[float]], options: PlanOptions, passes: int, most: Sequence[int | None]
 ) -> list[Window]:
-    """Return the windows of several corpora, one after another, at most `most` of each.
+    """Return the windows of several corpora, one after another, at most `most` of each (None: all).
 
     No window joins clips of two corpora. Clips are counted through: the second's follow the first's.
     """
     windows: list[Window] = []
     first = 0
-    for durations in durations_s:
-        for window in plan_windows(durations, options, passes)[:most]:
+    for durations, count in zip(durations_s, most, strict=True):
+        for window in plan_windows(durations, options, passes)[:count]:
             windows.append(replace(window, clips=tuple(first + i for i in window.clips)))
         first += len(durations)
     return windows

@@ -169,7 +169,7 @@ class TeacherCache(Sequence[Target]):
 class _Shard:
     def __init__(self, file: Path) -> None:
         try:
-            self._file = safe_open(str(file), framework="numpy")
+            self._file: Any = safe_open(str(file), framework="numpy")  # it has no types
             self.lengths, self.rows, self.inputs, self.targets = (
                 self._file.get_tensor(name) for name in ("lengths", "rows", "inputs", "targets")
             )
