@@ -62,7 +62,7 @@ class AdaptConfig(TrainingOptions):
     passes: int = Field(default=2, ge=1)
     """Windows made of each clip; each pass has other cuts, speeds and noise."""
     windows_per_corpus: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] | None = None
-    """Most windows of a corpus, one number or one for each: bounds the labelling, and balances the corpora."""
+    """Most windows of a corpus, one number or one for each: bounds labelling and balances the corpora."""
     windows: PlanOptions = PlanOptions(cut_share=0.3, join_share=0.15, speed_share=0.25, no_speech_share=0.04)
     """How clips become the windows that the teacher hears."""
     augment: AugmentOptions = AugmentOptions(noise=0.25, room=0.05, telephone=0.1, gain_db=6.0)

@@ -87,7 +87,8 @@ def read_variables(file: Path, mode: Literal["r", "r+"] = "r") -> dict[str, Arra
     """
     if not file.stat().st_size:
         raise ModelError(f"{file}: expected a CTranslate2 model, got an empty file; fetch it again.")
-    reader = _Reader(file, memoryview(np.memmap(file, np.uint8, mode=mode))  # type: ignore[arg-type]  # a buffer from Python 3.12 on)
+    mapped: Any = np.memmap(file, np.uint8, mode=mode)  # no Buffer to mypy before Python 3.12
+    reader = _Reader(file, memoryview(mapped))
     version = reader.uint(4)
     if version != BINARY_VERSION:
         raise ModelError(
