@@ -39,8 +39,11 @@ from voxray.whisper.models import ctranslate2_folder, digest, hf_folder
 from voxray.whisper.tokens import Tokens
 
 LEAST_S = 60.0  # of audio to learn from
-CONTENTS = ("teacher", "model", "ctranslate2", "adapter", "checkpoint.pt", "steps.json", "config.json")
-CONTENTS += ("said.json", "before.json", "result.json")
+TEACHER = "teacher"
+CONTENTS = (
+    *("model", "ctranslate2", "adapter", "checkpoint.pt", "steps.json"),
+    *("config.json", "said.json", "before.json", "result.json"),
+)
 FREE = {"out", "overwrite", "threads"}
 """Keys that may differ when an unfinished run goes on."""
 TAUGHT = {"model_digest", "corpus", "language", "passes", "windows_per_corpus", "windows", "augment"}
@@ -102,7 +105,7 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     durations_s = [[clip.duration_s for clip in clips] for clips in corpora]
     plans = plan_corpora(durations_s, config.windows, config.passes, config.most_windows())
     windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
-    cache = _taught(config, base, windows, out / "teacher")
+    cache = _taught(config, base, windows, out / TEACHER)
     evaluator = WindowEvaluator(dev, _said(config, dev, out), normaliser(config.language, config.normaliser))
     before = _before(config, evaluator, out / "before.json")
     training = Training(config, base, windows, cache, out)
@@ -140,7 +143,7 @@ def _prepared(config: AdaptConfig, base: Path) -> Path:
         )
     if config.overwrite:
         same = taught == {key: value for key, value in before.items() if key in TAUGHT}
-        for path in (out / name for name in CONTENTS if not (same and name == "teacher")):
+        for path in (out / name for name in (*CONTENTS, *(() if same else (TEACHER,)))):
             if path.is_dir():
                 shutil.rmtree(path)
             else:

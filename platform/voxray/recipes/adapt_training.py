@@ -158,8 +158,8 @@ class Training:
 
     def finish(self, name: str, min_window_s: float) -> None:
         """Write the window that was passed beside model and export, and the adapter of the model `name`."""
-        for folder in ("model", "ctranslate2"):
-            self._describe(self.out / folder, min_window_s)
+        for form in ("model", "ctranslate2"):
+            self._describe(self.out / form, min_window_s)
         if self.options.train == "lora":
             student = self.loop.objective.student
             folder = save_adapter(student, self.out / "adapter", self.options.lora)

@@ -154,4 +154,12 @@ def with_states(batch: Batch, targets: Sequence[Target]) -> TaughtBatch:
         count = len(target.states)
         taught_BLD[row, :count] = torch.from_numpy(target.states).float()
         is_taught_BL[row, :count] = True
-    return TaughtBatch(*batch.tensors(), taught_BLD=taught_BLD, is_taught_BL=is_taught_BL)
+    return TaughtBatch(
+        batch.samples_BT,
+        batch.lengths_B,
+        batch.inputs_BL,
+        batch.targets_BL,
+        batch.text_BS,
+        taught_BLD,
+        is_taught_BL,
+    )

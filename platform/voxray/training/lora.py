@@ -68,10 +68,8 @@ def save_adapter(model: Any, folder: Path, options: LoraOptions) -> Path:
 
 def base_digest(model: Any) -> str:
     """Return the digest (`weights_digest`) of the weights under the adapter in `model`."""
-    layers = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, LoraLayer))
-    return weights_digest(
-        (name, layer.base_layer.weight.detach().cpu().half().numpy()) for name, layer in layers
-    )  # type: ignore[union-attr,operator]  # peft's
+    layers: list[tuple[str, Any]] = [(n, m) for n, m in model.named_modules() if isinstance(m, LoraLayer)]
+    return weights_digest((n, m.base_layer.weight.detach().cpu().half().numpy()) for n, m in layers)
 
 
 def merged_state(model: Any) -> dict[str, torch.Tensor]:

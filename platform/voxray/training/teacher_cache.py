@@ -169,12 +169,13 @@ class TeacherCache(Sequence[Target]):
 class _Shard:
     def __init__(self, file: Path) -> None:
         try:
-            self._file: Any = safe_open(str(file), framework="numpy")  # it has no types
+            opened: Any = safe_open(str(file), framework="numpy")  # it has no types
             self.lengths, self.rows, self.inputs, self.targets = (
-                self._file.get_tensor(name) for name in ("lengths", "rows", "inputs", "targets")
+                opened.get_tensor(name) for name in ("lengths", "rows", "inputs", "targets")
             )
         except (OSError, SafetensorError) as e:
             raise TrainingError(f"{file}: expected a shard of a teacher's cache, got {e}; delete it.") from e
+        self._file = opened
         self._starts = [0, *accumulate(self.lengths.tolist())]
         self._row_starts = [0, *accumulate(self.rows.tolist())]
 

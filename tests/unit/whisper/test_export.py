@@ -19,12 +19,12 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import (
     Exported,
-    atomic_directory,
     convert,
     export,
     generation_values,
     smallest_window,
 )
+from voxray.whisper.folders import atomic_directory
 from voxray.whisper.models import builtin, digest
 from voxray.whisper.tokens import Tokens
 
