@@ -25,6 +25,7 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.export import convert
 from voxray.whisper.tokens import Tokens
 
+BUCKETED = 0.25  # of the batches are padded to a serving window; half of a window would be silence else
 REPORT_EVERY = 20  # steps
 SAVE_EVERY_S = 60.0
 
@@ -67,7 +68,7 @@ class TrainingOptions(Config):
             plan=PlanOptions(
                 batch_s=self.batch_s,
                 full_share=self.full_probability,
-                bucket_share=0.5,
+                bucket_share=BUCKETED,
                 cut_share=0.0,
                 seed=self.seed,
             ),

@@ -1,5 +1,9 @@
 """Windows that need no text: planned from lengths, rendered the same each time they are read."""
 
+from bisect import bisect_right
+from collections import Counter
+from itertools import accumulate
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +12,7 @@ from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES
 from voxray.corpora.store import Clip
 from voxray.training.augment import AugmentOptions
 from voxray.training.plan import PlanOptions
-from voxray.training.rendering import RenderedWindows, plan_windows
+from voxray.training.rendering import RenderedWindows, plan_corpora, plan_windows
 
 VARIED = PlanOptions(cut_share=0.4, join_share=0.3, speed_share=0.3, no_speech_share=0.2)
 AUGMENTED = AugmentOptions(noise=0.5, room=0.2, telephone=0.2, gain_db=6.0)
@@ -36,6 +40,19 @@ def test_a_further_pass_changes_no_earlier_window(durations_s: list[float]) -> N
     one, two = (plan_windows(durations_s, VARIED, passes) for passes in (1, 2))
 
     assert two[: len(one)] == one
+
+
+@given(st.lists(lengths_s, min_size=1, max_size=3), st.none() | st.integers(1, 4))
+def test_corpora_stay_apart_and_none_has_more_windows_than_it_may(
+    corpora: list[list[float]], most: int | None
+) -> None:
+    windows = plan_corpora(corpora, VARIED, 1, [most] * len(corpora))
+
+    ends = list(accumulate(map(len, corpora), initial=0))
+    places = [{bisect_right(ends, clip) for clip in window.clips} for window in windows]
+    assert all(len(place) <= 1 for place in places)
+    counts = Counter(place.pop() for place in places if place)
+    assert all(count <= (most or count) for count in counts.values())
 
 
 @settings(max_examples=20, deadline=None)
