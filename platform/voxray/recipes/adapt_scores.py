@@ -11,12 +11,11 @@ from voxray.scoring.windows import WindowScore
 def print_scores(before: Sequence[WindowScore], after: Sequence[WindowScore], tolerance: float) -> None:
     """Print both sets of scores, window by window, as a table on stdout."""
     table = Table(
-        "window, s", "clips", "WER, %", "to the teacher, %", "loops / 1,000 words", "invented", "passed"
+        "smallest window, s", "WER, %", "to the teacher, %", "loops / 1,000 words", "invented", "passed"
     )
     for old, new in zip(before, after, strict=True):
         table.add_row(
             f"{new.window_s:g}",
-            str(new.clips),
             f"{_rate(old.wer)} -> {_rate(new.wer)} (teacher {_rate(new.wer_of_teacher)})",
             f"{old.wer_to_teacher:.2f} -> {new.wer_to_teacher:.2f}",
             f"{old.loops:.1f} -> {new.loops:.1f}",

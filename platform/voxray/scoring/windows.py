@@ -1,11 +1,10 @@
-"""Scores of a model on each window length beside a teacher on 30 s: errors, loops, invented words."""
+"""Scores of a model that is served on short windows beside a teacher on 30 s: errors, loops, inventions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from voxray.audio import WINDOW_S
 from voxray.corpora.store import Clip
 from voxray.scoring.metrics import Summary, score_clip, summarise
 from voxray.scoring.variants import silences, words_invented
@@ -21,15 +20,14 @@ TOLERANCE_TO_TEACHER = 5.0  # points, where no reference says which of the two i
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
-    """A model on the clips that fit a window; rates in per cent.
+    """A model served with the smallest window `window_s`: each clip on the next window that holds it.
 
-    `wer` is against the references and `wer_of_teacher` the teacher's on the same clips, both None where
-    clips lack references. `loops` and `loops_of_teacher` are repeated 5-grams per 1,000 words; `invented`
-    counts the words heard in silence and noise.
+    Rates are in per cent. `wer` is against the references and `wer_of_teacher` the teacher's on the same
+    clips, both None where clips lack references. `loops` and `loops_of_teacher` are repeated 5-grams per
+    1,000 words; `invented` counts the words heard in silence and noise.
     """
 
     window_s: float
-    clips: int
     wer_to_teacher: float
     wer: float | None
     wer_of_teacher: float | None
@@ -68,32 +66,24 @@ class WindowEvaluator:
         self.silences = silences(np.random.default_rng(0), SILENCES, max_s=MAX_SILENCE_S)
 
     def scores(self, engine: CTranslate2Engine, smallest_s: float) -> list[WindowScore]:
-        """Return the scores of `engine` on each window from `smallest_s` up that any clip fits into."""
-        windows = [w for w in WINDOWS_S if w >= smallest_s and self._fitting(w)]
-        return [self.score(engine, window) for window in windows]
+        """Return the scores of `engine` with each smallest window from `smallest_s` up."""
+        return [self.score(engine, window) for window in WINDOWS_S if window >= smallest_s]
 
     def score(self, engine: CTranslate2Engine, window_s: float) -> WindowScore:
-        """Return the score of `engine` on the clips that fit `window_s`, all of them padded to it."""
-        rows = self._fitting(window_s)
-        clips, said = [self.clips[i] for i in rows], [self.said[i] for i in rows]
-        heard = [result.text for result in _heard(engine, clips, window_s)]
-        texts = [clip.text for clip in clips]
-        teacher, student = self._summary(said, heard), self._summary(texts, heard)
-        teacher_own = self._summary(texts, said)
-        quiet = [clip for clip in self.silences if clip.duration_s <= window_s]
+        """Return the score of `engine` where no clip is padded to less than `window_s`."""
+        heard = [result.text for result in _heard(engine, self.clips, window_s)]
+        texts = [clip.text for clip in self.clips]
+        teacher, student = self._summary(self.said, heard), self._summary(texts, heard)
+        teacher_own = self._summary(texts, self.said)
         return WindowScore(
             window_s=window_s,
-            clips=len(rows),
             wer_to_teacher=_percent(teacher),
             wer=_percent(student) if self.referenced else None,
             wer_of_teacher=_percent(teacher_own) if self.referenced else None,
             loops=round(student.repeated_per_1000, 2),
             loops_of_teacher=round(teacher_own.repeated_per_1000, 2),
-            invented=words_invented(_heard(engine, quiet, window_s)),
+            invented=words_invented(_heard(engine, self.silences, window_s)),
         )
-
-    def _fitting(self, window_s: float) -> list[int]:
-        return [i for i, clip in enumerate(self.clips) if clip.duration_s <= min(window_s, WINDOW_S)]
 
     def _summary(self, texts: Sequence[str], heard: Sequence[str]) -> Summary:
         pairs = zip(texts, heard, strict=True)

@@ -7,7 +7,7 @@ import pytest
 
 from voxray.scoring.windows import WindowScore, smallest_passed
 
-SAME = WindowScore(30.0, 10, 0.0, 5.0, 5.0, 0.0, 0.0, 0)
+SAME = WindowScore(30.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0)
 
 
 @pytest.mark.parametrize(
