@@ -61,7 +61,19 @@ BASE = (
         f"voxray.{name}"
         for name in (*sorted(GROUND), "speech", "transcribe", "job", "cluster", "cli", "doctor")
     ),
-    *(f"voxray.whisper.{name}" for name in ("tokens", "labels", "models", "engines", "ctranslate")),
+    *(
+        f"voxray.whisper.{name}"
+        for name in (
+            "tokens",
+            "labels",
+            "models",
+            "engines",
+            "ctranslate",
+            "adapter",
+            "ctranslate2_binary",
+            "folders",
+        )
+    ),
 )
 """What the base install runs: imported without any of `EXTRAS`."""
 EXTRAS = {
@@ -71,7 +83,6 @@ EXTRAS = {
     "pyarrow",
     "datasets",
     "peft",
-    "safetensors",
     "matplotlib",
     "jinja2",
 }

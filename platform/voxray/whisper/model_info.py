@@ -20,7 +20,8 @@ class ModelInfo(Config):
     `min_window_s`: the shortest window, in seconds, that the model may be given. `languages`: those it was
     trained on; empty where nobody knows. The rest is written by an export: `source` is the digest of the
     model it was made from, `wer_to_source` its error rate against that model's text, and `windows` how much
-    that rises on each window length (seconds) that was checked.
+    that rises on each window length (seconds) that was checked. `adapter` is the digest of an adapter that
+    was merged into it.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -32,6 +33,7 @@ class ModelInfo(Config):
     parameters: int | None = None
     wer_to_source: float | None = None
     windows: Mapping[str, float] = Field(default_factory=dict)
+    adapter: str | None = None
     voxray: str | None = None
 
     @classmethod

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from voxray.errors import MissingDependency, ModelError
+from voxray.whisper.adapter import adapted
 from voxray.whisper.digest import digest, sha256_of, weight_files
 
 DEFAULT_MODEL = "tiny.en"
@@ -79,6 +80,12 @@ def is_ctranslate2(folder: Path) -> bool:
 def _folder(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)
+    adapter = adapter_for(name)
+    return adapted(_stock(name), adapter, CACHE) if adapter else _stock(name)
+
+
+def _stock(name: str) -> Path:
+    """Return the folder of the model `name` as its authors released it."""
     known = name.removesuffix(STOCK)
     if known == WHEEL_NAME and (wheel := find_spec(WHEEL)) and wheel.submodule_search_locations:
         return _checked(Path(wheel.submodule_search_locations[0]) / "model")

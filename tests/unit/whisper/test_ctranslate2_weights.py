@@ -14,7 +14,8 @@ from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 from voxray.audio import decode
 from voxray.errors import ModelError
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.ctranslate2_weights import read_variables, to_hugging_face
+from voxray.whisper.ctranslate2_binary import read_variables
+from voxray.whisper.ctranslate2_weights import to_hugging_face
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 from voxray.whisper.transformers_engine import TransformersEngine

@@ -1,0 +1,100 @@
+"""Scores of a model that is served on short windows beside a teacher on 30 s: errors, loops, inventions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voxray.corpora.store import Clip
+from voxray.scoring.metrics import Summary, score_clip, summarise
+from voxray.scoring.variants import silences, words_invented
+from voxray.text import NormaliserName
+from voxray.whisper.comparison import transcribe_on
+from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
+from voxray.whisper.engines import DecodingResult
+
+SILENCES = 20  # clips without a word, up to MAX_SILENCE_S each
+MAX_SILENCE_S = 10.0
+TOLERANCE_TO_TEACHER = 5.0  # points, where no reference says which of the two is right
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """A model served with the smallest window `window_s`: each clip on the next window that holds it.
+
+    Rates are in per cent. `wer` is against the references and `wer_of_teacher` the teacher's on the same
+    clips, both None where clips lack references. `loops` and `loops_of_teacher` are repeated 5-grams per
+    1,000 words; `invented` counts the words heard in silence and noise.
+    """
+
+    window_s: float
+    wer_to_teacher: float
+    wer: float | None
+    wer_of_teacher: float | None
+    loops: float
+    loops_of_teacher: float
+    invented: int
+
+    def passes(self, tolerance: float) -> bool:
+        """Return whether WER is within `tolerance` points of the teacher's, without more loops than its own.
+
+        Without references, the words that differ from the teacher's may be TOLERANCE_TO_TEACHER points.
+        """
+        if self.loops > self.loops_of_teacher:
+            return False
+        if self.wer is None or self.wer_of_teacher is None:
+            return self.wer_to_teacher <= TOLERANCE_TO_TEACHER
+        return self.wer <= self.wer_of_teacher + tolerance
+
+
+def smallest_passed(scores: Sequence[WindowScore], tolerance: float) -> float | None:
+    """Return the smallest window that passed together with every larger one; None where 30 s did not."""
+    passed = None
+    for score in sorted(scores, key=lambda s: -s.window_s):
+        if not score.passes(tolerance):
+            break
+        passed = score.window_s
+    return passed
+
+
+class WindowEvaluator:
+    """Scores models on `clips` against `said`, what a teacher heard in each of them on 30 s."""
+
+    def __init__(self, clips: Sequence[Clip], said: Sequence[str], name: NormaliserName = "auto") -> None:
+        self.clips, self.said, self.name = clips, said, name
+        self.referenced = all(clip.text for clip in clips)
+        self.silences = silences(np.random.default_rng(0), SILENCES, max_s=MAX_SILENCE_S)
+
+    def scores(self, engine: CTranslate2Engine, smallest_s: float) -> list[WindowScore]:
+        """Return the scores of `engine` with each smallest window from `smallest_s` up."""
+        return [self.score(engine, window) for window in WINDOWS_S if window >= smallest_s]
+
+    def score(self, engine: CTranslate2Engine, window_s: float) -> WindowScore:
+        """Return the score of `engine` where no clip is padded to less than `window_s`."""
+        heard = [result.text for result in _heard(engine, self.clips, window_s)]
+        texts = [clip.text for clip in self.clips]
+        teacher, student = self._summary(self.said, heard), self._summary(texts, heard)
+        teacher_own = self._summary(texts, self.said)
+        return WindowScore(
+            window_s=window_s,
+            wer_to_teacher=_percent(teacher),
+            wer=_percent(student) if self.referenced else None,
+            wer_of_teacher=_percent(teacher_own) if self.referenced else None,
+            loops=round(student.repeated_per_1000, 2),
+            loops_of_teacher=round(teacher_own.repeated_per_1000, 2),
+            invented=words_invented(_heard(engine, self.silences, window_s)),
+        )
+
+    def _summary(self, texts: Sequence[str], heard: Sequence[str]) -> Summary:
+        rows = zip(self.clips, texts, heard, strict=True)
+        return summarise(
+            [score_clip("", text, words, 0.0, clip.language, self.name) for clip, text, words in rows]
+        )
+
+
+def _heard(engine: CTranslate2Engine, clips: Sequence[Clip], window_s: float) -> list[DecodingResult]:
+    return transcribe_on(engine, [c.pcm for c in clips], [c.language or None for c in clips], window_s)
+
+
+def _percent(summary: Summary) -> float:
+    return round(100 * summary.wer, 2)

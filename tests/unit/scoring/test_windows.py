@@ -1,0 +1,38 @@
+"""Which window a model may serve on: every larger one must have passed as well."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from voxray.scoring.windows import WindowScore, smallest_passed
+
+SAME = WindowScore(30.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ({}, True),
+        ({"wer": 5.5}, True),
+        ({"wer": 5.6}, False),
+        ({"wer": 4.0, "wer_to_teacher": 9.0}, True),
+        ({"loops": 0.5}, False),
+        ({"loops": 0.5, "loops_of_teacher": 0.5}, True),
+        ({"wer": None, "wer_of_teacher": None, "wer_to_teacher": 5.0}, True),
+        ({"wer": None, "wer_of_teacher": None, "wer_to_teacher": 5.1}, False),
+    ],
+)
+def test_a_window_passes_near_the_teacher_without_loops(change: dict[str, Any], passes: bool) -> None:
+    assert replace(SAME, **change).passes(0.5) is passes
+
+
+@pytest.mark.parametrize(
+    ("failed", "smallest"), [((), 2.0), ((2.0,), 6.0), ((6.0,), 30.0), ((30.0,), None), ((2.0, 6.0), 30.0)]
+)
+def test_the_smallest_window_is_above_all_that_failed(
+    failed: tuple[float, ...], smallest: float | None
+) -> None:
+    scores = [replace(SAME, window_s=w, wer=99.0 if w in failed else 5.0) for w in (2.0, 6.0, 30.0)]
+
+    assert smallest_passed(scores, 0.5) == smallest

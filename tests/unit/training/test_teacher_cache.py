@@ -1,0 +1,115 @@
+"""What a teacher said stays as it was said, is said once, and survives a kill and a full disk."""
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxray import job
+from voxray.audio import Pcm
+from voxray.errors import TrainingError
+from voxray.training.teacher_cache import SHARD, Target, TeacherCache, fill, write_shard
+from voxray.whisper.labels import IGNORED, Label
+
+WIDTH = 4
+AUDIO = [np.full(160, i, np.int16) for i in range(SHARD + 3)]
+SPEECH = [True] * len(AUDIO)
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> Target:
+    length = draw(st.integers(1, 5))
+    ids = st.lists(st.integers(0, 51_864), min_size=length, max_size=length)
+    label = Label(tuple(draw(ids)), (IGNORED, *draw(ids)[1:]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    taught = Target(label, rng.standard_normal((length, WIDTH)).astype(np.float16))
+    nothing = np.zeros((0, WIDTH), np.float16)
+    return draw(st.sampled_from([taught, Target(label, nothing), Target(None, nothing)]))
+
+
+class CountingTeacher:
+    """Says the first sample of a clip, and counts the clips that it was given."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.heard, self.dies_after = 0, dies_after
+
+    def targets(self, clips: Sequence[Pcm], speech: Sequence[bool]) -> list[Target]:
+        if self.dies_after is not None and self.heard >= self.dies_after:
+            raise KeyboardInterrupt
+        self.heard += len(clips)
+        said = [int(clip[0]) for clip in clips]
+        return [Target(Label((i,), (i,)), np.full((1, WIDTH), i, np.float16)) for i in said]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(targets(), min_size=1, max_size=SHARD))
+def test_targets_come_back_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, said: list[Target]
+) -> None:
+    folder = tmp_path_factory.mktemp("cache")
+    write_shard(folder / "00000.safetensors", said)
+
+    cache = TeacherCache(folder, len(said))
+
+    assert list(cache.labels()) == [target.label for target in said]
+    for got, target in zip(cache, said, strict=True):
+        assert got.label == target.label
+        np.testing.assert_array_equal(got.states, target.states)
+
+
+def _fill(folder: Path, teacher: CountingTeacher) -> TeacherCache:
+    made: Any = teacher
+    return fill(folder, _Audio(), SPEECH, lambda: made)
+
+
+class _Audio(Sequence[Pcm]):
+    def __len__(self) -> int:
+        return len(AUDIO)
+
+    def __getitem__(self, index: Any) -> Any:
+        return AUDIO[index]
+
+
+def test_a_killed_run_goes_on_with_the_next_shard(tmp_path: Path) -> None:
+    first, second = CountingTeacher(dies_after=SHARD), CountingTeacher()
+    with pytest.raises(KeyboardInterrupt):
+        _fill(tmp_path, first)
+
+    cache = _fill(tmp_path, second)
+
+    assert (first.heard, second.heard) == (SHARD, len(AUDIO) - SHARD)
+    assert [label.inputs for label in cache.labels() if label] == [(i,) for i in range(len(AUDIO))]
+
+
+def test_a_filled_cache_needs_no_teacher(tmp_path: Path) -> None:
+    _fill(tmp_path, CountingTeacher())
+
+    assert len(fill(tmp_path, _Audio(), SPEECH, lambda: pytest.fail("loaded a teacher"))) == len(AUDIO)
+
+
+def test_a_full_disk_ends_in_one_sentence_and_what_was_cached_is_kept(tmp_path: Path) -> None:
+    _fill(tmp_path, CountingTeacher())
+    (tmp_path / "00001.safetensors").unlink()
+    (tmp_path / "00001.part").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match=str(tmp_path)) as caught:
+        _fill(tmp_path, CountingTeacher())
+
+    assert caught.value.errno == errno.ENOSPC
+    assert "No space left on device; free some room" in (job.explain(caught.value) or "")
+    again = CountingTeacher()
+    _fill(tmp_path, again)
+    assert again.heard == len(AUDIO) - SHARD
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    _fill(tmp_path, CountingTeacher())
+    (tmp_path / "00000.safetensors").write_bytes(b"cut short")
+
+    with pytest.raises(TrainingError, match=r"00000\.safetensors: expected a shard"):
+        TeacherCache(tmp_path, len(AUDIO))
