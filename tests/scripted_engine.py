@@ -10,9 +10,9 @@ from itertools import cycle
 
 import numpy as np
 
+from voxray.audio import Pcm
 from voxray.audio.constants import SAMPLE_RATE
 from voxray.serving.protocol import Answer, Job
-from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import (
     FRAME,
     DecodeRequest,

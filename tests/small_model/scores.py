@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tests.small_model.variants import cut_at_random, cut_at_word, segment_times, several_in_a_window
 
-from voxray.audio import decode
+from voxray.audio import WINDOW_S, decode
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore
 from voxray.scoring.windows import silences
@@ -58,7 +58,9 @@ def _hard(engine: CTranslate2Engine, known: Sequence[Clip]) -> dict[str, float |
     options = DecodingOptions(language=SPOKEN_IN, timestamps=True)
     results = engine.transcribe([w.pcm for w in windows], options)
     times = segment_times(windows, results)
-    quiet = engine.transcribe([c.pcm for c in silences(rng)], DecodingOptions(language=SPOKEN_IN))
+    quiet = engine.transcribe(
+        [c.pcm for c in silences(rng, max_s=WINDOW_S)], DecodingOptions(language=SPOKEN_IN)
+    )
     return {
         "cut_at_random": wer(engine, [cut_at_random(c, rng) for c in timed]),
         "cut_at_word": wer(engine, [cut_at_word(c, rng) for c in timed]),

@@ -19,8 +19,7 @@ from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.splits import check_split, split_key, split_of
 from voxray.errors import CorpusError
 from voxray.text import join_texts
-from voxray.transcript import Segment
-from voxray.whisper.engines import Task
+from voxray.transcript import Segment, Task
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -21,8 +21,7 @@ from voxray.audio import SAMPLE_RATE, Pcm
 from voxray.errors import CorpusError
 from voxray.files import atomic_directory
 from voxray.text import text_language
-from voxray.transcript import Segment, Word
-from voxray.whisper.engines import Task
+from voxray.transcript import Segment, Task, Word
 
 _SPAN = [("start_s", pa.float32()), ("end_s", pa.float32())]
 SEGMENT = pa.struct([*_SPAN, ("text", pa.string())])

@@ -18,7 +18,8 @@ from voxray.text import (
     text_language,
     word_errors,
 )
-from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine, Task
+from voxray.transcript import Task
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
 BLOCK_BYTES = 8_000_000  # of audio in one output table, 250 s: a long recording leaves in several
 

@@ -94,9 +94,9 @@ class WindowEvaluator:
         )
 
 
-def silences(rng: np.random.Generator, count: int = SILENCES) -> list[Clip]:
-    """Return clips without words, 1 s to MAX_SILENCE_S, of digital silence and white noise in turn."""
-    return [_wordless(rng, i, float(rng.uniform(1.0, MAX_SILENCE_S))) for i in range(count)]
+def silences(rng: np.random.Generator, count: int = SILENCES, max_s: float = MAX_SILENCE_S) -> list[Clip]:
+    """Return clips without words, 1 s to `max_s`, of digital silence and white noise in turn."""
+    return [_wordless(rng, i, float(rng.uniform(1.0, max_s))) for i in range(count)]
 
 
 def _wordless(rng: np.random.Generator, index: int, seconds: float) -> Clip:

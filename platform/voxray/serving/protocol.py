@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from voxray.streaming.events import DecodeMode, Hypothesis
-from voxray.wire import Close, ServerMessage, Start, Task
+from voxray.transcript import Task
+from voxray.wire import Close, ServerMessage, Start
 
 
 @dataclass(frozen=True, slots=True)

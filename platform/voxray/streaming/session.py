@@ -26,8 +26,9 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
+from voxray.audio.pcm import Pcm
 from voxray.streaming.agreement import Agreement, Fit, ended_before, normalize_words
-from voxray.streaming.audio_buffer import AudioBuffer, Pcm
+from voxray.streaming.audio_buffer import AudioBuffer
 from voxray.streaming.endpoint import Ended, Endpointer, Mark, Onset, Quiet
 from voxray.streaming.event_emitter import EventEmitter
 from voxray.streaming.events import (

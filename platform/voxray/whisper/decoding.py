@@ -15,8 +15,8 @@ import numpy as np
 
 from voxray.audio import HOP_LENGTH, Pcm, duration_s
 from voxray.text import compression_ratio
-from voxray.transcript import Word
-from voxray.whisper.engines import DecodingOptions, Task
+from voxray.transcript import Task, Word
+from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.prompts import text_room
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import word_times

@@ -205,7 +205,7 @@ class Alignment:
 
 
 def default_heads(layers: int, heads: int) -> list[list[int]]:
-    """Return every head of the last half of the decoder's layers,, where no better ones are known."""
+    """Return every head of the last half of the decoder's layers, where no better ones are known."""
     return [[layer, head] for layer in range(layers // 2, layers) for head in range(heads)]
 
 

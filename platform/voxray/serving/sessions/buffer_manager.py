@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 from voxray.serving.audio_input.decoder import decoder_for
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
+from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Answer, Control, Job, Output
 from voxray.serving.sessions.decodes import DecodeQueue
 from voxray.serving.sessions.input_buffer import InputBuffer
-from voxray.serving.sessions.latency import Latency, Observe, unobserved
+from voxray.serving.sessions.latency import Latency
 from voxray.serving.sessions.outbox import SessionOutbox
 from voxray.serving.settings import Decoding, Limits
 from voxray.serving.token_bucket import TokenBucket

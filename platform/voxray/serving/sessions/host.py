@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 from voxray.errors import AudioError, WireError
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
+from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Answer, Call, Input, Job, Opened, Opening, Output, Refused, Reply
 from voxray.serving.sessions.buffer_manager import BufferManager, SessionKey
 from voxray.serving.sessions.gateway_state import GatewayState, GatewayStates
-from voxray.serving.sessions.latency import Observe, unobserved
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.events import seconds
 from voxray.wire import NO_SEGMENT, Close, Start

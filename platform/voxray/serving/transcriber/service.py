@@ -1,6 +1,6 @@
 """asyncio around the scheduler and one decode thread: live jobs of leased sources, and files between them.
 
-    Source.take --jobs--> Scheduler --batch--> thread --answers--> Source.deliver, while the next batch runs
+    Source.next_jobs --> Scheduler --batch--> thread --answers--> Source.deliver, while the next batch runs
     transcribe --file batches--> queue ------> thread
 
 A batch of a file runs when no live batch is ready; one that has waited for `patience_s` takes turns with the
@@ -19,13 +19,13 @@ from typing import Protocol, TypeVar
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
+from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Job, Source
 from voxray.serving.transcriber.lease import Lease
 from voxray.serving.transcriber.scheduler import Group, Scheduler, SchedulerOptions, Ticket
 from voxray.streaming.events import DecodeMode, Hypothesis
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
-Observe = Callable[[str, float], None]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -82,13 +82,13 @@ class DecodeService:
         self,
         decoder: BatchDecoder,
         options: SchedulerOptions | None = None,
-        observe: Observe | None = None,
+        observe: Observe = unobserved,
         *,
         released_s: float = 5.0,
     ) -> None:
         self._decoder = decoder
         self._options = options or SchedulerOptions()
-        self._observe = observe or (lambda name, value: None)
+        self._observe = observe
         self._released_s = released_s
         self._scheduler = Scheduler[LeasedJob](self._options)
         self._files: deque[FileBatch] = deque()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
+from voxray.audio import Pcm
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
 from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Output, Refused, Reply
 from voxray.serving.sessions.gateway_state import SILENT_S
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
-from voxray.streaming.audio_buffer import Pcm
 from voxray.wire import Close, ServerMessage, Start, render
 
 SCRIPT = Script.of("turn on the lights, please.")
