@@ -168,7 +168,7 @@ CORPORA = ["export", "finetune", "pseudo_label", "score"]
 @pytest.mark.parametrize("name", CORPORA)
 def test_an_empty_corpus(name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     said = ended(name, "corpus={empty}", places, capsys)
-    assert said == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), but it holds none.")
+    assert said == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), got none.")
 
 
 @pytest.mark.parametrize("name", CORPORA)
@@ -193,13 +193,13 @@ def test_a_split_that_the_corpus_lacks(
 ) -> None:
     (places["splits"] / "dev_files.csv").unlink()
     said = ended(name, "corpus={splits} split=dev", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', but it has train 1, test 1."
+    assert said == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
 
 
 def test_finetuning_without_a_dev_split(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     (places["splits"] / "dev_files.csv").unlink()
     said = ended("finetune", "", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', but it has train 1, test 1."
+    assert said == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
 
 
 @pytest.mark.parametrize("labelled", ["corpus", "empty", "file", "here"])
@@ -208,7 +208,7 @@ def test_labels_that_are_none(
 ) -> None:
     said = ended("distil", f"labelled={{{labelled}}}", places, capsys)
     assert said == (
-        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), but there is none; "
+        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), got none; "
         "run pseudo_label."
     )
 
@@ -268,10 +268,10 @@ def test_a_value_that_cannot_be(
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("{here}/nowhere.yaml", "expected a YAML file, but it cannot be read (No such file or directory)."),
-        ("{garbled}", "expected YAML, but it does not parse"),
+        ("{here}/nowhere.yaml", "expected a YAML file, got one that cannot be read (No such file or directory)."),
+        ("{garbled}", "expected YAML, got text that does not parse"),
         ("{file}", "expected a mapping of keys to values, got a list."),
-        ("{here}", "expected a YAML file, but it cannot be read (Is a directory)."),
+        ("{here}", "expected a YAML file, got one that cannot be read (Is a directory)."),
     ],
 )
 def test_a_config_file_that_is_none(
@@ -335,7 +335,7 @@ def test_an_out_that_is_taken_is_left_as_it_is(
     words = {"distil": "wer_threshold=null ", "demo": "overwrite=false "}.get(name, "")
     said = ended(name, f"{words}out={{taken}}", places, capsys)
     assert said == (
-        f"{places['taken']}: expected an empty folder, but something is there; "
+        f"{places['taken']}: expected an empty folder, got one that holds something; "
         "add overwrite=true or change out=."
     )
     assert [f.name for f in places["taken"].iterdir()] == ["result.json"]

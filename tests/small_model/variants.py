@@ -35,7 +35,7 @@ def cut_at_word(clip: Clip, rng: np.random.Generator) -> Clip:
 
 def _timed(clip: Clip) -> Clip:
     if not clip.words:
-        raise CorpusError(f"{clip.id}: expected a clip with word times to cut, but it has none.")
+        raise CorpusError(f"{clip.id}: expected a clip with word times to cut, got one without.")
     return clip
 
 

@@ -152,7 +152,7 @@ class Conversation:
         """End a connection. Raises the server's error where a new one would not help."""
         sentence = self._error.message if self._error else reason
         if self.state is ConversationState.DONE and not self._replay.complete:
-            raise _error(code, sentence or f"expected the stream to go on, but the server ended it ({code}).")
+            raise _error(code, sentence or f"expected the stream to go on, got its end by the server ({code}).")
         if self.state in (ConversationState.LOST, ConversationState.DONE):
             return None
         refused = self.ready is None and code != Close.RESTART  # the first try is not repeated

@@ -67,7 +67,7 @@ def list_manifest(manifest: str) -> Listing:
     try:
         lines = places.read_text(manifest).splitlines()
     except (OSError, UnicodeDecodeError) as e:
-        raise CorpusError(f"{manifest}: expected a JSONL manifest, but it cannot be read ({e}).") from e
+        raise CorpusError(f"{manifest}: expected a JSONL manifest, got one that cannot be read ({e}).") from e
     return Listing.of(list(_entries(lines, manifest)))
 
 
@@ -145,5 +145,5 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if not key:
-        return f"expected a JSON object, but it does not parse ({first['msg']})."
+        return f"expected a JSON object, got text that does not parse ({first['msg']})."
     return f"{key!r}: {first['msg'].lower()}."

@@ -128,7 +128,7 @@ class _Part:
             self.pcm = _mapped(folder / "audio.s16")
         except (OSError, ValueError, pa.ArrowInvalid) as e:
             raise CorpusError(
-                f"{folder}: expected a clip store (audio.s16, clips.parquet), but {e}; write it again."
+                f"{folder}: expected a clip store (audio.s16, clips.parquet), got {e}; write it again."
             ) from e
         self.offsets = [0, *accumulate(int(row["samples"]) for row in self.rows)]
 

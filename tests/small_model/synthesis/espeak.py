@@ -101,7 +101,7 @@ class Espeak:
 
     def _prepare(self, voice: Voice, manner: Manner) -> None:
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-            raise ModelError(f"espeak-ng: expected the voice {voice.name}, and it is not installed.")
+            raise ModelError(f"espeak-ng: expected the voice {voice.name}, got none; install it.")
         for parameter, value in (
             (_VOLUME, _HALF_VOLUME),
             (_RATE, _NORMAL_RATE * manner.speed),

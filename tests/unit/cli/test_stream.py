@@ -163,7 +163,7 @@ def test_a_recorder_that_ends_gives_its_words_and_its_reason(
         app, ["stream", "--mic", "--url", service.url], env=recorder(tmp_path, script)
     )
 
-    fails(result, "expected arecord to go on recording, but it ended (no device).")
+    fails(result, "expected arecord to go on recording, got its end (no device).")
     assert result.stdout.splitlines() == SPOKEN
 
 

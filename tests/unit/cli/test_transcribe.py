@@ -100,7 +100,7 @@ def test_a_folder_gets_a_file_per_recording_and_nothing_is_overwritten(clip: Pat
     refused = transcribe(*words)
 
     assert refused.exit_code == 1
-    assert "clip.vtt: expected no such file yet, and there is one; add --overwrite." in refused.stderr
+    assert "clip.vtt: expected no such file yet, got one; add --overwrite." in refused.stderr
     assert (out / "clip.vtt").read_text() == "corrected by hand"
     assert transcribe(*words, "--overwrite").exit_code == 0
     assert (out / "clip.vtt").read_text().startswith("WEBVTT")

@@ -80,7 +80,7 @@ def test_a_clip_that_fails_alone_is_rejected_with_its_reason_and_the_others_are_
     table = stage(piece_table([*(piece(str(k), k, text="loud 1") for k in range(5)), unread]))
     rows = {r["id"]: r for r in table.to_pylist()}
     assert [rows[str(k)]["pseudo_text"] for k in (0, 1, 2, 4)] == ["loud 0", "loud 1", "loud 2", "loud 4"]
-    assert rows["3"]["reason"] == "/3: expected words, but the engine failed (ValueError: a bad clip)."
+    assert rows["3"]["reason"] == "/3: expected words, got a failure of the engine (ValueError: a bad clip)."
     assert (rows["gone"]["reason"], rows["gone"]["pseudo_text"]) == ("it was not there", None)
     assert set(SCHEMA.names) <= set(table.column_names)
 

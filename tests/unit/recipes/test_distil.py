@@ -223,7 +223,7 @@ def test_an_unfinished_run_with_other_options_is_not_gone_on_with(tmp_path: Path
     checkpoint = learning.prepared(its) / "train"
     checkpoint.mkdir()
     other = its.model_copy(update={"wer_threshold": 20.0})
-    with pytest.raises(OutputError, match="but wer_threshold differs; change out=, or add overwrite=true"):
+    with pytest.raises(OutputError, match="got another wer_threshold; change out=, or add overwrite=true"):
         learning.prepared(other)
     assert checkpoint.exists()
     learning.prepared(other.model_copy(update={"overwrite": True}))
