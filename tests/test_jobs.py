@@ -208,8 +208,7 @@ def test_labels_that_are_none(
 ) -> None:
     said = ended("distil", f"labelled={{{labelled}}}", places, capsys)
     assert said == (
-        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), got none; "
-        "run pseudo_label."
+        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), got none; run pseudo_label."
     )
 
 
@@ -268,7 +267,10 @@ def test_a_value_that_cannot_be(
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("{here}/nowhere.yaml", "expected a YAML file, got one that cannot be read (No such file or directory)."),
+        (
+            "{here}/nowhere.yaml",
+            "expected a YAML file, got one that cannot be read (No such file or directory).",
+        ),
         ("{garbled}", "expected YAML, got text that does not parse"),
         ("{file}", "expected a mapping of keys to values, got a list."),
         ("{here}", "expected a YAML file, got one that cannot be read (Is a directory)."),
@@ -348,8 +350,8 @@ def test_an_unfinished_run_of_other_options(
     places["out"].mkdir()
     (places["out"] / "config.json").write_text("{}")
     said = ended(name, "wer_threshold=null" if name == "distil" else "", places, capsys)
-    assert said.startswith(f"{places['out']}: expected the options of the unfinished run there, but ")
-    assert said.endswith(" differs; change out=, or add overwrite=true to start afresh.")
+    assert said.startswith(f"{places['out']}: expected the options of the unfinished run there, got another ")
+    assert said.endswith("; change out=, or add overwrite=true to start afresh.")
     assert [f.name for f in places["out"].iterdir()] == ["config.json"]
 
 

@@ -46,12 +46,14 @@ def load(
     a `--config` of its own, that is the file. Raises ConfigError naming the key, what was expected, and the
     nearest known key.
     """
-    told, file = _parse_words(model, words, parser) if words or parser else ({}, None)
+    overrides, file = _parse_words(model, words, parser) if words or parser else ({}, None)
     given = file or given
     values = read_yaml(given) if isinstance(given, Path) else given or {}
     groups = {k: f.default.model_dump() for k, f in model.model_fields.items() if _is_group(f.default)}
-    places = [where or (str(given) if isinstance(given, Path) else ""), "command line" if told else ""]
-    whole = _merge(_merge({k: v for k, v in groups.items() if k in {**values, **told}}, values), told)
+    places = [where or (str(given) if isinstance(given, Path) else ""), "command line" if overrides else ""]
+    whole = _merge(
+        _merge({k: v for k, v in groups.items() if k in {**values, **overrides}}, values), overrides
+    )
     return parse(model, whole, where=" and ".join(filter(None, places)))
 
 

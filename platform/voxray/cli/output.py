@@ -32,6 +32,8 @@ def output_file(target: Path, *, overwrite: bool) -> Iterator[TextIO]:
     except VoxrayError:
         raise
     except OSError as e:
-        raise OutputError(f"{target}: expected a place that can be written, got another ({e.strerror}).") from e
+        raise OutputError(
+            f"{target}: expected a place that can be written, got another ({e.strerror})."
+        ) from e
     if failure:
         raise failure

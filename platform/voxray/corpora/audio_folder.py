@@ -17,7 +17,7 @@ from voxray.errors import CorpusError
 
 _CSV = "_files.csv"
 _BESIDE = frozenset({"", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".html", ".yaml", ".pdf"})
-"""Extensions that are no audio and are left out without a word."""
+"""Extensions that are no audio and are left out without being rejected."""
 
 
 def list_folder(folder: str) -> Listing:
@@ -85,14 +85,14 @@ def _of_row(
 def _of_names(folder: str, names: list[str]) -> Iterator[Item | Rejected]:
     audio = {n for n in names if _suffix(n) in EXTENSIONS}
     texts = {n for n in names if _suffix(n) == ".txt"}
-    spoken = {_uid(n) for n in audio}
+    with_audio = {_uid(n) for n in audio}
     for name in sorted(audio | texts):
         uid, source = _uid(name), places.join(folder, name)
         item = Item(uid, source, split_of(split_key("", uid, uid)), recording=uid)
         if name in audio:
             beside = f"{uid}.txt"
             yield _with_text(folder, beside, item) if beside in texts else item
-        elif uid not in spoken:
+        elif uid not in with_audio:
             yield Rejected(uid, source, f"{source}: expected audio beside this text, got none.")
     for name in names:
         if name not in audio and _suffix(name) not in _BESIDE:

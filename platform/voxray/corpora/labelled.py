@@ -77,9 +77,7 @@ def read_clips(folder: Path, ids: Collection[str] | None = None) -> Iterator[Cli
             missing.discard(clip.id)
             yield replace(clip, previous=previous.get(clip.id, ""))
     if missing:
-        raise CorpusError(
-            f"{folder}: expected the clip {min(missing)!r}, got none; label the corpus again."
-        )
+        raise CorpusError(f"{folder}: expected the clip {min(missing)!r}, got none; label the corpus again.")
 
 
 def shard_files(folder: Path) -> list[Path]:

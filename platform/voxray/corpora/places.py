@@ -53,9 +53,7 @@ def read_text(source: str) -> str:
 
 def _list_local(folder: Path) -> list[str]:
     if not folder.is_dir():
-        raise CorpusError(
-            f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), got none."
-        )
+        raise CorpusError(f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), got none.")
     return [
         (Path(parent) / name).relative_to(folder).as_posix()
         for parent, _, names in os.walk(folder)
@@ -69,7 +67,9 @@ def _list_url(folder: str) -> list[str]:
     try:
         found = [str(path) for path in filesystem.find(root)]
     except OSError as e:
-        raise CorpusError(f"{folder}: expected a folder of audio, got one that cannot be listed ({e}).") from e
+        raise CorpusError(
+            f"{folder}: expected a folder of audio, got one that cannot be listed ({e})."
+        ) from e
     return [path.removeprefix(root).lstrip("/") for path in found]
 
 

@@ -38,7 +38,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of audio of at most one window and what is said in it; times count from its start.
+    """A stretch of audio of at most one window and its text; times count from its start.
 
     `words` and `segments` are empty where their times are not known, `speaker` where it is not. `previous` is
     the text right before this clip in its recording, empty at the start of one. With the task `translate`,

@@ -35,9 +35,7 @@ def pieces(read: DecodedItem | Rejected, item: Item, max_pause_s: float | None) 
             )
         ]
     spans = cut_at_pauses(read.pcm, WINDOW_S, max_pause_s=max_pause_s)
-    return _cut(item, read.pcm, spans, None) or [
-        rejected(item, f"{item.source}: expected speech, got none.")
-    ]
+    return _cut(item, read.pcm, spans, None) or [rejected(item, f"{item.source}: expected speech, got none.")]
 
 
 def rejected(item: Item, reason: str) -> Piece:

@@ -127,12 +127,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a job: a hypothesis; None if it failed or was `superseded` by a newer one."""
+    """The result of a job: a hypothesis; None if it failed or a newer job replaced it."""
 
     session: str
     number: int
     hypothesis: Hypothesis | None
-    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

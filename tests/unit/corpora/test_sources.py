@@ -143,7 +143,7 @@ def test_what_is_wrong_in_a_folder_is_listed_and_the_rest_is_used(tmp_path: Path
     found = reasons(tmp_path, need_text=True)
     assert set(found) == {"silent", "blank", "good", "text-only", "list.m3u8"}
     assert "expected a reference text for this clip, got none" in found["silent"]
-    assert "but it is empty" in found["blank"]
+    assert "got an empty one" in found["blank"]
     assert "expected audio beside this text" in found["text-only"]
     assert "got .m3u8, which is none of its formats" in found["list.m3u8"]
     assert set(reasons(tmp_path)) == {"good", "text-only", "list.m3u8"}

@@ -35,7 +35,7 @@ FINALIZE_BURST_S = 3.0  # of finalizes at once: the gateway has metered them, an
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """A session's id, and the token that shows whose it is."""
+    """A session's id, and the token that resumes it."""
 
     session: str
     token: str
@@ -78,7 +78,7 @@ class BufferManager:
         self._stopped = self._cut_off = False  # by the client; by us
         self._credit_sent: int | None = None  # None: send it in any case
 
-    # What comes in.
+    # Input.
 
     def receive_input(self, items: Iterable[bytes | Control], now_s: float) -> None:
         """Receive what the client sent, in order. Call `process` afterwards.
@@ -120,7 +120,7 @@ class BufferManager:
             self.decodes.requeue(now_s)
             self._send(now_s)
 
-    # What goes out.
+    # Output.
 
     def next_job(self, now_s: float) -> Job | None:
         """Return the window to decode, once; None if there is none."""

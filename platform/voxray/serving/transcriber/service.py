@@ -194,7 +194,7 @@ class DecodeService:
         )
         lease.queued.add(ticket.session)
         if old := self._scheduler.add(ticket, now_s):
-            old.payload.lease.answer(old.payload.job, None, superseded=True)
+            old.payload.lease.answer(old.payload.job, None)
             self._observe("superseded", 1.0)
         self._changed.set()
 
@@ -226,7 +226,7 @@ class DecodeService:
                 await self._wait(self._scheduler.ready_s(now_s))
 
     async def _wait(self, until_s: float | None) -> None:
-        """Wait until a batch is ready, or something new comes."""
+        """Wait until a batch is ready, or a job or file arrives."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if until_s is None else max(0.0, until_s - time.monotonic())):
                 await self._changed.wait()
@@ -250,7 +250,7 @@ class DecodeService:
             hypotheses = await self._in_thread(lambda: self._decoder.decode(jobs))
             if len(hypotheses) != len(jobs):
                 raise RuntimeError(f"expected {len(jobs)} hypotheses, got {len(hypotheses)}.")
-        except Exception:  # whatever it is, the sessions are told and the service goes on
+        except Exception:  # of whatever kind: its jobs count as failed, and the service goes on
             log.exception("a batch of %d could not be decoded", len(jobs))
             return [None] * len(jobs)
         return hypotheses

@@ -228,7 +228,7 @@ class World:
         self.taken += self.host.jobs(self.now_s)
         for _ in range(min(count_, len(self.taken))):
             job = self.taken.pop(-1 if newest else 0)
-            failed = Answer(job.session, job.number, None, superseded=True)
+            failed = Answer(job.session, job.number, None)
             may_fail = fails and any(j.session == job.session for j in self.taken)
             self.host.receive_answers([failed if may_fail else self.transcriber(job)], self.now_s)
 
