@@ -158,8 +158,8 @@ def test_an_old_key_names_the_new_one(
 
     group, _, key = old.rpartition(".")
     (places["here"] / "old.yaml").write_text(f"{group}: {{{key}: 1}}\n" if group else f"{key}: 1\n")
-    said = ended(name, "--config {here}/old.yaml", places, capsys)
-    assert said.endswith(f"unknown key {old!r}; write {new} instead.")
+    message = ended(name, "--config {here}/old.yaml", places, capsys)
+    assert message.endswith(f"unknown key {old!r}; write {new} instead.")
 
 
 CORPORA = ["export", "finetune", "pseudo_label", "score"]
@@ -167,24 +167,24 @@ CORPORA = ["export", "finetune", "pseudo_label", "score"]
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_an_empty_corpus(name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    said = ended(name, "corpus={empty}", places, capsys)
-    assert said == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), got none.")
+    message = ended(name, "corpus={empty}", places, capsys)
+    assert message == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), got none.")
 
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_corpus_that_is_not_there(
     name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, "corpus={here}/nowhere", places, capsys)
-    assert said.startswith(f"{places['here']}/nowhere: expected ")
+    message = ended(name, "corpus={here}/nowhere", places, capsys)
+    assert message.startswith(f"{places['here']}/nowhere: expected ")
 
 
 @pytest.mark.parametrize(("name", "split"), [(n, "tset") for n in ("export", "pseudo_label", "score")])
 def test_an_unknown_split(
     name: str, split: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"split={split}", places, capsys)
-    assert said == f"{places['corpus']}: expected a split called train, dev, test, got 'tset'."
+    message = ended(name, f"split={split}", places, capsys)
+    assert message == f"{places['corpus']}: expected a split called train, dev, test, got 'tset'."
 
 
 @pytest.mark.parametrize("name", ["export", "pseudo_label", "score"])
@@ -192,22 +192,22 @@ def test_a_split_that_the_corpus_lacks(
     name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (places["splits"] / "dev_files.csv").unlink()
-    said = ended(name, "corpus={splits} split=dev", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
+    message = ended(name, "corpus={splits} split=dev", places, capsys)
+    assert message == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
 
 
 def test_finetuning_without_a_dev_split(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     (places["splits"] / "dev_files.csv").unlink()
-    said = ended("finetune", "", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
+    message = ended("finetune", "", places, capsys)
+    assert message == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
 
 
 @pytest.mark.parametrize("labelled", ["corpus", "empty", "file", "here"])
 def test_labels_that_are_none(
     labelled: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended("distil", f"labelled={{{labelled}}}", places, capsys)
-    assert said == (
+    message = ended("distil", f"labelled={{{labelled}}}", places, capsys)
+    assert message == (
         f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), got none; run pseudo_label."
     )
 
@@ -215,8 +215,8 @@ def test_labels_that_are_none(
 def test_a_threshold_that_drops_everything(
     places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended("distil", "wer_threshold=50", places, capsys)
-    assert said == (
+    message = ended("distil", "wer_threshold=50", places, capsys)
+    assert message == (
         f"{places['labels']}: expected clips to train on, but the filter leaves none of 2 "
         "(2 for error rate); raise wer_threshold or use a better teacher."
     )
@@ -238,8 +238,8 @@ def test_a_threshold_that_drops_everything(
 def test_an_unknown_key(
     name: str, typo: str, meant: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"{typo}=1", places, capsys)
-    assert said == f"command line: unknown key {typo!r}; did you mean {meant!r}?"
+    message = ended(name, f"{typo}=1", places, capsys)
+    assert message == f"command line: unknown key {typo!r}; did you mean {meant!r}?"
 
 
 @pytest.mark.parametrize(
@@ -258,9 +258,9 @@ def test_a_value_that_cannot_be(
     name: str, word: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     key, _, value = word.partition("=")
-    said = ended(name, word, places, capsys)
-    assert said.startswith(f"command line: '{key}': input should be ")
-    assert said.endswith(f", got '{value}'.")
+    message = ended(name, word, places, capsys)
+    assert message.startswith(f"command line: '{key}': input should be ")
+    assert message.endswith(f", got '{value}'.")
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -279,8 +279,8 @@ def test_a_value_that_cannot_be(
 def test_a_config_file_that_is_none(
     name: str, file: str, expected: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"--config {file}", places, capsys)
-    assert said.startswith(f"{file.format(**places)}: {expected}")
+    message = ended(name, f"--config {file}", places, capsys)
+    assert message.startswith(f"{file.format(**places)}: {expected}")
 
 
 @pytest.mark.parametrize(
@@ -294,8 +294,8 @@ def test_a_config_file_that_is_none(
 def test_a_model_without_weights(
     name: str, key: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"{key}={{weightless}}", places, capsys)
-    assert said == (
+    message = ended(name, f"{key}={{weightless}}", places, capsys)
+    assert message == (
         f"{places['weightless']}: expected weights (model.safetensors), got none; save the model again."
     )
 
@@ -311,13 +311,13 @@ def test_a_model_without_weights(
 def test_a_model_that_is_not_there(
     name: str, key: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"{key}={{here}}/nowhere", places, capsys)
-    assert f"'{places['here']}/nowhere': expected a folder, a hub name or one such as tiny.en" in said
+    message = ended(name, f"{key}={{here}}/nowhere", places, capsys)
+    assert f"'{places['here']}/nowhere': expected a folder, a hub name or one such as tiny.en" in message
 
 
 def test_layers_that_the_teacher_lacks(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    said = ended("distil", "wer_threshold=null decoder_layers=9", places, capsys)
-    assert said == "layers: expected 1 to 2 of the teacher's 2, and 9 were asked for."
+    message = ended("distil", "wer_threshold=null decoder_layers=9", places, capsys)
+    assert message == "layers: expected 1 to 2 of the teacher's 2, and 9 were asked for."
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -326,8 +326,8 @@ def test_an_out_that_cannot_be_written(
     name: str, out: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = "wer_threshold=null " if name == "distil" else ""
-    said = ended(name, f"{words}out={out}", places, capsys)
-    assert said.startswith(f"{out.format(**places)}: expected a")
+    message = ended(name, f"{words}out={out}", places, capsys)
+    assert message.startswith(f"{out.format(**places)}: expected a")
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -335,10 +335,9 @@ def test_an_out_that_is_taken_is_left_as_it_is(
     name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = {"distil": "wer_threshold=null ", "demo": "overwrite=false "}.get(name, "")
-    said = ended(name, f"{words}out={{taken}}", places, capsys)
-    assert said == (
-        f"{places['taken']}: expected an empty folder, got one that holds something; "
-        "add overwrite=true or change out=."
+    message = ended(name, f"{words}out={{taken}}", places, capsys)
+    assert message == (
+        f"{places['taken']}: expected an empty folder, got one with files; add overwrite=true or change out=."
     )
     assert [f.name for f in places["taken"].iterdir()] == ["result.json"]
 
@@ -349,9 +348,11 @@ def test_an_unfinished_run_of_other_options(
 ) -> None:
     places["out"].mkdir()
     (places["out"] / "config.json").write_text("{}")
-    said = ended(name, "wer_threshold=null" if name == "distil" else "", places, capsys)
-    assert said.startswith(f"{places['out']}: expected the options of the unfinished run there, got another ")
-    assert said.endswith("; change out=, or add overwrite=true to start afresh.")
+    message = ended(name, "wer_threshold=null" if name == "distil" else "", places, capsys)
+    assert message.startswith(
+        f"{places['out']}: expected the options of the unfinished run there, got another "
+    )
+    assert message.endswith("; change out=, or add overwrite=true to start afresh.")
     assert [f.name for f in places["out"].iterdir()] == ["config.json"]
 
 

@@ -107,7 +107,7 @@ def prepare_out(out: Path, *, overwrite: bool, resume: bool = False) -> Path:
         taken = (out / "result.json").exists() if resume else out.exists() and any(out.iterdir())
         if taken and not overwrite:
             raise OutputError(
-                f"{out}: expected an empty folder, got one that holds something; add overwrite=true or change out=."
+                f"{out}: expected an empty folder, got one with files; add overwrite=true or change out=."
             )
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"

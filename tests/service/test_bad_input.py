@@ -117,11 +117,11 @@ def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_heard() -> None
         asked = host.jobs(now_s)
         jobs += len(asked) if number <= 3_600 else 0
         host.receive_answers([transcriber(job) for job in asked], now_s)
-    told = {m["type"] for m in messages if m.get("at_s", 9_999.0) < 3_600}
+    types = {m["type"] for m in messages if m.get("at_s", 9_999.0) < 3_600}
     acks = [m for m in messages if m["type"] == "ack"]
 
     assert jobs == 0
-    assert "speech_start" not in told
+    assert "speech_start" not in types
     assert all(a["received_bytes"] - a["keep_from_byte"] < 4 * 32_000 for a in acks[:3_600])
     assert [m["text"] for m in messages if m["type"] == "final"] == ["still here."]
 

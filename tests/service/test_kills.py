@@ -56,17 +56,17 @@ async def everything(service: Launched, pcm: bytes) -> tuple[Told, list[Told], l
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)
         killing = asyncio.create_task(kill_in_turn(service))
-        told = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
-        return undisturbed, told, await killing
+        received = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
+        return undisturbed, received, await killing
 
 
 def test_every_client_ends_with_the_full_text(service: Launched, recording: Recording) -> None:
-    undisturbed, told, killed = asyncio.run(everything(service, recording.pcm.tobytes()))
+    undisturbed, received, killed = asyncio.run(everything(service, recording.pcm.tobytes()))
 
-    said = " ".join(u.text for u in recording.utterances)
-    assert word_errors(said, undisturbed.text).rate < 0.1
+    reference = " ".join(u.text for u in recording.utterances)
+    assert word_errors(reference, undisturbed.text).rate < 0.1
     assert len(killed) == len(KILLS)
-    for one in told:
+    for one in received:
         assert one.losses  # or nothing was tested
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         changed = word_errors(undisturbed.text, one.text)

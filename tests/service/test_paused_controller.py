@@ -55,17 +55,17 @@ async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Told, li
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)
         pausing = asyncio.create_task(pause_the_controller(service))
-        told = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
+        received = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
         await pausing
-        return undisturbed, told
+        return undisturbed, received
 
 
 def test_a_silent_controller_moves_nobody(service: Launched, recording: Recording) -> None:
     before = replicas(service)
-    undisturbed, told = asyncio.run(speak_while_it_pauses(service, recording.pcm.tobytes()))
+    undisturbed, received = asyncio.run(speak_while_it_pauses(service, recording.pcm.tobytes()))
 
-    assert [one.losses for one in told] == [[]] * CLIENTS
-    for one in told:
+    assert [one.losses for one in received] == [[]] * CLIENTS
+    for one in received:
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 1
     assert replicas(service) == before

@@ -56,9 +56,9 @@ async def speak_while_it_scales(service: Launched, pcm: bytes) -> tuple[Told, li
 
 
 def test_a_second_transcriber_comes_and_goes(service: Launched, recording: Recording) -> None:
-    undisturbed, told = asyncio.run(speak_while_it_scales(service, recording.pcm.tobytes()))
+    undisturbed, received = asyncio.run(speak_while_it_scales(service, recording.pcm.tobytes()))
 
-    for one in told:
+    for one in received:
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 1
         assert not one.losses

@@ -130,7 +130,7 @@ def _holds(parquet: pq.ParquetFile, group: int, wanted: set[str] | None) -> bool
 def _check(file: Path, parquet: pq.ParquetFile) -> None:
     if lacking := set(SCHEMA.names) - set(parquet.schema_arrow.names):
         raise CorpusError(
-            f"{file}: expected a labelled corpus, got one without the column {min(lacking)!r}; run pseudo_label."
+            f"{file}: expected a labelled corpus, got one without column {min(lacking)!r}; run pseudo_label."
         )
 
 

@@ -80,7 +80,7 @@ def _filesystem(place: str) -> Any:
         return url_to_fs(place)[0]
     except ImportError as e:
         raise MissingDependency(
-            f"{place}: expected fsspec and its {scheme(place)} driver, got one of them missing ({e}); install it."
+            f"{place}: expected fsspec and its {scheme(place)} driver, got not both ({e}); install them."
         ) from e
     except ValueError as e:
         raise CorpusError(f"{place}: expected a path or a URL that fsspec knows, got another: {e}.") from e

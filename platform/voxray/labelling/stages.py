@@ -79,7 +79,8 @@ def _label(
     if result is None:
         return piece, None
     if isinstance(result, Exception):
-        reason = f"{piece.source}: expected words, got a failure of the engine ({type(result).__name__}: {result})."
+        failure = f"{type(result).__name__}: {result}"
+        reason = f"{piece.source}: expected words, got a failure of the engine ({failure})."
         return replace(piece, reason=reason, audio=b""), None
     return replace(piece, language=result.language, task=task), labels_of(piece, result, task)
 

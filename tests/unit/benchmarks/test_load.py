@@ -111,10 +111,10 @@ def serving(attend: object) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    said = [
+    spoken = [
         (np.full(SAMPLE_RATE * 3 // 10, LEVEL * i, np.int16), text) for i, text in enumerate(SPOKEN, start=1)
     ]
-    return joined("levels", said, [0.5] * len(said))
+    return joined("levels", spoken, [0.5] * len(spoken))
 
 
 def plan(url: str, recording: Recording, clients: int, tail_s: float = 15.0) -> Plan:

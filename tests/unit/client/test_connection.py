@@ -29,7 +29,7 @@ def run(scene: Callable[[ScriptedService], Coroutine[None, None, None]], **servi
     asyncio.run(play())
 
 
-async def said(service: ScriptedService, *, live: bool = False) -> list[Event]:
+async def events_of(service: ScriptedService, *, live: bool = False) -> list[Event]:
     """All events of one stream of `AUDIO`."""
     async with stream(service.url, live=live, retry=QUICK) as talk:
         await talk.send(AUDIO)
@@ -59,7 +59,7 @@ def text(events: list[Event]) -> str:
 
 def test_everything_that_is_said_comes_back() -> None:
     async def scene(service: ScriptedService) -> None:
-        events = await said(service)
+        events = await events_of(service)
 
         assert text(events) == words(NUMBERS)
         assert isinstance(events[0], Ready)
@@ -73,7 +73,7 @@ def test_everything_that_is_said_comes_back() -> None:
 @pytest.mark.parametrize("live", [False, True], ids=["file", "live"])
 def test_lost_connections_do_not_show_in_the_text(forget: bool, live: bool) -> None:
     async def scene(service: ScriptedService) -> None:
-        events = await said(service, live=live)
+        events = await events_of(service, live=live)
 
         assert text(events) == words(NUMBERS)
         assert sum(isinstance(e, Lost) for e in events) == 3
@@ -235,7 +235,7 @@ def test_a_server_that_does_not_answer_is_told_as_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "error", "said"),
+    ("url", "error", "events_of"),
     [
         ("ws://far.example", ConnectionRefusedError(111, "refused"), "whether it runs there"),
         ("ws://localhost:8000", ConnectionRefusedError(111, "refused"), "start one with `make serve`"),
@@ -248,9 +248,9 @@ def test_a_server_that_does_not_answer_is_told_as_that() -> None:
         ("ws://far.example", socket.gaierror(-2, "Name unknown"), "the name of a host, .*Name unknown"),
     ],
 )
-def test_only_this_machine_is_told_to_start_a_server(url: str, error: Exception, said: str) -> None:
-    assert re.search(said, why(url, error))
-    assert ("make serve" in why(url, error)) == ("make serve" in said)
+def test_only_this_machine_is_told_to_start_a_server(url: str, error: Exception, events_of: str) -> None:
+    assert re.search(events_of, why(url, error))
+    assert ("make serve" in why(url, error)) == ("make serve" in events_of)
 
 
 def test_nobody_at_the_address_is_told_at_once() -> None:

@@ -196,16 +196,16 @@ def test_about_half_of_the_labels_have_times_by_default() -> None:
 
 
 def test_a_cut_window_says_the_words_that_are_wholly_in_it() -> None:
-    heard = set()
+    kept_texts = set()
     for seed in range(60):
         one = made([CLIP], window(cut=True, seed=seed))
         text = TOKENS.decode(one.label.inputs).strip()
         assert len(one.samples) < len(CLIP.pcm)
         assert text in "turn on now"
         assert tuple(TOKENS.encode(f" {text}") if text else []) == one.text_ids
-        heard.add(text)
-    assert {"turn", "turn on"} < heard
-    assert all("turn" not in t for t in heard if not t.startswith("turn"))
+        kept_texts.add(text)
+    assert {"turn", "turn on"} < kept_texts
+    assert all("turn" not in t for t in kept_texts if not t.startswith("turn"))
 
 
 @given(st.integers(0, 99))

@@ -281,8 +281,8 @@ def test_two_ranks_have_the_gradient_of_one_even_where_one_of_them_has_no_window
             found = train(both, until=1)
         finally:
             dist.destroy_process_group()
-        _, said = second.communicate(timeout=60)
-    assert second.returncode == 0, said
+        _, output = second.communicate(timeout=60)
+    assert second.returncode == 0, output
 
     assert both.samples == alone.samples == 4
     assert found[0] > 0

@@ -102,9 +102,9 @@ def test_tiny_en_comes_back_byte_for_byte(tiny_en: Path, trainable_tiny_en: Path
 def test_tiny_en_says_the_same_tokens_in_both_forms(tiny_en: Path, trainable_tiny_en: Path) -> None:
     clips = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:60:20]]
     served = CTranslate2Engine(tiny_en, device="cpu", compute_type="float32")
-    oracle = TransformersEngine(trainable_tiny_en, device="cpu", dtype="float32")
+    reference = TransformersEngine(trainable_tiny_en, device="cpu", dtype="float32")
 
-    ours = oracle.transcribe(clips, DecodingOptions(language="en"))
+    ours = reference.transcribe(clips, DecodingOptions(language="en"))
     theirs = served.transcribe(clips, DecodingOptions(language="en"))
 
     assert [h.tokens for h in ours] == [h.tokens for h in theirs]

@@ -94,13 +94,13 @@ def test_the_student_stays_tied_to_its_own_embedding(teacher: Any) -> None:
     assert student.proj_out.weight is student.model.decoder.embed_tokens.weight
 
 
-@pytest.mark.parametrize("wanted", [1, 2, [3, 1]])
+@pytest.mark.parametrize("wanted", [1, [3, 1]])
 def test_the_student_generates_with_its_cache_what_it_generates_without(teacher: Any, wanted: Any) -> None:
     student = make_student(teacher, wanted)
     torch.manual_seed(1)
     mel = torch.randn(1, 80, 3000)
-    asked = {"language": "en", "task": "transcribe", "max_new_tokens": 6}
-    cached, plain = (student.generate(mel, use_cache=c, **asked) for c in (True, False))
+    options = {"language": "en", "task": "transcribe", "max_new_tokens": 3}
+    cached, plain = (student.generate(mel, use_cache=c, **options) for c in (True, False))
     assert torch.equal(cached, plain)
     assert cached.numel() > 1
 

@@ -101,7 +101,7 @@ class Connection:
             self._fail(Close.BAD_MESSAGE, "silent", message)
 
     def leave(self) -> None:
-        """Drop the input that waits, and report to the host that the client has disconnected. It may resume its session."""
+        """Drop waiting input, and report the disconnect to the host. The client may resume its session."""
         self.state = ConnectionState.CLOSED
         self._input.clear()
         self.outbox.end(Closing(Close.NORMAL))

@@ -65,7 +65,7 @@ class Scene:
     def send(self, opened: Opened, *items: Item, gateway: str = "gw") -> list[dict[str, Any]]:
         """Return the messages that the client gets in answer to `items`."""
         reply = self.tick(Input(opened.session, opened.epoch, items), gateway=gateway)
-        return said(reply, opened)
+        return received(reply, opened)
 
     def decode(self) -> list[Job]:
         jobs = self.host.jobs(self.now_s)
@@ -89,7 +89,7 @@ class Scene:
         return sent + self.send(opened)
 
 
-def said(reply: Reply, opened: Opened) -> list[dict[str, Any]]:
+def received(reply: Reply, opened: Opened) -> list[dict[str, Any]]:
     return as_json(m for output in of(reply, opened) for m in output.messages)
 
 
