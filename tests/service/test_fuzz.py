@@ -110,7 +110,7 @@ class Storm:
             await listening
 
 
-def test_malformed_messages_harm_nobody_else(faults: list[str]) -> None:
+def test_malformed_messages_harm_no_other_client(faults: list[str]) -> None:
     audio = clips()
     with serving(ServiceArgs(limits=LIMITS)) as service:
         calm, storm = Listener(), Storm()

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched, wait_until
-from tests.service.speaking import Told, beginning, speak
+from tests.service.speaking import Received, beginning, speak
 from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.text import word_errors
@@ -51,7 +51,7 @@ async def kill_in_turn(service: Launched) -> list[psutil.Process]:
     return killed
 
 
-async def everything(service: Launched, pcm: bytes) -> tuple[Told, list[Told], list[psutil.Process]]:
+async def everything(service: Launched, pcm: bytes) -> tuple[Received, list[Received], list[psutil.Process]]:
     """What one client is told when nothing happens, what all are told under the kills, and the killed."""
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)

@@ -233,7 +233,7 @@ def test_the_language_is_shown(page: Page, scripted: PageServer) -> None:
     assert scripted.starts[0]["language"] == "de"
 
 
-def test_a_page_that_is_not_safe_says_that_there_is_no_microphone(
+def test_a_page_that_is_not_safe_gives_that_there_is_no_microphone(
     browser: Browser, scripted: PageServer
 ) -> None:
     context = browser.new_context()
@@ -425,7 +425,7 @@ def test_a_file_is_dropped_on_the_page(page: Page) -> None:
     see(lines(page), TEXTS[0])
 
 
-def test_what_is_no_audio_is_said_and_the_next_file_goes_on(page: Page) -> None:
+def test_what_is_no_audio_is_reported_and_the_next_file_goes_on(page: Page) -> None:
     drop_file(page, "notes.txt", b"no audio at all")
     drop_file(page, "talk.wav", recording(3))
 
@@ -634,7 +634,7 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
-def test_the_level_is_one_bar_for_those_who_want_no_motion(page: Page) -> None:
+def test_the_level_is_one_bar_with_reduced_motion(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.click("#main")
     expect(page.get_by_role("meter")).to_have_attribute("aria-valuenow", re.compile("[1-9]"))

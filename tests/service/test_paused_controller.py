@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.benchmarks.recordings import Recording, of_kind
 from tests.service.launched import Launched, launched
-from tests.service.speaking import Told, beginning, speak
+from tests.service.speaking import Received, beginning, speak
 
 from voxray.text import word_errors
 
@@ -50,7 +50,7 @@ async def pause_the_controller(service: Launched) -> None:
         controller.send_signal(signal.SIGCONT)
 
 
-async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Told, list[Told]]:
+async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Received, list[Received]]:
     """What one client is told when nothing happens, and what several are told around the pause."""
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)
@@ -60,7 +60,7 @@ async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Told, li
         return undisturbed, received
 
 
-def test_a_silent_controller_moves_nobody(service: Launched, recording: Recording) -> None:
+def test_a_silent_controller_moves_no_client(service: Launched, recording: Recording) -> None:
     before = replicas(service)
     undisturbed, received = asyncio.run(speak_while_it_pauses(service, recording.pcm.tobytes()))
 

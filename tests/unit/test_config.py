@@ -32,7 +32,7 @@ def options(*words: str) -> Options:
     return load(Options, words=["corpus=clips", *words])
 
 
-def test_defaults_stand_where_nothing_is_said() -> None:
+def test_defaults_stand_without_given_values() -> None:
     assert options() == Options(corpus=Path("clips"))
 
 

@@ -102,7 +102,7 @@ def test_what_is_asked_for_reaches_the_server(service: ScriptedService, talk: Pa
     assert start.api_key == "secret"
 
 
-def test_a_lost_connection_is_told(talk: Path) -> None:
+def test_a_lost_connection_is_reported(talk: Path) -> None:
     with served(ScriptedService(drop_after=[100])) as service:
         result = voxray(talk, "--url", service.url, "--fast")
 
@@ -149,7 +149,7 @@ def recorder(folder: Path, script: str) -> dict[str, str]:
     return {**os.environ, "PATH": str(folder)}
 
 
-def test_no_recorder_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_no_recorder_is_reported_with_what_to_do(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["stream", "--mic"], env={"PATH": str(tmp_path)})
 
     fails(result, "pip install 'voxray[mic]'")
@@ -167,7 +167,7 @@ def test_a_recorder_that_ends_gives_its_words_and_its_reason(
     assert result.stdout.splitlines() == SPOKEN
 
 
-def test_where_nobody_answers_no_file_is_touched(talk: Path, tmp_path: Path) -> None:
+def test_where_no_server_answers_no_file_is_touched(talk: Path, tmp_path: Path) -> None:
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("What was said before.")
     for output in (old, new):
@@ -177,7 +177,7 @@ def test_where_nobody_answers_no_file_is_touched(talk: Path, tmp_path: Path) -> 
     assert sorted(f.name for f in tmp_path.iterdir()) == ["old.txt", "talk.flac"]
 
 
-def test_what_was_heard_before_a_failure_is_kept(service: ScriptedService, tmp_path: Path) -> None:
+def test_what_was_decoded_before_a_failure_is_kept(service: ScriptedService, tmp_path: Path) -> None:
     script = f"import sys; sys.stdout.buffer.write({spoken(NUMBERS)!r}); sys.exit('no device')"
     output = tmp_path / "kept.txt"
     output.write_text("What was said before.")

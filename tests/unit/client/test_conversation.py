@@ -54,7 +54,7 @@ def again(client: Conversation, received: int, *, resumed: bool = True) -> dict[
     return start
 
 
-def test_start_says_only_what_differs_from_the_defaults() -> None:
+def test_start_has_only_what_differs_from_the_defaults() -> None:
     assert json.loads(Conversation(Start(words=True)).opened()) == {"type": "start", "words": True}
 
 
@@ -96,7 +96,7 @@ def test_controls_keep_their_place_between_the_audio() -> None:
     assert sent(client) == [10, "finalize", 20, "stop"]
 
 
-def test_a_finalize_in_the_replay_is_said_again_in_its_place() -> None:
+def test_a_finalize_in_the_replay_is_sent_again_in_its_place() -> None:
     client = opened()
     client.add(bytes(10))
     client.finalize()
@@ -107,7 +107,7 @@ def test_a_finalize_in_the_replay_is_said_again_in_its_place() -> None:
     assert sent(client) == [6, "finalize", 20]
 
 
-def test_a_finalize_that_the_server_had_is_not_said_again_inside_later_audio() -> None:
+def test_a_finalize_that_the_server_had_is_not_sent_again_inside_later_audio() -> None:
     client = opened()
     client.add(bytes(10))
     client.finalize()
@@ -186,7 +186,7 @@ def test_a_header_that_differs_cannot_be_gone_on_with_in_a_new_session(header: b
     [wav(), wav(extensible=True), wav(before=b"JUNK" + pack("<I", 3) + bytes(4)), bytes(44), b"RIFL" * 11],
     ids=["plain", "extensible", "chunk before", "none", "other"],
 )
-def test_a_header_that_says_what_start_does_may_be_missed(header: bytes) -> None:
+def test_a_header_that_agrees_with_start_may_be_missed(header: bytes) -> None:
     client = opened()
     client.add(header + bytes(2 * SECOND))
     sent(client)
@@ -196,7 +196,7 @@ def test_a_header_that_says_what_start_does_may_be_missed(header: bytes) -> None
     assert sum(n for n in sent(client) if isinstance(n, int)) == SECOND + len(header)
 
 
-def test_a_header_that_differs_is_heard_again_where_all_is_still_here_or_the_session_is() -> None:
+def test_a_header_that_differs_is_sent_again_where_all_is_still_here_or_the_session_is() -> None:
     client = opened()
     client.add(wav(8_000) + bytes(2 * SECOND))
     sent(client)
@@ -230,7 +230,7 @@ def test_a_connection_advances_by_finals_and_by_audio_that_was_not_processed_bef
     assert advanced == [True, False, False, False, True, True, False, True]
 
 
-def test_done_may_come_before_a_stop_is_said_again() -> None:
+def test_done_may_come_before_a_stop_is_sent_again() -> None:
     client = opened()
     client.add(bytes(10))
     client.finalize()
@@ -252,7 +252,7 @@ def test_an_end_that_was_not_asked_for_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("received", [SECOND // 2, 3 * SECOND])
-def test_a_server_that_asks_for_what_is_gone_is_told_so(received: int) -> None:
+def test_a_server_that_asks_for_what_is_gone_is_an_error(received: int) -> None:
     client = opened()
     client.add(bytes(2 * SECOND))
     sent(client)

@@ -93,7 +93,7 @@ def test_a_folder_of_corpora_asks_for_one_of_them(tmp_path: Path) -> None:
         list_corpus(str(tmp_path))
 
 
-def test_a_split_that_has_no_clips_says_which_have(tmp_path: Path) -> None:
+def test_a_split_that_has_no_clips_gives_which_have(tmp_path: Path) -> None:
     clip(tmp_path, "a")
     (tmp_path / "train_files.csv").write_text("uid,file_name,text\na,a.flac,one\n")
     with pytest.raises(CorpusError, match="expected clips in 'dev', got train 1"):
@@ -167,7 +167,7 @@ def test_audio_that_cannot_be_decoded_is_listed_with_its_file_and_reason(tmp_pat
     assert all(r.source in r.reason and "expected audio" in r.reason for r in rejected)
 
 
-def test_a_corpus_of_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
+def test_a_corpus_of_which_nothing_can_be_used_names_the_reason(tmp_path: Path) -> None:
     clip(tmp_path, "a", None)
     with pytest.raises(CorpusError, match=r"none can be used: .*a\.flac: expected a reference text"):
         load_clips(str(tmp_path))

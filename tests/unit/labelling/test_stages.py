@@ -151,7 +151,7 @@ def test_the_binding_changes_with_teacher_options_and_corpus() -> None:
     assert len({bound, *others}) == 4
 
 
-def test_a_teacher_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+def test_a_teacher_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         Teacher(name=str(tmp_path)).load()
     with pytest.raises(ConfigError, match="expected a float type for engine=transformers"):

@@ -39,7 +39,7 @@ def clip_of(seconds: int, text: str, speaker: str = "", language: str = "en") ->
     return Clip(f"clip-{seconds}", pcm, text, speaker, language)
 
 
-def test_scores_pair_each_clip_with_what_was_heard_in_it() -> None:
+def test_scores_pair_each_clip_with_its_hypothesis() -> None:
     engine = Listener({3 * SAMPLE_RATE: "one", 9 * SAMPLE_RATE: "five"})
     clips = [clip_of(3, "One.", "ann"), clip_of(9, "two", "bob", "de")]
     scores = score_engine(engine, clips, DecodingOptions(), normaliser="basic", clock=engine.clock)

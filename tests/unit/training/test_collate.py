@@ -106,7 +106,7 @@ def test_each_segment_has_its_own_pair_of_times() -> None:
     assert TOKENS.decode(made([SEGMENTED], window(), UNTIMED).label.inputs).split() == ["turn", "on", "now"]
 
 
-def test_a_segment_over_the_whole_clip_says_nothing_of_times_and_another_one_does() -> None:
+def test_a_segment_over_the_whole_clip_gives_no_times_and_another_one_does() -> None:
     assert times(made([replace(CLIP, segments=(Segment(0.0, 1.5, CLIP.text),))], window(), TIMED)) == [
         0.2,
         1.4,
@@ -195,7 +195,7 @@ def test_about_half_of_the_labels_have_times_by_default() -> None:
     assert 70 < sum(timed) < 130
 
 
-def test_a_cut_window_says_the_words_that_are_wholly_in_it() -> None:
+def test_a_cut_window_has_the_words_that_are_wholly_in_it() -> None:
     kept_texts = set()
     for seed in range(60):
         one = made([CLIP], window(cut=True, seed=seed))

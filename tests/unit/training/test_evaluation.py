@@ -31,7 +31,7 @@ def test_scores_the_word_errors_of_all_clips_together(spoken: list[Clip]) -> Non
     assert Evaluator(spoken, 2.0).score(SMALL_MODEL_INT8) == round(100 * sum(counts, ErrorCounts()).rate, 3)
 
 
-def test_a_text_that_is_what_was_heard_has_no_errors_and_another_has(spoken: list[Clip]) -> None:
+def test_a_text_that_is_the_hypothesis_has_no_errors_and_another_has(spoken: list[Clip]) -> None:
     perfect = [replace(c, text=h) for c, h in zip(spoken, hypotheses(spoken), strict=True)]
     wrong = [replace(perfect[0], text=f"{perfect[0].text} indeed"), perfect[1]]
     words = sum(len(c.text.split()) for c in wrong)

@@ -126,7 +126,7 @@ def test_a_frozen_encoder_of_its_own_does_not_stand_in_for_the_teachers(teacher:
 
 
 @pytest.mark.parametrize(("short", "positions"), [(True, 100), (False, 1500)])
-def test_where_the_encoder_moves_the_teacher_hears_the_window_that_it_was_trained_on(
+def test_where_the_encoder_moves_the_teacher_gets_the_window_that_it_was_trained_on(
     teacher: Any, batch: Batch, short: bool, positions: int
 ) -> None:
     student = make_student(teacher, 1)

@@ -196,7 +196,7 @@ def test_the_clips_of_a_dev_store_are_evaluated(
     assert not (options.out / "evaluation").exists()
 
 
-def test_the_kept_model_says_the_smallest_window_that_it_was_evaluated_on(
+def test_the_kept_model_gives_the_smallest_window_that_it_was_evaluated_on(
     options: RunOptions, clips: list[Clip], tmp_path: Path
 ) -> None:
     train(options.model_copy(update={"smallest_window_s": 4.0}), None, tmp_path / "kept")

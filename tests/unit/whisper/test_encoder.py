@@ -69,7 +69,7 @@ def test_decoder_states_times_the_vocabulary_are_the_librarys_logits(model: Any)
 
 
 @torch.no_grad()
-def test_what_comes_later_changes_nothing_before(model: Any) -> None:
+def test_later_tokens_change_nothing_before(model: Any) -> None:
     states = encode(model.model.encoder, mel(100))
     short = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300]]), states)
     long = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300, 1024, 1024]]), states)

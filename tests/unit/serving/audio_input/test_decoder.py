@@ -187,7 +187,7 @@ def test_there_is_credit_for_any_picture_behind_the_audio() -> None:
         (fmt() + b"\0\0", "pcm_s16le"),
     ],
 )
-def test_the_header_says_what_the_audio_is(form: bytes, encoding: Encoding) -> None:
+def test_the_header_gives_what_the_audio_is(form: bytes, encoding: Encoding) -> None:
     decoder = decoder_for(announced("pcm_f32le", 44_100, 2))
 
     assert np.array_equal(decoded(decoder, wav(sent(noise(300), encoding), form)), noise(300))
@@ -225,7 +225,7 @@ def test_audio_that_looks_like_a_header_at_first_is_audio(start: bytes) -> None:
         (fmt()[:14], "got 14"),
     ],
 )
-def test_another_format_is_refused_by_what_its_header_says(form: bytes, message: str) -> None:
+def test_another_format_is_refused_by_what_its_header(form: bytes, message: str) -> None:
     with pytest.raises(AudioError, match=rf"WAV header: expected .*{message}"):
         decoder_for(announced()).feed(wav(b"", form))
 

@@ -37,7 +37,7 @@ def test_a_word_changes_one_key_of_a_group(local: str) -> None:
     assert (args.gateway.max, args.gateway.cpus) == (3, 0.5)
 
 
-def test_a_word_is_held_against_what_the_file_says(repository: Path) -> None:
+def test_a_word_is_held_against_what_the_file_has(repository: Path) -> None:
     _, args = read([str(repository / "serve" / "config.yaml"), "transcriber.min=9"])
 
     assert (args.transcriber.min, args.transcriber.max) == (9, 16)

@@ -102,7 +102,7 @@ def test_groups_of_one_recording_run_together() -> None:
     assert transcriber.most == GROUPS_AT_ONCE
 
 
-def test_windows_heard_in_another_language_are_decoded_again() -> None:
+def test_windows_decoded_in_another_language_are_decoded_again() -> None:
     transcriber = ScriptedTranscriber(["de:a", "en:b", "de:c", "en:d", "de:e"])
     whole = asyncio.run(decoder(transcriber).recording())
 

@@ -179,7 +179,7 @@ def printed(recording: Path, form: str) -> str:
     return done.stdout
 
 
-def test_json_is_the_text_that_the_same_engine_hears(
+def test_json_is_the_text_that_the_same_engine_gives(
     client: openai.OpenAI, recording: Path, engine: CTranslate2Engine
 ) -> None:
     with recording.open("rb") as file:
@@ -413,7 +413,7 @@ def test_a_body_that_is_no_form_with_a_file_is_refused(
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_one_file_too_many_is_told_to_come_again() -> None:
+def test_one_file_too_many_is_asked_to_retry() -> None:
     transcriber = StuckTranscriber()
     url = "/v1/audio/transcriptions"
     with served(transcriber, ServiceArgs(limits=Limits(files=1))) as address:
@@ -429,7 +429,7 @@ def test_one_file_too_many_is_told_to_come_again() -> None:
     assert refused.status_code == 400  # the slot is free again
 
 
-def test_bodies_that_do_not_end_keep_nobody_out() -> None:
+def test_bodies_that_do_not_end_block_no_other_upload() -> None:
     """A slot is for a file that has been received; 16 slow clients used to hold all of them."""
     url = "/v1/audio/transcriptions"
     limits = Limits(files=1, uploads=2)
@@ -440,7 +440,7 @@ def test_bodies_that_do_not_end_keep_nobody_out() -> None:
     assert answer.json()["error"]["code"] == "invalid_file"
 
 
-def test_one_upload_too_many_is_told_to_come_again() -> None:
+def test_one_upload_too_many_is_asked_to_retry() -> None:
     url = "/v1/audio/transcriptions"
     limits = Limits(uploads=1)
     with served(StuckTranscriber(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
@@ -479,7 +479,7 @@ def test_the_threads_end_with_the_app() -> None:
     assert decoding_threads() <= before
 
 
-def test_a_full_service_is_told_in_the_answer_and_in_the_stream() -> None:
+def test_a_full_service_is_an_error_in_the_answer_and_in_the_stream() -> None:
     with served(FullTranscriber()) as address, client_of(address) as client:
         with pytest.raises(openai.InternalServerError) as raised:
             client.audio.transcriptions.create(model="stuck", file=("a.flac", speech()))
@@ -551,7 +551,7 @@ def test_the_page_s_own_policy_allows_its_style(address: str) -> None:
         ("POST", "/v1/chat/completions", None),
     ],
 )
-def test_what_is_not_there_is_said_in_openai_s_shape(
+def test_what_does_not_exist_is_an_error_in_openai_s_shape(
     method: str, path: str, allowed: str | None, address: str
 ) -> None:
     answer = httpx2.request(method, f"{address}{path}", headers={"Authorization": f"Bearer {KEY}"})

@@ -222,7 +222,7 @@ def test_sessions_of_two_sources_are_two_though_they_are_called_the_same() -> No
     run(test)
 
 
-def test_a_source_that_takes_its_answers_slowly_holds_up_nobody_and_gets_them_in_order() -> None:
+def test_a_source_that_takes_its_answers_slowly_delays_no_other_and_gets_them_in_order() -> None:
     async def test() -> None:
         slow, quick = ListedSource(), ListedSource()
         service = DecodeService(EchoDecoder(), AT_ONCE)
@@ -487,7 +487,7 @@ def test_a_batch_waits_for_one_batch_of_a_file_at_most(patience_s: float, order:
     run(test)
 
 
-def test_a_file_that_nobody_waits_for_is_not_transcribed() -> None:
+def test_a_file_that_no_caller_waits_for_is_not_transcribed() -> None:
     async def test() -> None:
         decoder = EchoDecoder()
         service = DecodeService(decoder)
