@@ -71,7 +71,6 @@ BASE = (
             "ctranslate",
             "adapter",
             "ctranslate2_binary",
-            "folders",
         )
     ),
 )

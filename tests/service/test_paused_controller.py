@@ -5,9 +5,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from tests.benchmarks.recordings import Recording, of_kind
+from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched
 from tests.service.speaking import Received, beginning, speak
+from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.text import word_errors
 
@@ -23,8 +24,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    """The built-in clips, one after another."""
-    return beginning(of_kind("clips")[0], LENGTH_S)
+    """The clips that the small model knows, one after another."""
+    return beginning(built_in("clips", PAUSES_S, corpus=str(SMALL_MODEL_CLIPS)), LENGTH_S)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ async def pause_the_controller(service: Launched) -> None:
 
 
 async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Received, list[Received]]:
-    """What one client is told when nothing happens, and what several are told around the pause."""
+    """What one client is received when nothing happens, and what several are received around the pause."""
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)
         pausing = asyncio.create_task(pause_the_controller(service))

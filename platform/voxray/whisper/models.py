@@ -62,7 +62,7 @@ def ctranslate2_folder(name: str, quantization: str = "int8") -> Path:
 def adapter_for(name: str) -> Path | None:
     """Return the packaged streaming adapter of the model `name`; None where there is none or for `@stock`."""
     folder = Path(str(files("voxray") / "assets" / "adapters")) / name
-    return folder if name in known_names() and folder.is_dir() else None
+    return folder if name in known_names() and (folder / "adapter_config.json").is_file() else None
 
 
 def known_names() -> dict[str, str]:

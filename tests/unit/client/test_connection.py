@@ -230,7 +230,7 @@ def test_a_server_of_something_else_is_reported_as_that() -> None:
 def test_a_server_that_does_not_answer_is_reported_as_that() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(ServiceError, match="nothing answers in time"):
+        with pytest.raises(ServiceError, match="got no answer in time"):
             asyncio.run(connected(url, replace(QUICK, connect_s=0.1)))
 
 

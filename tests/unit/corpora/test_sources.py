@@ -169,10 +169,10 @@ def test_audio_that_cannot_be_decoded_is_listed_with_its_file_and_reason(tmp_pat
 
 def test_a_corpus_of_which_nothing_can_be_used_names_the_reason(tmp_path: Path) -> None:
     clip(tmp_path, "a", None)
-    with pytest.raises(CorpusError, match=r"none can be used: .*a\.flac: expected a reference text"):
+    with pytest.raises(CorpusError, match=r"got none that can be used: .*a\.flac: expected a reference text"):
         load_clips(str(tmp_path))
     (tmp_path / "a.flac").write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"none can be used: .*got an empty file"):
+    with pytest.raises(CorpusError, match=r"got none that can be used: .*got an empty file"):
         load_clips(str(tmp_path), need_text=False)
 
 

@@ -92,7 +92,7 @@ def test_what_is_known_is_not_read_again(tmp_path: Path) -> None:
 def test_two_jobs_do_not_write_to_one_place(tmp_path: Path) -> None:
     with (
         Shards(tmp_path, "t1").open(),
-        pytest.raises(OutputError, match="another job is labelling there"),
+        pytest.raises(OutputError, match="another job that labels there"),
         Shards(tmp_path, "t1").open(),
     ):
         pass
