@@ -171,7 +171,7 @@ def test_where_no_server_answers_no_file_is_touched(talk: Path, tmp_path: Path) 
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("What was said before.")
     for output in (old, new):
-        fails(voxray(talk, "--url", "ws://127.0.0.1:1", "--output", output, "--overwrite"), "none answers")
+        fails(voxray(talk, "--url", "ws://127.0.0.1:1", "--output", output, "--overwrite"), "got no answer")
 
     assert old.read_text() == "What was said before."
     assert sorted(f.name for f in tmp_path.iterdir()) == ["old.txt", "talk.flac"]
@@ -182,7 +182,7 @@ def test_what_was_decoded_before_a_failure_is_kept(service: ScriptedService, tmp
     output = tmp_path / "kept.txt"
     output.write_text("What was said before.")
     words = ["stream", "--mic", "--url", service.url, "--output", str(output), "--overwrite"]
-    fails(CliRunner().invoke(app, words, env=recorder(tmp_path, script)), "it ended (no device)")
+    fails(CliRunner().invoke(app, words, env=recorder(tmp_path, script)), "got its end (no device)")
 
     assert output.read_text().splitlines() == SPOKEN
     assert sorted(f.name for f in tmp_path.iterdir()) == ["arecord", "kept.txt"]
@@ -202,8 +202,8 @@ def test_links_and_devices_stay_what_they_are(service: ScriptedService, talk: Pa
 
 
 def test_a_folder_is_no_file(talk: Path, tmp_path: Path) -> None:
-    fails(voxray(talk, "--output", tmp_path, "--overwrite"), "expected to write there")
-    fails(voxray(talk, "--output", tmp_path / "no" / "a.txt"), "expected to write there")
+    fails(voxray(talk, "--output", tmp_path, "--overwrite"), "expected a place that can be written")
+    fails(voxray(talk, "--output", tmp_path / "no" / "a.txt"), "expected a place that can be written")
 
 
 def _sessions(service: ScriptedService) -> list[ScriptedSession]:

@@ -111,7 +111,7 @@ def test_a_place_that_cannot_be_written_is_named(clip: Path, diary: Path) -> Non
 
     assert result.exit_code == 1
     assert "diary.wav" in result.stderr
-    assert "cannot be done" in result.stderr
+    assert "expected a place that can be written" in result.stderr
 
 
 def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:
