@@ -142,7 +142,7 @@ class Heartbeat:
     languages: tuple[str, ...]
 
 
-class Source(Protocol):
+class JobSource(Protocol):
     """Where a transcriber gets its jobs: a host, in this process or another."""
 
     async def next_jobs(self, lease: int) -> list[Job] | None:

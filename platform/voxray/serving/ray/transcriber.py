@@ -40,14 +40,14 @@ class RemoteSource:
         self._released = True
 
     async def next_jobs(self, lease: int) -> list[Job] | None:
-        """As `protocol.Source.next_jobs`."""
+        """As `protocol.JobSource.next_jobs`."""
         if self._released:
             return None
         jobs: list[Job] | None = await answered(self._actor.next_jobs.remote(lease))
         return jobs
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
-        """As `protocol.Source.deliver`."""
+        """As `protocol.JobSource.deliver`."""
         await answered(self._actor.deliver.remote(lease, answers))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from voxray.serving.protocol import Answer, Job, Source
+from voxray.serving.protocol import Answer, Job, JobSource
 from voxray.streaming.events import Hypothesis
 
 
@@ -16,7 +16,7 @@ class Lease:
     """
 
     number: int
-    source: Source
+    source: JobSource
     id: int
     queued: set[str] = field(default_factory=set)  # session keys
     running: int = 0

@@ -1,6 +1,6 @@
 """asyncio around the scheduler and one decode thread: live jobs of leased sources, and files between them.
 
-    Source.next_jobs --> Scheduler --batch--> thread --answers--> Source.deliver, while the next batch runs
+    JobSource.next_jobs --> Scheduler --batch--> thread --answers--> JobSource.deliver, while the next batch runs
     transcribe --file batches--> queue ------> thread
 
 A batch of a file runs when no live batch is ready; one that has waited for `patience_s` takes turns with the
@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
 from voxray.serving.observe import Observe, unobserved
-from voxray.serving.protocol import Job, Source
+from voxray.serving.protocol import Job, JobSource
 from voxray.serving.transcriber.lease import Lease
 from voxray.serving.transcriber.scheduler import Group, Scheduler, SchedulerOptions, Ticket
 from voxray.streaming.events import DecodeMode, Hypothesis
@@ -100,7 +100,7 @@ class DecodeService:
         self._draining = asyncio.Event()
         self._closed = False
 
-    async def serve(self, source: Source, lease_id: int) -> None:
+    async def serve(self, source: JobSource, lease_id: int) -> None:
         """Decode the jobs of `source` until its lease is over, it is gone, or the service drains.
 
         What is then queued is dropped unanswered: a host gives it to its next transcriber. What runs is
