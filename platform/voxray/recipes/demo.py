@@ -1,4 +1,4 @@
-"""The whole of training in a few minutes, on what comes with the package.
+"""All steps of training in a few minutes, on the clips and model of the package.
 
 sample clips -> pseudo-label -> filter -> distil to one decoder layer -> score both -> export -> transcribe
 """

@@ -1,8 +1,8 @@
 """Jobs to the windows that `whisper.decoding` decodes, and what it decoded back to hypotheses.
 
-Measured with the built-in model, batches of 8, on one core of an AMD EPYC that a training run shared (upper
-bounds), in ms per window of 2, 4, 6 and 10 s: features 0.7, 1.3, 1.5, 2.9; encoder 3.7, 7, 11, 23; decoder
-0.9, 1.8, 2.7, 6; alignment, for finals, 1.3, 2.4, 4, 10.
+Measured with a model of 4 M parameters, batches of 8, on one core of an AMD EPYC that a training run shared
+(upper bounds), in ms per window of 2, 4, 6 and 10 s: features 0.7, 1.3, 1.5, 2.9; encoder 3.7, 7, 11, 23;
+decoder 0.9, 1.8, 2.7, 6; alignment, for finals, 1.3, 2.4, 4, 10.
 """
 
 import logging
@@ -38,7 +38,7 @@ class Decoder:
         self._engine = engine
         self._guards = guards or Guards()
         self._task_tokens = len(engine.tokens.prompt())
-        # A session says the same with each of its jobs.
+        # All jobs of a session have the same.
         self._previous: Callable[[str, str], tuple[int, ...]] = lru_cache(maxsize=1024)(
             lambda prompt, hotwords: previous_tokens(engine.tokens, prompt, hotwords)
         )
@@ -96,7 +96,7 @@ class Decoder:
     def _window(self, job: Job) -> AudioWindow:
         """Return the window of `job`; AudioError or ModelError where it would break its batch.
 
-        A language that the model has no token for is detected: the hypothesis says what was decoded instead.
+        A language that the model has no token for is detected: the hypothesis names the one that was decoded.
         """
         tokens = self._engine.tokens
         if tokens.multilingual and job.task not in tokens.tasks:
