@@ -1,7 +1,8 @@
 """The whole of training on real Whisper, in a few minutes on two cores: what `make demo` runs.
 
-    sample clips -> tiny.en labels them -> filter -> student with two of its four decoder layers -> export int8
-    -> teacher and student scored, stock Whisper beside them on each window -> report.html -> a clip transcribed
+    sample clips -> tiny.en labels them -> filter -> a student with two of its four decoder layers -> int8
+    -> teacher and student scored, stock Whisper beside them on each window -> report.html
+    -> a clip transcribed
 
 Smoke:  python jobs/demo.py max_steps=3 out=runs/smoke
 Run:    python jobs/demo.py --config jobs/configs/demo.yaml

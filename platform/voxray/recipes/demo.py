@@ -169,8 +169,8 @@ def _report(out: Path, models: Sequence[ModelScores], windows: WindowRates, clip
         audio={c.id: c.pcm for c in clips},
         notes=[
             "40 sample clips that the student was not trained on, in a synthetic voice.",
-            "A model that is served with a smallest window of 2 s pads a clip to 2, 4, 6, 10, 15, 20 or 30 s, "
-            "whichever holds it; stock Whisper was trained on 30 s alone and repeats itself on less.",
+            "With a smallest window of 2 s a clip is padded to 2, 4, 6, 10, 15, 20 or 30 s, whichever holds it; "
+            "stock Whisper was trained on 30 s alone and repeats itself on less.",
             f"Decoder time: median of five int8 runs over {TIMED_CLIPS} clips, the models in turn.",
         ],
         tables=[ReportTable("WER, %, by smallest window", _columns(), _window_rows(windows))],
@@ -199,9 +199,7 @@ def _show(models: Sequence[ModelScores], windows: WindowRates) -> None:
     scores = Table("", "WER, %", "parameters", "decoder, ms per clip", "RTFx")
     for m in models:
         size = f"{(m.parameters or 0) / 1e6:.1f} M"
-        scores.add_row(
-            m.name, f"{_percent(m):.1f}", size, f"{_decoder_ms(m):.1f}", f"{m.scores.rtfx:.0f}"
-        )
+        scores.add_row(m.name, f"{_percent(m):.1f}", size, f"{_decoder_ms(m):.1f}", f"{m.scores.rtfx:.0f}")
     by_window = Table(*_columns(), title="WER, %, by smallest window", title_justify="left")
     for row in _window_rows(windows):
         by_window.add_row(*row)
