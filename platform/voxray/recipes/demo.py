@@ -169,8 +169,8 @@ def _report(out: Path, models: Sequence[ModelScores], windows: WindowRates, clip
         audio={c.id: c.pcm for c in clips},
         notes=[
             "40 sample clips that the student was not trained on, in a synthetic voice.",
-            "With a smallest window of 2 s a clip is padded to 2, 4, 6, 10, 15, 20 or 30 s, whichever holds it; "
-            "stock Whisper was trained on 30 s alone and repeats itself on less.",
+            "With a smallest window of 2 s a clip is padded to 2, 4, 6, 10, 15, 20 or 30 s, what holds "
+            "it; stock Whisper was trained on 30 s alone and repeats itself on less.",
             f"Decoder time: median of five int8 runs over {TIMED_CLIPS} clips, the models in turn.",
         ],
         tables=[ReportTable("WER, %, by smallest window", _columns(), _window_rows(windows))],
