@@ -51,9 +51,9 @@ class DemoConfig(Config):
 
     out: Path = Path("runs/demo")
     """Folder of labels, student, export and report."""
-    max_steps: int = Field(default=150, ge=3)
+    max_steps: int = Field(default=100, ge=3)
     """Optimiser steps of the distillation."""
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate of AdamW."""
     decoder_layers: int = Field(default=2, ge=1, le=4)
     """Decoder layers of the student; the teacher has four."""
