@@ -167,11 +167,12 @@ def data_uri(pcm: Pcm) -> str:
 def _facts(sections: Sequence[ModelScores]) -> dict[str, str]:
     summary = sections[0].scores.summary
     minutes, seconds = divmod(round(summary.audio_s), 60)
+    speakers = len(sections[0].scores.speakers)
     return {
         "clips": f"{summary.clips:,}",
         UNITS[summary.rate_name]: f"{summary.errors.reference_length:,}",
         "audio": f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s",
-        "speakers": str(len(sections[0].scores.speakers) or "not named"),
+        **({"speakers": str(speakers)} if speakers else {}),
     }
 
 
