@@ -20,7 +20,7 @@ from voxray import job
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.config import Config
 from voxray.corpora.labelled import SCHEMA
-from voxray.recipes import demo, distil, export, finetune, pseudo_label, score
+from voxray.recipes import adapt, demo, distil, export, finetune, pseudo_label, score
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Job:
 
 
 JOBS = {
+    "adapt": Job(adapt.AdaptConfig, adapt.run, ("corpus={corpus}", "model={small}", "out={out}")),
     "demo": Job(demo.DemoConfig, demo.run, ("out={out}",)),
     "distil": Job(distil.DistilConfig, distil.run, ("labelled={labels}", "teacher={small}", "out={out}")),
     "export": Job(
@@ -162,7 +163,7 @@ def test_an_old_key_names_the_new_one(
     assert said.endswith(f"unknown key {old!r}; write {new} instead.")
 
 
-CORPORA = ["export", "finetune", "pseudo_label", "score"]
+CORPORA = ["adapt", "export", "finetune", "pseudo_label", "score"]
 
 
 @pytest.mark.parametrize("name", CORPORA)
@@ -286,7 +287,7 @@ def test_a_config_file_that_is_none(
     [
         ("distil", "teacher"),
         ("pseudo_label", "teacher"),
-        *((n, "model") for n in ("export", "finetune", "score")),
+        *((n, "model") for n in ("adapt", "export", "finetune", "score")),
     ],
 )
 def test_a_model_without_weights(
@@ -303,7 +304,7 @@ def test_a_model_without_weights(
     [
         ("distil", "teacher"),
         ("pseudo_label", "teacher"),
-        *((n, "model") for n in ("export", "finetune", "score")),
+        *((n, "model") for n in ("adapt", "export", "finetune", "score")),
     ],
 )
 def test_a_model_that_is_not_there(
@@ -315,7 +316,7 @@ def test_a_model_that_is_not_there(
 
 def test_layers_that_the_teacher_lacks(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     said = ended("distil", "wer_threshold=null decoder_layers=9", places, capsys)
-    assert said == "layers: expected 1 to 2 of the teacher's 2, and 9 were asked for."
+    assert said == "layers: expected 1 to 2, the teacher's, got 9."
 
 
 @pytest.mark.parametrize("name", JOBS)

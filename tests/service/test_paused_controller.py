@@ -5,9 +5,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from tests.benchmarks.recordings import Recording, of_kind
+from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched
 from tests.service.speaking import Told, beginning, speak
+from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.text import word_errors
 
@@ -23,8 +24,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    """The built-in clips, one after another."""
-    return beginning(of_kind("clips")[0], LENGTH_S)
+    """The clips that the small model knows, one after another."""
+    return beginning(built_in("clips", PAUSES_S, corpus=str(SMALL_MODEL_CLIPS)), LENGTH_S)
 
 
 @pytest.fixture(scope="module")

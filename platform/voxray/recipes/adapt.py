@@ -59,6 +59,7 @@ class AdaptConfig(TrainingOptions):
     """What is adapted on what, and how."""
 
     model: str = "tiny.en@stock"
+    """The model to adapt: a name such as small, a folder or a hub name."""
     corpus: Annotated[tuple[str, ...], BeforeValidator(_several)]
     """Audio folders, manifests or `builtin`, one or a list; texts are not needed."""
     out: Path
@@ -78,7 +79,9 @@ class AdaptConfig(TrainingOptions):
     language: str = "en"
     """Language of clips that name none."""
     normaliser: NormaliserName = "auto"
+    """Normaliser of texts before they are compared; auto goes by the language."""
     overwrite: bool = False
+    """Start afresh if the folder holds another or a finished run."""
 
     @model_validator(mode="after")
     def _one_number_for_each(self) -> Self:
@@ -101,8 +104,9 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     LabellingError where the model hears no words in it.
     """
     base = hf_folder(config.model)
+    out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True).resolve()
     corpora, dev = _clips(config)
-    out = _prepared(config, base)
+    _bind(config, base, out)
     if config.threads:
         torch.set_num_threads(config.threads)
     durations_s = [[clip.duration_s for clip in clips] for clips in corpora]
@@ -129,12 +133,11 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     }
 
 
-def _prepared(config: AdaptConfig, base: Path) -> Path:
-    """Return `config.out`; OutputError where the unfinished run there has other options.
+def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
+    """Bind `out` to the options of this run; OutputError if the unfinished run there has others.
 
     `overwrite` clears it, but keeps what the teacher said where that would be the same again.
     """
-    out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True).resolve()
     options = {"model_digest": digest(base), **config.model_dump(mode="json", exclude=FREE)}
     taught = {key: value for key, value in options.items() if key in TAUGHT}
     file = out / "config.json"
@@ -152,7 +155,6 @@ def _prepared(config: AdaptConfig, base: Path) -> Path:
             else:
                 path.unlink(missing_ok=True)
     file.write_text(json.dumps(options))
-    return out
 
 
 def _clips(config: AdaptConfig) -> tuple[list[list[Clip]], list[Clip]]:

@@ -35,7 +35,9 @@ class TrainingOptions(Config):
     train: Part = "lora"
     """What moves: low-rank adapters of encoder and decoder, the encoder, or all of the model."""
     lora: LoraOptions = LoraOptions()
+    """The adapter, if that is what is trained."""
     distance: DistanceOptions = DistanceOptions()
+    """The loss against the teacher."""
     smallest_window_s: float = Field(default=2.0, gt=0, le=WINDOW_S)
     """Shortest window in seconds that is trained and scored."""
     full_probability: float = Field(default=0.03, ge=0, le=1)
@@ -47,6 +49,7 @@ class TrainingOptions(Config):
     max_minutes: float = Field(default=20.0, gt=0)
     """Minutes of training, with the teacher's targets cached: the schedule ends within them."""
     learning_rate: float = Field(default=7e-4, gt=0)
+    """Peak learning rate of AdamW."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     """Part of the training in which the rate rises; it falls linearly to zero in the rest."""
     evaluate_every: int = Field(default=0, ge=0)
@@ -54,6 +57,7 @@ class TrainingOptions(Config):
     tolerance: float = Field(default=0.5, ge=0)
     """Points of WER by which a window may be worse than the model on 30 s."""
     seed: int = 0
+    """Seed of weights and of the order of batches."""
     threads: int = Field(default=0, ge=0)
     """Threads of torch and CTranslate2; 0 is their own choice."""
 

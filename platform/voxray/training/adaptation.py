@@ -36,8 +36,11 @@ class DistanceOptions(Config):
     """How far a student is from the cached teacher."""
 
     kl_weight: float = 1.0
+    """Weight of the KL divergence from the teacher's distribution."""
     mse_weight: float = 1.0
+    """Weight of the squared distance of the last decoder states."""
     temperature: float = 1.0
+    """Softens both distributions of the KL divergence."""
 
 
 @dataclass(frozen=True, slots=True)

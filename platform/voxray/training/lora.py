@@ -20,7 +20,9 @@ class LoraOptions(Config):
     """An adapter on every linear layer of encoder and decoder; W becomes W + alpha / rank * B A."""
 
     rank: int = 8
+    """Rank of the product B A."""
     alpha: float = 16.0
+    """Scale of the adapter, times the rank."""
 
 
 def add_lora(model: Any, options: LoraOptions) -> Any:

