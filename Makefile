@@ -1,6 +1,6 @@
 # On a fresh machine with Python >= 3.11 and make:
 #
-#     make demo    install into .venv, then label, distil, score, export and transcribe what is built in
+#     make demo    install into .venv, then label, distil, export, score and transcribe the sample clips
 #     make test    install into .venv, then run every test
 #     make serve   install into .venv, then Ray and the live service on http://127.0.0.1:8000, until Ctrl-C
 #

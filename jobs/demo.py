@@ -1,9 +1,11 @@
-"""The whole of training on what comes with the package, in a few minutes on two cores: what `make demo` runs.
+"""The whole of training on real Whisper, in a few minutes on two cores: what `make demo` runs.
 
-    sample clips -> pseudo-label -> filter -> distil to one decoder layer -> score both -> export int8
-    -> transcribe a clip
+    sample clips -> tiny.en labels them -> filter -> a student with two of its four decoder layers -> int8
+    -> teacher and student scored, stock Whisper beside them on each window -> report.html
+    -> a clip transcribed
 
-Run:  python jobs/demo.py --config jobs/configs/demo.yaml
+Smoke:  python jobs/demo.py max_steps=3 out=runs/smoke
+Run:    python jobs/demo.py --config jobs/configs/demo.yaml
 """
 
 import sys

@@ -8,15 +8,11 @@ texts, per cent of the source's text; in float32 no token may differ); else noth
 `out/voxray.json` has the smallest window on which it is, within the same tolerance, as good as on those: the
 server pads to no less.
 
-Smoke, on the 40 sample clips for testing:
+Smoke, tiny.en on the 40 sample clips for testing:
     python jobs/export.py --config jobs/configs/export.yaml
 
 A trained model, checked on one's own clips:
     python jobs/export.py model=runs/distil/model corpus=my-audio split=dev quantization=int8 out=runs/served
-
-The former, with the starting model on two shared cores, took 75 s and printed
-    {"path": "runs/export", "quantization": "int8", "bytes": 4856945, "min_window_s": 30.0,
-     "wer_to_source": 1.65, "clips": 40, "windows": {"2": 28.0, "4": 25.21, ..., "20": 11.25, "30": 0.0}}
 """
 
 import sys

@@ -4,13 +4,12 @@
                                                         \\-> out/rejected.jsonl, with reasons
 
 A corpus is an audio folder (<uid>.<ext> beside <uid>.txt, optional train|dev|test_files.csv), a JSONL
-manifest, or `builtin`. References are optional: with them the labels are scored. Killed anywhere, the same
-command goes on where it was. This process alone writes `out`, so that need not be shared between nodes; the
-corpus must be.
+manifest, or `builtin`, the sample clips of the package. References are optional: with them the labels are
+scored. Killed anywhere, the same command goes on where it was. This process alone writes `out`, so that need
+not be shared between nodes; the corpus must be.
 
 Smoke:      python jobs/pseudo_label.py --config jobs/configs/pseudo_label.yaml split=test out=runs/smoke
 Reference:  python jobs/pseudo_label.py --config jobs/configs/pseudo_label.yaml
-            (320 clips, 13.5 min of audio: 27 s with Ray's start, on two cores that had other work)
 On a cluster (an absolute out=, since the job runs in a copy of this folder):
             ray job submit --working-dir . -- python jobs/pseudo_label.py corpus=builtin out=/data/labels
 """

@@ -3,7 +3,7 @@
 digits           people who say digits, from a folder of <speaker>-long.flac and .tsv
 prompts          real prompts with pauses of 0.9 to 2 s, from ../shared/data/live
 prompts-nonstop  the same with 0.15 s
-clips            the built-in clips that are for scoring, joined with pauses
+clips            the sample clips that are for scoring, joined with pauses
 nonstop          the same with 0.05 s
 files            any audio with a tsv: start_s, end_s and text of an utterance per line
 """

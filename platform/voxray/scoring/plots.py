@@ -112,8 +112,16 @@ def _grouped_bars(axes: Axes, labels: Sequence[str], heights: Mapping[str, Seque
 
 
 def _legend(axes: Axes, models: int) -> None:
-    if models > 1:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    if models > 1:  # above the axes, where no bar reaches
+        axes.legend(
+            frameon=False,
+            labelcolor=INK,
+            fontsize=9,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            ncols=2,
+            borderaxespad=0.2,
+        )
 
 
 def _plain(text: str) -> str:

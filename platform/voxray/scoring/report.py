@@ -62,6 +62,15 @@ class WorstClip:
     audio: str | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """A further table of the report: a heading, the columns, and rows of as many cells."""
+
+    heading: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 UNITS: Mapping[RateName, str] = {"WER": "words", "CER": "characters", "MER": "words and characters"}
 
 
@@ -72,6 +81,7 @@ def write_report(
     *,
     audio: Mapping[str, Pcm] = NO_AUDIO,
     notes: Sequence[str] = (),
+    tables: Sequence[ReportTable] = (),
     normaliser: NormaliserName = "auto",
     worst_clips: int = WORST,
 ) -> Path:
@@ -88,6 +98,7 @@ def write_report(
         notes=notes,
         facts=_facts(sections),
         rows=[summary_row(s, i) for i, s in enumerate(sections)],
+        tables=tables,
         plots=_plots(sections),
         clips=clips,
         version=__version__,
@@ -156,11 +167,12 @@ def data_uri(pcm: Pcm) -> str:
 def _facts(sections: Sequence[ModelScores]) -> dict[str, str]:
     summary = sections[0].scores.summary
     minutes, seconds = divmod(round(summary.audio_s), 60)
+    speakers = len(sections[0].scores.speakers)
     return {
         "clips": f"{summary.clips:,}",
         UNITS[summary.rate_name]: f"{summary.errors.reference_length:,}",
         "audio": f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s",
-        "speakers": str(len(sections[0].scores.speakers) or "not named"),
+        **({"speakers": str(speakers)} if speakers else {}),
     }
 
 

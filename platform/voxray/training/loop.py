@@ -1,4 +1,4 @@
-"""The training loop of fine-tuning, distillation and the bootstrap. Plain torch, no Ray.
+"""The training loop of fine-tuning, distillation and adaptation. Plain torch, no Ray.
 
 A run is a function of its options and data: stopped at any step and resumed from a checkpoint, it has the
 same losses, bit for bit, on a CPU in float32.

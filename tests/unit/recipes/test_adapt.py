@@ -1,4 +1,4 @@
-"""The whole of adapt with the built-in model on a minute of clips, and what it refuses."""
+"""The whole of adapt with the small model on a minute of clips, and what it refuses."""
 
 import json
 import shutil

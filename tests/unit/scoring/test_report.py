@@ -12,7 +12,7 @@ import pytest
 from voxray.audio import SAMPLE_RATE, decode, duration_s
 from voxray.corpora.store import Clip
 from voxray.scoring.plots import wer_by_speaker, wer_histogram
-from voxray.scoring.report import ModelScores, data_uri, summary_row, write_report
+from voxray.scoring.report import ModelScores, ReportTable, data_uri, summary_row, write_report
 from voxray.scoring.suites import Scores, scores_of
 
 TONE = (8000 * np.sin(np.arange(3 * SAMPLE_RATE) / 8)).astype(np.int16)
@@ -56,7 +56,10 @@ class Page(HTMLParser):
 def html(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "deep" / "report.html"
     audio = {c.id: c.pcm for c in CLIPS}
-    write_report(path, "A & <B>", [TEACHER, STUDENT], audio=audio, notes=["5 < 6"], normaliser="basic")
+    tables = [ReportTable("By <window>", ("Model", "2 s"), [("teacher <1>", "7.5"), ("student", "8.25")])]
+    write_report(
+        path, "A & <B>", [TEACHER, STUDENT], audio=audio, notes=["5 < 6"], tables=tables, normaliser="basic"
+    )
     return path.read_text()
 
 
@@ -65,7 +68,7 @@ def test_texts_and_names_are_escaped(html: str) -> None:
     assert "A &amp; &lt;B&gt;" in html
     assert not page.attributes("script")
     assert not page.attributes("b")
-    for text in ("A & <B>", "teacher <1>", "turn on <the> light", "5 < 6", "one<b>"):
+    for text in ("A & <B>", "teacher <1>", "turn on <the> light", "5 < 6", "one<b>", "By <window>"):
         assert text in page.text
 
 
@@ -99,6 +102,12 @@ def test_the_table_and_the_plots_are_named_for_screen_readers(html: str) -> None
     drawings = page.attributes("svg")
     assert len(drawings) == 3
     assert all(d["role"] == "img" and d["aria-label"] for d in drawings)
+
+
+def test_a_further_table_has_its_rows_with_the_first_cell_as_their_heading(html: str) -> None:
+    text = " ".join(Page(html).text.split())
+    assert "By <window> Model2 s teacher <1>7.5 student8.25" in text
+    assert '<th scope="row">student</th><td>8.25</td>' in html
 
 
 def test_no_id_stands_twice(html: str) -> None:

@@ -1,6 +1,6 @@
 """Jobs to the windows that `whisper.decoding` decodes, and what it decoded back to hypotheses.
 
-Measured with a model of 4 M parameters, batches of 8, on one core of an AMD EPYC that a training run shared
+Measured with the tests' small model, batches of 8, on one core of an AMD EPYC that a training run shared
 (upper bounds), in ms per window of 2, 4, 6 and 10 s: features 0.7, 1.3, 1.5, 2.9; encoder 3.7, 7, 11, 23;
 decoder 0.9, 1.8, 2.7, 6; alignment, for finals, 1.3, 2.4, 4, 10.
 """
