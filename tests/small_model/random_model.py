@@ -16,7 +16,7 @@ TWO_LAYERS = {
 }
 
 
-def random_model(source: Path = SMALL_MODEL, seed: int = 0, **sizes: float) -> Any:
+def random_model(source: Path = SMALL_MODEL, seed: int = 0, /, **sizes: Any) -> Any:
     """Return a model of the architecture (but for `sizes`) and vocabulary in `source`, in evaluation mode."""
     torch.manual_seed(seed)
     config = WhisperConfig.from_pretrained(str(source), **sizes)
