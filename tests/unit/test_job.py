@@ -135,7 +135,7 @@ def test_results_are_json_that_every_reader_takes(result: dict[str, object]) -> 
 def test_an_out_that_holds_something_is_refused_without_overwrite(tmp_path: Path) -> None:
     (tmp_path / "weights").touch()
 
-    with pytest.raises(OutputError, match="something is there; add overwrite=true"):
+    with pytest.raises(OutputError, match="got one with files; add overwrite=true"):
         prepare_out(tmp_path, overwrite=False)
     assert prepare_out(tmp_path, overwrite=True) == tmp_path
     assert (tmp_path / "weights").exists()
