@@ -158,7 +158,7 @@ def test_an_out_is_made_with_its_parents(tmp_path: Path) -> None:
 def test_an_out_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
 
-    with pytest.raises(OutputError, match=r"out: expected a folder that can be written \("):
+    with pytest.raises(OutputError, match=r"out: expected a folder that can be written, got another \("):
         prepare_out(tmp_path / "out", overwrite=False)
 
 
