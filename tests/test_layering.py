@@ -53,7 +53,7 @@ RAY_ALLOWED = (
 SERVING_MAY_IMPORT: dict[str, set[str]] = {
     "voxray.serving.audio_input": set(),
     "voxray.serving.placement": {"protocol"},
-    "voxray.serving.sessions": {"protocol", "settings", "token_bucket", "audio_input"},
+    "voxray.serving.sessions": {"protocol", "settings", "observe", "token_bucket", "audio_input"},
 }
 """What these rooms of serving may import of the others; none of them imports Ray."""
 BASE = (
@@ -159,10 +159,10 @@ def test_what_the_rooms_of_serving_import_of_one_another(module: str, rooms: set
     assert found <= rooms
 
 
-def test_the_protocol_of_serving_knows_only_wire_and_streaming() -> None:
+def test_the_protocol_of_serving_knows_only_wire_streaming_and_transcripts() -> None:
     names = {n for n in imports(MODULES["voxray.serving.protocol"]) if n.startswith("voxray")}
 
-    assert {part(n) for n in names} <= {"wire", "streaming"}
+    assert {part(n) for n in names} <= {"wire", "streaming", "transcript"}
 
 
 def test_streaming_is_pure() -> None:

@@ -135,7 +135,7 @@ def test_results_are_json_that_every_reader_takes(result: dict[str, object]) -> 
 def test_an_out_that_holds_something_is_refused_without_overwrite(tmp_path: Path) -> None:
     (tmp_path / "weights").touch()
 
-    with pytest.raises(OutputError, match="something is there; add overwrite=true"):
+    with pytest.raises(OutputError, match="got one with files; add overwrite=true"):
         prepare_out(tmp_path, overwrite=False)
     assert prepare_out(tmp_path, overwrite=True) == tmp_path
     assert (tmp_path / "weights").exists()
@@ -158,7 +158,7 @@ def test_an_out_is_made_with_its_parents(tmp_path: Path) -> None:
 def test_an_out_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
 
-    with pytest.raises(OutputError, match=r"out: expected a folder that can be written \("):
+    with pytest.raises(OutputError, match=r"out: expected a folder that can be written, got another \("):
         prepare_out(tmp_path / "out", overwrite=False)
 
 

@@ -1,6 +1,6 @@
 """asyncio around the scheduler and one decode thread: live jobs of leased sources, and files between them.
 
-    JobSource.next_jobs -> Scheduler -batch-> thread -answers-> JobSource.deliver, while the next batch runs
+    JobSource.next_jobs --> Scheduler --batch--> thread --answers--> JobSource.deliver, while the next runs
     transcribe --file batches--> queue ------> thread
 
 A batch of a file runs when no live batch is ready; one that has waited for `patience_s` takes turns with the
