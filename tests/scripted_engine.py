@@ -10,9 +10,9 @@ from itertools import cycle
 
 import numpy as np
 
+from voxray.audio import Pcm
 from voxray.audio.constants import SAMPLE_RATE
 from voxray.serving.protocol import Answer, Job
-from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import (
     FRAME,
     DecodeRequest,
@@ -196,7 +196,7 @@ class Rehearsal:
                 continue
             old, self._waiting = self._waiting, request
             if old:
-                self.session.receive_superseded(old.id, self.now_s)
+                self.session.receive_failure(old.id, self.now_s)
         self.events += self.session.events_to_send()
 
     def _run(self, request: DecodeRequest) -> None:

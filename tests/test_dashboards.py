@@ -50,7 +50,7 @@ def test_every_metric_that_is_exported_has_a_panel(dashboard: dict[str, Any]) ->
     assert set(EXPORTED) <= asked
 
 
-def test_numbers_are_told_apart_by_labels_that_they_have(dashboard: dict[str, Any]) -> None:
+def test_numbers_are_distinguished_by_labels_that_they_have(dashboard: dict[str, Any]) -> None:
     for query in queries(dashboard):
         labels = {label for words in re.findall(r"\bby \(([^)]*)\)", query) for label in words.split(", ")}
 

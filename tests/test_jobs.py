@@ -159,8 +159,8 @@ def test_an_old_key_names_the_new_one(
 
     group, _, key = old.rpartition(".")
     (places["here"] / "old.yaml").write_text(f"{group}: {{{key}: 1}}\n" if group else f"{key}: 1\n")
-    said = ended(name, "--config {here}/old.yaml", places, capsys)
-    assert said.endswith(f"unknown key {old!r}; write {new} instead.")
+    message = ended(name, "--config {here}/old.yaml", places, capsys)
+    assert message.endswith(f"unknown key {old!r}; write {new} instead.")
 
 
 CORPORA = ["adapt", "export", "finetune", "pseudo_label", "score"]
@@ -168,24 +168,24 @@ CORPORA = ["adapt", "export", "finetune", "pseudo_label", "score"]
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_an_empty_corpus(name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    said = ended(name, "corpus={empty}", places, capsys)
-    assert said == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), but it holds none.")
+    message = ended(name, "corpus={empty}", places, capsys)
+    assert message == (f"{places['empty']}: expected audio files (wav, flac, mp3, ogg, ...), got none.")
 
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_corpus_that_is_not_there(
     name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, "corpus={here}/nowhere", places, capsys)
-    assert said.startswith(f"{places['here']}/nowhere: expected ")
+    message = ended(name, "corpus={here}/nowhere", places, capsys)
+    assert message.startswith(f"{places['here']}/nowhere: expected ")
 
 
 @pytest.mark.parametrize(("name", "split"), [(n, "tset") for n in ("export", "pseudo_label", "score")])
 def test_an_unknown_split(
     name: str, split: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"split={split}", places, capsys)
-    assert said == f"{places['corpus']}: expected a split called train, dev, test, got 'tset'."
+    message = ended(name, f"split={split}", places, capsys)
+    assert message == f"{places['corpus']}: expected a split called train, dev, test, got 'tset'."
 
 
 @pytest.mark.parametrize("name", ["export", "pseudo_label", "score"])
@@ -193,32 +193,31 @@ def test_a_split_that_the_corpus_lacks(
     name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (places["splits"] / "dev_files.csv").unlink()
-    said = ended(name, "corpus={splits} split=dev", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', but it has train 1, test 1."
+    message = ended(name, "corpus={splits} split=dev", places, capsys)
+    assert message == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
 
 
 def test_finetuning_without_a_dev_split(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     (places["splits"] / "dev_files.csv").unlink()
-    said = ended("finetune", "", places, capsys)
-    assert said == f"{places['splits']}: expected clips in 'dev', but it has train 1, test 1."
+    message = ended("finetune", "", places, capsys)
+    assert message == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
 
 
 @pytest.mark.parametrize("labelled", ["corpus", "empty", "file", "here"])
 def test_labels_that_are_none(
     labelled: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended("distil", f"labelled={{{labelled}}}", places, capsys)
-    assert said == (
-        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), but there is none; "
-        "run pseudo_label."
+    message = ended("distil", f"labelled={{{labelled}}}", places, capsys)
+    assert message == (
+        f"{places[labelled]}: expected a labelled corpus (labelled/*.parquet), got none; run pseudo_label."
     )
 
 
 def test_a_threshold_that_drops_everything(
     places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended("distil", "wer_threshold=50", places, capsys)
-    assert said == (
+    message = ended("distil", "wer_threshold=50", places, capsys)
+    assert message == (
         f"{places['labels']}: expected clips to train on, but the filter leaves none of 2 "
         "(2 for error rate); raise wer_threshold or use a better teacher."
     )
@@ -240,8 +239,8 @@ def test_a_threshold_that_drops_everything(
 def test_an_unknown_key(
     name: str, typo: str, meant: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"{typo}=1", places, capsys)
-    assert said == f"command line: unknown key {typo!r}; did you mean {meant!r}?"
+    message = ended(name, f"{typo}=1", places, capsys)
+    assert message == f"command line: unknown key {typo!r}; did you mean {meant!r}?"
 
 
 @pytest.mark.parametrize(
@@ -260,26 +259,29 @@ def test_a_value_that_cannot_be(
     name: str, word: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     key, _, value = word.partition("=")
-    said = ended(name, word, places, capsys)
-    assert said.startswith(f"command line: '{key}': input should be ")
-    assert said.endswith(f", got '{value}'.")
+    message = ended(name, word, places, capsys)
+    assert message.startswith(f"command line: '{key}': input should be ")
+    assert message.endswith(f", got '{value}'.")
 
 
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("{here}/nowhere.yaml", "expected a YAML file, but it cannot be read (No such file or directory)."),
-        ("{garbled}", "expected YAML, but it does not parse"),
+        (
+            "{here}/nowhere.yaml",
+            "expected a YAML file, got one that cannot be read (No such file or directory).",
+        ),
+        ("{garbled}", "expected YAML, got text that does not parse"),
         ("{file}", "expected a mapping of keys to values, got a list."),
-        ("{here}", "expected a YAML file, but it cannot be read (Is a directory)."),
+        ("{here}", "expected a YAML file, got one that cannot be read (Is a directory)."),
     ],
 )
 def test_a_config_file_that_is_none(
     name: str, file: str, expected: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"--config {file}", places, capsys)
-    assert said.startswith(f"{file.format(**places)}: {expected}")
+    message = ended(name, f"--config {file}", places, capsys)
+    assert message.startswith(f"{file.format(**places)}: {expected}")
 
 
 @pytest.mark.parametrize(
@@ -293,8 +295,8 @@ def test_a_config_file_that_is_none(
 def test_a_model_without_weights(
     name: str, key: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"{key}={{weightless}}", places, capsys)
-    assert said == (
+    message = ended(name, f"{key}={{weightless}}", places, capsys)
+    assert message == (
         f"{places['weightless']}: expected weights (model.safetensors), got none; save the model again."
     )
 
@@ -310,13 +312,13 @@ def test_a_model_without_weights(
 def test_a_model_that_is_not_there(
     name: str, key: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ended(name, f"{key}={{here}}/nowhere", places, capsys)
-    assert f"'{places['here']}/nowhere': expected a folder, a hub name or one such as tiny.en" in said
+    message = ended(name, f"{key}={{here}}/nowhere", places, capsys)
+    assert f"'{places['here']}/nowhere': expected a folder, a hub name or one such as tiny.en" in message
 
 
 def test_layers_that_the_teacher_lacks(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    said = ended("distil", "wer_threshold=null decoder_layers=9", places, capsys)
-    assert said == "layers: expected 1 to 2, the teacher's, got 9."
+    message = ended("distil", "wer_threshold=null decoder_layers=9", places, capsys)
+    assert message == "layers: expected 1 to 2, the teacher's, got 9."
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -325,8 +327,8 @@ def test_an_out_that_cannot_be_written(
     name: str, out: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = "wer_threshold=null " if name == "distil" else ""
-    said = ended(name, f"{words}out={out}", places, capsys)
-    assert said.startswith(f"{out.format(**places)}: expected a")
+    message = ended(name, f"{words}out={out}", places, capsys)
+    assert message.startswith(f"{out.format(**places)}: expected a")
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -334,10 +336,9 @@ def test_an_out_that_is_taken_is_left_as_it_is(
     name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = {"distil": "wer_threshold=null ", "demo": "overwrite=false "}.get(name, "")
-    said = ended(name, f"{words}out={{taken}}", places, capsys)
-    assert said == (
-        f"{places['taken']}: expected an empty folder, but something is there; "
-        "add overwrite=true or change out=."
+    message = ended(name, f"{words}out={{taken}}", places, capsys)
+    assert message == (
+        f"{places['taken']}: expected an empty folder, got one with files; add overwrite=true or change out=."
     )
     assert [f.name for f in places["taken"].iterdir()] == ["result.json"]
 
@@ -348,9 +349,11 @@ def test_an_unfinished_run_of_other_options(
 ) -> None:
     places["out"].mkdir()
     (places["out"] / "config.json").write_text("{}")
-    said = ended(name, "wer_threshold=null" if name == "distil" else "", places, capsys)
-    assert said.startswith(f"{places['out']}: expected the options of the unfinished run there, but ")
-    assert said.endswith(" differs; change out=, or add overwrite=true to start afresh.")
+    message = ended(name, "wer_threshold=null" if name == "distil" else "", places, capsys)
+    assert message.startswith(
+        f"{places['out']}: expected the options of the unfinished run there, got another "
+    )
+    assert message.endswith("; change out=, or add overwrite=true to start afresh.")
     assert [f.name for f in places["out"].iterdir()] == ["config.json"]
 
 

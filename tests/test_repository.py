@@ -140,7 +140,7 @@ def test_the_linter_finds_something_where_there_is_something(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_installs_what_is_tested_and_runs_as_nobody_special(image: str) -> None:
+def test_an_image_installs_what_is_tested_and_runs_as_an_unprivileged_user(image: str) -> None:
     text = (ROOT / image).read_text()
     installs = re.findall(r"^RUN pip install (.*)$", text, re.MULTILINE)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -60,7 +60,7 @@ def test_the_base_install_is_small(elsewhere: Path) -> None:
     assert not installed & {"torch", "transformers", "ray", "pyarrow", "scipy", "pandas"}
 
 
-def test_the_doctor_finds_the_base_healthy_and_says_how_to_get_the_rest(elsewhere: Path) -> None:
+def test_the_doctor_finds_the_base_healthy_and_explains_how_to_get_the_rest(elsewhere: Path) -> None:
     found = json.loads(run(elsewhere / "env/bin/voxray", "doctor", "--json", cwd=elsewhere).stdout)
     by_name = {f["name"]: f for f in found["findings"]}
 

@@ -34,7 +34,7 @@ def cluster() -> Iterator[None]:
         import ray
     except ImportError as e:
         raise MissingDependency(
-            "expected Ray, which every job runs on, but it is not installed; pip install 'voxray[train]'."
+            "expected Ray, which every job runs on, got no such package; pip install 'voxray[train]'."
         ) from e
     if ray.is_initialized():
         yield

@@ -46,12 +46,14 @@ def load(
     a `--config` of its own, that is the file. Raises ConfigError naming the key, what was expected, and the
     nearest known key.
     """
-    told, file = _parse_words(model, words, parser) if words or parser else ({}, None)
+    overrides, file = _parse_words(model, words, parser) if words or parser else ({}, None)
     given = file or given
     values = read_yaml(given) if isinstance(given, Path) else given or {}
     groups = {k: f.default.model_dump() for k, f in model.model_fields.items() if _is_group(f.default)}
-    places = [where or (str(given) if isinstance(given, Path) else ""), "command line" if told else ""]
-    whole = _merge(_merge({k: v for k, v in groups.items() if k in {**values, **told}}, values), told)
+    places = [where or (str(given) if isinstance(given, Path) else ""), "command line" if overrides else ""]
+    whole = _merge(
+        _merge({k: v for k, v in groups.items() if k in {**values, **overrides}}, values), overrides
+    )
     return parse(model, whole, where=" and ".join(filter(None, places)))
 
 
@@ -68,9 +70,9 @@ def read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.load(file.read_text(encoding="utf-8"), _TextLoader)  # builds nothing but text
     except OSError as e:
-        raise ConfigError(f"{file}: expected a YAML file, but it cannot be read ({e.strerror}).") from e
+        raise ConfigError(f"{file}: expected a YAML file, got one that cannot be read ({e.strerror}).") from e
     except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{file}: expected YAML, but it does not parse ({_one_line(e)}).") from e
+        raise ConfigError(f"{file}: expected YAML, got text that does not parse ({_one_line(e)}).") from e
     if not isinstance(values, dict | None):
         raise ConfigError(f"{file}: expected a mapping of keys to values, got a {type(values).__name__}.")
     return values or {}
@@ -97,7 +99,7 @@ def _parse_words(
                 return yaml.load(value, _TextLoader)
             except yaml.YAMLError as e:
                 raise ConfigError(
-                    f"'{field_name}={value}': expected a YAML value, but it does not parse "
+                    f"'{field_name}={value}': expected a YAML value, got one that does not parse "
                     f"({_one_line(e)}); put it in quotes."
                 ) from e
 

@@ -107,7 +107,7 @@ def prepare_out(out: Path, *, overwrite: bool, resume: bool = False) -> Path:
         taken = (out / "result.json").exists() if resume else out.exists() and any(out.iterdir())
         if taken and not overwrite:
             raise OutputError(
-                f"{out}: expected an empty folder, but something is there; add overwrite=true or change out=."
+                f"{out}: expected an empty folder, got one with files; add overwrite=true or change out=."
             )
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
@@ -116,5 +116,5 @@ def prepare_out(out: Path, *, overwrite: bool, resume: bool = False) -> Path:
     except OutputError:
         raise
     except OSError as e:
-        raise OutputError(f"{out}: expected a folder that can be written ({e.strerror}).") from e
+        raise OutputError(f"{out}: expected a folder that can be written, got another ({e.strerror}).") from e
     return out

@@ -19,7 +19,7 @@ _TABLE = """
 """
 
 NAMES = {code: name.replace("_", " ") for code, name in (pair.split("=") for pair in _TABLE.split())}
-"""Codes (ISO 639, as Whisper has them) to English names in lower case; `und`: nothing was said."""
+"""Codes (ISO 639, as Whisper has them) to English names in lower case; `und`: no speech."""
 
 _SPOKEN = NAMES.keys() - {"und"}
 _CODES = {name: code for code, name in NAMES.items()}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 Format = Literal["text", "srt", "vtt", "json"]
+Task = Literal["transcribe", "translate"]  # what a model writes down: speech as it is, or in English
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,26 +16,27 @@ from pydantic import BeforeValidator, Field
 from voxray.config import Config, parse
 from voxray.errors import ConfigError, WireError
 from voxray.languages import language_of
+from voxray.streaming.endpoint import MAX_ENDPOINT_MS, MIN_ENDPOINT_MS
 from voxray.streaming.events import Done as Done  # these six are sent as they leave the session
 from voxray.streaming.events import Final as Final
 from voxray.streaming.events import Finalized as Finalized
 from voxray.streaming.events import Partial as Partial
 from voxray.streaming.events import SpeechEnd as SpeechEnd
 from voxray.streaming.events import SpeechStart as SpeechStart
-from voxray.transcript import Word
+from voxray.transcript import Task, Word
 
 PATH = "/v1/stream"
 SUBPROTOCOL = "voxray.v1"
 KEY_SUBPROTOCOL = "voxray.key."  # and the key in base64url, without padding
 MAX_FRAME_BYTES = 1 << 20
 MAX_CREDIT_BYTES = 4 << 20  # in any ack, whatever rate and channels a client claims
+MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 384_000, 32  # of PCM
 MAX_BYTE = (1 << 53) - 1  # the largest integer that a JavaScript client can represent
 MAX_SEGMENT = (1 << 31) - 1
 MAX_SHOWN = 240  # characters of an error about a start message, which may be a megabyte long
 NO_SEGMENT = -1  # `have_segment` of a client that has no final yet
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "container"]
-Task = Literal["transcribe", "translate"]
 WIDTHS: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4}
 
 
@@ -75,16 +76,16 @@ class Start(Config):
     """
 
     type: Literal["start"] = "start"
-    sample_rate: int = Field(default=16_000, ge=4_000, le=384_000)
+    sample_rate: int = Field(default=16_000, ge=MIN_RATE, le=MAX_RATE)
     encoding: Encoding = "pcm_s16le"
-    channels: int = Field(default=1, ge=1, le=32)
+    channels: int = Field(default=1, ge=1, le=MAX_CHANNELS)
     language: Annotated[str | None, BeforeValidator(_one_language)] = None
     task: Task = "transcribe"
     prompt: str = Field(default="", max_length=2_000)
     hotwords: Annotated[str, BeforeValidator(_one_text)] = Field(default="", max_length=2_000)
     words: bool = False
     partials: bool = True
-    endpoint_ms: int = Field(default=600, ge=300, le=5_000)
+    endpoint_ms: int = Field(default=600, ge=MIN_ENDPOINT_MS, le=MAX_ENDPOINT_MS)
     api_key: str | None = Field(default=None, max_length=512, repr=False)
     session: str | None = Field(default=None, max_length=64)
     resume_token: str | None = Field(default=None, max_length=128, repr=False)

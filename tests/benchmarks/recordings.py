@@ -98,8 +98,8 @@ def built_in(
     """The test clips of `corpus`, in random order, with a random pause in `pauses_s` after each."""
     clips, _ = load_clips(corpus, "test")
     rng = np.random.default_rng(seed)
-    said = [(trimmed(clips[i].pcm), clips[i].text) for i in rng.permutation(len(clips))]
-    return joined(name, said, [float(rng.uniform(*pauses_s)) for _ in said])
+    spoken = [(trimmed(clips[i].pcm), clips[i].text) for i in rng.permutation(len(clips))]
+    return joined(name, spoken, [float(rng.uniform(*pauses_s)) for _ in spoken])
 
 
 def trimmed(pcm: Pcm) -> Pcm:
@@ -108,12 +108,12 @@ def trimmed(pcm: Pcm) -> Pcm:
     return pcm[loud[0] * HOP_LENGTH : (loud[-1] + 1) * HOP_LENGTH] if len(loud) else pcm[:0]
 
 
-def joined(name: str, said: Sequence[tuple[Pcm, str]], pauses_s: Sequence[float]) -> Recording:
-    """`said` as one recording, each followed by its pause."""
+def joined(name: str, spoken: Sequence[tuple[Pcm, str]], pauses_s: Sequence[float]) -> Recording:
+    """`spoken` as one recording, each followed by its pause."""
     parts: list[Pcm] = []
     utterances: list[Utterance] = []
     samples = 0
-    for (pcm, text), pause_s in zip(said, pauses_s, strict=True):
+    for (pcm, text), pause_s in zip(spoken, pauses_s, strict=True):
         pause = np.zeros(round(pause_s * SAMPLE_RATE), np.int16)
         utterances.append(Utterance(samples / SAMPLE_RATE, (samples + len(pcm)) / SAMPLE_RATE, text))
         parts += [pcm, pause]

@@ -79,8 +79,8 @@ def sampled(readings: Sequence[tuple[float, Reading]], arrivals: Sequence[Arriva
     samples: list[Sample] = []
     before_s = 0.0
     for at_s, reading in readings:
-        told = (lag_s for told_s, lag_s in lags if before_s < told_s <= at_s)
-        samples.append(Sample(at_s, reading.uss_mb(), max(told, default=0.0)))
+        recent_s = (lag_s for sent_s, lag_s in lags if before_s < sent_s <= at_s)
+        samples.append(Sample(at_s, reading.uss_mb(), max(recent_s, default=0.0)))
         before_s = at_s
     return tuple(samples)
 
@@ -98,7 +98,7 @@ def third(
     for sample in own:
         for group, mb in sample.uss_mb.items():
             sums[group] += mb / len(own)
-    said = [u for u in utterances if from_s < u.end_s <= to_s]
-    verdict = judge(said, arrivals)
+    spoken = [u for u in utterances if from_s < u.end_s <= to_s]
+    verdict = judge(spoken, arrivals)
     lag_s = sum(s.lag_s for s in own) / max(1, len(own))
     return Third(dict(sums), lag_s, Spread.of(verdict.committed_s))

@@ -45,9 +45,9 @@ class ScriptedEngine:
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
     ) -> list[DecodingResult]:
-        return [self._hear(clip) for clip in clips]
+        return [self._result(clip) for clip in clips]
 
-    def _hear(self, clip: Pcm) -> DecodingResult:
+    def _result(self, clip: Pcm) -> DecodingResult:
         loudness = int(clip.max())
         if loudness == KILLER:
             os._exit(9)

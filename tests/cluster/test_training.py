@@ -86,7 +86,7 @@ def distilled(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return result, out
 
 
-def test_distilling_says_what_it_did(distilled: tuple[dict[str, Any], Path]) -> None:
+def test_distilling_gives_what_it_did(distilled: tuple[dict[str, Any], Path]) -> None:
     result, out = distilled
     assert set(result) >= {"steps", "kept", "dropped", "wer_teacher", "wer_student", "samples_per_s"}
     assert (result["steps"], result["kept"], result["dropped"]) == (4, 7, 5)

@@ -38,7 +38,7 @@ CREDIT_S = 4.0
 TICK_S = 0.02
 
 
-def said(clip: int) -> tuple[str, float, tuple[Word, ...]]:
+def utterance(clip: int) -> tuple[str, float, tuple[Word, ...]]:
     """The text of the utterance in period `clip`, where it starts, and its words."""
     text, start_s = TEXTS[clip % len(TEXTS)], clip * PERIOD_S + ONSET_S
     parts = text.split()
@@ -49,7 +49,7 @@ def said(clip: int) -> tuple[str, float, tuple[Word, ...]]:
 
 def final(segment: int, clip: int) -> wire.Final:
     """What segment `segment` is when it is over."""
-    text, start_s, words = said(clip)
+    text, start_s, words = utterance(clip)
     return wire.Final(segment, start_s, round(start_s + SPOKEN_S, 3), text, "en", words)
 
 
@@ -78,7 +78,7 @@ class Session:
     def next_segment(self) -> int:
         return self.start.have_segment + 1 + len(self.finals)
 
-    def hear(self, until_s: float, *, flush: bool = False) -> Iterator[wire.ServerMessage]:
+    def process(self, until_s: float, *, flush: bool = False) -> Iterator[wire.ServerMessage]:
         """What is told once the audio is processed up to `until_s`."""
         self.processed_s = until_s
         while True:
@@ -96,7 +96,7 @@ class Session:
 
     def ack(self, credit_s: float) -> wire.Ack:
         room = int((self.processed_s + credit_s) * self.rate) - self.received
-        kept = max(self.first_byte, self._heard_byte())
+        kept = max(self.first_byte, self._decoded_byte())
         lag_s = self.received / self.rate - self.processed_s
         return wire.Ack(self.received, kept, max(0, room & ~1), self.processed_s, lag_s)
 
@@ -105,23 +105,23 @@ class Session:
         done_s = self.finals[-1].end_s if self.finals else self.first_byte / self.rate
         return max(0, int(-(-(done_s - ONSET_S) // PERIOD_S)))
 
-    def _heard_byte(self) -> int:
+    def _decoded_byte(self) -> int:
         return int(self.finals[-1].end_s * self.rate) & ~1 if self.finals else 0
 
     def _partial(self, clip: int, until_s: float) -> Iterator[wire.ServerMessage]:
-        text, start_s, words = said(clip)
-        heard = sum(w.end_s <= until_s for w in words)
-        if heard > self.shown:
-            self.shown = heard
-            shown = " ".join(text.split()[:heard])
-            stable = " ".join(text.split()[: max(0, heard - STABLE_LAG)])
+        text, start_s, words = utterance(clip)
+        decoded = sum(w.end_s <= until_s for w in words)
+        if decoded > self.shown:
+            self.shown = decoded
+            shown = " ".join(text.split()[:decoded])
+            stable = " ".join(text.split()[: max(0, decoded - STABLE_LAG)])
             yield wire.Partial(self.next_segment, start_s, until_s, stable, shown[len(stable) :])
 
     def _final(self, clip: int) -> wire.Final:
-        told = final(self.next_segment, clip)
-        self.finals.append(told)
+        finished = final(self.next_segment, clip)
+        self.finals.append(finished)
         self.open_clip = None
-        return told
+        return finished
 
 
 @dataclass
@@ -223,8 +223,8 @@ class PageServer:
     async def _tick(self, ws: ServerConnection, session: Session) -> None:
         with suppress(ConnectionClosed):
             while True:
-                heard = min(session.received / session.rate, session.processed_s + self.speed * TICK_S)
-                for message in session.hear(heard):
+                decoded = min(session.received / session.rate, session.processed_s + self.speed * TICK_S)
+                for message in session.process(decoded):
                     await ws.send(wire.render(message))
                 await ws.send(wire.render(session.ack(CREDIT_S)))
                 await asyncio.sleep(TICK_S)
@@ -232,7 +232,7 @@ class PageServer:
     async def _finish(self, ws: ServerConnection, session: Session) -> None:
         while session.processed_s < session.received / session.rate:
             await asyncio.sleep(TICK_S)
-        for message in session.hear(session.processed_s, flush=True):
+        for message in session.process(session.processed_s, flush=True):
             await ws.send(wire.render(message))
         await ws.send(wire.render(wire.Done(session.received / session.rate, session.next_segment)))
         await ws.close(wire.Close.NORMAL)

@@ -13,7 +13,7 @@ FRAME_S = 0.1
 
 
 @dataclass
-class Told:
+class Received:
     """What a client was told."""
 
     finals: list[Final] = field(default_factory=list)
@@ -32,38 +32,38 @@ async def speak(
     pcm: bytes,
     *,
     frame_s: float = FRAME_S,
-    told: Told | None = None,
+    received: Received | None = None,
     over: asyncio.Event | None = None,
-) -> Told:
+) -> Received:
     """What comes back when `pcm` is played in real time, or as fast as there is credit (`frame_s` 0).
 
-    It is noted in `told` as it comes. With `over` the audio is played again and again until that is set.
+    It is noted in `received` as it comes. With `over` the audio is played again and again until that is set.
     """
-    told = Told() if told is None else told
+    received = Received() if received is None else received
     frame = round(FRAME_S * SAMPLE_RATE) * 2
     async with stream(url, live=frame_s > 0) as live:
 
         async def play() -> None:
             now_s = asyncio.get_running_loop().time
             begun_s, number = now_s(), 0
-            while not told.rounds or (over and not over.is_set()):
+            while not received.rounds or (over and not over.is_set()):
                 for at in range(0, len(pcm), frame):
                     await asyncio.sleep(begun_s + number * frame_s - now_s())
                     await live.send(pcm[at : at + frame])
                     number += 1
-                told.rounds += 1
+                received.rounds += 1
             await live.stop()
 
         playing = asyncio.create_task(play())
         async for event in live:
             if isinstance(event, Final):
-                told.finals.append(event)
+                received.finals.append(event)
             elif isinstance(event, Lost):
-                told.losses.append(event.reason)
+                received.losses.append(event.reason)
             elif isinstance(event, Ready):
-                told.models.append(event.model)
+                received.models.append(event.model)
         await playing
-    return told
+    return received
 
 
 def beginning(recording: Recording, seconds: float) -> Recording:

@@ -95,7 +95,7 @@ def beside(service: LocalService, work: Callable[[], Coroutine[Any, Any, None]])
 # Sound that says nothing.
 
 
-def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_heard() -> None:
+def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_decoded() -> None:
     script = Script.of("still here.")
     host, transcriber, now_s = (
         SessionHost(1, Limits(), Decoding(), ScriptedDetector, model="scripted"),
@@ -117,17 +117,17 @@ def test_an_hour_of_silence_costs_nothing_and_a_word_after_it_is_heard() -> None
         asked = host.jobs(now_s)
         jobs += len(asked) if number <= 3_600 else 0
         host.receive_answers([transcriber(job) for job in asked], now_s)
-    told = {m["type"] for m in messages if m.get("at_s", 9_999.0) < 3_600}
+    types = {m["type"] for m in messages if m.get("at_s", 9_999.0) < 3_600}
     acks = [m for m in messages if m["type"] == "ack"]
 
     assert jobs == 0
-    assert "speech_start" not in told
+    assert "speech_start" not in types
     assert all(a["received_bytes"] - a["keep_from_byte"] < 4 * 32_000 for a in acks[:3_600])
     assert [m["text"] for m in messages if m["type"] == "final"] == ["still here."]
 
 
 @pytest.mark.parametrize("level", [30, 3_000, 32_767])
-def test_noise_is_heard_to_its_end(service: LocalService, level: int) -> None:
+def test_noise_is_decoded_to_its_end(service: LocalService, level: int) -> None:
     rng = np.random.default_rng(level)
 
     async def test() -> None:
@@ -144,7 +144,7 @@ def test_noise_is_heard_to_its_end(service: LocalService, level: int) -> None:
 # Clients that go, and clients that are not who they say.
 
 
-def test_those_who_vanish_in_a_word_leave_nothing(strict: LocalService) -> None:
+def test_clients_that_vanish_in_a_word_leave_nothing(strict: LocalService) -> None:
     async def vanish() -> None:
         async with client(strict) as gone:
             await gone.socket.send(clips()[: 2 * len(SECOND)])
@@ -176,7 +176,7 @@ def test_anothers_session_cannot_be_had_and_its_owner_notices_nothing(service: L
     run(test)
 
 
-def test_of_those_who_resume_at_once_one_has_the_session(service: LocalService) -> None:
+def test_of_clients_that_resume_at_once_one_has_the_session(service: LocalService) -> None:
     async def test() -> None:
         async with client(service) as first:
             ready = await first.next("ready")
@@ -197,7 +197,7 @@ def test_of_those_who_resume_at_once_one_has_the_session(service: LocalService) 
 # Too much.
 
 
-def test_sound_faster_than_it_can_be_said_is_1008(service: LocalService) -> None:
+def test_sound_faster_than_it_can_be_spoken_is_1008(service: LocalService) -> None:
     async def test() -> None:
         async with client(service) as fast:
             await fast.next("ready")

@@ -21,7 +21,7 @@ from voxray.serving.settings import Limits, ServiceArgs
 from voxray.wire import Close
 
 SEED = 20_240
-SENT, HEARD = 18_000, 10_000  # a frame after the one that ends its connection is sent, and not heard
+SENT, RECEIVED = 18_000, 10_000  # a frame after the one that ends its connection is sent, and not heard
 WARMING = 2_000
 FINAL_S = 5.0  # for a final to come, after the end of its last word
 SETTLE_S = 30.0
@@ -80,7 +80,7 @@ def is_quiet(service: LocalService) -> bool:
     return (health["connections"], health["sessions"], service.hosts.sessions) == (0, 0, 0)
 
 
-def heard(service: LocalService) -> int:
+def frames_received(service: LocalService) -> int:
     """Messages that the gateway has taken from anybody."""
     with urllib.request.urlopen(f"{service.http}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
@@ -110,24 +110,24 @@ class Storm:
             await listening
 
 
-def test_malformed_messages_harm_nobody_else(faults: list[str]) -> None:
+def test_malformed_messages_harm_no_other_client(faults: list[str]) -> None:
     audio = clips()
     with serving(ServiceArgs(limits=LIMITS)) as service:
         calm, storm = Listener(), Storm()
         asyncio.run(listen(service.url, audio, calm))
         asyncio.run(besiege(service.port, [*attacks(SEED + 1, WARMING, "1." + "0" * 32), *BIG]))
         wait_until(lambda: is_quiet(service), SETTLE_S)
-        before, memory_before_mb, heard_before = running(service), memory_mb(), heard(service)
+        before, memory_before_mb, received_before = running(service), memory_mb(), frames_received(service)
         asyncio.run(storm.rage(service, audio))
         wait_until(lambda: is_quiet(service), SETTLE_S)
         wait_until(lambda: running(service) <= before, SETTLE_S)
         grown_mb = memory_mb() - memory_before_mb
-        listener, taken = storm.listener, heard(service) - heard_before - storm.listener.sent
+        listener, taken = storm.listener, frames_received(service) - received_before - storm.listener.sent
 
     assert len(calm.texts) == len(CLIPS)
     assert listener.texts == calm.texts * listener.rounds
     assert max(listener.delays_s) < FINAL_S
-    assert taken >= HEARD
+    assert taken >= RECEIVED
     assert faults == []
     assert grown_mb < GROWTH_MB
     assert [o for o in storm.outcomes if has_a_wrong_code(o)] == []

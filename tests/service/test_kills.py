@@ -7,7 +7,7 @@ import psutil
 import pytest
 from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched, wait_until
-from tests.service.speaking import Told, beginning, speak
+from tests.service.speaking import Received, beginning, speak
 from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.text import word_errors
@@ -51,22 +51,22 @@ async def kill_in_turn(service: Launched) -> list[psutil.Process]:
     return killed
 
 
-async def everything(service: Launched, pcm: bytes) -> tuple[Told, list[Told], list[psutil.Process]]:
+async def everything(service: Launched, pcm: bytes) -> tuple[Received, list[Received], list[psutil.Process]]:
     """What one client is told when nothing happens, what all are told under the kills, and the killed."""
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)
         killing = asyncio.create_task(kill_in_turn(service))
-        told = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
-        return undisturbed, told, await killing
+        received = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
+        return undisturbed, received, await killing
 
 
 def test_every_client_ends_with_the_full_text(service: Launched, recording: Recording) -> None:
-    undisturbed, told, killed = asyncio.run(everything(service, recording.pcm.tobytes()))
+    undisturbed, received, killed = asyncio.run(everything(service, recording.pcm.tobytes()))
 
-    said = " ".join(u.text for u in recording.utterances)
-    assert word_errors(said, undisturbed.text).rate < 0.1
+    reference = " ".join(u.text for u in recording.utterances)
+    assert word_errors(reference, undisturbed.text).rate < 0.1
     assert len(killed) == len(KILLS)
-    for one in told:
+    for one in received:
         assert one.losses  # or nothing was tested
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         changed = word_errors(undisturbed.text, one.text)

@@ -110,23 +110,23 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def page(context: BrowserContext, scripted: PageServer, complaints: list[str]) -> Iterator[Page]:
-    page, heard = context.new_page(), list[str]()
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
+    page, logged = context.new_page(), list[str]()
+    page.on("console", lambda message: logged.append(message.text))
+    page.on("pageerror", lambda error: logged.append(str(error)))
     page.goto(scripted.url)
     yield page
-    assert [text for text in heard if not any(c in text for c in complaints)] == []
+    assert [text for text in logged if not any(c in text for c in complaints)] == []
 
 
 def see(locator: Locator, text: str | re.Pattern[str]) -> None:
     expect(locator).to_contain_text(text, timeout=WAIT_S * 1000)
 
 
-def until(what: Callable[[], object], said: str) -> None:
+def until(what: Callable[[], object], failure: str) -> None:
     """Waits for a condition on the service's side."""
     end = monotonic() + WAIT_S
     while not what():
-        assert monotonic() < end, said
+        assert monotonic() < end, failure
         sleep(0.02)
 
 
@@ -134,7 +134,7 @@ def drop_file(page: Page, name: str, data: bytes) -> None:
     page.set_input_files("#files", {"name": name, "mimeType": "audio/wav", "buffer": data})
 
 
-def said() -> list[str]:
+def reference_words() -> list[str]:
     """The words of `speech`, as they are compared."""
     return words_of(" ".join(clip.with_suffix(".txt").read_text() for clip in SPOKEN))
 
@@ -143,7 +143,7 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def share_heard(page: Page, words: list[str]) -> float:
+def share_shown(page: Page, words: list[str]) -> float:
     """The share of `words` that stand on the page, in order."""
     shown = words_of(" ".join(lines(page).all_inner_texts()))
     matcher = SequenceMatcher(None, words, shown, autojunk=False)
@@ -225,7 +225,7 @@ def test_another_device_goes_on_in_the_same_session(page: Page, scripted: PageSe
     assert len(scripted.sessions) == 1
 
 
-def test_the_language_is_told(page: Page, scripted: PageServer) -> None:
+def test_the_language_is_shown(page: Page, scripted: PageServer) -> None:
     page.get_by_label("Language").fill(" DE ")
     page.click("#main")
     until(lambda: scripted.starts, "no start came")
@@ -233,7 +233,7 @@ def test_the_language_is_told(page: Page, scripted: PageServer) -> None:
     assert scripted.starts[0]["language"] == "de"
 
 
-def test_a_page_that_is_not_safe_says_that_there_is_no_microphone(
+def test_a_page_that_is_not_safe_gives_that_there_is_no_microphone(
     browser: Browser, scripted: PageServer
 ) -> None:
     context = browser.new_context()
@@ -258,7 +258,7 @@ def test_a_file_is_read_by_the_service(context: BrowserContext, service: LocalSe
     expect(lines(page).nth(len(SPOKEN) // 2)).to_be_attached(timeout=REAL_S * 1000)
     expect(state(page)).to_have_text("Ready", timeout=REAL_S * 1000)
 
-    assert share_heard(page, said()) > 0.5
+    assert share_shown(page, reference_words()) > 0.5
     assert page.locator(".line").first.locator(".word").count() >= 3
 
 
@@ -272,7 +272,7 @@ def test_the_microphone_outlives_the_services_memory(context: BrowserContext, se
     page.click("#main")
     expect(state(page)).to_have_text("Ready", timeout=REAL_S * 1000)
 
-    assert share_heard(page, said()[: len(" ".join(lines(page).all_inner_texts()).split())]) > 0.5
+    assert share_shown(page, reference_words()[: len(" ".join(lines(page).all_inner_texts()).split())]) > 0.5
     starts = [float(t.removeprefix("PT").removesuffix("S")) for t in times(page)]
     assert starts == sorted(set(starts))
 
@@ -311,8 +311,8 @@ def test_a_session_that_is_gone_is_gone_on_with(
     finished(page)
 
     first, second = scripted.sessions
-    heard = bytes(first.audio[: second.first_byte]) + bytes(second.audio)
-    assert heard == pcm_of(file)
+    logged = bytes(first.audio[: second.first_byte]) + bytes(second.audio)
+    assert logged == pcm_of(file)
     assert scripted.starts[1]["have_segment"] == len(first.finals) - 1 > 0
     assert lines(page).all_inner_texts() == [TEXTS[i % 4] for i in range(8)]
 
@@ -349,7 +349,7 @@ def test_a_service_that_goes_sends_its_clients_on(page: Page, scripted: PageServ
     assert len(lines(page).all()) == 4
 
 
-def test_lag_is_told(page: Page, scripted: PageServer) -> None:
+def test_lag_is_shown(page: Page, scripted: PageServer) -> None:
     scripted.speed = 0.2
     page.click("#main")
 
@@ -425,7 +425,7 @@ def test_a_file_is_dropped_on_the_page(page: Page) -> None:
     see(lines(page), TEXTS[0])
 
 
-def test_what_is_no_audio_is_said_and_the_next_file_goes_on(page: Page) -> None:
+def test_what_is_no_audio_is_reported_and_the_next_file_goes_on(page: Page) -> None:
     drop_file(page, "notes.txt", b"no audio at all")
     drop_file(page, "talk.wav", recording(3))
 
@@ -634,7 +634,7 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
-def test_the_level_is_one_bar_for_those_who_want_no_motion(page: Page) -> None:
+def test_the_level_is_one_bar_with_reduced_motion(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.click("#main")
     expect(page.get_by_role("meter")).to_have_attribute("aria-valuenow", re.compile("[1-9]"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched
-from tests.service.speaking import Told, beginning, speak
+from tests.service.speaking import Received, beginning, speak
 from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.text import word_errors
@@ -51,22 +51,22 @@ async def pause_the_controller(service: Launched) -> None:
         controller.send_signal(signal.SIGCONT)
 
 
-async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Told, list[Told]]:
-    """What one client is told when nothing happens, and what several are told around the pause."""
+async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Received, list[Received]]:
+    """What one client is received when nothing happens, and what several are received around the pause."""
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)
         pausing = asyncio.create_task(pause_the_controller(service))
-        told = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
+        received = await asyncio.gather(*(speak(service.url, pcm) for _ in range(CLIENTS)))
         await pausing
-        return undisturbed, told
+        return undisturbed, received
 
 
-def test_a_silent_controller_moves_nobody(service: Launched, recording: Recording) -> None:
+def test_a_silent_controller_moves_no_client(service: Launched, recording: Recording) -> None:
     before = replicas(service)
-    undisturbed, told = asyncio.run(speak_while_it_pauses(service, recording.pcm.tobytes()))
+    undisturbed, received = asyncio.run(speak_while_it_pauses(service, recording.pcm.tobytes()))
 
-    assert [one.losses for one in told] == [[]] * CLIENTS
-    for one in told:
+    assert [one.losses for one in received] == [[]] * CLIENTS
+    for one in received:
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 1
     assert replicas(service) == before

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched
-from tests.service.speaking import Told, beginning, speak
+from tests.service.speaking import Received, beginning, speak
 from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE
@@ -39,21 +39,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
         yield running
 
 
-async def deploy_while_they_speak(service: Launched, pcm: bytes, model: Path) -> list[Told]:
+async def deploy_while_they_speak(service: Launched, pcm: bytes, model: Path) -> list[Received]:
     """What clients are told while the service changes to `model`.
 
     They speak until it has changed and each of them has been sent to another gateway.
     """
-    over, told = asyncio.Event(), [Told() for _ in range(CLIENTS)]
+    over, received = asyncio.Event(), [Received() for _ in range(CLIENTS)]
     async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as speaking:
-        for one in told:
-            speaking.create_task(speak(service.url, pcm, told=one, over=over))
-        await happens(lambda: any(one.finals for one in told))
+        for one in received:
+            speaking.create_task(speak(service.url, pcm, received=one, over=over))
+        await happens(lambda: any(one.finals for one in received))
         service.order(str(model))
         await happens(lambda: "serves again" in service.log.read_text())
-        await happens(lambda: all(one.losses for one in told))
+        await happens(lambda: all(one.losses for one in received))
         over.set()
-    return told
+    return received
 
 
 async def happens(condition: Callable[[], bool]) -> None:
@@ -67,9 +67,9 @@ def test_live_sessions_move_to_the_new_model(service: Launched, recording: Recor
     shutil.copytree(SMALL_MODEL_INT8, model)
 
     pcm = recording.pcm.tobytes()
-    told = asyncio.run(deploy_while_they_speak(service, pcm, model))
+    received = asyncio.run(deploy_while_they_speak(service, pcm, model))
 
-    for one in told:
+    for one in received:
         undisturbed = asyncio.run(speak(service.url, pcm * one.rounds, frame_s=0))
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 2

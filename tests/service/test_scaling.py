@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
 from tests.service.launched import Launched, launched, wait_until
-from tests.service.speaking import Told, beginning, speak
+from tests.service.speaking import Received, beginning, speak
 from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.text import word_errors
@@ -46,7 +46,7 @@ def scaled(service: Launched) -> bool:
     return len(service.processes(TRANSCRIBER)) == 2 and len(service.processes("BufferActor")) >= CLIENTS
 
 
-async def speak_while_it_scales(service: Launched, pcm: bytes) -> tuple[Told, list[Told]]:
+async def speak_while_it_scales(service: Launched, pcm: bytes) -> tuple[Received, list[Received]]:
     """What one is told alone, and what several are told at once."""
     async with asyncio.timeout(LIMIT_S):
         undisturbed = await speak(service.url, pcm, frame_s=0)
@@ -56,9 +56,9 @@ async def speak_while_it_scales(service: Launched, pcm: bytes) -> tuple[Told, li
 
 
 def test_a_second_transcriber_comes_and_goes(service: Launched, recording: Recording) -> None:
-    undisturbed, told = asyncio.run(speak_while_it_scales(service, recording.pcm.tobytes()))
+    undisturbed, received = asyncio.run(speak_while_it_scales(service, recording.pcm.tobytes()))
 
-    for one in told:
+    for one in received:
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 1
         assert not one.losses

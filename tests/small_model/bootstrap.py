@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from pydantic import Field
 from tests.small_model import SMALL_MODEL
+from tests.small_model.random_model import random_model
 from tests.small_model.recombined import recombined
 from tests.small_model.scores import score_all
 from tests.small_model.synthesis.corpus import held_out_corpus, known_dev, write_corpus
@@ -36,7 +37,7 @@ from voxray.training.evaluation import EvaluationOptions
 from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import Run, RunOptions, build_loop
-from voxray.whisper.checkpoint import load_model, parameters, random_model, save_model
+from voxray.whisper.checkpoint import load_model, parameters, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.export import export
 from voxray.whisper.models import hf_folder

@@ -55,5 +55,5 @@ def test_without_ray_the_extra_is_named() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == (
-        "expected Ray, which every job runs on, but it is not installed; pip install 'voxray[train]'.\n"
+        "expected Ray, which every job runs on, got no such package; pip install 'voxray[train]'.\n"
     )

@@ -32,7 +32,7 @@ def options(*words: str) -> Options:
     return load(Options, words=["corpus=clips", *words])
 
 
-def test_defaults_stand_where_nothing_is_said() -> None:
+def test_defaults_stand_without_given_values() -> None:
     assert options() == Options(corpus=Path("clips"))
 
 
@@ -158,8 +158,8 @@ def test_the_file_is_named_with_its_unknown_key(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"- a\n- b\n", "expected a mapping of keys to values, got a list"),
-        (b"a: [1,\n", "expected YAML, but it does not parse"),
-        (b"a: \xff\xfe\n", "expected YAML, but it does not parse"),
+        (b"a: [1,\n", "expected YAML, got text that does not parse"),
+        (b"a: \xff\xfe\n", "expected YAML, got text that does not parse"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named(content: bytes, message: str, tmp_path: Path) -> None:

@@ -26,14 +26,14 @@ def test_the_default_model_runs_and_transcribes(findings: dict[str, Finding]) ->
     assert findings["transcription"].detail.startswith(f"{sample_clip().name}: ")
 
 
-def test_versions_cores_and_memory_are_told(findings: dict[str, Finding]) -> None:
+def test_versions_cores_and_memory_are_reported(findings: dict[str, Finding]) -> None:
     assert findings["ray"].detail[0].isdigit()
     assert int(findings["cores"].detail) >= 1
     assert findings["memory"].detail.endswith(" GiB")
     assert {"ray data", "ray train", "ray tune", "ray serve", "gpu", "torch"} <= set(findings)
 
 
-def test_what_is_missing_says_how_to_get_it() -> None:
+def test_what_is_missing_explains_how_to_get_it() -> None:
     absent = Finding("torch", "absent", "not installed", "pip install 'voxray[train]'")
 
     assert healthy([absent])

@@ -110,7 +110,7 @@ def test_the_sentence_is_found_inside_what_ray_wraps_around_it() -> None:
     assert explain(error) == str(cause)
 
 
-def test_a_foreseen_error_that_has_a_cause_is_told_itself() -> None:
+def test_a_foreseen_error_that_has_a_cause_is_reported_itself() -> None:
     error = ConfigError("run.yaml: expected YAML.")
     error.__cause__ = ConfigError("inner")
 
@@ -132,7 +132,7 @@ def test_results_are_json_that_every_reader_takes(result: dict[str, object]) -> 
     assert set(json.loads(to_json(result), parse_constant=refuse)) == set(result)
 
 
-def test_an_out_that_holds_something_is_refused_unless_told(tmp_path: Path) -> None:
+def test_an_out_that_holds_something_is_refused_without_overwrite(tmp_path: Path) -> None:
     (tmp_path / "weights").touch()
 
     with pytest.raises(OutputError, match="something is there; add overwrite=true"):

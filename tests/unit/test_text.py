@@ -61,7 +61,7 @@ def test_each_kind_of_edit_is_counted() -> None:
 
 
 @given(words)
-def test_words_that_nobody_said_are_insertions(hypothesis: str) -> None:
+def test_words_that_were_not_spoken_are_insertions(hypothesis: str) -> None:
     assert word_errors("", hypothesis, spaced) == ErrorCounts(insertions=len(hypothesis.split()))
 
 

@@ -74,14 +74,14 @@ def test_a_recording_of_several_utterances_is_cut_between_them(
     engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]
 ) -> None:
     pcm = joined(clips, pause_s=1.5)
-    said = transcribe(pcm, engine)
+    whole = transcribe(pcm, engine)
 
-    assert len(said.segments) == len(clips)
-    assert said.language == "en"
-    assert said.duration_s == pytest.approx(duration_s(pcm), abs=0.001)
-    assert word_errors(" ".join(text for _, text in clips), said.text, english).rate < 0.25
+    assert len(whole.segments) == len(clips)
+    assert whole.language == "en"
+    assert whole.duration_s == pytest.approx(duration_s(pcm), abs=0.001)
+    assert word_errors(" ".join(text for _, text in clips), whole.text, english).rate < 0.25
     starts = np.cumsum([0.0, *(duration_s(p) + 1.5 for p, _ in clips)])
-    for segment, start_s, end_s in zip(said.segments, starts, starts[1:], strict=False):
+    for segment, start_s, end_s in zip(whole.segments, starts, starts[1:], strict=False):
         assert start_s - PAD_S <= segment.start_s < segment.end_s <= end_s
 
 
@@ -89,9 +89,9 @@ def test_words_have_times_inside_their_recording(
     engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]
 ) -> None:
     pcm = joined(clips[:2], pause_s=2.0)
-    said = transcribe(pcm, engine, DecodingOptions(words=True))
+    whole = transcribe(pcm, engine, DecodingOptions(words=True))
 
-    for segment in said.segments:
+    for segment in whole.segments:
         assert " ".join(w.text for w in segment.words) == segment.text
         times = [t for w in segment.words for t in (w.start_s, w.end_s)]
         assert times == sorted(times)
@@ -101,34 +101,34 @@ def test_words_have_times_inside_their_recording(
 
 @pytest.mark.parametrize("samples", [0, 1, 399, 16_000, 32 * 16_000])
 def test_silence_of_any_length_has_no_words(samples: int, engine: CTranslate2Engine) -> None:
-    said = transcribe(np.zeros(samples, dtype=np.int16), engine)
+    whole = transcribe(np.zeros(samples, dtype=np.int16), engine)
 
-    assert said.segments == ()
-    assert said.language == UNDETERMINED
+    assert whole.segments == ()
+    assert whole.language == UNDETERMINED
 
 
 def test_speech_without_a_pause_is_cut_to_the_longest_window(clips: list[tuple[Pcm, str]]) -> None:
     engine = ScriptedEngine(["en"])
-    said = transcribe(np.tile(clips[0][0], 40), engine, cutting=Cutting(max_pause_s=None))
+    whole = transcribe(np.tile(clips[0][0], 40), engine, cutting=Cutting(max_pause_s=None))
 
-    assert len(said.segments) > 1
+    assert len(whole.segments) > 1
     assert engine.longest_s <= WINDOW_S
 
 
 def test_windows_in_another_language_are_decoded_again(clips: list[tuple[Pcm, str]]) -> None:
     engine = ScriptedEngine(["en", "en", "en", "cy"])
-    said = transcribe(joined(clips, pause_s=2.0), engine)
+    whole = transcribe(joined(clips, pause_s=2.0), engine)
 
-    assert said.language == "en"
-    assert {s.text for s in said.segments} == {"said in en"}
+    assert whole.language == "en"
+    assert {s.text for s in whole.segments} == {"said in en"}
     assert [o.language for o in engine.asked] == [None, "en"]
 
 
 def test_a_language_that_is_given_is_kept(clips: list[tuple[Pcm, str]]) -> None:
     engine = ScriptedEngine(["en"])
-    said = transcribe(clips[0][0], engine, DecodingOptions(language="de"))
+    whole = transcribe(clips[0][0], engine, DecodingOptions(language="de"))
 
-    assert said.language == "de"
+    assert whole.language == "de"
     assert {o.language for o in engine.asked} == {"de"}
 
 

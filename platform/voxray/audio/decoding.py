@@ -44,7 +44,7 @@ def decode(
 ) -> Pcm:
     """Return the whole of `source` as 16 kHz mono int16. An open file is read from its start, and left open.
 
-    `admit` is told how many samples are to be kept before they are; what it raises ends the decoding.
+    `admit` is called with the number of samples before they are kept; what it raises ends the decoding.
 
     Raises AudioError, naming `name` (default: the path), when the file cannot be read, is not audio in one
     of `CONTAINERS`, holds no samples or more than `max_s` seconds, or is cut off: with half a recording under
@@ -132,7 +132,7 @@ def _missing_wave_bytes(file: BinaryIO, held_bytes: int) -> int:
     try:
         header = riff.read_header(file)
     except AudioError:
-        return 0  # FFmpeg finds out what can be made of it
+        return 0  # left to FFmpeg
     if header is None or header.data_bytes is None:
         return 0
     missing = header.data_start + header.data_bytes - held_bytes

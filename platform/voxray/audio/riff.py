@@ -2,7 +2,7 @@
 
     RIFF <size> WAVE, then chunks: <id> <size> <body, padded to an even length>
 
-The chunk `fmt ` says what the audio is, and `data` is the audio; text and pictures may stand before and after
+The chunk `fmt ` describes the audio, and `data` is the audio; text and pictures may stand before and after
 it. Sizes are often unknown (0 or 0xFFFFFFFF, as pipes write them) or a little too large, so that the size of
 the whole file is never looked at.
 """

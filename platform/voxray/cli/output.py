@@ -17,7 +17,7 @@ def output_file(target: Path, *, overwrite: bool) -> Iterator[TextIO]:
     OutputError where `target` cannot be written, or is there and `overwrite` is not set.
     """
     if target.exists() and not overwrite:
-        raise OutputError(f"{target}: expected no such file yet, and there is one; add --overwrite.")
+        raise OutputError(f"{target}: expected no such file yet, got one; add --overwrite.")
     replaceable = target.is_file() or not target.exists()  # /dev/null and pipes are not
     failure: BaseException | None = None
     try:
@@ -32,6 +32,8 @@ def output_file(target: Path, *, overwrite: bool) -> Iterator[TextIO]:
     except VoxrayError:
         raise
     except OSError as e:
-        raise OutputError(f"{target}: expected to write there, and it cannot be done ({e.strerror}).") from e
+        raise OutputError(
+            f"{target}: expected a place that can be written, got another ({e.strerror})."
+        ) from e
     if failure:
         raise failure

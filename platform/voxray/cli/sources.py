@@ -67,7 +67,7 @@ async def _from_recorder(command: list[str]) -> AsyncIterator[bytes]:
             yield block
         lines = (await errors).decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit status {await recorder.wait()}"
-        raise AudioError(f"expected {command[0]} to go on recording, but it ended ({reason}).")
+        raise AudioError(f"expected {command[0]} to go on recording, got its end ({reason}).")
     finally:
         if recorder.returncode is None:
             recorder.terminate()

@@ -90,7 +90,9 @@ def _write(
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise OutputError(f"{target}: expected to write there, and it cannot be done ({e.strerror}).") from e
+        raise OutputError(
+            f"{target}: expected a place that can be written, got another ({e.strerror})."
+        ) from e
     with output_file(target, overwrite=overwrite) as out:
         out.write(transcript.render(form) + "\n")
 

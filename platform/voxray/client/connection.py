@@ -154,7 +154,7 @@ class Live:
         if self._conversation.held < self._buffer_bytes or self._failure:
             return
         self._failure = ServiceError(
-            f"expected the server to follow live audio, and {BUFFER_S:g} s of it wait for it; "
+            f"expected the server to follow live audio, got {BUFFER_S:g} s of it waiting; "
             "give it a smaller model or more replicas."
         )
         if self._task:
@@ -208,7 +208,7 @@ class Live:
         if delay_s is None:
             raise ServiceError(
                 f"{self._url}: expected the server to answer again within {self._retry.total_s:g} s, "
-                f"and it did not ({reason})."
+                f"got no answer ({reason})."
             )
         await asyncio.sleep(delay_s)
 

@@ -37,7 +37,7 @@ from voxray.wire import (
 )
 
 FRAME_BYTES = 32_000  # at most this much audio in one frame: 1 s of 16 kHz mono
-FIRST_CREDIT_S = 2.0  # what may be sent before the first ack says how much
+FIRST_CREDIT_S = 2.0  # of audio that may be sent before the first ack
 CONTAINER_BYTES_PER_SECOND = 32_000  # a guess, for containers: their rate is not known here
 LOST_WITH_ACTOR = "not_resumable"  # code of the error that ends a container whose session is gone
 
@@ -79,17 +79,17 @@ class Conversation:
         self._session: str | None = None
         self._token: str | None = None
         self._limit = 0  # no byte from here on may be sent yet
-        self._received = 0  # what the server said that it has
+        self._received = 0  # bytes that the server has acknowledged
         self._begun = NO_SEGMENT
         self._ended = NO_SEGMENT
         self._stable = ""
         self._header = StreamHeader(start)
         self._processed_s = 0.0  # the most that any session has processed
-        self._found = (0, 0.0)  # what was no more needed, and what was processed, when this connection began
+        self._found = (0, 0.0)  # `keep_from_byte` and `processed_s` when this connection began
         self._error: Error | None = None
         self.advanced = False  # whether this connection brought the stream further than those before
 
-    # What the user does.
+    # Calls of the user.
 
     def add(self, audio: bytes) -> None:
         """Add audio, as `start` describes it. Raises ServiceError after `stop` or the server's end."""
@@ -107,7 +107,7 @@ class Conversation:
         if self.state is not ConversationState.DONE and not self._replay.stopping:
             self._replay.mark(stop=True)
 
-    # What comes from the server.
+    # Events of the connection.
 
     def opened(self) -> str:
         """Begin a connection: return the `start` that must be sent first on it."""
@@ -152,7 +152,9 @@ class Conversation:
         """End a connection. Raises the server's error where a new one would not help."""
         sentence = self._error.message if self._error else reason
         if self.state is ConversationState.DONE and not self._replay.complete:
-            raise _error(code, sentence or f"expected the stream to go on, but the server ended it ({code}).")
+            raise _error(
+                code, sentence or f"expected the stream to go on, got its end by the server ({code})."
+            )
         if self.state in (ConversationState.LOST, ConversationState.DONE):
             return None
         refused = self.ready is None and code != Close.RESTART  # the first try is not repeated
@@ -160,7 +162,7 @@ class Conversation:
             raise _error(code, sentence)
         return self._lose(sentence or f"closed with {code}")
 
-    # What goes to the server.
+    # Messages to the server.
 
     def message_to_send(self) -> bytes | str | None:
         """Return the next message that may be sent, which then counts as sent; None: wait."""

@@ -39,5 +39,5 @@ class StreamHeader:
         if header is None or header.data_start % self._start.frame_bytes:
             return False
         wave, start = header.format, self._start
-        said = wave.encoding, wave.channels, wave.rate
-        return said == (start.encoding, start.channels, start.sample_rate)
+        announced = wave.encoding, wave.channels, wave.rate
+        return announced == (start.encoding, start.channels, start.sample_rate)

@@ -16,20 +16,20 @@ def why(url: str, error: Exception) -> str:
         case InvalidStatus():
             return _refused(error.response.status_code)
         case ssl.SSLError():
-            sentence = f"expected TLS with a certificate that this machine trusts, but it failed ({error})"
+            sentence = f"expected TLS with a certificate that this machine trusts, got a failure ({error})"
             return f"{sentence}; {_other_scheme(url)}."
         case gaierror():
             return f"expected the name of a host, got an unknown one ({error.strerror})."
         case TimeoutError():
-            return "expected a Voxray server, but nothing answers in time; check the address."
+            return "expected a Voxray server, got no answer in time; check the address."
         case OSError() if not isinstance(error, ConnectionResetError):
-            return f"expected a Voxray server, but none answers ({error}){_what_to_do(url)}."
+            return f"expected a Voxray server, got no answer ({error}){_what_to_do(url)}."
     found = str(error) or "the connection breaks off"
     return f"expected a WebSocket server, got another one ({found}); {_other_scheme(url)}."
 
 
 def _refused(status: int) -> str:
-    sentence = f"expected a stream, but the server refused it with HTTP {status}"
+    sentence = f"expected a stream, got a refusal by the server with HTTP {status}"
     if status not in REFUSED:
         return f"{sentence}."
     return (

@@ -28,7 +28,7 @@ class Replay:
         self._audio = bytearray()
         self._marks: deque[Mark] = deque()
         self._marks_sent = 0
-        self._twice: int | None = None  # a mark here was said twice, and may be answered twice
+        self._twice: int | None = None  # a mark here was sent twice, and may be answered twice
         self._acks_left = 0  # for how many more acks that may be waited for
 
     @property
@@ -131,10 +131,10 @@ class Replay:
                 f"ready: expected received_bytes from {self.start} to {self.end}, which are still here, got "
                 f"{received}."
             )
-        said = list(self._marks)[: self._marks_sent] if kept else []
+        sent = list(self._marks)[: self._marks_sent] if kept else []
         self.sent = received
-        self._marks_sent = sum(m.position < received for m in said)
-        if any(m.position == received for m in said):
+        self._marks_sent = sum(m.position < received for m in sent)
+        if any(m.position == received for m in sent):
             self._twice, self._acks_left = received, HELD_ACKS
         elif not kept:
             self._twice = None

@@ -17,7 +17,7 @@ from voxray.errors import CorpusError
 
 _CSV = "_files.csv"
 _BESIDE = frozenset({"", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".html", ".yaml", ".pdf"})
-"""Extensions that are no audio and are left out without a word."""
+"""Extensions that are no audio and are left out without being rejected."""
 
 
 def list_folder(folder: str) -> Listing:
@@ -27,14 +27,14 @@ def list_folder(folder: str) -> Listing:
     nested = [n for n in names if n.endswith(_CSV) and "/" in n]
     if nested and not tables:
         raise CorpusError(
-            f"{folder}: expected one corpus, but its subfolders hold several ({nested[0]}); name one of them."
+            f"{folder}: expected one corpus, got several in subfolders ({nested[0]}); name one of them."
         )
     if tables:
         entries = [e for table in tables for e in _of_table(folder, table, frozenset(names))]
     else:
         entries = list(_of_names(folder, names))
     if not entries:
-        raise CorpusError(f"{folder}: expected audio files (wav, flac, mp3, ogg, ...), but it holds none.")
+        raise CorpusError(f"{folder}: expected audio files (wav, flac, mp3, ogg, ...), got none.")
     return Listing.of(entries)
 
 
@@ -50,11 +50,11 @@ def _rows(where: str) -> list[dict[str, str]]:
         reader = csv.DictReader(places.read_text(where).splitlines())
         if missing := {"uid", "file_name"} - set(reader.fieldnames or ()):
             raise CorpusError(
-                f"{where}: expected the columns uid,file_name,text, but {min(missing)!r} is missing."
+                f"{where}: expected the columns uid,file_name,text, got none called {min(missing)!r}."
             )
         return list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise CorpusError(f"{where}: expected a csv file in UTF-8, but it cannot be read ({e}).") from e
+        raise CorpusError(f"{where}: expected a csv file in UTF-8, got one that cannot be read ({e}).") from e
 
 
 def _of_row(
@@ -85,20 +85,20 @@ def _of_row(
 def _of_names(folder: str, names: list[str]) -> Iterator[Item | Rejected]:
     audio = {n for n in names if _suffix(n) in EXTENSIONS}
     texts = {n for n in names if _suffix(n) == ".txt"}
-    spoken = {_uid(n) for n in audio}
+    with_audio = {_uid(n) for n in audio}
     for name in sorted(audio | texts):
         uid, source = _uid(name), places.join(folder, name)
         item = Item(uid, source, split_of(split_key("", uid, uid)), recording=uid)
         if name in audio:
             beside = f"{uid}.txt"
             yield _with_text(folder, beside, item) if beside in texts else item
-        elif uid not in spoken:
-            yield Rejected(uid, source, f"{source}: expected audio beside this text, but there is none.")
+        elif uid not in with_audio:
+            yield Rejected(uid, source, f"{source}: expected audio beside this text, got none.")
     for name in names:
         if name not in audio and _suffix(name) not in _BESIDE:
             source = places.join(folder, name)
             yield Rejected(
-                name, source, f"{source}: expected audio, but {_suffix(name)} is not a format of it."
+                name, source, f"{source}: expected audio, got {_suffix(name)}, which is none of its formats."
             )
 
 

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from voxray.transcript import Segment
-from voxray.whisper.engines import Task
+from voxray.transcript import Segment, Task
 
 MAX_GAP_S = 3.0  # between neighbours in a recording: in a longer gap, words may have been left out
 END_TOLERANCE_S = 0.5  # corpora round times; more than this is a truncated file

@@ -77,9 +77,7 @@ def read_clips(folder: Path, ids: Collection[str] | None = None) -> Iterator[Cli
             missing.discard(clip.id)
             yield replace(clip, previous=previous.get(clip.id, ""))
     if missing:
-        raise CorpusError(
-            f"{folder}: expected the clip {min(missing)!r}, but it is not there; label the corpus again."
-        )
+        raise CorpusError(f"{folder}: expected the clip {min(missing)!r}, got none; label the corpus again.")
 
 
 def shard_files(folder: Path) -> list[Path]:
@@ -88,7 +86,7 @@ def shard_files(folder: Path) -> list[Path]:
     found = sorted(place.glob("*.parquet")) if place.is_dir() else []
     if not found:
         raise CorpusError(
-            f"{folder}: expected a labelled corpus (labelled/*.parquet), but there is none; run pseudo_label."
+            f"{folder}: expected a labelled corpus (labelled/*.parquet), got none; run pseudo_label."
         )
     return found
 
@@ -132,13 +130,13 @@ def _holds(parquet: pq.ParquetFile, group: int, wanted: set[str] | None) -> bool
 def _check(file: Path, parquet: pq.ParquetFile) -> None:
     if lacking := set(SCHEMA.names) - set(parquet.schema_arrow.names):
         raise CorpusError(
-            f"{file}: expected a labelled corpus, but column {min(lacking)!r} is missing; run pseudo_label."
+            f"{file}: expected a labelled corpus, got one without column {min(lacking)!r}; run pseudo_label."
         )
 
 
 def _unreadable(file: Path, error: Exception) -> CorpusError:
     return CorpusError(
-        f"{file}: expected a parquet shard, but it cannot be read ({error}); "
+        f"{file}: expected a parquet shard, got one that cannot be read ({error}); "
         "remove it and run pseudo_label again."
     )
 

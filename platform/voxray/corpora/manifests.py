@@ -19,8 +19,7 @@ from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.splits import check_split, split_key, split_of
 from voxray.errors import CorpusError
 from voxray.text import join_texts
-from voxray.transcript import Segment
-from voxray.whisper.engines import Task
+from voxray.transcript import Segment, Task
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -68,7 +67,7 @@ def list_manifest(manifest: str) -> Listing:
     try:
         lines = places.read_text(manifest).splitlines()
     except (OSError, UnicodeDecodeError) as e:
-        raise CorpusError(f"{manifest}: expected a JSONL manifest, but it cannot be read ({e}).") from e
+        raise CorpusError(f"{manifest}: expected a JSONL manifest, got one that cannot be read ({e}).") from e
     return Listing.of(list(_entries(lines, manifest)))
 
 
@@ -146,5 +145,5 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if not key:
-        return f"expected a JSON object, but it does not parse ({first['msg']})."
+        return f"expected a JSON object, got text that does not parse ({first['msg']})."
     return f"{key!r}: {first['msg'].lower()}."

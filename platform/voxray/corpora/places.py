@@ -53,9 +53,7 @@ def read_text(source: str) -> str:
 
 def _list_local(folder: Path) -> list[str]:
     if not folder.is_dir():
-        raise CorpusError(
-            f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), but there is none."
-        )
+        raise CorpusError(f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), got none.")
     return [
         (Path(parent) / name).relative_to(folder).as_posix()
         for parent, _, names in os.walk(folder)
@@ -69,7 +67,9 @@ def _list_url(folder: str) -> list[str]:
     try:
         found = [str(path) for path in filesystem.find(root)]
     except OSError as e:
-        raise CorpusError(f"{folder}: expected a folder of audio, but it cannot be listed ({e}).") from e
+        raise CorpusError(
+            f"{folder}: expected a folder of audio, got one that cannot be listed ({e})."
+        ) from e
     return [path.removeprefix(root).lstrip("/") for path in found]
 
 
@@ -80,7 +80,7 @@ def _filesystem(place: str) -> Any:
         return url_to_fs(place)[0]
     except ImportError as e:
         raise MissingDependency(
-            f"{place}: expected fsspec and its {scheme(place)} driver, but one is missing ({e}); install it."
+            f"{place}: expected fsspec and its {scheme(place)} driver, got not both ({e}); install them."
         ) from e
     except ValueError as e:
-        raise CorpusError(f"{place}: expected a path or a URL that fsspec knows, but {e}.") from e
+        raise CorpusError(f"{place}: expected a path or a URL that fsspec knows, got another: {e}.") from e

@@ -43,7 +43,7 @@ def between(pcm: Pcm, start_s: float | None, end_s: float | None) -> Pcm:
     lasts_s = duration_s(pcm)
     if (start_s or 0.0) >= lasts_s or (end_s or 0.0) > lasts_s + END_TOLERANCE_S:
         raise AudioError(
-            f"expected audio from {start_s or 0:g} to {end_s or lasts_s:g} s, but it ends at {lasts_s:.2f} s."
+            f"expected audio from {start_s or 0:g} to {end_s or lasts_s:g} s, got {lasts_s:.2f} s of it."
         )
     stop = None if end_s is None else round(end_s * SAMPLE_RATE)
     return pcm[round((start_s or 0.0) * SAMPLE_RATE) : stop]

@@ -33,7 +33,7 @@ def list_corpus(corpus: str, split: str | None = None, *, need_text: bool = Fals
     listing = _unique(_list(corpus))
     whole = _with_texts(listing) if need_text else listing
     if not whole.items:
-        raise CorpusError(f"{corpus}: expected clips, but none can be used: {whole.rejected[0].reason}")
+        raise CorpusError(f"{corpus}: expected clips, got none that can be used: {whole.rejected[0].reason}")
     return _in_split(whole, split, corpus) if split else whole
 
 
@@ -59,7 +59,7 @@ def load_clips(
     previous = previous_texts(listing.items)
     clips = [_clip(r, language, previous) for r in read if isinstance(r, DecodedItem)]
     if not clips:
-        raise CorpusError(f"{corpus}: expected clips, but none can be used: {rejected[0].reason}")
+        raise CorpusError(f"{corpus}: expected clips, got none that can be used: {rejected[0].reason}")
     return clips, rejected
 
 
@@ -76,7 +76,7 @@ def _unique(listing: Listing) -> Listing:
     for item in listing.items:
         first = seen.setdefault(item.id, item)
         if first is not item:
-            reason = f"{item.source}: expected one clip per uid, but {first.source} is {item.id!r} too."
+            reason = f"{item.source}: expected one clip per uid, got {first.source} as {item.id!r} too."
             doubled.append(Rejected(item.id, item.source, reason, item.split))
     return Listing(tuple(seen.values()), (*listing.rejected, *doubled))
 
@@ -90,8 +90,8 @@ def _with_texts(listing: Listing) -> Listing:
 def _text_or_reason(item: Item) -> Item | Rejected:
     if (item.text or "").strip() or item.no_speech:
         return item
-    problem = "there is none" if item.text is None else "it is empty"
-    reason = f"{item.source}: expected a reference text for this clip, but {problem}."
+    problem = "none" if item.text is None else "an empty one"
+    reason = f"{item.source}: expected a reference text for this clip, got {problem}."
     return Rejected(item.id, item.source, reason, item.split)
 
 
@@ -99,7 +99,7 @@ def _in_split(listing: Listing, split: str, corpus: str) -> Listing:
     items = tuple(i for i in listing.items if i.split == split)
     if not items:
         raise CorpusError(
-            f"{corpus}: expected clips in {split!r}, but it has {describe(i.split for i in listing.items)}."
+            f"{corpus}: expected clips in {split!r}, got {describe(i.split for i in listing.items)}."
         )
     return Listing(items, tuple(r for r in listing.rejected if r.split in (None, split)))
 

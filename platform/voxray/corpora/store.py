@@ -21,8 +21,7 @@ from voxray.audio import SAMPLE_RATE, Pcm
 from voxray.errors import CorpusError
 from voxray.files import atomic_directory
 from voxray.text import text_language
-from voxray.transcript import Segment, Word
-from voxray.whisper.engines import Task
+from voxray.transcript import Segment, Task, Word
 
 _SPAN = [("start_s", pa.float32()), ("end_s", pa.float32())]
 SEGMENT = pa.struct([*_SPAN, ("text", pa.string())])
@@ -39,7 +38,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of audio of at most one window and what is said in it; times count from its start.
+    """A stretch of audio of at most one window and its text; times count from its start.
 
     `words` and `segments` are empty where their times are not known, `speaker` where it is not. `previous` is
     the text right before this clip in its recording, empty at the start of one. With the task `translate`,
@@ -129,7 +128,7 @@ class _Part:
             self.pcm = _mapped(folder / "audio.s16")
         except (OSError, ValueError, pa.ArrowInvalid) as e:
             raise CorpusError(
-                f"{folder}: expected a clip store (audio.s16, clips.parquet), but {e}; write it again."
+                f"{folder}: expected a clip store (audio.s16, clips.parquet), got {e}; write it again."
             ) from e
         self.offsets = [0, *accumulate(int(row["samples"]) for row in self.rows)]
 

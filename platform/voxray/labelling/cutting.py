@@ -35,9 +35,7 @@ def pieces(read: DecodedItem | Rejected, item: Item, max_pause_s: float | None) 
             )
         ]
     spans = cut_at_pauses(read.pcm, WINDOW_S, max_pause_s=max_pause_s)
-    return _cut(item, read.pcm, spans, None) or [
-        rejected(item, f"{item.source}: expected speech, but none was found.")
-    ]
+    return _cut(item, read.pcm, spans, None) or [rejected(item, f"{item.source}: expected speech, got none.")]
 
 
 def rejected(item: Item, reason: str) -> Piece:
@@ -61,11 +59,11 @@ def _cut(item: Item, pcm: Pcm, spans: Sequence[Span], text: str | None) -> list[
 def _cut_at_sentences(item: Item, pcm: Pcm, sentences: Sequence[Segment]) -> list[Piece]:
     too_long = [s for s in sentences if s.end_s - s.start_s > WINDOW_S]
     if too_long or any(a.end_s > b.start_s for a, b in pairwise(sentences)):
-        problem = "one is longer" if too_long else "they overlap"
-        reason = f"{item.source}: expected sentences in order, each at most {WINDOW_S:g} s, but {problem}."
+        problem = "a longer one" if too_long else "some that overlap"
+        reason = f"{item.source}: expected sentences in order, each at most {WINDOW_S:g} s, got {problem}."
         return [rejected(item, reason)]
     if sentences[-1].end_s > len(pcm) / SAMPLE_RATE + END_TOLERANCE_S:
-        reason = f"{item.source}: expected audio up to {sentences[-1].end_s:g} s, but it ends before."
+        reason = f"{item.source}: expected audio up to {sentences[-1].end_s:g} s, got audio that ends before."
         return [rejected(item, reason)]
     windows = join_spans([Span(s.start_s, s.end_s) for s in sentences], WINDOW_S)
     return _numbered(
@@ -105,7 +103,7 @@ def _piece(item: Item, pcm: Pcm, span: Span, text: str | None) -> Piece:
         start_s=offset_s + span.start_s,
         end_s=offset_s + span.end_s,
         no_speech=item.no_speech,
-        reason=None if len(samples) else f"{item.source}: expected audio, but this clip holds no samples.",
+        reason=None if len(samples) else f"{item.source}: expected audio, got a clip without samples.",
     )
 
 

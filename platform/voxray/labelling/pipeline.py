@@ -105,7 +105,7 @@ def _labelled(items: Sequence[Item], plan: Plan, alone: bool) -> Iterator[pa.Tab
             yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     except ray.exceptions.RayError as e:
         raise LabellingError(
-            f"expected the teacher to label, but its processes ended: {_cause(e)}; labels so far are kept."
+            f"expected the teacher to label, got processes that ended: {_cause(e)}; labels so far are kept."
         ) from e
 
 

@@ -54,7 +54,7 @@ class Shards:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as e:
                 raise OutputError(
-                    f"{self.out}: expected to write alone, but another job is labelling there; wait for it."
+                    f"{self.out}: expected to write alone, got another job that labels there; wait for it."
                 ) from e
             own = set(self.files())
             for file in self.folder.glob("shard-*"):
@@ -132,6 +132,6 @@ def _footer(file: Path) -> tuple[list[str], list[Rejected]]:
         return list(json.loads(found[_DONE])), [Rejected(**row) for row in json.loads(found[_REJECTED])]
     except (pa.ArrowException, KeyError, ValueError, TypeError) as e:
         raise OutputError(
-            f"{file}: expected a shard of labels, but it is damaged ({e}); remove it and run the job again, "
+            f"{file}: expected a shard of labels, got a damaged one ({e}); remove it and run the job again, "
             "which labels its clips again."
         ) from e

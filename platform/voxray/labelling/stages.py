@@ -18,7 +18,8 @@ from voxray.text import (
     text_language,
     word_errors,
 )
-from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine, Task
+from voxray.transcript import Task
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
 BLOCK_BYTES = 8_000_000  # of audio in one output table, 250 s: a long recording leaves in several
 
@@ -78,7 +79,8 @@ def _label(
     if result is None:
         return piece, None
     if isinstance(result, Exception):
-        reason = f"{piece.source}: expected words, but the engine failed ({type(result).__name__}: {result})."
+        failure = f"{type(result).__name__}: {result}"
+        reason = f"{piece.source}: expected words, got a failure of the engine ({failure})."
         return replace(piece, reason=reason, audio=b""), None
     return replace(piece, language=result.language, task=task), labels_of(piece, result, task)
 

@@ -27,7 +27,7 @@ from voxray.whisper.student import make_student
 
 
 class DistilConfig(LearningConfig, DistillationOptions):
-    """What to distil from what, and how. The defaults follow Distil-Whisper where it says something."""
+    """Teacher, data and training of a student. The defaults follow Distil-Whisper."""
 
     labelled: Path
     """Labels to learn from: the OUT of pseudo_label."""

@@ -66,7 +66,7 @@ def prepared(config: LearningConfig) -> Path:
     others = sorted(key for key in {*before, *options} if before.get(key) != options.get(key))
     if others and not config.overwrite:
         raise OutputError(
-            f"{out}: expected the options of the unfinished run there, but {others[0]} differs; "
+            f"{out}: expected the options of the unfinished run there, got another {others[0]}; "
             "change out=, or add overwrite=true to start afresh."
         )
     if others or (out / "result.json").exists():

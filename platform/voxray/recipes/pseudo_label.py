@@ -22,7 +22,8 @@ from voxray.errors import LabellingError
 from voxray.labelling.shards import Shards, write_rejected
 from voxray.labelling.teacher import Dtype, EngineName, Teacher, binding
 from voxray.speech import MAX_PAUSE_S
-from voxray.whisper.engines import DecodingOptions, Task
+from voxray.transcript import Task
+from voxray.whisper.engines import DecodingOptions
 
 
 class PseudoLabelConfig(Config):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxray.audio import SAMPLE_RATE, to_pcm
 from voxray.corpora.store import Clip
 from voxray.scoring.metrics import Summary, score_clip, summarise
-from voxray.scoring.variants import silences, words_invented
 from voxray.text import NormaliserName
 from voxray.whisper.comparison import transcribe_on
 from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
@@ -24,7 +24,7 @@ class WindowScore:
 
     Rates are in per cent. `wer` is against the references and `wer_of_teacher` the teacher's on the same
     clips, both None where clips lack references. `loops` and `loops_of_teacher` are repeated 5-grams per
-    1,000 words; `invented` counts the words heard in silence and noise.
+    1,000 words; `invented` counts the words found in silence and noise.
     """
 
     window_s: float
@@ -58,12 +58,14 @@ def smallest_passed(scores: Sequence[WindowScore], tolerance: float) -> float | 
 
 
 class WindowEvaluator:
-    """Scores models on `clips` against `said`, what a teacher heard in each of them on 30 s."""
+    """Scores models on `clips` against `by_teacher`, what a teacher transcribed in each of them on 30 s."""
 
-    def __init__(self, clips: Sequence[Clip], said: Sequence[str], name: NormaliserName = "auto") -> None:
-        self.clips, self.said, self.name = clips, said, name
+    def __init__(
+        self, clips: Sequence[Clip], by_teacher: Sequence[str], name: NormaliserName = "auto"
+    ) -> None:
+        self.clips, self.by_teacher, self.name = clips, by_teacher, name
         self.referenced = all(clip.text for clip in clips)
-        self.silences = silences(np.random.default_rng(0), SILENCES, max_s=MAX_SILENCE_S)
+        self.silences = silences(np.random.default_rng(0))
 
     def scores(self, engine: CTranslate2Engine, smallest_s: float) -> list[WindowScore]:
         """Return the scores of `engine` with each smallest window from `smallest_s` up."""
@@ -71,10 +73,10 @@ class WindowEvaluator:
 
     def score(self, engine: CTranslate2Engine, window_s: float) -> WindowScore:
         """Return the score of `engine` where no clip is padded to less than `window_s`."""
-        heard = [result.text for result in _heard(engine, self.clips, window_s)]
+        hypotheses = [result.text for result in _transcribed(engine, self.clips, window_s)]
         texts = [clip.text for clip in self.clips]
-        teacher, student = self._summary(self.said, heard), self._summary(texts, heard)
-        teacher_own = self._summary(texts, self.said)
+        teacher, student = self._summary(self.by_teacher, hypotheses), self._summary(texts, hypotheses)
+        teacher_own = self._summary(texts, self.by_teacher)
         return WindowScore(
             window_s=window_s,
             wer_to_teacher=_percent(teacher),
@@ -82,17 +84,28 @@ class WindowEvaluator:
             wer_of_teacher=_percent(teacher_own) if self.referenced else None,
             loops=round(student.repeated_per_1000, 2),
             loops_of_teacher=round(teacher_own.repeated_per_1000, 2),
-            invented=words_invented(_heard(engine, self.silences, window_s)),
+            invented=sum(len(r.text.split()) for r in _transcribed(engine, self.silences, window_s)),
         )
 
-    def _summary(self, texts: Sequence[str], heard: Sequence[str]) -> Summary:
-        rows = zip(self.clips, texts, heard, strict=True)
+    def _summary(self, texts: Sequence[str], hypotheses: Sequence[str]) -> Summary:
+        rows = zip(self.clips, texts, hypotheses, strict=True)
         return summarise(
             [score_clip("", text, words, 0.0, clip.language, self.name) for clip, text, words in rows]
         )
 
 
-def _heard(engine: CTranslate2Engine, clips: Sequence[Clip], window_s: float) -> list[DecodingResult]:
+def silences(rng: np.random.Generator, count: int = SILENCES, max_s: float = MAX_SILENCE_S) -> list[Clip]:
+    """Return clips without words, 1 s to `max_s`, of digital silence and white noise in turn."""
+    return [_wordless(rng, i, float(rng.uniform(1.0, max_s))) for i in range(count)]
+
+
+def _wordless(rng: np.random.Generator, index: int, seconds: float) -> Clip:
+    level = 0.0 if index % 2 == 0 else 10 ** rng.uniform(-3.5, -1.5)  # of full scale: -70 to -30 dB
+    pcm = to_pcm(rng.normal(0.0, level, round(seconds * SAMPLE_RATE)))
+    return Clip(id=f"{'noise' if level else 'silence'}-{index:03d}", pcm=pcm, text="")
+
+
+def _transcribed(engine: CTranslate2Engine, clips: Sequence[Clip], window_s: float) -> list[DecodingResult]:
     return transcribe_on(engine, [c.pcm for c in clips], [c.language or None for c in clips], window_s)
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from voxray.streaming.events import DecodeMode, Hypothesis
-from voxray.wire import Close, ServerMessage, Start, Task
+from voxray.transcript import Task
+from voxray.wire import Close, ServerMessage, Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +127,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a job: a hypothesis; None if it failed or was `superseded` by a newer one."""
+    """The result of a job: a hypothesis; None if it failed or a newer job replaced it."""
 
     session: str
     number: int
     hypothesis: Hypothesis | None
-    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Heartbeat:
     languages: tuple[str, ...]
 
 
-class Source(Protocol):
+class JobSource(Protocol):
     """Where a transcriber gets its jobs: a host, in this process or another."""
 
     async def next_jobs(self, lease: int) -> list[Job] | None:

@@ -1,11 +1,10 @@
 """The audio of a session that may still be needed, by position."""
 
 from collections import deque
-from typing import Any
 
 import numpy as np
 
-Pcm = np.ndarray[Any, np.dtype[np.int16]]  # mono, 16 kHz
+from voxray.audio.pcm import Pcm
 
 
 class AudioBuffer:

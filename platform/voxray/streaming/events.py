@@ -59,7 +59,7 @@ class Final:
     """A whole segment; `text` begins with the segment's last `stable`, byte for byte.
 
     `words` is empty where the engine gave no times, and None where the client did not ask for them. `text`
-    is empty where nothing intelligible was said.
+    is empty where no speech was recognised.
     """
 
     segment: int
@@ -113,8 +113,7 @@ class DecodeRequest:
 
     `prefix` is the text that is forced at the window's start, as the engine wrote it, its leading space
     included. `asked_s` and `deadline_s` are on the caller's clock. Answer each request once, with
-    `Session.receive_hypothesis`, `receive_failure`, or, if a newer request replaced it before it was decoded,
-    `receive_superseded`.
+    `Session.receive_hypothesis`, or with `receive_failure` if it was not decoded.
     """
 
     id: int

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from voxray.audio.constants import WINDOW_S
 from voxray.errors import ConfigError
 from voxray.streaming.agreement import Policy
 from voxray.streaming.endpoint import EndpointOptions
 from voxray.streaming.guards import Guards
-
-MAX_WINDOW_S = 30.0  # Whisper's
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,10 @@ class SessionOptions:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for options that contradict one another."""
-        if not self.cut_margin_s < self.cut_s < self.max_window_s <= MAX_WINDOW_S:
+        if not self.cut_margin_s < self.cut_s < self.max_window_s <= WINDOW_S:
             raise ConfigError(
                 f"cut_margin_s, cut_s, max_window_s: expected each below the next and at most "
-                f"{MAX_WINDOW_S:g}, got {self.cut_margin_s:g}, {self.cut_s:g} and {self.max_window_s:g}."
+                f"{WINDOW_S:g}, got {self.cut_margin_s:g}, {self.cut_s:g} and {self.max_window_s:g}."
             )
         if self.max_undecoded_s < self.max_window_s:
             raise ConfigError(

@@ -26,8 +26,9 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
+from voxray.audio.pcm import Pcm
 from voxray.streaming.agreement import Agreement, Fit, ended_before, normalize_words
-from voxray.streaming.audio_buffer import AudioBuffer, Pcm
+from voxray.streaming.audio_buffer import AudioBuffer
 from voxray.streaming.endpoint import Ended, Endpointer, Mark, Onset, Quiet
 from voxray.streaming.event_emitter import EventEmitter
 from voxray.streaming.events import (
@@ -74,7 +75,7 @@ class Session:
         self._requests = Requests(options, speculated=at - samples(options.final_every_s))
         self._emitter = EventEmitter(segment, options.partials, options.ack_every_s)
 
-    # What comes in.
+    # Input.
 
     def receive_audio(self, pcm: Pcm, speech: Sequence[float], now_s: float) -> None:
         """Receive audio, and the speech probabilities of the frames (512 samples) that are complete with it.
@@ -102,15 +103,11 @@ class Session:
         self._advance(now_s)
 
     def receive_failure(self, request: int, now_s: float) -> None:
-        """The engine could not decode a request."""
+        """A request was not decoded: the engine failed, or a newer request replaced it."""
         front = self._front
         if self._requests.receive_answer(request) and front and (attempt := front.attempt_of(request)):
             attempt.outcome = Outcome.FAILED
         self._advance(now_s)
-
-    def receive_superseded(self, request: int, now_s: float) -> None:
-        """A newer request replaced this one before it was decoded; if there is no newer one, it failed."""
-        self.receive_failure(request, now_s)
 
     def finalize(self, now_s: float) -> None:
         """Send the finals of all audio so far, then `Finalized`."""
@@ -124,7 +121,7 @@ class Session:
         """Time has passed."""
         self._advance(now_s)
 
-    # What goes out.
+    # Output.
 
     def events_to_send(self) -> list[Event]:
         """Return the events since the last call, in order."""

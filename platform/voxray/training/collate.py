@@ -155,7 +155,7 @@ def joined(
 def timed_segments(clip: Clip) -> Sequence[Segment]:
     """Return the segments of `clip`: its own, or one from its first word to its last.
 
-    A single segment over the whole clip, as labelling without timestamps gives, says nothing about time.
+    A single segment over the whole clip, as labelling without timestamps gives, gives no times.
     """
     whole = len(clip.segments) == 1 and (
         clip.segments[0].start_s <= 0 and clip.segments[0].end_s >= clip.duration_s - TIMESTAMP_STEP_S

@@ -1,4 +1,4 @@
-"""Models on disk in the Hugging Face form, and models from random weights."""
+"""Models on disk in the Hugging Face form."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration
 from transformers.utils import logging
 
 from voxray.errors import ModelError
@@ -34,14 +34,6 @@ def save_model(model: Any, folder: Path, source: Path, dtype: torch.dtype = torc
         if (source / name).is_file() and not (folder / name).is_file():
             shutil.copy(source / name, folder / name)
     return folder
-
-
-def random_model(source: Path, seed: int) -> Any:
-    """Return a model of the architecture and vocabulary in `source`, its weights drawn anew."""
-    torch.manual_seed(seed)
-    model = WhisperForConditionalGeneration(WhisperConfig.from_pretrained(str(source)))
-    model.generation_config = GenerationConfig.from_pretrained(str(source))
-    return model
 
 
 def parameters(model: Any) -> int:

@@ -90,7 +90,7 @@ def _state_dict(variables: dict[str, Array]) -> dict[str, Array]:
 
 
 def _config(variables: dict[str, Array], state: dict[str, Array], tokens: Tokens) -> Any:
-    """Return the WhisperConfig that the weights' shapes tell of."""
+    """Return the WhisperConfig that follows from the shapes of the weights."""
     if int(variables["decoder/activation"]) != GELU or not variables["decoder/pre_norm"]:
         raise ValueError("expected GELU and layer norms that come first, as in Whisper, got other layers.")
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from voxray.audio import HOP_LENGTH, Pcm, duration_s
 from voxray.text import compression_ratio
-from voxray.transcript import Word
-from voxray.whisper.engines import DecodingOptions, Task
+from voxray.transcript import Task, Word
+from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.prompts import text_room
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import word_times
@@ -152,7 +152,7 @@ class WindowDecoder:
         return next(code for code in codes if code in self.languages)
 
     def _search(self, batch: EncodedWindows, options: DecodingOptions) -> list[Decoded]:
-        # One token more than fits the window, so that a loop is told from a text that fills it.
+        # One token more than fits the window, to distinguish a loop from a text that fills it.
         limit = min(most_tokens(batch.window_s) + 1, options.max_new_tokens)
         decoded = self._generate(batch, limit, options)
         self._retry_repetitions(batch, decoded, options)

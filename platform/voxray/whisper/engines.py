@@ -4,15 +4,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 from voxray.audio import Pcm, duration_s
 from voxray.config import Config
 from voxray.text import compression_ratio
-from voxray.transcript import Segment, Word
+from voxray.transcript import Segment, Task, Word
 from voxray.whisper.tokens import Tokens
-
-Task = Literal["transcribe", "translate"]
 
 
 class DecodingOptions(Config):

@@ -87,10 +87,10 @@ def export(
     """
     if not check:
         raise ExportError(f"{source}: expected clips to check the export with, got none.")
+    trained = ModelInfo.load(source)
+    trained_s = trained.min_window_s
     with with_generation_config(source) as whole, atomic_directory(out) as part:
         _convert(source, whole, part, quantization)
-        trained = ModelInfo.load(source)
-        trained_s = trained.min_window_s
         reference = TransformersEngine(whole, device=device, dtype="float32", min_window_s=trained_s)
         expected = reference.transcribe(check, DecodingOptions(), languages)
         engine = CTranslate2Engine(part, device=device, compute_type=_compute_type(quantization, device))

@@ -115,8 +115,8 @@ def _require_torch(source: Path) -> None:
     missing = [name for name in ("torch", "transformers") if not find_spec(name)]
     if missing:  # CTranslate2's converter starts without them and fails on a name
         raise MissingDependency(
-            f"{source}: expected torch and transformers to convert it, and {' and '.join(missing)} cannot be "
-            "found; pip install 'voxray[train]'."
+            f"{source}: expected torch and transformers to convert it, got no {' and no '.join(missing)}; "
+            "pip install 'voxray[train]'."
         )
 
 

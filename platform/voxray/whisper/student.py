@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from voxray.errors import ModelError
+from voxray.whisper.transformers_engine import default_heads
 
 
 def spread(total: int, kept: int) -> list[int]:
@@ -54,11 +55,11 @@ def make_student(
 def student_heads(heads: Sequence[Sequence[int]], kept: Sequence[int], per_layer: int) -> list[list[int]]:
     """Return the teacher's alignment heads that the student still has, renumbered.
 
-    With none left, return every head of the student's upper half: Whisper's default.
+    With none left, return Whisper's default.
     """
     place = {layer: i for i, layer in enumerate(kept)}
     left = [[place[layer], head] for layer, head in heads if layer in place]
-    return left or [[i, h] for i in range(len(kept) // 2, len(kept)) for h in range(per_layer)]
+    return left or default_heads(len(kept), per_layer)
 
 
 def _chosen(layers: Any, indices: Sequence[int]) -> Any:

@@ -67,19 +67,19 @@ class TransformersEngine:
     ) -> list[DecodingResult]:
         states = self.encode(clips, window)
         start_BV = self._first_logits(states)
-        spoken = self._languages(start_BV, wanted)
-        prompts = [self.tokens.prompt(lang, options.task, options.timestamps) for lang in spoken]
+        languages = self._languages(start_BV, wanted)
+        prompts = [self.tokens.prompt(lang, options.task, options.timestamps) for lang in languages]
         rows = self._generate(states, prompts, options)
         self._retry_repetitions(rows, states, clips, prompts, options)
         no_speech = start_BV.softmax(-1)[:, self.tokens.no_speech].tolist()
         ids = [[t for t in row if t != self.tokens.end] for row, _ in rows]
-        words = self._words(states, clips, spoken, ids, options) if options.words else [()] * len(clips)
+        words = self._words(states, clips, languages, ids, options) if options.words else [()] * len(clips)
         return [
             decoding_result(
                 self.tokens, row, clip, language, avg_logprob=avg, no_speech_prob=silent, words=spans
             )
             for clip, language, row, (_, avg), silent, spans in zip(
-                clips, spoken, ids, rows, no_speech, words, strict=True
+                clips, languages, ids, rows, no_speech, words, strict=True
             )
         ]
 
@@ -205,7 +205,7 @@ class Alignment:
 
 
 def default_heads(layers: int, heads: int) -> list[list[int]]:
-    """Return every head of the last half of the decoder's layers,, where no better ones are known."""
+    """Return every head of the last half of the decoder's layers, where no better ones are known."""
     return [[layer, head] for layer in range(layers // 2, layers) for head in range(heads)]
 
 
@@ -242,9 +242,9 @@ def align(
     matrix_TF = token_matrix(weights_HTF, frames // 2)[len(prompt) - 1 : -1]
     tokens, positions = _dynamic_time_warping(-matrix_TF.cpu().double().numpy())
     probs_TV = out.logits[0, len(prompt) - 1 : -2, :end].float().softmax(-1)
-    said = probs_TV.gather(1, ids[0, len(prompt) : -1, None])[:, 0]
+    token_probs = probs_TV.gather(1, ids[0, len(prompt) : -1, None])[:, 0]
     path = zip(tokens.astype(int).tolist(), positions.astype(int).tolist(), strict=True)
-    return Alignment(tuple(path), tuple(said.tolist()))
+    return Alignment(tuple(path), tuple(token_probs.tolist()))
 
 
 def token_matrix(weights_HTF: torch.Tensor, positions: int) -> torch.Tensor:

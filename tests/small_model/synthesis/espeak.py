@@ -74,13 +74,13 @@ class Espeak:
             self._library = ctypes.CDLL(_LIBRARY)
         except OSError as e:
             raise MissingDependency(
-                f"espeak-ng: expected the library {_LIBRARY}, and it is not there;"
+                f"espeak-ng: expected the library {_LIBRARY}, got none;"
                 " install the Debian package libespeak-ng1."
             ) from e
         self._rate: int = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, None, 0)
         if self._rate <= 0:
             raise MissingDependency(
-                "espeak-ng: expected its voice data, and it does not start; install espeak-ng-data."
+                "espeak-ng: expected its voice data, got none with which it starts; install espeak-ng-data."
             )
         self._take = _Take()
         self._callback = _Callback(self._receive)  # kept: C holds a pointer to it
@@ -101,7 +101,7 @@ class Espeak:
 
     def _prepare(self, voice: Voice, manner: Manner) -> None:
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-            raise ModelError(f"espeak-ng: expected the voice {voice.name}, and it is not installed.")
+            raise ModelError(f"espeak-ng: expected the voice {voice.name}, got none; install it.")
         for parameter, value in (
             (_VOLUME, _HALF_VOLUME),
             (_RATE, _NORMAL_RATE * manner.speed),

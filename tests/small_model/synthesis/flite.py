@@ -90,10 +90,8 @@ def _load(name: str) -> ctypes.CDLL:
         return ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
     except OSError as e:
         if name.startswith("libflite_cmu_us_"):
-            raise ModelError(f"flite: expected the voice in {name}, and it is not installed.") from e
-        raise MissingDependency(
-            f"flite: expected the library {name}, and it is not there; {_PACKAGE}."
-        ) from e
+            raise ModelError(f"flite: expected the voice in {name}, got none; install it.") from e
+        raise MissingDependency(f"flite: expected the library {name}, got none; {_PACKAGE}.") from e
 
 
 def _typed(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -42,18 +42,18 @@ def words_from(pcm: Pcm, text: str, starts_s: Sequence[float]) -> tuple[Word, ..
 
 def _end_s(sound: npt.NDArray[np.bool_], start_s: float, limit_s: float) -> float:
     first, last = int(start_s / FRAME_S), int(limit_s / FRAME_S)
-    heard = np.flatnonzero(sound[first:last])
-    end_s = (first + int(heard[-1]) + 1) * FRAME_S if len(heard) else limit_s
+    loud = np.flatnonzero(sound[first:last])
+    end_s = (first + int(loud[-1]) + 1) * FRAME_S if len(loud) else limit_s
     return limit_s if limit_s - end_s < _PAUSE_S and last < len(sound) else min(max(end_s, start_s), limit_s)
 
 
 def trim(pcm: Pcm, words: tuple[Word, ...], rng: Random) -> tuple[Pcm, tuple[Word, ...]]:
     """`pcm` with 50 to 300 ms of silence at each end, cut or filled with zeros, and `words` moved with it."""
     lead, tail = (int(rng.uniform(*_EDGE_S) * SAMPLE_RATE) for _ in range(2))
-    heard = np.flatnonzero(audible(pcm))
-    if len(heard) == 0:
+    loud = np.flatnonzero(audible(pcm))
+    if len(loud) == 0:
         return pcm[:0], ()
-    first, last = int(heard[0]) * _FRAME - lead, int(heard[-1] + 1) * _FRAME + tail
+    first, last = int(loud[0]) * _FRAME - lead, int(loud[-1] + 1) * _FRAME + tail
     body = pcm[max(first, 0) : last]
     out = np.pad(body, (max(-first, 0), max(last - len(pcm), 0)))
     return out, _within(words, first / SAMPLE_RATE, len(out) / SAMPLE_RATE)

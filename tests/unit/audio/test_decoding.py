@@ -140,7 +140,7 @@ def test_with_a_warning_a_file_cut_off_gives_what_is_there(codec: Codec, contain
     assert "cut off" in warning
 
 
-def test_a_file_that_cannot_be_decoded_is_refused_whoever_would_be_warned() -> None:
+def test_a_file_that_cannot_be_decoded_is_refused_also_with_warn() -> None:
     with pytest.raises(AudioError, match="cannot be decoded"):
         decode(encode(tone(1.0), "aac", "mp4")[:400], warn=lambda _: None)
 
@@ -391,7 +391,7 @@ def test_damaged_bytes_give_samples_or_an_audio_error(data: st.DataObject) -> No
     assert len(pcm) <= 10 * SAMPLE_RATE
 
 
-def test_whoever_admits_the_samples_hears_of_each_before_it_is_kept() -> None:
+def test_samples_are_admitted_before_it_is_kept() -> None:
     admitted = list[int]()
     pcm = decode(encode(tone(3.0), "libopus", "ogg"), admit=admitted.append)
 

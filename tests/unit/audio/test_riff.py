@@ -43,7 +43,7 @@ EXTENSIBLE = fmt(0xFFFE, bits=32) + struct.pack("<HHIH", 22, 32, 3, 3) + GUID_TA
         ([chunk(b"fmt ", fmt(0xFFFE))], 0xFFFE, None),
     ],
 )
-def test_a_header_says_what_the_audio_is_and_where(
+def test_a_header_gives_what_the_audio_is_and_where(
     chunks: list[bytes], tag: int, encoding: str | None
 ) -> None:
     whole = wave(*chunks, chunk(b"data", bytes(100)), ODD)

@@ -85,7 +85,7 @@ def test_cuts_in_other_places_do_not_matter(reference: list[Utterance], delay_s:
 
 
 @given(utterances(), st.data())
-def test_an_utterance_that_nobody_heard_is_without_a_final(
+def test_an_utterance_that_was_not_recognised_is_without_a_final(
     reference: list[Utterance], data: st.DataObject
 ) -> None:
     lost = data.draw(st.integers(0, len(reference) - 1))
@@ -130,14 +130,14 @@ def test_a_segment_that_begins_elsewhere_is_no_ones_first_partial() -> None:
     assert judge([reference], arrivals).first_partial_s == pytest.approx([0.6])
 
 
-def test_nothing_heard_is_all_deletions() -> None:
+def test_no_hypothesis_is_all_deletions() -> None:
     verdict = judge([Utterance(0.0, 1.0, "one two three")], [])
 
     assert (verdict.words.deletions, verdict.words.rate) == (3, 1.0)
     assert (verdict.without_final, verdict.unheard_ends, verdict.final_s) == (1, 1, ())
 
 
-def test_nothing_said_is_no_utterance() -> None:
+def test_no_words_are_no_utterance() -> None:
     assert judge([], []) == Verdict()
     assert judge([Utterance(0.0, 1.0, "...")], []) == Verdict()
 

@@ -111,10 +111,10 @@ def serving(attend: object) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    said = [
+    spoken = [
         (np.full(SAMPLE_RATE * 3 // 10, LEVEL * i, np.int16), text) for i, text in enumerate(SPOKEN, start=1)
     ]
-    return joined("levels", said, [0.5] * len(said))
+    return joined("levels", spoken, [0.5] * len(spoken))
 
 
 def plan(url: str, recording: Recording, clients: int, tail_s: float = 15.0) -> Plan:
@@ -130,7 +130,7 @@ def records_of(plans: list[Plan]) -> list[ClientRecord]:
     return records
 
 
-def test_clients_of_several_processes_hear_all_words_not_before_they_are_said(recording: Recording) -> None:
+def test_clients_of_several_processes_get_all_words_after_they_are_spoken(recording: Recording) -> None:
     with serving(attend) as url:
         plans = [plan(url, recording, 2), plan(url, recording, 1)]
         records = records_of(plans)
@@ -148,7 +148,7 @@ def test_clients_of_several_processes_hear_all_words_not_before_they_are_said(re
         assert verdict.lag_s == 0.25
 
 
-def test_what_goes_wrong_is_told_for_each_client(recording: Recording) -> None:
+def test_what_goes_wrong_is_reported_for_each_client(recording: Recording) -> None:
     with serving(refuse) as url:
         (refused,) = records_of([plan(url, recording, 1)])
     with serving(go_away) as url:

@@ -20,8 +20,8 @@ def tone(length_s: float, level: int) -> Pcm:
 @pytest.fixture(scope="module")
 def recording() -> Recording:
     """Three utterances, each at a level of its own, so that a sample says whose it is."""
-    said = [(tone(length_s, 1000 * i), f"word {i}") for i, length_s in enumerate((1.0, 0.5, 2.0), start=1)]
-    return joined("levels", said, [0.3, 0.05, 1.0])
+    parts = [(tone(length_s, 1000 * i), f"word {i}") for i, length_s in enumerate((1.0, 0.5, 2.0), start=1)]
+    return joined("levels", parts, [0.3, 0.05, 1.0])
 
 
 @given(st.integers(0, 10_000), st.floats(3.0, 15.0))

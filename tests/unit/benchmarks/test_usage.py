@@ -25,7 +25,7 @@ from tests.benchmarks.usage import Meter, Process, Reading, between, group_of, m
         ("vim ray::notes", None),
     ],
 )
-def test_processes_are_told_apart_by_their_titles(command: str, group: str | None) -> None:
+def test_processes_are_distinguished_by_their_titles(command: str, group: str | None) -> None:
     assert group_of(command) == group
 
 

@@ -60,8 +60,8 @@ def test_a_device_gives_blocks_and_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("opens", "starts", "said"), [(False, True, "Device unavailable"), (True, False, "Invalid device")]
+    ("opens", "starts", "reason"), [(False, True, "Device unavailable"), (True, False, "Invalid device")]
 )
-def test_a_device_that_cannot_be_used_is_told(opens: bool, starts: bool, said: str) -> None:
-    with pytest.raises(AudioError, match=rf"expected a microphone, got none that can be opened \({said}"):
+def test_a_device_that_cannot_be_used_is_reported(opens: bool, starts: bool, reason: str) -> None:
+    with pytest.raises(AudioError, match=rf"expected a microphone, got none that can be opened \({reason}"):
         first_block(opens=opens, starts=starts)

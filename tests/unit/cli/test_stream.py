@@ -102,7 +102,7 @@ def test_what_is_asked_for_reaches_the_server(service: ScriptedService, talk: Pa
     assert start.api_key == "secret"
 
 
-def test_a_lost_connection_is_told(talk: Path) -> None:
+def test_a_lost_connection_is_reported(talk: Path) -> None:
     with served(ScriptedService(drop_after=[100])) as service:
         result = voxray(talk, "--url", service.url, "--fast")
 
@@ -149,7 +149,7 @@ def recorder(folder: Path, script: str) -> dict[str, str]:
     return {**os.environ, "PATH": str(folder)}
 
 
-def test_no_recorder_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_no_recorder_is_reported_with_what_to_do(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["stream", "--mic"], env={"PATH": str(tmp_path)})
 
     fails(result, "pip install 'voxray[mic]'")
@@ -163,26 +163,26 @@ def test_a_recorder_that_ends_gives_its_words_and_its_reason(
         app, ["stream", "--mic", "--url", service.url], env=recorder(tmp_path, script)
     )
 
-    fails(result, "expected arecord to go on recording, but it ended (no device).")
+    fails(result, "expected arecord to go on recording, got its end (no device).")
     assert result.stdout.splitlines() == SPOKEN
 
 
-def test_where_nobody_answers_no_file_is_touched(talk: Path, tmp_path: Path) -> None:
+def test_where_no_server_answers_no_file_is_touched(talk: Path, tmp_path: Path) -> None:
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("What was said before.")
     for output in (old, new):
-        fails(voxray(talk, "--url", "ws://127.0.0.1:1", "--output", output, "--overwrite"), "none answers")
+        fails(voxray(talk, "--url", "ws://127.0.0.1:1", "--output", output, "--overwrite"), "got no answer")
 
     assert old.read_text() == "What was said before."
     assert sorted(f.name for f in tmp_path.iterdir()) == ["old.txt", "talk.flac"]
 
 
-def test_what_was_heard_before_a_failure_is_kept(service: ScriptedService, tmp_path: Path) -> None:
+def test_what_was_decoded_before_a_failure_is_kept(service: ScriptedService, tmp_path: Path) -> None:
     script = f"import sys; sys.stdout.buffer.write({spoken(NUMBERS)!r}); sys.exit('no device')"
     output = tmp_path / "kept.txt"
     output.write_text("What was said before.")
     words = ["stream", "--mic", "--url", service.url, "--output", str(output), "--overwrite"]
-    fails(CliRunner().invoke(app, words, env=recorder(tmp_path, script)), "it ended (no device)")
+    fails(CliRunner().invoke(app, words, env=recorder(tmp_path, script)), "got its end (no device)")
 
     assert output.read_text().splitlines() == SPOKEN
     assert sorted(f.name for f in tmp_path.iterdir()) == ["arecord", "kept.txt"]
@@ -202,8 +202,8 @@ def test_links_and_devices_stay_what_they_are(service: ScriptedService, talk: Pa
 
 
 def test_a_folder_is_no_file(talk: Path, tmp_path: Path) -> None:
-    fails(voxray(talk, "--output", tmp_path, "--overwrite"), "expected to write there")
-    fails(voxray(talk, "--output", tmp_path / "no" / "a.txt"), "expected to write there")
+    fails(voxray(talk, "--output", tmp_path, "--overwrite"), "expected a place that can be written")
+    fails(voxray(talk, "--output", tmp_path / "no" / "a.txt"), "expected a place that can be written")
 
 
 def _sessions(service: ScriptedService) -> list[ScriptedSession]:

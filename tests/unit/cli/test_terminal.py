@@ -99,7 +99,7 @@ def test_without_a_terminal_stderr_has_only_losses() -> None:
     assert err.getvalue() == "connection lost (closed with 1012); connecting again\nconnected again\n"
 
 
-def test_what_is_being_said_is_drawn_in_place_and_gone_with_its_final() -> None:
+def test_what_is_being_spoken_is_drawn_in_place_and_gone_with_its_final() -> None:
     out, err = io.StringIO(), Tty()
     view = CaptionView("text", out, err)
     view.show(Partial(0, 0.5, 1.0, "turn", " on"))
@@ -111,7 +111,7 @@ def test_what_is_being_said_is_drawn_in_place_and_gone_with_its_final() -> None:
     assert out.getvalue() == "turn on the lights\n"
 
 
-def test_lag_is_told_where_it_matters() -> None:
+def test_lag_is_reported_where_it_matters() -> None:
     err = Tty()
     CaptionView("text", io.StringIO(), err).show(Ack(0, 0, 0, 0.0, 12.4))
 

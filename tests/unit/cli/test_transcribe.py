@@ -100,7 +100,7 @@ def test_a_folder_gets_a_file_per_recording_and_nothing_is_overwritten(clip: Pat
     refused = transcribe(*words)
 
     assert refused.exit_code == 1
-    assert "clip.vtt: expected no such file yet, and there is one; add --overwrite." in refused.stderr
+    assert "clip.vtt: expected no such file yet, got one; add --overwrite." in refused.stderr
     assert (out / "clip.vtt").read_text() == "corrected by hand"
     assert transcribe(*words, "--overwrite").exit_code == 0
     assert (out / "clip.vtt").read_text().startswith("WEBVTT")
@@ -111,7 +111,7 @@ def test_a_place_that_cannot_be_written_is_named(clip: Path, diary: Path) -> Non
 
     assert result.exit_code == 1
     assert "diary.wav" in result.stderr
-    assert "cannot be done" in result.stderr
+    assert "expected a place that can be written" in result.stderr
 
 
 def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:

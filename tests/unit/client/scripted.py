@@ -64,7 +64,7 @@ class ScriptedSession:
     marks: list[tuple[int, bool]] = field(default_factory=list)
     finals: list[Final] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
-    heard: int = 0  # byte; what is before it is decoded
+    decoded: int = 0  # byte; what is before it is decoded
     done: bool = False
     _open: list[int] = field(default_factory=list)  # words of the utterance
     _begin: int = 0
@@ -87,24 +87,24 @@ class ScriptedSession:
         self.marks.append((self.received, stop))
         self._settle()
 
-    def hear(self, milliseconds: int) -> None:
+    def advance(self, milliseconds: int) -> None:
         """Decode that much more, where it is there."""
         for _ in range(milliseconds):
             self._settle()
-            at = self.heard - self.base
+            at = self.decoded - self.base
             if at + self.cell > len(self.audio):
                 return
             ((number,), *_rest) = iter_unpack("<h", bytes(self.audio[at : at + self.cell]))
-            self.heard += self.cell
-            self._hear(number)
+            self.decoded += self.cell
+            self._decode(number)
         self._settle()
 
     def acknowledge(self) -> None:
         """Say how far it is."""
-        lag = self.received - self.heard
-        keep = self._begin if self._open else self.heard
+        lag = self.received - self.decoded
+        keep = self._begin if self._open else self.decoded
         self._say(
-            Ack(self.received, keep, max(0, self.room - lag), self._s(self.heard), self._ms(lag) / 1000)
+            Ack(self.received, keep, max(0, self.room - lag), self._s(self.decoded), self._ms(lag) / 1000)
         )
 
     def resume(self, have_segment: int, *, resumed: bool) -> None:
@@ -117,17 +117,17 @@ class ScriptedSession:
         if self.done:
             self._finish_stream()
 
-    def _hear(self, number: int) -> None:
+    def _decode(self, number: int) -> None:
         if number:
             if not self._open:
-                self._begin = self.heard - self.cell
+                self._begin = self.decoded - self.cell
                 self._say(SpeechStart(self.segment, self._s(self._begin)))
             self._open.append(number)
-            self._end = self.heard
+            self._end = self.decoded
             *stable, last = [f"w{n}" for n in self._open]
             text = " ".join(stable), f" w{number}" if stable else last
             self._say(Partial(self.segment, self._s(self._begin), self._s(self._end), *text))
-        if self._open and (len(self._open) == LONGEST or self._ms(self.heard - self._end) == ENDPOINT):
+        if self._open and (len(self._open) == LONGEST or self._ms(self.decoded - self._end) == ENDPOINT):
             self._finish()
 
     def _finish(self) -> None:
@@ -142,7 +142,7 @@ class ScriptedSession:
 
     def _settle(self) -> None:
         """Answer the marks that all complete milliseconds before are decoded of."""
-        while self.marks and self.heard + self.cell > self.marks[0][0]:
+        while self.marks and self.decoded + self.cell > self.marks[0][0]:
             _, stop = self.marks.pop(0)
             if self._open:
                 self._finish()
@@ -188,7 +188,7 @@ class ScriptedServer:
             token=f"token-{number}",
             cell=(start.bytes_per_second or 0) // 1000,
             base=base,
-            heard=base,
+            decoded=base,
             segment=start.have_segment + 1,
             room=room,
             words=start.words,
@@ -229,19 +229,19 @@ class ScriptedService:
                 await socket.close(code)
                 return
             session = self.server.open(start)
-            telling = asyncio.create_task(self._tell(socket, session))
+            sender = asyncio.create_task(self._send_messages(socket, session))
             try:
                 async for message in socket:
                     self._receive(session, message)
                     if self._drop(socket, session):
                         return
             finally:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
         except ConnectionClosed:
             return
 
-    async def _tell(self, socket: ServerConnection, session: ScriptedSession) -> None:
+    async def _send_messages(self, socket: ServerConnection, session: ScriptedSession) -> None:
         while True:
             while session.messages and not self.silent:
                 await socket.send(session.messages.pop(0))
@@ -249,7 +249,7 @@ class ScriptedService:
                 await socket.close(Close.NORMAL)
                 return
             await asyncio.sleep(self.tick_s)
-            session.hear(self.speed)
+            session.advance(self.speed)
             session.acknowledge()
 
     def _receive(self, session: ScriptedSession, message: str | bytes) -> None:

@@ -29,7 +29,7 @@ def run(scene: Callable[[ScriptedService], Coroutine[None, None, None]], **servi
     asyncio.run(play())
 
 
-async def said(service: ScriptedService, *, live: bool = False) -> list[Event]:
+async def events_of(service: ScriptedService, *, live: bool = False) -> list[Event]:
     """All events of one stream of `AUDIO`."""
     async with stream(service.url, live=live, retry=QUICK) as talk:
         await talk.send(AUDIO)
@@ -57,9 +57,9 @@ def text(events: list[Event]) -> str:
     return " ".join(f.text for f in finals(events))
 
 
-def test_everything_that_is_said_comes_back() -> None:
+def test_all_audio_is_transcribed() -> None:
     async def scene(service: ScriptedService) -> None:
-        events = await said(service)
+        events = await events_of(service)
 
         assert text(events) == words(NUMBERS)
         assert isinstance(events[0], Ready)
@@ -73,7 +73,7 @@ def test_everything_that_is_said_comes_back() -> None:
 @pytest.mark.parametrize("live", [False, True], ids=["file", "live"])
 def test_lost_connections_do_not_show_in_the_text(forget: bool, live: bool) -> None:
     async def scene(service: ScriptedService) -> None:
-        events = await said(service, live=live)
+        events = await events_of(service, live=live)
 
         assert text(events) == words(NUMBERS)
         assert sum(isinstance(e, Lost) for e in events) == 3
@@ -101,7 +101,7 @@ def test_a_file_waits_for_credit_and_no_more_is_sent_than_it_allows() -> None:
             sending = asyncio.create_task(live.send(AUDIO * 10))
             async for event in live:
                 (session,) = service.server.sessions.values()
-                assert session.received - session.heard <= session.room + 64_000  # the first 2 s are free
+                assert session.received - session.decoded <= session.room + 64_000  # the first 2 s are free
                 if isinstance(event, Final) and event.segment == 50:
                     break
             assert not sending.done()
@@ -110,7 +110,7 @@ def test_a_file_waits_for_credit_and_no_more_is_sent_than_it_allows() -> None:
     run(scene, server=ScriptedServer(room_s=0.5), speed=20)
 
 
-def test_finalize_is_answered_after_the_finals_of_what_was_said_before() -> None:
+def test_finalize_is_answered_after_the_finals_of_the_audio_before() -> None:
     async def scene(service: ScriptedService) -> None:
         async with stream(service.url, retry=QUICK) as live:
             await live.send(spoken([1, 2]))
@@ -193,7 +193,7 @@ async def connected(url: str, retry: RetryPolicy = QUICK) -> None:
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED])
-def test_a_name_that_is_not_allowed_is_told_with_what_allows_it(status: HTTPStatus) -> None:
+def test_a_name_that_is_not_allowed_is_reported_with_what_allows_it(status: HTTPStatus) -> None:
     async def scene() -> None:
         def refuse(socket: ServerConnection, request: Request) -> Response:
             return socket.respond(status, "no")
@@ -205,7 +205,7 @@ def test_a_name_that_is_not_allowed_is_told_with_what_allows_it(status: HTTPStat
         asyncio.run(scene())
 
 
-def test_tls_where_there_is_none_is_told_as_that() -> None:
+def test_tls_where_there_is_none_is_reported_as_that() -> None:
     async def scene(service: ScriptedService) -> None:
         with pytest.raises(ServiceError, match=r"breaks off\); write ws:// where the server has no"):
             await connected(service.url.replace("ws:", "wss:"))
@@ -213,7 +213,7 @@ def test_tls_where_there_is_none_is_told_as_that() -> None:
     run(scene)
 
 
-def test_a_server_of_something_else_is_told_as_that() -> None:
+def test_a_server_of_something_else_is_reported_as_that() -> None:
     async def scene() -> None:
         async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 mail ready\r\n")
@@ -227,15 +227,15 @@ def test_a_server_of_something_else_is_told_as_that() -> None:
         asyncio.run(scene())
 
 
-def test_a_server_that_does_not_answer_is_told_as_that() -> None:
+def test_a_server_that_does_not_answer_is_reported_as_that() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(ServiceError, match="nothing answers in time"):
+        with pytest.raises(ServiceError, match="got no answer in time"):
             asyncio.run(connected(url, replace(QUICK, connect_s=0.1)))
 
 
 @pytest.mark.parametrize(
-    ("url", "error", "said"),
+    ("url", "error", "message"),
     [
         ("ws://far.example", ConnectionRefusedError(111, "refused"), "whether it runs there"),
         ("ws://localhost:8000", ConnectionRefusedError(111, "refused"), "start one with `make serve`"),
@@ -248,12 +248,12 @@ def test_a_server_that_does_not_answer_is_told_as_that() -> None:
         ("ws://far.example", socket.gaierror(-2, "Name unknown"), "the name of a host, .*Name unknown"),
     ],
 )
-def test_only_this_machine_is_told_to_start_a_server(url: str, error: Exception, said: str) -> None:
-    assert re.search(said, why(url, error))
-    assert ("make serve" in why(url, error)) == ("make serve" in said)
+def test_only_this_machine_is_asked_to_start_a_server(url: str, error: Exception, message: str) -> None:
+    assert re.search(message, why(url, error))
+    assert ("make serve" in why(url, error)) == ("make serve" in message)
 
 
-def test_nobody_at_the_address_is_told_at_once() -> None:
+def test_no_server_at_the_address_is_reported_at_once() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{closed.getsockname()[1]}"

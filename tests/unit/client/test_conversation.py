@@ -23,7 +23,7 @@ from voxray.wire import (
 SECOND = 32_000
 
 
-def tell(client: Conversation, *messages: ServerMessage) -> list[Event]:
+def receive(client: Conversation, *messages: ServerMessage) -> list[Event]:
     return [event for message in messages for event in client.receive_message(render(message))]
 
 
@@ -34,7 +34,7 @@ def ready(received: int = 0, *, resumed: bool = False) -> Ready:
 def opened(start: Start | None = None) -> Conversation:
     client = Conversation(start or Start())
     client.opened()
-    tell(client, ready())
+    receive(client, ready())
     return client
 
 
@@ -50,11 +50,11 @@ def again(client: Conversation, received: int, *, resumed: bool = True) -> dict[
     """A loss and a new connection; the `start` on it."""
     client.closed(1006)
     start: dict[str, object] = json.loads(client.opened())
-    tell(client, ready(received, resumed=resumed))
+    receive(client, ready(received, resumed=resumed))
     return start
 
 
-def test_start_says_only_what_differs_from_the_defaults() -> None:
+def test_start_has_only_what_differs_from_the_defaults() -> None:
     assert json.loads(Conversation(Start(words=True)).opened()) == {"type": "start", "words": True}
 
 
@@ -62,7 +62,7 @@ def test_a_resume_names_the_session_and_what_is_here() -> None:
     client = opened()
     client.add(bytes(3 * SECOND))
     sent(client)
-    tell(client, Final(0, 0.5, 1.0, "one"), Ack(SECOND, 100, 9 * SECOND, 1.0, 0.0))
+    receive(client, Final(0, 0.5, 1.0, "one"), Ack(SECOND, 100, 9 * SECOND, 1.0, 0.0))
 
     assert again(client, 2 * SECOND) == {
         "type": "start",
@@ -80,9 +80,9 @@ def test_nothing_is_sent_before_ready_and_little_before_the_first_ack() -> None:
     client.add(bytes(10 * SECOND))
 
     assert sent(client) == []
-    tell(client, ready())
+    receive(client, ready())
     assert sent(client) == [SECOND] * int(FIRST_CREDIT_S)
-    tell(client, Ack(2 * SECOND, 0, SECOND // 2, 0.0, 2.0))
+    receive(client, Ack(2 * SECOND, 0, SECOND // 2, 0.0, 2.0))
     assert sent(client) == [SECOND // 2]
 
 
@@ -96,7 +96,7 @@ def test_controls_keep_their_place_between_the_audio() -> None:
     assert sent(client) == [10, "finalize", 20, "stop"]
 
 
-def test_a_finalize_in_the_replay_is_said_again_in_its_place() -> None:
+def test_a_finalize_in_the_replay_is_sent_again_in_its_place() -> None:
     client = opened()
     client.add(bytes(10))
     client.finalize()
@@ -107,7 +107,7 @@ def test_a_finalize_in_the_replay_is_said_again_in_its_place() -> None:
     assert sent(client) == [6, "finalize", 20]
 
 
-def test_a_finalize_that_the_server_had_is_not_said_again_inside_later_audio() -> None:
+def test_a_finalize_that_the_server_had_is_not_sent_again_inside_later_audio() -> None:
     client = opened()
     client.add(bytes(10))
     client.finalize()
@@ -117,16 +117,16 @@ def test_a_finalize_that_the_server_had_is_not_said_again_inside_later_audio() -
 
     assert sent(client) == [14]
     ack = Ack(30, 12, SECOND, 0.0, 0.0)
-    assert tell(client, ack) == [Finalized(), ack]  # nothing before it is kept: it was answered
-    assert tell(client, Finalized()) == []
+    assert receive(client, ack) == [Finalized(), ack]  # nothing before it is kept: it was answered
+    assert receive(client, Finalized()) == []
 
 
 def test_stable_text_is_never_taken_back() -> None:
     client = opened()
-    tell(client, Partial(0, 0.0, 1.0, "turn on the", " light"))
+    receive(client, Partial(0, 0.0, 1.0, "turn on the", " light"))
 
-    assert tell(client, Partial(0, 0.0, 0.8, "turn", " on")) == []
-    assert len(tell(client, Partial(0, 0.0, 1.2, "turn on the lights", ""))) == 1
+    assert receive(client, Partial(0, 0.0, 0.8, "turn", " on")) == []
+    assert len(receive(client, Partial(0, 0.0, 1.2, "turn on the lights", ""))) == 1
 
 
 def test_an_hour_of_silence_takes_no_memory() -> None:
@@ -135,7 +135,7 @@ def test_an_hour_of_silence_takes_no_memory() -> None:
         client.add(bytes(SECOND))
         sent(client)
         end = (second + 1) * SECOND
-        tell(client, Ack(end, end - SECOND // 2, 30 * SECOND, second + 1.0, 0.0))
+        receive(client, Ack(end, end - SECOND // 2, 30 * SECOND, second + 1.0, 0.0))
         assert client.held <= 2 * SECOND
 
 
@@ -143,7 +143,7 @@ def test_a_header_that_may_say_another_rate_leaves_the_times_alone() -> None:
     client = opened()
     client.add(b"RIFF" + bytes(2 * SECOND))
     sent(client)
-    tell(client, Final(0, 0.0, 1.0, "one"))
+    receive(client, Final(0, 0.0, 1.0, "one"))
 
     assert again(client, SECOND)["from_byte"] == 0
 
@@ -175,7 +175,7 @@ def test_a_header_that_differs_cannot_be_gone_on_with_in_a_new_session(header: b
         client.add(audio[at : min(at + piece, 200)])
     client.add(audio[200:])
     sent(client)
-    tell(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
+    receive(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
 
     with pytest.raises(ServiceError, match=r"^not_resumable: expected the session that received .* RIFF"):
         again(client, SECOND, resumed=False)
@@ -186,23 +186,23 @@ def test_a_header_that_differs_cannot_be_gone_on_with_in_a_new_session(header: b
     [wav(), wav(extensible=True), wav(before=b"JUNK" + pack("<I", 3) + bytes(4)), bytes(44), b"RIFL" * 11],
     ids=["plain", "extensible", "chunk before", "none", "other"],
 )
-def test_a_header_that_says_what_start_does_may_be_missed(header: bytes) -> None:
+def test_a_header_that_agrees_with_start_may_be_missed(header: bytes) -> None:
     client = opened()
     client.add(header + bytes(2 * SECOND))
     sent(client)
-    tell(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
+    receive(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
     again(client, SECOND, resumed=False)
 
     assert sum(n for n in sent(client) if isinstance(n, int)) == SECOND + len(header)
 
 
-def test_a_header_that_differs_is_heard_again_where_all_is_still_here_or_the_session_is() -> None:
+def test_a_header_that_differs_is_sent_again_where_all_is_still_here_or_the_session_is() -> None:
     client = opened()
     client.add(wav(8_000) + bytes(2 * SECOND))
     sent(client)
     again(client, 0, resumed=False)
     sent(client)
-    tell(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
+    receive(client, Ack(SECOND, SECOND, SECOND, 1.0, 0.0))
     again(client, SECOND)
 
     assert sum(n for n in sent(client) if isinstance(n, int)) == SECOND + 44
@@ -212,7 +212,7 @@ def test_a_connection_advances_by_finals_and_by_audio_that_was_not_processed_bef
     client = opened()
     client.add(bytes(10 * SECOND))
     sent(client)
-    tell(client, Ack(2 * SECOND, SECOND, SECOND, 2.0, 0.0))
+    receive(client, Ack(2 * SECOND, SECOND, SECOND, 2.0, 0.0))
     advanced = [client.advanced]
     for messages in (
         [],
@@ -224,13 +224,13 @@ def test_a_connection_advances_by_finals_and_by_audio_that_was_not_processed_bef
         [Ack(2 * SECOND, SECOND + SECOND // 2 + 2, SECOND, 1.5, 0.0)],
     ):
         again(client, 2 * SECOND, resumed=False)
-        tell(client, *messages)
+        receive(client, *messages)
         advanced.append(client.advanced)
 
     assert advanced == [True, False, False, False, True, True, False, True]
 
 
-def test_done_may_come_before_a_stop_is_said_again() -> None:
+def test_done_may_come_before_a_stop_is_sent_again() -> None:
     client = opened()
     client.add(bytes(10))
     client.finalize()
@@ -238,13 +238,13 @@ def test_done_may_come_before_a_stop_is_said_again() -> None:
     sent(client)
     again(client, 10)
 
-    assert tell(client, Done(0.1, 0)) == [Finalized(), Done(0.1, 0)]
+    assert receive(client, Done(0.1, 0)) == [Finalized(), Done(0.1, 0)]
     assert client.closed(Close.NORMAL) is None
 
 
 def test_an_end_that_was_not_asked_for_is_an_error() -> None:
     client = opened()
-    tell(client, Done(3.0, 1), Error("behind", "expected a client in real time."))
+    receive(client, Done(3.0, 1), Error("behind", "expected a client in real time."))
 
     assert client.state is ConversationState.DONE
     with pytest.raises(ServiceError, match="expected a client in real time"):
@@ -252,11 +252,11 @@ def test_an_end_that_was_not_asked_for_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("received", [SECOND // 2, 3 * SECOND])
-def test_a_server_that_asks_for_what_is_gone_is_told_so(received: int) -> None:
+def test_a_server_that_asks_for_what_is_gone_is_an_error(received: int) -> None:
     client = opened()
     client.add(bytes(2 * SECOND))
     sent(client)
-    tell(client, Ack(2 * SECOND, SECOND, SECOND, 1.0, 0.0))
+    receive(client, Ack(2 * SECOND, SECOND, SECOND, 1.0, 0.0))
 
     with pytest.raises(WireError, match="expected received_bytes from 32000 to 64000"):
         again(client, received)
@@ -267,4 +267,4 @@ def test_anything_before_ready_is_an_error() -> None:
     client.opened()
 
     with pytest.raises(WireError, match="expected ready first"):
-        tell(client, Finalized())
+        receive(client, Finalized())

@@ -102,7 +102,7 @@ class Stage:
     up: deque[bytes | str] = field(default_factory=deque)
     down: deque[str] = field(default_factory=deque)
     events: list[Event] = field(default_factory=list)
-    said: int = 0
+    added: int = 0
     flushes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -127,11 +127,11 @@ class Stage:
     def play(self, step: Step) -> None:
         match step:
             case Say():
-                self.client.add(self.audio[self.said : self.said + step.size])
-                self.said = min(self.said + step.size, len(self.audio))
+                self.client.add(self.audio[self.added : self.added + step.size])
+                self.added = min(self.added + step.size, len(self.audio))
             case Flush():
                 self.client.finalize()
-                self.flushes.append(self.said)
+                self.flushes.append(self.added)
             case Carry():
                 self.carry(step.count)
             case Work():
@@ -151,7 +151,7 @@ class Stage:
         assert self.session
         if isinstance(message, bytes):
             at = self.session.received
-            assert message == self.audio[at : at + len(message)]  # what is replayed is what was said
+            assert message == self.audio[at : at + len(message)]  # what is replayed is what was added
             self.session.receive(message)
             assert self.session.received <= self.allowed
             return
@@ -162,10 +162,10 @@ class Stage:
 
     def work(self, step: Work) -> None:
         assert self.session
-        self.session.hear(step.milliseconds)
+        self.session.advance(step.milliseconds)
         if step.acknowledge:
             self.session.acknowledge()
-            self.allowed = max(self.allowed, self.session.heard + self.session.room)
+            self.allowed = max(self.allowed, self.session.decoded + self.session.room)
         self.collect()
 
     def deliver(self, messages: int) -> None:

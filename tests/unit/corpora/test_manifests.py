@@ -57,7 +57,7 @@ def test_a_text_may_be_missing_or_stand_in_the_sentences() -> None:
     assert parse({"audio": {"path": "x.wav"}, "sentences": sentences}).text == "a b"
 
 
-def test_an_empty_list_of_sentences_means_that_nobody_speaks() -> None:
+def test_an_empty_list_of_sentences_means_no_speech() -> None:
     assert parse({"audio": {"path": "x.wav"}, "sentence": "", "sentences": []}).no_speech
     assert not parse({"audio": {"path": "x.wav"}, "sentence": ""}).no_speech
 
@@ -126,7 +126,7 @@ def test_stretches_of_one_recording_are_cut_from_it_and_bad_lines_are_listed(tmp
     np.testing.assert_array_equal(clips[0].pcm, pcm[SAMPLE_RATE // 2 : SAMPLE_RATE])
     np.testing.assert_array_equal(clips[1].pcm, pcm[SAMPLE_RATE:])
     listed = "\n".join(r.reason for r in rejected)
-    for word in ("line 9", "one clip per uid", "ends at 2.00 s", "No such file"):
+    for word in ("line 9", "one clip per uid", "got 2.00 s of it", "No such file"):
         assert word in listed
 
 
@@ -158,7 +158,7 @@ def test_a_clip_without_speech_counts_as_having_its_text(tmp_path: Path) -> None
     assert ([c.text for c in clips], rejected) == ([""], [])
 
 
-def test_a_manifest_without_one_good_line_says_what_is_wrong_in_it(tmp_path: Path) -> None:
+def test_a_manifest_without_one_good_line_gives_what_is_wrong_in_it(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text("not json\n")
-    with pytest.raises(CorpusError, match=r"none can be used: .*line 1: expected a JSON object"):
+    with pytest.raises(CorpusError, match=r"got none that can be used: .*line 1: expected a JSON object"):
         list_corpus(str(tmp_path / "m.jsonl"))

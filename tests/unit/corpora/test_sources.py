@@ -82,21 +82,21 @@ def test_a_corpus_that_is_not_there_is_named(tmp_path: Path, corpus: str) -> Non
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"expected audio files .* but it holds none"):
+    with pytest.raises(CorpusError, match=r"expected audio files .* got none"):
         list_corpus(str(tmp_path))
 
 
 def test_a_folder_of_corpora_asks_for_one_of_them(tmp_path: Path) -> None:
     clip(tmp_path / "anna", "a")
     (tmp_path / "anna" / "train_files.csv").write_text("uid,file_name,text\na,a.flac,one\n")
-    with pytest.raises(CorpusError, match=r"subfolders hold several .*anna"):
+    with pytest.raises(CorpusError, match=r"got several in subfolders .*anna"):
         list_corpus(str(tmp_path))
 
 
-def test_a_split_that_has_no_clips_says_which_have(tmp_path: Path) -> None:
+def test_a_split_that_has_no_clips_gives_which_have(tmp_path: Path) -> None:
     clip(tmp_path, "a")
     (tmp_path / "train_files.csv").write_text("uid,file_name,text\na,a.flac,one\n")
-    with pytest.raises(CorpusError, match="expected clips in 'dev', but it has train 1"):
+    with pytest.raises(CorpusError, match="expected clips in 'dev', got train 1"):
         list_corpus(str(tmp_path), "dev")
     with pytest.raises(CorpusError, match="got 'val'"):
         list_corpus(str(tmp_path), "val")
@@ -109,7 +109,7 @@ def test_a_csv_of_an_unknown_split_or_without_its_columns_is_named(tmp_path: Pat
     with pytest.raises(CorpusError, match="got 'valid'"):
         list_corpus(str(tmp_path))
     table.rename(tmp_path / "dev_files.csv").write_text("uid,path\n")
-    with pytest.raises(CorpusError, match="columns uid,file_name,text, but 'file_name' is missing"):
+    with pytest.raises(CorpusError, match="columns uid,file_name,text, got none called 'file_name'"):
         list_corpus(str(tmp_path))
 
 
@@ -142,10 +142,10 @@ def test_what_is_wrong_in_a_folder_is_listed_and_the_rest_is_used(tmp_path: Path
     (tmp_path / ".hidden.wav").write_bytes(b"")
     found = reasons(tmp_path, need_text=True)
     assert set(found) == {"silent", "blank", "good", "text-only", "list.m3u8"}
-    assert "expected a reference text for this clip, but there is none" in found["silent"]
-    assert "but it is empty" in found["blank"]
+    assert "expected a reference text for this clip, got none" in found["silent"]
+    assert "got an empty one" in found["blank"]
     assert "expected audio beside this text" in found["text-only"]
-    assert ".m3u8 is not a format of it" in found["list.m3u8"]
+    assert "got .m3u8, which is none of its formats" in found["list.m3u8"]
     assert set(reasons(tmp_path)) == {"good", "text-only", "list.m3u8"}
 
 
@@ -167,12 +167,12 @@ def test_audio_that_cannot_be_decoded_is_listed_with_its_file_and_reason(tmp_pat
     assert all(r.source in r.reason and "expected audio" in r.reason for r in rejected)
 
 
-def test_a_corpus_of_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
+def test_a_corpus_of_which_nothing_can_be_used_names_the_reason(tmp_path: Path) -> None:
     clip(tmp_path, "a", None)
-    with pytest.raises(CorpusError, match=r"none can be used: .*a\.flac: expected a reference text"):
+    with pytest.raises(CorpusError, match=r"got none that can be used: .*a\.flac: expected a reference text"):
         load_clips(str(tmp_path))
     (tmp_path / "a.flac").write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"none can be used: .*got an empty file"):
+    with pytest.raises(CorpusError, match=r"got none that can be used: .*got an empty file"):
         load_clips(str(tmp_path), need_text=False)
 
 

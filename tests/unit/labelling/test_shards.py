@@ -92,7 +92,7 @@ def test_what_is_known_is_not_read_again(tmp_path: Path) -> None:
 def test_two_jobs_do_not_write_to_one_place(tmp_path: Path) -> None:
     with (
         Shards(tmp_path, "t1").open(),
-        pytest.raises(OutputError, match="another job is labelling there"),
+        pytest.raises(OutputError, match="another job that labels there"),
         Shards(tmp_path, "t1").open(),
     ):
         pass
@@ -139,7 +139,7 @@ def test_an_item_is_finished_once_and_only_with_all_of_its_pieces(
     assert sorted(ids + last.rows["id"].to_pylist()) == sorted(f"{k}#{n}" for k, n in pieces)
 
 
-def test_rejected_pieces_are_told_apart_and_waiting_audio_is_counted() -> None:
+def test_rejected_pieces_are_distinguished_and_waiting_audio_is_counted() -> None:
     collector = Collector()
     collector.add(pa.concat_tables([rows("a", range(2), 3), rows("b", range(1), 1, "why")]))
     assert (len(collector), collector.audio_s) == (1, 1.0)

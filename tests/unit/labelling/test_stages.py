@@ -80,7 +80,7 @@ def test_a_clip_that_fails_alone_is_rejected_with_its_reason_and_the_others_are_
     table = stage(piece_table([*(piece(str(k), k, text="loud 1") for k in range(5)), unread]))
     rows = {r["id"]: r for r in table.to_pylist()}
     assert [rows[str(k)]["pseudo_text"] for k in (0, 1, 2, 4)] == ["loud 0", "loud 1", "loud 2", "loud 4"]
-    assert rows["3"]["reason"] == "/3: expected words, but the engine failed (ValueError: a bad clip)."
+    assert rows["3"]["reason"] == "/3: expected words, got a failure of the engine (ValueError: a bad clip)."
     assert (rows["gone"]["reason"], rows["gone"]["pseudo_text"]) == ("it was not there", None)
     assert set(SCHEMA.names) <= set(table.column_names)
 
@@ -151,7 +151,7 @@ def test_the_binding_changes_with_teacher_options_and_corpus() -> None:
     assert len({bound, *others}) == 4
 
 
-def test_a_teacher_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+def test_a_teacher_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         Teacher(name=str(tmp_path)).load()
     with pytest.raises(ConfigError, match="expected a float type for engine=transformers"):

@@ -30,8 +30,8 @@ def write_labels(tmp_path: Path) -> WriteLabels:
 
 def row(uid: str) -> dict[str, Any]:
     audio = np.full(4000, 1000, dtype="<i2").tobytes()
-    said = {"text": f"text of {uid}", "pseudo_text": f"label of {uid}", "language": "en", "words": []}
+    texts = {"text": f"text of {uid}", "pseudo_text": f"label of {uid}", "language": "en", "words": []}
     counts = {"reference_length": 3, "substitutions": 0, "deletions": 0, "insertions": 0}
     scores = {"avg_logprob": -0.1, "compression_ratio": 1.0, "chars_per_s": 10.0}
     place = {"id": uid, "audio": audio, "duration_s": 0.25, "split": "train", "no_speech": False}
-    return {**dict.fromkeys(SCHEMA.names), **place, **said, **counts, **scores}
+    return {**dict.fromkeys(SCHEMA.names), **place, **texts, **counts, **scores}

@@ -117,7 +117,7 @@ def test_a_lone_recording_is_trained_on_without_dev_clips(write_labels: WriteLab
     assert len(kept(its)) == 5
 
 
-def test_a_filter_that_leaves_nothing_says_why(write_labels: WriteLabels) -> None:
+def test_a_filter_that_leaves_nothing_names_the_reason(write_labels: WriteLabels) -> None:
     labels = write_labels(
         {"a": {"substitutions": 3}, "b": {"text": None, "reference_length": None, **SILENT}}
     )
@@ -168,13 +168,13 @@ def test_a_frozen_encoder_is_given_no_window_that_its_teacher_did_not_pass(tmp_p
     assert distil.smallest_window_s(its.model_copy(update={"smallest_window_s": None}), tmp_path) == 4
 
 
-def test_a_teacher_that_says_nothing_of_windows_has_passed_30_s(tmp_path: Path) -> None:
+def test_a_teacher_that_names_no_window_has_passed_30_s(tmp_path: Path) -> None:
     assert distil.smallest_window_s(config(tmp_path), tmp_path) == 30
     with pytest.raises(ConfigError, match="expected at least 30"):
         distil.smallest_window_s(config(tmp_path, smallest_window_s=10), tmp_path)
 
 
-def test_the_teacher_hears_short_windows_only_where_it_passed_them(tmp_path: Path) -> None:
+def test_the_teacher_gets_short_windows_only_where_it_passed_them(tmp_path: Path) -> None:
     (tmp_path / "voxray.json").write_text(json.dumps({"min_window_s": 4.0}))
     its = config(tmp_path)
     assert distil._run_options(its, tmp_path, 4.0).teacher_short
@@ -223,7 +223,7 @@ def test_an_unfinished_run_with_other_options_is_not_gone_on_with(tmp_path: Path
     checkpoint = learning.prepared(its) / "train"
     checkpoint.mkdir()
     other = its.model_copy(update={"wer_threshold": 20.0})
-    with pytest.raises(OutputError, match="but wer_threshold differs; change out=, or add overwrite=true"):
+    with pytest.raises(OutputError, match="got another wer_threshold; change out=, or add overwrite=true"):
         learning.prepared(other)
     assert checkpoint.exists()
     learning.prepared(other.model_copy(update={"overwrite": True}))

@@ -63,7 +63,7 @@ def test_a_corpus_needs_no_test_split(tmp_path: Path) -> None:
 
 def test_a_corpus_needs_a_dev_split(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 1, "test": 1}))
-    with pytest.raises(CorpusError, match="expected clips in 'dev', but it has train 1, test 1"):
+    with pytest.raises(CorpusError, match="expected clips in 'dev', got train 1, test 1"):
         finetune.run(its)
     assert not its.out.exists()
 

@@ -47,7 +47,7 @@ def test_a_runaway_clip_counts_once_in_the_mean_of_clips() -> None:
     assert summary.mean_clip_wer == 0.5
 
 
-def test_words_heard_where_there_are_none_are_insertions() -> None:
+def test_words_decoded_where_there_are_none_are_insertions() -> None:
     summary = summarise([scored("", "thank you")])
     assert summary.errors == ErrorCounts(0, insertions=2)
     assert summary.wer == 2.0

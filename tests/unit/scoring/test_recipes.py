@@ -108,7 +108,7 @@ def test_parameters_are_read_from_the_weights_header() -> None:
     assert 3_000_000 < weights_in(SMALL_MODEL / "model.safetensors") < 5_000_000
 
 
-def test_export_says_what_it_made(corpus: Path, tmp_path: Path) -> None:
+def test_export_gives_what_it_made(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "served"
     config = ExportConfig(out=out, corpus=str(corpus), split=None, tolerance=50, device="cpu")
     result = export_recipe.run(config)

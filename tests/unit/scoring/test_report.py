@@ -95,7 +95,7 @@ def test_edits_are_marked_by_element_not_by_colour_alone(html: str) -> None:
     assert ("ins", "off") in marked
 
 
-def test_the_table_and_the_plots_are_named_for_those_who_do_not_see_them(html: str) -> None:
+def test_the_table_and_the_plots_are_named_for_screen_readers(html: str) -> None:
     page = Page(html)
     assert page.attributes("html") == [{"lang": "en"}]
     assert {h.get("scope") for h in page.attributes("th")} == {"col", "row"}
@@ -115,7 +115,7 @@ def test_no_id_stands_twice(html: str) -> None:
     assert len(ids) == len(set(ids)) > 0
 
 
-def test_a_row_says_the_scores() -> None:
+def test_a_row_gives_the_scores() -> None:
     # teacher: "the light" -> "the script" is 1 of 4 + 4 + 4 words ("&" is dropped); nothing else.
     assert tuple(summary_row(TEACHER).cells.values()) == (
         "8.33",

@@ -21,7 +21,7 @@ class Listener:
         self.tokens = Tokens.load(SMALL_MODEL)
         self.texts = texts
         self.now_s = 0.0
-        self.heard: list[tuple[int, str | None]] = []
+        self.transcribed: list[tuple[int, str | None]] = []
 
     def clock(self) -> float:
         return self.now_s
@@ -30,7 +30,7 @@ class Listener:
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
     ) -> list[DecodingResult]:
         self.now_s += len(clips)
-        self.heard += zip(map(len, clips), languages, strict=True)
+        self.transcribed += zip(map(len, clips), languages, strict=True)
         return [DecodingResult(self.texts[len(c)], "en", (), (), (), -0.1, 0.0, 1.0) for c in clips]
 
 
@@ -39,7 +39,7 @@ def clip_of(seconds: int, text: str, speaker: str = "", language: str = "en") ->
     return Clip(f"clip-{seconds}", pcm, text, speaker, language)
 
 
-def test_scores_pair_each_clip_with_what_was_heard_in_it() -> None:
+def test_scores_pair_each_clip_with_its_hypothesis() -> None:
     engine = Listener({3 * SAMPLE_RATE: "one", 9 * SAMPLE_RATE: "five"})
     clips = [clip_of(3, "One.", "ann"), clip_of(9, "two", "bob", "de")]
     scores = score_engine(engine, clips, DecodingOptions(), normaliser="basic", clock=engine.clock)
@@ -64,7 +64,7 @@ def test_the_warm_up_is_not_timed_and_each_clip_goes_with_its_language() -> None
     engine = Listener({3 * SAMPLE_RATE: "", 9 * SAMPLE_RATE: ""})
     clips = [clip_of(3, "one"), clip_of(9, "two", language="de")]
     scores = score_engine(engine, clips, DecodingOptions(), clock=engine.clock)
-    assert engine.heard == [(48_000, "en"), (48_000, "en"), (144_000, "de")]
+    assert engine.transcribed == [(48_000, "en"), (48_000, "en"), (144_000, "de")]
     assert scores.compute_s == 2.0
     assert scores.rtfx == 6.0
 

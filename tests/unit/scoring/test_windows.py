@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from voxray.scoring.windows import WindowScore, smallest_passed
+from voxray.scoring.windows import MAX_SILENCE_S, WindowScore, silences, smallest_passed
 
 SAME = WindowScore(30.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0)
 
@@ -36,3 +37,11 @@ def test_the_smallest_window_is_above_all_that_failed(
     scores = [replace(SAME, window_s=w, wer=99.0 if w in failed else 5.0) for w in (2.0, 6.0, 30.0)]
 
     assert smallest_passed(scores, 0.5) == smallest
+
+
+def test_wordless_clips_are_silence_and_noise_in_turn_and_repeat_with_their_seed() -> None:
+    clips = silences(np.random.default_rng(3), 4)
+    again = silences(np.random.default_rng(3), 4)
+    assert [bool(c.pcm.any()) for c in clips] == [False, True, False, True]
+    assert all(np.array_equal(a.pcm, b.pcm) for a, b in zip(clips, again, strict=True))
+    assert all(1.0 <= c.duration_s <= MAX_SILENCE_S and c.text == "" for c in clips)

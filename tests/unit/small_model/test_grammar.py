@@ -72,7 +72,7 @@ def test_more_than_a_third_of_the_texts_are_random_orders() -> None:
     assert kinds["digits"] / DRAWS > 0.2
 
 
-def test_shuffled_words_cannot_be_told_from_the_word_before() -> None:
+def test_shuffled_words_cannot_be_distinguished_from_the_word_before() -> None:
     rng = Random(5)
     pairs = Counter[tuple[str, str]]()
     for _ in range(DRAWS):

@@ -130,10 +130,10 @@ def test_finals_in_advance_come_at_most_every_half_second() -> None:
     ids=["compression", "logprob", "no speech", "loop", "failure"],
 )
 def test_a_final_that_the_guards_stop_is_decoded_once_more(bad: dict[str, object] | None) -> None:
-    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis | None:
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis | None:
         if request.mode is not DecodeMode.FINAL:
-            return said
-        return replace(said, **bad) if bad else None  # type: ignore[arg-type]  # fields of Hypothesis
+            return decoded
+        return replace(decoded, **bad) if bad else None  # type: ignore[arg-type]  # fields of Hypothesis
 
     rehearsal = played(engine=changed(SCRIPT, change))
 
@@ -154,8 +154,8 @@ def test_a_final_that_the_guards_stop_is_decoded_once_more(bad: dict[str, object
 def test_what_the_fallback_cannot_save_is_dropped_but_for_the_committed_words(
     bad: dict[str, object], text: str
 ) -> None:
-    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
-        return said if request.mode is DecodeMode.PARTIAL else replace(said, **bad)  # type: ignore[arg-type]  # fields of Hypothesis
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        return decoded if request.mode is DecodeMode.PARTIAL else replace(decoded, **bad)  # type: ignore[arg-type]  # fields of Hypothesis
 
     rehearsal = played(engine=changed(SCRIPT, change))
 
@@ -164,8 +164,8 @@ def test_what_the_fallback_cannot_save_is_dropped_but_for_the_committed_words(
 
 
 def test_where_the_engine_fails_the_last_partial_is_the_final() -> None:
-    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis | None:
-        return said if request.mode is DecodeMode.PARTIAL else None
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis | None:
+        return decoded if request.mode is DecodeMode.PARTIAL else None
 
     assert played(engine=changed(SCRIPT, change)).text == "turn on the lights,"
 
@@ -177,8 +177,8 @@ def test_a_final_that_is_not_back_at_the_endpoint_is_waited_for() -> None:
     assert not of(DecodeMode.FALLBACK, rehearsal.requests)
 
 
-def improbable(said: Hypothesis) -> Hypothesis:
-    return replace(said, avg_logprob=-0.9)
+def improbable(decoded: Hypothesis) -> Hypothesis:
+    return replace(decoded, avg_logprob=-0.9)
 
 
 def last_stable(rehearsal: Rehearsal) -> str:
@@ -186,7 +186,7 @@ def last_stable(rehearsal: Rehearsal) -> str:
 
 
 def test_the_last_word_is_stable_at_the_pause_and_not_at_the_endpoint() -> None:
-    rehearsal = played(engine=changed(SCRIPT, lambda _, said: improbable(said)))
+    rehearsal = played(engine=changed(SCRIPT, lambda _, decoded: improbable(decoded)))
     sent = [e for e in rehearsal.events if isinstance(e, Partial | SpeechEnd)]
 
     assert last_stable(rehearsal) == "turn on the lights, please"
@@ -194,8 +194,10 @@ def test_the_last_word_is_stable_at_the_pause_and_not_at_the_endpoint() -> None:
 
 
 def test_an_improbable_last_word_waits_where_the_words_before_it_are_new() -> None:
-    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
-        return improbable(said if request.mode is DecodeMode.FINAL else replace(said, words=said.words[:1]))
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        return improbable(
+            decoded if request.mode is DecodeMode.FINAL else replace(decoded, words=decoded.words[:1])
+        )
 
     rehearsal = played(engine=changed(SCRIPT, change))
 
@@ -221,8 +223,8 @@ def test_speech_goes_on_after_a_last_word_that_is_stable() -> None:
 
 
 def test_a_loop_in_a_partial_commits_nothing() -> None:
-    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
-        return replace(said, compression_ratio=9.0) if request.mode is DecodeMode.PARTIAL else said
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        return replace(decoded, compression_ratio=9.0) if request.mode is DecodeMode.PARTIAL else decoded
 
     rehearsal = played(engine=changed(SCRIPT, change))
 
@@ -360,10 +362,12 @@ def test_half_a_word_that_was_sent_stays_and_the_words_after_it_follow() -> None
     """The engine hears "six", then knows better: forced to begin with it, it goes on inside the word."""
     script = Script.of("one sixteen kids came home early today")
 
-    def change(request: DecodeRequest, said: Hypothesis) -> Hypothesis:
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
         early = request.end < 2.5 * 16_000
-        texts = [" six" if early and w.text == " sixteen" else w.text for w in said.words]
-        return replace(said, words=tuple(replace(w, text=t) for w, t in zip(said.words, texts, strict=True)))
+        texts = [" six" if early and w.text == " sixteen" else w.text for w in decoded.words]
+        return replace(
+            decoded, words=tuple(replace(w, text=t) for w, t in zip(decoded.words, texts, strict=True))
+        )
 
     rehearsal = played(script, engine=changed(script, change))
 
@@ -396,8 +400,8 @@ def test_speech_without_pauses_is_cut_past_8_s_at_a_committed_word() -> None:
 
 
 def test_without_word_times_a_long_utterance_is_cut_where_a_window_is_full() -> None:
-    def change(_: DecodeRequest, said: Hypothesis) -> Hypothesis:
-        return replace(said, words=tuple(replace(w, start_s=None, end_s=None) for w in said.words))
+    def change(_: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        return replace(decoded, words=tuple(replace(w, start_s=None, end_s=None) for w in decoded.words))
 
     script = Script.of(" ".join(f"w{i}" for i in range(120)))
     rehearsal = played(script, engine=changed(script, change))
@@ -431,7 +435,7 @@ def test_without_partials_only_finals_are_decoded_and_sent() -> None:
 
 def test_a_language_detected_on_two_seconds_of_speech_is_kept() -> None:
     script = Script.of("ja\neins zwei drei vier fünf sechs sieben acht neun\nnein")
-    rehearsal = played(script, engine=changed(script, lambda r, said: replace(said, language="de")))
+    rehearsal = played(script, engine=changed(script, lambda r, decoded: replace(decoded, language="de")))
 
     assert [f.language for f in rehearsal.finals] == ["de"] * 3
     assert of(DecodeMode.FINAL, rehearsal.requests)[0].language is None

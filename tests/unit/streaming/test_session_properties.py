@@ -172,7 +172,7 @@ def test_answers_may_come_in_any_order_twice_or_for_what_was_never_asked(
         if hypothesis and next(choice) % 5:
             session.receive_hypothesis(number, hypothesis, now_s)
         elif next(choice) % 2:
-            session.receive_superseded(number, now_s)
+            session.receive_failure(number, now_s)
         else:
             session.receive_failure(number, now_s)
 

@@ -1,6 +1,5 @@
 """A Whisper of random weights whose steps take milliseconds, and clips of tones in place of words."""
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.small_model import SMALL_MODEL
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from tests.small_model.random_model import random_model
 
 from voxray.audio import SAMPLE_RATE, to_pcm
 from voxray.corpora.store import Clip
@@ -47,9 +46,7 @@ def one_thread() -> None:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder: random weights of `SIZES`, the small model's vocabulary."""
     folder = tmp_path_factory.mktemp("tiny") / "model"
-    values = json.loads((SMALL_MODEL / "config.json").read_text())
-    torch.manual_seed(0)
-    WhisperForConditionalGeneration(WhisperConfig(**{**values, **SIZES})).save_pretrained(folder)
+    random_model(**SIZES).save_pretrained(folder)
     for name in TEXT_FILES:
         shutil.copy(SMALL_MODEL / name, folder)
     return folder

@@ -106,7 +106,7 @@ def test_each_segment_has_its_own_pair_of_times() -> None:
     assert TOKENS.decode(made([SEGMENTED], window(), UNTIMED).label.inputs).split() == ["turn", "on", "now"]
 
 
-def test_a_segment_over_the_whole_clip_says_nothing_of_times_and_another_one_does() -> None:
+def test_a_segment_over_the_whole_clip_gives_no_times_and_another_one_does() -> None:
     assert times(made([replace(CLIP, segments=(Segment(0.0, 1.5, CLIP.text),))], window(), TIMED)) == [
         0.2,
         1.4,
@@ -195,17 +195,17 @@ def test_about_half_of_the_labels_have_times_by_default() -> None:
     assert 70 < sum(timed) < 130
 
 
-def test_a_cut_window_says_the_words_that_are_wholly_in_it() -> None:
-    heard = set()
+def test_a_cut_window_has_the_words_that_are_wholly_in_it() -> None:
+    kept_texts = set()
     for seed in range(60):
         one = made([CLIP], window(cut=True, seed=seed))
         text = TOKENS.decode(one.label.inputs).strip()
         assert len(one.samples) < len(CLIP.pcm)
         assert text in "turn on now"
         assert tuple(TOKENS.encode(f" {text}") if text else []) == one.text_ids
-        heard.add(text)
-    assert {"turn", "turn on"} < heard
-    assert all("turn" not in t for t in heard if not t.startswith("turn"))
+        kept_texts.add(text)
+    assert {"turn", "turn on"} < kept_texts
+    assert all("turn" not in t for t in kept_texts if not t.startswith("turn"))
 
 
 @given(st.integers(0, 99))

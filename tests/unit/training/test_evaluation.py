@@ -21,21 +21,21 @@ def spoken() -> list[Clip]:
     return [Clip(f.stem, decode(f), f.with_suffix(".txt").read_text().strip()) for f in files]
 
 
-def heard(clips: list[Clip]) -> list[str]:
+def hypotheses(clips: list[Clip]) -> list[str]:
     engine = CTranslate2Engine(SMALL_MODEL_INT8, threads=1)
     return [h.text for h in engine.transcribe([c.pcm for c in clips], DecodingOptions(), ["en"] * len(clips))]
 
 
 def test_scores_the_word_errors_of_all_clips_together(spoken: list[Clip]) -> None:
-    counts = [word_errors(c.text, h) for c, h in zip(spoken, heard(spoken), strict=True)]
+    counts = [word_errors(c.text, h) for c, h in zip(spoken, hypotheses(spoken), strict=True)]
     assert Evaluator(spoken, 2.0).score(SMALL_MODEL_INT8) == round(100 * sum(counts, ErrorCounts()).rate, 3)
 
 
-def test_a_text_that_is_what_was_heard_has_no_errors_and_another_has(spoken: list[Clip]) -> None:
-    said = [replace(c, text=h) for c, h in zip(spoken, heard(spoken), strict=True)]
-    wrong = [replace(said[0], text=f"{said[0].text} indeed"), said[1]]
+def test_a_text_that_is_the_hypothesis_has_no_errors_and_another_has(spoken: list[Clip]) -> None:
+    perfect = [replace(c, text=h) for c, h in zip(spoken, hypotheses(spoken), strict=True)]
+    wrong = [replace(perfect[0], text=f"{perfect[0].text} indeed"), perfect[1]]
     words = sum(len(c.text.split()) for c in wrong)
-    assert Evaluator(said, 2.0).score(SMALL_MODEL_INT8) == 0.0
+    assert Evaluator(perfect, 2.0).score(SMALL_MODEL_INT8) == 0.0
     assert Evaluator(wrong, 2.0, "none").score(SMALL_MODEL_INT8) == pytest.approx(100 / words, abs=1e-3)
 
 

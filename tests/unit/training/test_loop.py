@@ -61,7 +61,7 @@ def gradients(loop: Loop) -> dict[str, torch.Tensor]:
     return {k: p.grad.clone() for k, p in loop.objective.named_parameters() if p.grad is not None}
 
 
-def test_the_loss_of_clips_that_are_heard_again_and_again_falls(loops: Loops, clips: list[Clip]) -> None:
+def test_the_loss_of_clips_that_are_repeated_falls(loops: Loops, clips: list[Clip]) -> None:
     options = LoopOptions(max_steps=30, learning_rate=3e-3, schedule="constant", plan=PLAIN)
     losses = train(loops(clips[:3], options), until=30)
     assert len(losses) == 30
@@ -146,7 +146,7 @@ def test_two_accumulated_batches_have_the_gradient_of_both_at_once(loops: Loops,
         torch.testing.assert_close(gradient, gradients(once)[name], rtol=1e-3, atol=1e-6)
 
 
-def test_all_clips_are_heard_once_in_an_epoch(loops: Loops, clips: list[Clip]) -> None:
+def test_all_clips_are_used_once_in_an_epoch(loops: Loops, clips: list[Clip]) -> None:
     loop = loops(clips, LoopOptions(max_steps=99, plan=PLAIN))
     loop.run(lambda at: at.cursor.batch == 0 or at.samples >= len(clips))
     assert (loop.samples, loop.cursor.epoch) == (len(clips), 0)
@@ -281,8 +281,8 @@ def test_two_ranks_have_the_gradient_of_one_even_where_one_of_them_has_no_window
             found = train(both, until=1)
         finally:
             dist.destroy_process_group()
-        _, said = second.communicate(timeout=60)
-    assert second.returncode == 0, said
+        _, output = second.communicate(timeout=60)
+    assert second.returncode == 0, output
 
     assert both.samples == alone.samples == 4
     assert found[0] > 0

@@ -47,7 +47,7 @@ def loss(objective: Objective, batch: Batch) -> torch.Tensor:
     return objective.total(objective(batch), batch.positions, float((batch.text_BS >= 0).sum()))
 
 
-def heard_by(module: nn.Module, keyword: str, kept: list[Any]) -> None:
+def capture_argument(module: nn.Module, keyword: str, kept: list[Any]) -> None:
     """Keep what `module` is given as `keyword` whenever it is called."""
 
     def keep(_: nn.Module, __: Any, values: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ def test_teacher_and_student_are_given_the_same_inputs_with_one_start_token(
     objective = distilling(teacher)
     given: list[torch.Tensor] = []
     for model in (objective.student, teacher):
-        heard_by(model.model.decoder, "input_ids", given)
+        capture_argument(model.model.decoder, "input_ids", given)
     objective(batch)
     assert len(given) == 2
     assert torch.equal(given[0], given[1])
@@ -104,11 +104,11 @@ def test_teacher_and_student_are_given_the_same_inputs_with_one_start_token(
 
 def test_a_frozen_encoder_that_is_the_teachers_is_run_once(teacher: Any, batch: Batch) -> None:
     objective = distilling(teacher)
-    heard: list[torch.Tensor] = []
+    captured: list[torch.Tensor] = []
     for model in (objective.student, teacher):
-        heard_by(model.model.decoder, "encoder_hidden_states", heard)
+        capture_argument(model.model.decoder, "encoder_hidden_states", captured)
     objective(batch)
-    assert heard[0] is heard[1]
+    assert captured[0] is captured[1]
 
 
 def test_a_frozen_encoder_of_its_own_does_not_stand_in_for_the_teachers(teacher: Any, batch: Batch) -> None:
@@ -116,26 +116,26 @@ def test_a_frozen_encoder_of_its_own_does_not_stand_in_for_the_teachers(teacher:
     with torch.no_grad():
         student.model.encoder.layer_norm.weight += 0.5
     objective = Objective(student, ObjectiveOptions(), teacher, teacher_short=True)
-    heard: list[torch.Tensor] = []
-    heard_by(teacher.model.decoder, "encoder_hidden_states", heard)
+    captured: list[torch.Tensor] = []
+    capture_argument(teacher.model.decoder, "encoder_hidden_states", captured)
     objective(batch)
     own = distilling(teacher)
-    heard_by(own.student.model.decoder, "encoder_hidden_states", heard)
+    capture_argument(own.student.model.decoder, "encoder_hidden_states", captured)
     own(batch)
-    torch.testing.assert_close(heard[0], heard[1])
+    torch.testing.assert_close(captured[0], captured[1])
 
 
 @pytest.mark.parametrize(("short", "positions"), [(True, 100), (False, 1500)])
-def test_where_the_encoder_moves_the_teacher_hears_the_window_that_it_was_trained_on(
+def test_where_the_encoder_moves_the_teacher_gets_the_window_that_it_was_trained_on(
     teacher: Any, batch: Batch, short: bool, positions: int
 ) -> None:
     student = make_student(teacher, 1)
     objective = Objective(student, ObjectiveOptions(freeze_encoder=False), teacher, teacher_short=short)
-    heard: list[torch.Tensor] = []
-    heard_by(teacher.model.decoder, "encoder_hidden_states", heard)
+    captured: list[torch.Tensor] = []
+    capture_argument(teacher.model.decoder, "encoder_hidden_states", captured)
     objective(batch)
-    assert heard[0].shape[1] == positions
-    assert not heard[0].requires_grad
+    assert captured[0].shape[1] == positions
+    assert not captured[0].requires_grad
 
 
 def test_a_student_that_is_its_teacher_has_no_kl(teacher: Any, batch: Batch) -> None:
@@ -149,7 +149,7 @@ def test_a_student_that_is_its_teacher_has_no_kl(teacher: Any, batch: Batch) -> 
 def test_without_kl_no_teacher_is_needed_or_asked(teacher: Any, batch: Batch) -> None:
     student = make_student(teacher, 2)
     asked: list[Any] = []
-    heard_by(teacher.model.decoder, "input_ids", asked)
+    capture_argument(teacher.model.decoder, "input_ids", asked)
     with torch.no_grad():
         alone = loss(Objective(student, CE_ONLY).eval(), batch)
         beside = loss(Objective(student, CE_ONLY, teacher).eval(), batch)

@@ -178,8 +178,8 @@ def test_the_kept_model_is_a_whole_folder_that_generates(options: RunOptions, tm
     names = {f.name for f in (options.out / "model").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"} <= names
     model = load_model(options.out / "model")
-    said = model.generate(torch.zeros(1, 80, 3000), language="en", task="transcribe", max_new_tokens=3)
-    assert said.shape[0] == 1
+    generated = model.generate(torch.zeros(1, 80, 3000), language="en", task="transcribe", max_new_tokens=3)
+    assert generated.shape[0] == 1
 
 
 def test_the_clips_of_a_dev_store_are_evaluated(
@@ -196,7 +196,7 @@ def test_the_clips_of_a_dev_store_are_evaluated(
     assert not (options.out / "evaluation").exists()
 
 
-def test_the_kept_model_says_the_smallest_window_that_it_was_evaluated_on(
+def test_the_kept_model_gives_the_smallest_window_that_it_was_evaluated_on(
     options: RunOptions, clips: list[Clip], tmp_path: Path
 ) -> None:
     train(options.model_copy(update={"smallest_window_s": 4.0}), None, tmp_path / "kept")
@@ -217,8 +217,8 @@ def test_a_dev_store_without_clips_is_not_evaluated(
 
 def test_a_teacher_is_loaded_where_one_is_named(options: RunOptions) -> None:
     loop = options.loop.model_copy(update={"max_steps": 1})
-    told = {"teacher": options.start, "objective": ObjectiveOptions(kl_weight=1.0), "loop": loop}
-    taught = build_loop(options.model_copy(update=told), torch.device("cpu"))
+    changes = {"teacher": options.start, "objective": ObjectiveOptions(kl_weight=1.0), "loop": loop}
+    taught = build_loop(options.model_copy(update=changes), torch.device("cpu"))
     taught.run(lambda at: True)
     assert abs(taught.progress().kl) < 1e-3  # the student is the teacher
 

@@ -14,7 +14,7 @@ from voxray.training.trainer import _reason, describe
         ),
     ],
 )
-def test_progress_is_told_in_a_line(values: dict[str, float], line: str) -> None:
+def test_progress_is_reported_in_a_line(values: dict[str, float], line: str) -> None:
     assert describe(values, 10) == line
 
 

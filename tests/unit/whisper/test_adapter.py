@@ -17,8 +17,9 @@ from voxray.errors import ModelError
 from voxray.training.lora import LoraOptions, add_lora, base_digest, merged_state, save_adapter
 from voxray.whisper.adapter import adapted, apply_adapter, load_adapter
 from voxray.whisper.checkpoint import load_model
-from voxray.whisper.ctranslate import CTranslate2Engine, most_tokens
+from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.ctranslate2_binary import read_variables
+from voxray.whisper.decoding import most_tokens
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 

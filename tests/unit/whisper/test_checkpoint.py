@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 from tests.small_model import SMALL_MODEL
+from tests.small_model.random_model import TWO_LAYERS, random_model
 from transformers import WhisperForConditionalGeneration
 
 from voxray.errors import ModelError
-from voxray.whisper.checkpoint import TEXT_FILES, load_model, parameters, random_model, save_model
+from voxray.whisper.checkpoint import TEXT_FILES, load_model, parameters, save_model
 from voxray.whisper.student import make_student
 from voxray.whisper.tokens import Tokens
 
@@ -21,20 +22,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in TEXT_FILES:
         shutil.copy(SMALL_MODEL / name, folder)
     values = json.loads((SMALL_MODEL / "config.json").read_text())
-    small = {
-        "d_model": 32,
-        "encoder_layers": 2,
-        "decoder_layers": 2,
-        "encoder_ffn_dim": 48,
-        "decoder_ffn_dim": 48,
-    }
-    (folder / "config.json").write_text(json.dumps({**values, **small}))
+    (folder / "config.json").write_text(json.dumps({**values, **TWO_LAYERS}))
     return folder
 
 
 @pytest.fixture(scope="module")
 def model(source: Path) -> Any:
-    return random_model(source, seed=1)
+    return random_model(source, 1)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 0.0), (torch.float16, 1e-3)])

@@ -83,7 +83,7 @@ def test_what_goes_along_with_the_weights_comes_back(float16: Path, tmp_path: Pa
         assert ours[key] == theirs[key], key
 
 
-def test_quantized_weights_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_quantized_weights_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     to_hugging_face(SMALL_MODEL_INT8, tmp_path / "out")
 
     assert "its weights are quantized" in caplog.text
@@ -99,12 +99,12 @@ def test_tiny_en_comes_back_byte_for_byte(tiny_en: Path, trainable_tiny_en: Path
     assert ours.keys() - theirs.keys() == {"decoder/alibi_use_positive_positions", "decoder/scale_alibi"}
 
 
-def test_tiny_en_says_the_same_tokens_in_both_forms(tiny_en: Path, trainable_tiny_en: Path) -> None:
+def test_tiny_en_gives_the_same_tokens_in_both_forms(tiny_en: Path, trainable_tiny_en: Path) -> None:
     clips = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:60:20]]
     served = CTranslate2Engine(tiny_en, device="cpu", compute_type="float32")
-    oracle = TransformersEngine(trainable_tiny_en, device="cpu", dtype="float32")
+    reference = TransformersEngine(trainable_tiny_en, device="cpu", dtype="float32")
 
-    ours = oracle.transcribe(clips, DecodingOptions(language="en"))
+    ours = reference.transcribe(clips, DecodingOptions(language="en"))
     theirs = served.transcribe(clips, DecodingOptions(language="en"))
 
     assert [h.tokens for h in ours] == [h.tokens for h in theirs]

@@ -1,4 +1,4 @@
-"""The decode path that files, labels and live windows share, on the built-in int8 model and clips."""
+"""The decode path that files, labels and live windows share, on the small int8 model and clips."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,9 +30,9 @@ def engine() -> CTranslate2Engine:
     return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
 
 
-def stuck_clips(repetitions: int) -> list[Pcm]:
+def stuck_clips(count: int, repetitions: int) -> list[Pcm]:
     """A tenth of a second of speech over and over, which sends the decoder into loops."""
-    clips = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:50]]
+    clips = [decode(p) for p in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:count]]
     return [np.tile(c[len(c) // 2 : len(c) // 2 + 1600], repetitions) for c in clips]
 
 
@@ -46,11 +46,11 @@ def decoded(
     return (decoder or engine.decoder).decode(windows, states, window_s, LIVE)
 
 
-@pytest.mark.parametrize(("repetitions", "window_s"), [(30, 4.0), (130, 15.0), (290, 30.0)])
-def test_repetitions_are_decoded_again_at_every_window_length_and_in_every_path(
-    engine: CTranslate2Engine, repetitions: int, window_s: float
+@pytest.mark.parametrize(("count", "repetitions", "window_s"), [(25, 30, 4.0), (1, 290, 30.0)])
+def test_repetitions_are_decoded_again_at_short_and_long_windows_and_in_every_path(
+    engine: CTranslate2Engine, count: int, repetitions: int, window_s: float
 ) -> None:
-    stuck = stuck_clips(repetitions)[: int(100 / window_s)]
+    stuck = stuck_clips(count, repetitions)
     prompts = [engine.tokens.prompt("en")] * len(stuck)
     endless = engine.model.generate(engine.encode(stuck, window_s), prompts, beam_size=1, max_length=448)
     texts = [engine.tokens.decode(r.sequences_ids[0]) for r in endless]

@@ -3,25 +3,14 @@ from typing import Any
 
 import pytest
 import torch
-from tests.small_model import SMALL_MODEL
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from tests.small_model.random_model import TWO_LAYERS, random_model
 
 from voxray.whisper.encoder import decode_states, encode
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    torch.manual_seed(0)
-    config = WhisperConfig.from_pretrained(
-        SMALL_MODEL,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-    )
-    made: Any = WhisperForConditionalGeneration(config)
-    return made.eval()
+    return random_model(**TWO_LAYERS)
 
 
 def mel(frames: int, rows: int = 1) -> torch.Tensor:
@@ -46,17 +35,7 @@ def test_a_short_window_is_encoded_at_its_own_length(model: Any, frames: int) ->
 @torch.no_grad()
 def test_a_short_window_has_the_first_positions_of_the_table(model: Any) -> None:
     """As a model whose table is no longer than the window, through the library's own forward."""
-    config = WhisperConfig.from_pretrained(
-        SMALL_MODEL,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        max_source_positions=100,
-    )
-    short: Any = WhisperForConditionalGeneration(config)
-    short.eval()
+    short = random_model(**TWO_LAYERS, max_source_positions=100)
     weights = model.model.encoder.state_dict()
     weights["embed_positions.weight"] = weights["embed_positions.weight"][:100]
     short.model.encoder.load_state_dict(weights)
@@ -90,7 +69,7 @@ def test_decoder_states_times_the_vocabulary_are_the_librarys_logits(model: Any)
 
 
 @torch.no_grad()
-def test_what_comes_later_changes_nothing_before(model: Any) -> None:
+def test_later_tokens_change_nothing_before(model: Any) -> None:
     states = encode(model.model.encoder, mel(100))
     short = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300]]), states)
     long = decode_states(model.model.decoder, torch.tensor([[1025, 1026, 300, 1024, 1024]]), states)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from faster_whisper import WhisperModel
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from tests.small_model.random_model import TWO_LAYERS, random_model
+from transformers import WhisperConfig
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode, to_float
 from voxray.errors import ExportError, ModelError
@@ -38,16 +39,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small Whisper of random weights, bare of what a saved model may lack, that soon ends its text."""
     folder = tmp_path_factory.mktemp("tiny") / "model"
     tokens = Tokens.load(SMALL_MODEL)
-    values = json.loads((SMALL_MODEL / "config.json").read_text())
-    sizes = {
-        "d_model": 32,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "encoder_ffn_dim": 64,
-        "decoder_ffn_dim": 64,
-    }
-    torch.manual_seed(0)
-    model: Any = WhisperForConditionalGeneration(WhisperConfig(**{**values, **sizes, "init_std": 0.3}))
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+    model = random_model(**TWO_LAYERS | sizes, init_std=0.3)
     decoder = model.model.decoder
     with torch.no_grad():
         decoder.embed_tokens.weight[tokens.end] = torch.randn(32)  # it pads too, and so began as zeros

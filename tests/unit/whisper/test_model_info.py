@@ -13,7 +13,7 @@ def test_a_folder_without_information_takes_30_s_windows(tmp_path: Path) -> None
     assert ModelInfo().min_window_s == 30.0
 
 
-def test_the_built_in_model_says_what_it_was_trained_for() -> None:
+def test_the_small_model_gives_what_it_was_trained_for() -> None:
     info = ModelInfo.load(SMALL_MODEL_INT8)
 
     assert (info.min_window_s, info.languages, info.quantization) == (2.0, ("en",), "int8")

@@ -142,7 +142,7 @@ def test_english_only_models_have_no_language_in_their_prompts_though_in_their_v
 
 
 @pytest.mark.parametrize("multilingual", [True, False])
-def test_what_the_model_says_of_itself_goes_first(multilingual: bool, tmp_path: Path) -> None:
+def test_what_the_model_states_of_itself_goes_first(multilingual: bool, tmp_path: Path) -> None:
     shutil.copy(SMALL_MODEL / "tokenizer.json", tmp_path)
     (tmp_path / "generation_config.json").write_text(json.dumps({"is_multilingual": multilingual}))
 

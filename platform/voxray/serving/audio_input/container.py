@@ -14,10 +14,9 @@ import av
 import av.error
 import numpy as np
 
-from voxray.audio import SAFE_OPTIONS, SAMPLE_RATE, blocks
+from voxray.audio import SAFE_OPTIONS, SAMPLE_RATE, Pcm, blocks
 from voxray.errors import AudioError
-from voxray.serving.audio_input.pcm import nothing
-from voxray.streaming.audio_buffer import Pcm
+from voxray.serving.audio_input.pcm import NO_SAMPLES
 
 MAX_UNDECODED = 1 << 20  # bytes in the pipe that a client has credit for; as much again may be on the way
 MAX_WAITING = 4 * SAMPLE_RATE  # samples in the queue, before those of one more packet
@@ -113,7 +112,7 @@ class SampleQueue:
             self._changed.notify()
             if not blocks and self._error:
                 raise self._error
-        return np.concatenate(blocks) if blocks else nothing()
+        return np.concatenate(blocks) if blocks else NO_SAMPLES
 
     @property
     def drained(self) -> bool:

@@ -8,13 +8,14 @@ from typing import Protocol
 
 import numpy as np
 
+from voxray.audio import Pcm, riff
 from voxray.errors import AudioError, WireError
-from voxray.serving.audio_input import magic, riff
-from voxray.serving.audio_input.pcm import Converter, Format, nothing
-from voxray.streaming.audio_buffer import Pcm
-from voxray.wire import MAX_CREDIT_BYTES, Start
+from voxray.serving.audio_input import magic
+from voxray.serving.audio_input.pcm import NO_SAMPLES, Converter, Format
+from voxray.wire import MAX_CREDIT_BYTES, MIN_RATE, Start
 
-_THINNEST = Format("pcm_s16le", 1, riff.MIN_RATE)  # the format with the most samples per byte
+MAX_HEADER = 64 * 1024  # bytes before the audio
+_THINNEST = Format("pcm_s16le", 1, MIN_RATE)  # the format with the most samples per byte
 
 
 class AudioDecoder(Protocol):
@@ -125,12 +126,12 @@ class PcmDecoder:
         whole = len(data) - len(data) % self.format.frame_bytes
         if whole < len(data):
             data, self._held = data[:whole], data[whole:]
-        return self._counted(self._converter.convert(data)) if data else nothing()
+        return self._counted(self._converter.convert(data)) if data else NO_SAMPLES
 
     def finish(self) -> Pcm:
         """See `AudioDecoder`."""
         if self.ended:
-            return nothing()
+            return NO_SAMPLES
         if self._undecided and len(self._held) >= riff.MAGIC_BYTES:
             self._held = b""  # a header that was cut off; fewer bytes are audio
         self._undecided = False
@@ -176,13 +177,13 @@ class PcmDecoder:
         if not (riff.may_begin(data) or magic.may_begin(data)):
             self._undecided = False
             return data
-        header = riff.parse_header(data) if len(data) >= riff.MAGIC_BYTES else None
+        header = riff.parse_header(data, MAX_HEADER) if len(data) >= riff.MAGIC_BYTES else None
         if header is None:
             self._held = data
             return b""
         self._undecided = False
         self._begin_after(header)
-        return data[header.length :]
+        return data[header.data_start :]
 
     def _before_end(self, data: bytes) -> bytes:
         """Return `data`, the last bytes received, up to the end of the audio."""
@@ -190,13 +191,13 @@ class PcmDecoder:
             return data
         return data[: max(0, self._end - self.received + len(data))]
 
-    def _begin_after(self, header: riff.PcmHeader) -> None:
+    def _begin_after(self, header: riff.WaveHeader) -> None:
         """Follow the header. A decoder without it can continue only if it agrees with `start`."""
-        frame_bytes = self.format.frame_bytes
-        self.resumable = header.form == self.format and header.length % frame_bytes == 0
-        self._origin = header.length
-        self._end = None if header.audio_bytes is None else header.length + header.audio_bytes
-        self._converter = Converter(header.form)
+        announced, begin = Format.of(header.format), header.data_start
+        self.resumable = announced == self.format and begin % self.format.frame_bytes == 0
+        self._origin = begin
+        self._end = None if header.data_bytes is None else begin + header.data_bytes
+        self._converter = Converter(announced)
 
     def _counted(self, pcm: Pcm) -> Pcm:
         self._given += len(pcm)

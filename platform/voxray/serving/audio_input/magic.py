@@ -1,4 +1,4 @@
-"""The first bytes of files that are not PCM, so that a client that sends one as PCM is told."""
+"""The first bytes of files that are not PCM, to reject a client that sends one as PCM."""
 
 BYTES = 4  # of each magic number below
 _NAMES = {

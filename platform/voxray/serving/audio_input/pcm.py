@@ -13,20 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from voxray.audio import SAMPLE_RATE, to_pcm
-from voxray.streaming.audio_buffer import Pcm
-from voxray.wire import WIDTHS, Encoding
+from voxray.audio import SAMPLE_RATE, Pcm, to_pcm
+from voxray.audio.riff import WaveFormat
+from voxray.errors import AudioError
+from voxray.wire import MAX_CHANNELS, MAX_RATE, MIN_RATE, WIDTHS, Encoding
 
 Mono = npt.NDArray[np.float32]  # in [-1, 1]
 
 # Samples at the lower rate that the start of soxr's HQ filter changes by over half a step; 77 were measured.
 _EDGE = 100
-_NOTHING: Pcm = np.empty(0, dtype=np.int16)
-
-
-def nothing() -> Pcm:
-    """Return no samples."""
-    return _NOTHING
+NO_SAMPLES: Pcm = np.empty(0, dtype=np.int16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,21 @@ class Format:
     encoding: Encoding
     channels: int
     rate: int
+
+    @classmethod
+    def of(cls, wave: WaveFormat) -> "Format":
+        """Return the format in a RIFF header; AudioError where it is not PCM as `start` could name it."""
+        if wave.encoding is None:
+            raise AudioError(
+                f"WAV header: expected 16-bit PCM or 32-bit float, got format {wave.tag} of {wave.bits} bits "
+                f"in frames of {wave.frame_bytes} bytes; convert it, or send it as a container."
+            )
+        if not (1 <= wave.channels <= MAX_CHANNELS and MIN_RATE <= wave.rate <= MAX_RATE):
+            raise AudioError(
+                f"WAV header: expected 1 to {MAX_CHANNELS} channels at {MIN_RATE} to {MAX_RATE} Hz, got "
+                f"{wave.channels} at {wave.rate} Hz."
+            )
+        return cls(wave.encoding, wave.channels, wave.rate)
 
     @property
     def frame_bytes(self) -> int:
@@ -92,5 +103,5 @@ class Converter:
     def finish(self) -> Pcm:
         """Return the samples that the resampler still holds; no frames may follow."""
         if not self._resampler:
-            return nothing()
+            return NO_SAMPLES
         return to_pcm(self._resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True))

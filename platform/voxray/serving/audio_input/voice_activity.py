@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from voxray.audio import Pcm
 from voxray.errors import MissingDependency
-from voxray.streaming.audio_buffer import Pcm
 from voxray.streaming.events import FRAME
 
 CONTEXT = 64  # samples before a frame that the model is given as well

@@ -46,7 +46,7 @@ from voxray.wire import PATH, SUBPROTOCOL, Close
 log = logging.getLogger(__name__)
 
 ADMITTED = 0.9  # of connections_per_gateway: Serve's health checks, and refusals, need the rest
-DRAIN_S = 10.0  # for hosts to be told that the clients are gone
+DRAIN_S = 10.0  # for hosts to learn that the clients have disconnected
 
 
 class Gateway:
@@ -78,6 +78,15 @@ class Gateway:
     def sessions(self) -> int:
         """The number of sockets that have a session."""
         return sum(c.has_session for c in self._connections)
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes of clients, of health checks and of metrics."""
+        return [
+            WebSocketRoute(PATH, self.serve_stream),
+            WebSocketRoute("/", self.serve_plain_text),
+            Route("/healthz", self.show_health),
+            Route("/metrics", self.show_metrics),
+        ]
 
     async def serve_stream(self, websocket: WebSocket) -> None:
         """Serve a client of `/v1/stream`."""
@@ -156,7 +165,7 @@ def build(
     gateway = Gateway(directory, args, policy, clock=clock)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with running():
             try:
                 yield
@@ -164,14 +173,7 @@ def build(
                 await gateway.drain()
 
     app = Starlette(
-        routes=[
-            WebSocketRoute(PATH, gateway.serve_stream),
-            WebSocketRoute("/", gateway.serve_plain_text),
-            Route("/healthz", gateway.show_health),
-            Route("/metrics", gateway.show_metrics),
-            *page_routes(page),
-            *routes,
-        ],
+        routes=[*gateway.routes(), *page_routes(page), *routes],
         middleware=[
             Middleware(HeadersMiddleware),
             Middleware(ApiCorsMiddleware, policy=policy),

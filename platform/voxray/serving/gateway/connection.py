@@ -1,14 +1,14 @@
 """One client's socket: what it may send when, and how it ends. Only `serve` at the end does any I/O.
 
-    GREETING   nothing has come yet; for `limits.start_s` at most
-    OPENING    the first message has come; a host is looked for, and further input waits
+    GREETING   no message has been received; for `limits.start_s` at most
+    OPENING    the first message was received; a host is looked for, and further input waits
     OPEN       there is a session: audio goes on as the credit allows, output comes back
-    CLOSED     the last message is in the outbox, or the client is gone
+    CLOSED     the last message is in the outbox, or the client has disconnected
 
     GREETING -> OPENING -> OPEN -> CLOSED, and CLOSED from any of them
 
 `stop` does not change the state: the session is flushed, and `Ending` says how the socket closes after that.
-A client that is idle for `limits.idle_s` (nothing comes, nothing waits, and it has credit), or has been
+A client that is idle for `limits.idle_s` (it sends nothing, no input waits, and it has credit), or has been
 connected for `limits.session_s`, is stopped as if it had asked: it gets its finals, `done`, and 1000 with the
 reason. Where the flush fails, a client that asked to stop is to resume elsewhere (1012), and any other is to
 try again later (1013).
@@ -95,13 +95,13 @@ class Connection:
             self._fail(Close.BAD_MESSAGE, "bad_message", str(e))
 
     def start_timed_out(self) -> None:
-        """Close if nothing has come; to be called `limits.start_s` after the socket was accepted."""
+        """Close if no message was received; to be called `limits.start_s` after the socket was accepted."""
         if self.state is ConnectionState.GREETING:
             message = f"expected a first message within {self.limits.start_s:g} s, got none."
             self._fail(Close.BAD_MESSAGE, "silent", message)
 
     def leave(self) -> None:
-        """Drop the input that waits, and let the host know: the client is gone. It may resume its session."""
+        """Drop waiting input, and report the disconnect to the host. The client may resume its session."""
         self.state = ConnectionState.CLOSED
         self._input.clear()
         self.outbox.end(Closing(Close.NORMAL))
@@ -221,7 +221,7 @@ class Connection:
         elif admission is Admission.LAGGING:
             message = (
                 f"expected to keep up with live audio, got {waiting} bytes behind; the finals of those have "
-                "been sent, and what came after them is dropped; try again later."
+                "been sent, and what follows is dropped; try again later."
             )
             self._stop(Ending(Close.FULL, "lagging", Error("lagging", message)))
 

@@ -62,7 +62,7 @@ class Peer(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the client is gone."""
+        """Whether the client has disconnected."""
         ...
 
     def session_opened(self, opened: Opened, host: "HostClient") -> None:
@@ -82,7 +82,7 @@ class Peer(Protocol):
         ...
 
     def restart(self) -> None:
-        """The host is gone, so that the client has to reconnect."""
+        """The host is lost, and the client has to reconnect."""
         ...
 
 
@@ -96,7 +96,7 @@ class HostClient:
         self._gateway, self._host, self._numbers = gateway, host, numbers
         self._schedule, self._metrics = schedule, metrics
         self._peers: dict[SessionEpoch, Peer] = {}
-        self._left: dict[SessionEpoch, None] = {}  # an ordered set: gone, and not yet reported to the host
+        self._left: dict[SessionEpoch, None] = {}  # an ordered set: closed, and not yet reported to the host
         self._opening = 0
         self._early: dict[SessionEpoch, list[Output]] = {}  # a reply may overtake the answer to `open`
         self._task: asyncio.Task[None] | None = None
@@ -124,12 +124,12 @@ class HostClient:
                 self._early.clear()
 
     def leave(self, session: str, epoch: int) -> None:
-        """Remove a connection that is gone, and report it to the host with the next call."""
+        """Remove a closed connection, and report it to the host with the next call."""
         if self._peers.pop((session, epoch), None):
             self._left[session, epoch] = None
 
     async def wait_until_idle(self) -> None:
-        """Wait until no connection is left and the host has been told so."""
+        """Wait until no connection is left and the host knows."""
         if self._task:
             await asyncio.wait({self._task})
 
@@ -225,7 +225,7 @@ class HostClients:
         task.add_done_callback(self._openings.discard)
 
     async def wait_until_idle(self) -> None:
-        """Wait until no connection is left and all hosts have been told so."""
+        """Wait until no connection is left and all hosts know."""
         if self._openings:
             await asyncio.wait(set(self._openings))
         await asyncio.gather(*(client.wait_until_idle() for client in self._clients.values()))
@@ -242,7 +242,7 @@ class HostClients:
             peer.session_refused(refused)
 
     async def _resume(self, opening: Opening, peer: Peer) -> Refused | None:
-        """Resume on the host that has the session, or begin anew at `start.from_byte` if that is gone.
+        """Resume on the host that has the session, or begin anew at `start.from_byte` if there is none.
 
         A host that lost the session and is full is no reason to refuse: others may have room.
         """
@@ -258,7 +258,7 @@ class HostClients:
     async def _begin(
         self, opening: Opening, peer: Peer, without: frozenset[str] = frozenset()
     ) -> Refused | None:
-        """Begin a session where the directory says. Its knowledge may be old: a host can be full or gone."""
+        """Begin a session where the directory says. Its knowledge may be old: a host can be full or dead."""
         refused: Refused | None = UNAVAILABLE
         for _ in range(PLACEMENTS):
             limit_s = self._schedule.placement_timeout_s

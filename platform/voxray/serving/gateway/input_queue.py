@@ -21,7 +21,7 @@ MAX_WAITING_BYTES = 16 << 20  # beyond the credit, whatever rate and channels a 
 
 
 class Admission(Enum):
-    """What became of input. Only ACCEPTED input is kept."""
+    """Whether input was accepted. Only ACCEPTED input is kept."""
 
     ACCEPTED = "accepted"
     LAGGING = "lagging"
@@ -31,7 +31,7 @@ class Admission(Enum):
 class InputQueue:
     """Audio and controls of one client that have not gone on to its host, in order.
 
-    `waiting` is in bytes. Until the host says otherwise, the credit is that of a new session.
+    `waiting` is in bytes. Until `set_credit`, the credit is that of a new session.
     """
 
     def __init__(self, bytes_per_second: int | None, limits: Limits) -> None:

@@ -16,7 +16,7 @@ from voxray.serving.gateway.metrics import Metrics
 from voxray.wire import Close, Partial, ServerMessage
 
 PARTIALS_LIMIT = 1 << 16  # characters that may wait before partials are dropped
-LIMIT = 1 << 20  # characters that may wait before the client counts as gone
+LIMIT = 1 << 20  # characters that may wait before the client is closed
 
 
 @dataclass(frozen=True, slots=True)

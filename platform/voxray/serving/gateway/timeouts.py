@@ -1,4 +1,4 @@
-"""When a connection ends that did nothing wrong: it asked to stop, was idle, or reached its time limit."""
+"""When a connection ends without an error: it asked to stop, was idle, or reached its time limit."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class ConnectionTimeouts:
         self._received_s = now_s
 
     def progressed(self, now_s: float) -> None:
-        """Note that input went on to the host, or that output came of it."""
+        """Note that input was sent to the host, or output received from it."""
         self._progress_s = now_s
 
     def expired(self, now_s: float, *, waiting: bool) -> Ending | None:

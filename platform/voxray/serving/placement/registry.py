@@ -82,7 +82,7 @@ class Registry(Generic[M]):
         return self._members.get(number)
 
     async def want(self) -> None:
-        """A gateway is alive: keep a spare host for its next client."""
+        """Note that a gateway is running: keep a spare host for its next client."""
         self._wanted_s = time.monotonic()
         if self._recovering is None or (self._recovering.done() and self._recovering.exception()):
             self._recovering = asyncio.create_task(self._recover())

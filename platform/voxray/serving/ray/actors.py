@@ -114,12 +114,12 @@ class RayHost:
 
     async def open(self, opening: Opening) -> Opened | Refused:
         """See `protocol.Host.open`."""
-        opened: Opened | Refused = await _answered(self._actor.open.remote(opening))
+        opened: Opened | Refused = await answered(self._actor.open.remote(opening))
         return opened
 
     async def tick(self, call: Call) -> Reply:
         """See `protocol.Host.tick`."""
-        reply: Reply = await _answered(self._actor.tick.remote(call))
+        reply: Reply = await answered(self._actor.tick.remote(call))
         return reply
 
 
@@ -140,7 +140,8 @@ def start_actor(service: Service, number: int) -> Any:
     return actor
 
 
-async def _answered(ref: Any) -> Any:
+async def answered(ref: Any) -> Any:
+    """Return what a call of an actor returns; HostGone where the actor has died."""
     try:
         return await ref
     except RayActorError as e:

@@ -74,7 +74,7 @@ class GatewayDeployment:
         await self._gateway.drain()
 
     async def _want(self) -> None:
-        """Tell the directory that this gateway lives, so that it keeps a host ready."""
+        """Report to the directory that this gateway runs, so that it keeps a host ready."""
         while not self._drained:
             try:
                 async with asyncio.timeout(WANT_S):

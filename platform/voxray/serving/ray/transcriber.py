@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
-from ray.exceptions import RayActorError
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
 from voxray.audio import Pcm
-from voxray.serving.protocol import Answer, Heartbeat, HostGone, Job
+from voxray.serving.protocol import Answer, Heartbeat, Job
+from voxray.serving.ray.actors import answered
 from voxray.serving.ray.observations import Observations
 from voxray.serving.ray.shutdown import ShutdownDetector
 from voxray.serving.settings import ServiceArgs, Transcribers
@@ -40,21 +40,15 @@ class RemoteSource:
         self._released = True
 
     async def next_jobs(self, lease: int) -> list[Job] | None:
-        """As `protocol.Source.next_jobs`."""
+        """As `protocol.JobSource.next_jobs`."""
         if self._released:
             return None
-        try:
-            jobs: list[Job] | None = await self._actor.next_jobs.remote(lease)
-        except RayActorError as e:
-            raise HostGone(str(e).splitlines()[0]) from e
+        jobs: list[Job] | None = await answered(self._actor.next_jobs.remote(lease))
         return jobs
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
-        """As `protocol.Source.deliver`."""
-        try:
-            await self._actor.deliver.remote(lease, answers)
-        except RayActorError as e:
-            raise HostGone(str(e).splitlines()[0]) from e
+        """As `protocol.JobSource.deliver`."""
+        await answered(self._actor.deliver.remote(lease, answers))
 
 
 class Transcriber:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from voxray.whisper.engines import Task
+from voxray.transcript import Task
 
 
 class Body(BaseModel):

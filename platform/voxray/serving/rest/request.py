@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from voxray.languages import code_of
 from voxray.serving.api_error import ApiError, invalid_field
-from voxray.whisper.engines import Task
+from voxray.transcript import Task
 
 Format = Literal["json", "text", "srt", "vtt", "verbose_json"]
 STREAMED: tuple[Format, ...] = ("json", "text")

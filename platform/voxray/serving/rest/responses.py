@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from voxray.audio import FRAMES_PER_SECOND
 from voxray.errors import VoxrayError
 from voxray.languages import name_of
 from voxray.serving.api_error import api_error_of
@@ -25,7 +26,6 @@ from voxray.serving.rest.text_filters import TextFilter, filtered_segment, text_
 from voxray.transcript import Segment, Transcript, to_srt, to_text, to_vtt
 
 TEMPERATURE = 0.0  # windows are decoded greedily, whatever was asked for
-FRAMES_PER_SECOND = 100  # `seek` counts Whisper's frames of 10 ms
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -130,7 +130,7 @@ def _verbose_segment(number: int, decoded: DecodedSegment) -> VerboseSegment:
     segment, result = decoded.segment, decoded.window.result
     return VerboseSegment(
         id=number,
-        seek=round(decoded.window.span.start_s * FRAMES_PER_SECOND),
+        seek=round(decoded.window.span.start_s * FRAMES_PER_SECOND),  # in log-mel frames, as Whisper counts
         start=segment.start_s,
         end=segment.end_s,
         text=segment.text,

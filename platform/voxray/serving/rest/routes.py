@@ -105,7 +105,7 @@ class ApiState:
 
 
 class TranscriptionEndpoint:
-    """An ASGI app that transcribes a file, or translates it, as the class of request says.
+    """An ASGI app that transcribes a file, or translates it, by its class of request.
 
     It is not a function from request to response, as it releases resources after a stream's last event.
     """

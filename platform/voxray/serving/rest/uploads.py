@@ -96,7 +96,7 @@ class _FormParser(MultiPartParser):
         self._ended = False
 
     def on_end(self) -> None:
-        """The closing boundary has come."""
+        """Called by the parser at the closing boundary."""
         self._ended = True
 
     async def _chunks(self, request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:

@@ -16,7 +16,7 @@ SWEEP_S = 0.25
 
 
 class AsyncHost:
-    """A `protocol.Host` for gateways and a `protocol.Source` for transcribers, around one `SessionHost`.
+    """A `protocol.Host` for gateways and a `protocol.JobSource` for transcribers, around one `SessionHost`.
 
     `sweep` must run beside it. `called_s`: when a gateway last called, or when this was made.
     """

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 from voxray.serving.audio_input.decoder import decoder_for
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
+from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Answer, Control, Job, Output
 from voxray.serving.sessions.decodes import DecodeQueue
 from voxray.serving.sessions.input_buffer import InputBuffer
-from voxray.serving.sessions.latency import Latency, Observe, unobserved
+from voxray.serving.sessions.latency import Latency
 from voxray.serving.sessions.outbox import SessionOutbox
 from voxray.serving.settings import Decoding, Limits
 from voxray.serving.token_bucket import TokenBucket
@@ -34,7 +35,7 @@ FINALIZE_BURST_S = 3.0  # of finalizes at once: the gateway has metered them, an
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """A session's id, and the token that shows whose it is."""
+    """A session's id, and the token that resumes it."""
 
     session: str
     token: str
@@ -77,7 +78,7 @@ class BufferManager:
         self._stopped = self._cut_off = False  # by the client; by us
         self._credit_sent: int | None = None  # None: send it in any case
 
-    # What comes in.
+    # Input.
 
     def receive_input(self, items: Iterable[bytes | Control], now_s: float) -> None:
         """Receive what the client sent, in order. Call `process` afterwards.
@@ -119,7 +120,7 @@ class BufferManager:
             self.decodes.requeue(now_s)
             self._send(now_s)
 
-    # What goes out.
+    # Output.
 
     def next_job(self, now_s: float) -> Job | None:
         """Return the window to decode, once; None if there is none."""

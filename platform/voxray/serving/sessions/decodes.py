@@ -26,10 +26,10 @@ class DecodeQueue:
             for request in requests:
                 superseded, self._waiting = self._waiting, request
                 if superseded:
-                    self.session.receive_superseded(superseded.id, now_s)
+                    self.session.receive_failure(superseded.id, now_s)
 
     def request_to_run(self) -> DecodeRequest | None:
-        """Hand out the request that waits. If its final went out meanwhile, its audio is gone: None."""
+        """Hand out the request that waits. None if its final was sent meanwhile, which frees its audio."""
         request, needed = self._waiting, self.waiting
         self._waiting = None
         if request is None or not needed:
@@ -44,19 +44,17 @@ class DecodeQueue:
             return None
         if answer.hypothesis is not None:
             self.session.receive_hypothesis(request.id, answer.hypothesis, now_s)
-        elif answer.superseded:
-            self.session.receive_superseded(request.id, now_s)
         else:
             self.session.receive_failure(request.id, now_s)
         self.collect(now_s)
         return request
 
     def requeue(self, now_s: float) -> None:
-        """Give up all running requests: the newest waits again, the others count as superseded."""
+        """Give up all running requests: the newest waits again, the others count as failed."""
         lost = [self._running[number] for number in sorted(self._running)]
         self._running.clear()
         if lost and self._waiting is None:
             self._waiting = lost.pop()
         for request in lost:
-            self.session.receive_superseded(request.id, now_s)
+            self.session.receive_failure(request.id, now_s)
         self.collect(now_s)

@@ -22,7 +22,7 @@ class GatewayState:
     _closings: dict[tuple[str, int], Output] = field(default_factory=dict)
 
     def close_connection(self, session: str, epoch: int, close: Close) -> None:
-        """Close a connection with the next reply: its session is gone, or belongs to a newer connection."""
+        """Close a connection with the next reply: its session has ended, or belongs to a newer connection."""
         messages = (_RESUMED_ELSEWHERE,) if close is Close.RESUMED_ELSEWHERE else ()
         self._closings[session, epoch] = Output(session, epoch, messages, close=close)
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 from voxray.errors import AudioError, WireError
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
+from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Answer, Call, Input, Job, Opened, Opening, Output, Refused, Reply
 from voxray.serving.sessions.buffer_manager import BufferManager, SessionKey
 from voxray.serving.sessions.gateway_state import GatewayState, GatewayStates
-from voxray.serving.sessions.latency import Observe, unobserved
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.events import seconds
 from voxray.wire import NO_SEGMENT, Close, Start
@@ -103,7 +103,7 @@ class SessionHost:
         self._process(self._busy(), now_s)
 
     def requeue(self, now_s: float) -> None:
-        """Hand out unanswered jobs again: the transcriber that had them is gone."""
+        """Hand out unanswered jobs again: the transcriber that had them is lost."""
         for manager in self._managers.values():
             with self._contained(manager):
                 manager.requeue(now_s)
@@ -206,7 +206,7 @@ class SessionHost:
             gateway.close_connection(manager.key.session, manager.epoch, close)
 
     def _detach(self, manager: BufferManager, now_s: float) -> None:
-        """The connection is gone; a session that cannot be resumed goes with it."""
+        """End a connection, and with it a session that cannot be resumed."""
         manager.detach(now_s)
         if not manager.resumable:
             self._drop(manager)
@@ -221,7 +221,7 @@ class SessionHost:
     # Steps of a call.
 
     def _receive_input(self, call: Call, gateway: GatewayState, now_s: float) -> list[BufferManager]:
-        """Hand input to its sessions; return the sessions whose connections are gone."""
+        """Hand input to its sessions; return the sessions whose connections have closed."""
         left = list[BufferManager]()
         for input_ in call.inputs:
             manager = self._managers.get(input_.session)

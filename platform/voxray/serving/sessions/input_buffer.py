@@ -7,11 +7,11 @@ Samples that the session has no room for wait here; those of a container also un
 
 from collections import deque
 
+from voxray.audio import Pcm
 from voxray.errors import AudioError
 from voxray.serving.audio_input.decoder import AudioDecoder
-from voxray.serving.audio_input.pcm import nothing
+from voxray.serving.audio_input.pcm import NO_SAMPLES
 from voxray.serving.protocol import Control
-from voxray.streaming.audio_buffer import Pcm
 
 SETTLED_S = 0.1  # without new samples, a container's thread has decoded all that it can
 FINISH_S = 5.0  # for a container that has ended to give more samples; decoding those takes milliseconds
@@ -106,7 +106,7 @@ class InputBuffer:
             return None
         self._decoded.append(head)
         self._undecoded.popleft()
-        return nothing()
+        return NO_SAMPLES
 
     def _finish(self, now_s: float) -> Pcm | None:
         """Return samples before a stop; None if the decoder holds more and has not decoded them yet."""

@@ -1,16 +1,10 @@
 """The latency of a session's messages, counted from the arrival of the audio that they are about."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from voxray.serving.observe import Observe
 from voxray.streaming.events import Event, Final, Partial, SpeechStart, samples
-
-Observe = Callable[[str, float], None]
-"""Receives a metric's name and one value of it; names that end in `_s` are in seconds."""
-
-
-def unobserved(name: str, value: float) -> None:
-    """Ignore the observation."""
 
 
 class Latency:

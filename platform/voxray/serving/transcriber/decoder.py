@@ -38,7 +38,7 @@ class Decoder:
         self._engine = engine
         self._guards = guards or Guards()
         self._task_tokens = len(engine.tokens.prompt())
-        # A session says the same with each of its jobs.
+        # All jobs of a session have the same.
         self._previous: Callable[[str, str], tuple[int, ...]] = lru_cache(maxsize=1024)(
             lambda prompt, hotwords: previous_tokens(engine.tokens, prompt, hotwords)
         )
@@ -96,7 +96,7 @@ class Decoder:
     def _window(self, job: Job) -> AudioWindow:
         """Return the window of `job`; AudioError or ModelError where it would break its batch.
 
-        A language that the model has no token for is detected: the hypothesis says what was decoded instead.
+        A language that the model has no token for is detected: the hypothesis names the one that was decoded.
         """
         tokens = self._engine.tokens
         if tokens.multilingual and job.task not in tokens.tasks:

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from voxray.serving.protocol import Answer, Job, Source
+from voxray.serving.protocol import Answer, Job, JobSource
 from voxray.streaming.events import Hypothesis
 
 
@@ -16,7 +16,7 @@ class Lease:
     """
 
     number: int
-    source: Source
+    source: JobSource
     id: int
     queued: set[str] = field(default_factory=set)  # session keys
     running: int = 0
@@ -28,9 +28,9 @@ class Lease:
         """Return a name for the session of `job` that differs from all those of other leases."""
         return f"{self.number}/{job.session}"
 
-    def answer(self, job: Job, hypothesis: Hypothesis | None, *, superseded: bool = False) -> None:
-        """Queue what became of `job` for delivery."""
-        self._answers.append(Answer(job.session, job.number, hypothesis, superseded))
+    def answer(self, job: Job, hypothesis: Hypothesis | None) -> None:
+        """Queue the result of `job` for delivery."""
+        self._answers.append(Answer(job.session, job.number, hypothesis))
         self._changed.set()
 
     def end(self) -> None:

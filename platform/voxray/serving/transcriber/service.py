@@ -1,6 +1,6 @@
 """asyncio around the scheduler and one decode thread: live jobs of leased sources, and files between them.
 
-    Source.take --jobs--> Scheduler --batch--> thread --answers--> Source.deliver, while the next batch runs
+    JobSource.next_jobs -> Scheduler -batch-> thread -answers-> JobSource.deliver, while the next batch runs
     transcribe --file batches--> queue ------> thread
 
 A batch of a file runs when no live batch is ready; one that has waited for `patience_s` takes turns with the
@@ -19,13 +19,13 @@ from typing import Protocol, TypeVar
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
-from voxray.serving.protocol import Job, Source
+from voxray.serving.observe import Observe, unobserved
+from voxray.serving.protocol import Job, JobSource
 from voxray.serving.transcriber.lease import Lease
 from voxray.serving.transcriber.scheduler import Group, Scheduler, SchedulerOptions, Ticket
 from voxray.streaming.events import DecodeMode, Hypothesis
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
-Observe = Callable[[str, float], None]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -82,13 +82,13 @@ class DecodeService:
         self,
         decoder: BatchDecoder,
         options: SchedulerOptions | None = None,
-        observe: Observe | None = None,
+        observe: Observe = unobserved,
         *,
         released_s: float = 5.0,
     ) -> None:
         self._decoder = decoder
         self._options = options or SchedulerOptions()
-        self._observe = observe or (lambda name, value: None)
+        self._observe = observe
         self._released_s = released_s
         self._scheduler = Scheduler[LeasedJob](self._options)
         self._files: deque[FileBatch] = deque()
@@ -100,7 +100,7 @@ class DecodeService:
         self._draining = asyncio.Event()
         self._closed = False
 
-    async def serve(self, source: Source, lease_id: int) -> None:
+    async def serve(self, source: JobSource, lease_id: int) -> None:
         """Decode the jobs of `source` until its lease is over, it is gone, or the service drains.
 
         What is then queued is dropped unanswered: a host gives it to its next transcriber. What runs is
@@ -194,7 +194,7 @@ class DecodeService:
         )
         lease.queued.add(ticket.session)
         if old := self._scheduler.add(ticket, now_s):
-            old.payload.lease.answer(old.payload.job, None, superseded=True)
+            old.payload.lease.answer(old.payload.job, None)
             self._observe("superseded", 1.0)
         self._changed.set()
 
@@ -226,7 +226,7 @@ class DecodeService:
                 await self._wait(self._scheduler.ready_s(now_s))
 
     async def _wait(self, until_s: float | None) -> None:
-        """Wait until a batch is ready, or something new comes."""
+        """Wait until a batch is ready, or a job or file arrives."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if until_s is None else max(0.0, until_s - time.monotonic())):
                 await self._changed.wait()
@@ -250,7 +250,7 @@ class DecodeService:
             hypotheses = await self._in_thread(lambda: self._decoder.decode(jobs))
             if len(hypotheses) != len(jobs):
                 raise RuntimeError(f"expected {len(jobs)} hypotheses, got {len(hypotheses)}.")
-        except Exception:  # whatever it is, the sessions are told and the service goes on
+        except Exception:  # of whatever kind: its jobs count as failed, and the service goes on
             log.exception("a batch of %d could not be decoded", len(jobs))
             return [None] * len(jobs)
         return hypotheses

@@ -29,7 +29,7 @@ def sent(samples: Pcm, encoding: Encoding = "pcm_s16le") -> bytes:
     return samples.tobytes() if encoding == "pcm_s16le" else to_float(samples).astype("<f4").tobytes()
 
 
-def taken(decoder: AudioDecoder, data: bytes, cuts: Sequence[int] = ()) -> Pcm:
+def decoded(decoder: AudioDecoder, data: bytes, cuts: Sequence[int] = ()) -> Pcm:
     """All samples of `data`, cut at the given places."""
     edges = sorted({0, *(min(c, len(data)) for c in cuts), len(data)})
     pieces = [decoder.feed(data[a:b]) for a, b in pairwise(edges)]
@@ -78,16 +78,16 @@ def test_how_the_bytes_are_cut_changes_no_sample(
         tag, bits = (1, 16) if start.encoding == "pcm_s16le" else (3, 32)
         data = wav(data, fmt(tag, start.channels, start.sample_rate, bits))
 
-    whole = taken(decoder_for(start), data)
+    whole = decoded(decoder_for(start), data)
 
-    assert np.array_equal(taken(decoder_for(start), data, cuts), whole)
+    assert np.array_equal(decoded(decoder_for(start), data, cuts), whole)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_a_stream_of_20_ms_sounds_as_the_whole(rate: int) -> None:
     samples = noise(rate * 2)
 
-    pcm = taken(decoder_for(announced(rate=rate)), sent(samples), range(0, 4 * rate, rate // 50 * 2))
+    pcm = decoded(decoder_for(announced(rate=rate)), sent(samples), range(0, 4 * rate, rate // 50 * 2))
 
     assert np.array_equal(pcm, to_pcm(resample(to_float(samples), rate)))
 
@@ -105,7 +105,7 @@ def test_channels_become_their_mean() -> None:
     left, right = noise(500, 1), noise(500, 2)
     mean = np.rint((left.astype(float) + right) / 2)
 
-    pcm = taken(decoder_for(announced(channels=2)), np.stack([left, right], axis=1).tobytes())
+    pcm = decoded(decoder_for(announced(channels=2)), np.stack([left, right], axis=1).tobytes())
 
     assert np.array_equal(pcm, mean)
 
@@ -113,7 +113,7 @@ def test_channels_become_their_mean() -> None:
 def test_floats_that_are_no_samples_become_silence_or_full_scale() -> None:
     floats = np.array([np.nan, np.inf, -np.inf, 3e38, -7.0, 0.5, 0.0], dtype="<f4")
 
-    pcm = taken(decoder_for(announced("pcm_f32le")), floats.tobytes())
+    pcm = decoded(decoder_for(announced("pcm_f32le")), floats.tobytes())
 
     assert pcm.tolist() == [0, 0, 0, 32767, -32768, 16384, 0]
 
@@ -123,7 +123,7 @@ def test_one_bad_float_does_not_spoil_what_follows_in_the_resampler() -> None:
     floats[100] = np.nan
     clean = np.nan_to_num(floats)
 
-    spoilt = taken(decoder_for(announced("pcm_f32le", 48_000)), floats.tobytes())
+    spoilt = decoded(decoder_for(announced("pcm_f32le", 48_000)), floats.tobytes())
 
     assert np.array_equal(spoilt, to_pcm(resample(clean, 48_000)))
 
@@ -131,7 +131,7 @@ def test_one_bad_float_does_not_spoil_what_follows_in_the_resampler() -> None:
 def test_a_trailing_odd_byte_is_dropped() -> None:
     decoder = decoder_for(announced())
 
-    assert np.array_equal(taken(decoder, sent(noise(100)) + b"\x7f"), noise(100))
+    assert np.array_equal(decoded(decoder, sent(noise(100)) + b"\x7f"), noise(100))
     assert decoder.ended
     assert not len(decoder.finish())
 
@@ -144,7 +144,7 @@ def test_a_header_is_not_played(size: int | None) -> None:
     decoder = decoder_for(announced())
 
     assert np.array_equal(
-        taken(decoder, wav(sent(noise(300)), fmt(), size=size), [1, 2, 13, 43, 45]), noise(300)
+        decoded(decoder, wav(sent(noise(300)), fmt(), size=size), [1, 2, 13, 43, 45]), noise(300)
     )
     assert decoder.resumable
 
@@ -161,7 +161,7 @@ def test_what_follows_the_audio_is_not_played(count: int, cuts: list[int]) -> No
     data = wav(audio, fmt(), after=TAGS)
     decoder = decoder_for(announced())
 
-    assert np.array_equal(taken(decoder, data, cuts), noise(count)[: len(audio) // 2])
+    assert np.array_equal(decoded(decoder, data, cuts), noise(count)[: len(audio) // 2])
     assert decoder.received == len(data)
     assert decoder.sample_of(len(data)) == len(audio) // 2
 
@@ -187,10 +187,10 @@ def test_there_is_credit_for_any_picture_behind_the_audio() -> None:
         (fmt() + b"\0\0", "pcm_s16le"),
     ],
 )
-def test_the_header_says_what_the_audio_is(form: bytes, encoding: Encoding) -> None:
+def test_the_header_gives_what_the_audio_is(form: bytes, encoding: Encoding) -> None:
     decoder = decoder_for(announced("pcm_f32le", 44_100, 2))
 
-    assert np.array_equal(taken(decoder, wav(sent(noise(300), encoding), form)), noise(300))
+    assert np.array_equal(decoded(decoder, wav(sent(noise(300), encoding), form)), noise(300))
     assert not decoder.resumable
     assert decoder.byte_of(200) == decoder.received
 
@@ -200,7 +200,7 @@ def test_chunks_before_the_audio_are_skipped() -> None:
 
     data = wav(sent(noise(300)), fmt(), before=before)
 
-    assert np.array_equal(taken(decoder_for(announced()), data, range(0, 50_000, 997)), noise(300))
+    assert np.array_equal(decoded(decoder_for(announced()), data, range(0, 50_000, 997)), noise(300))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_chunks_before_the_audio_are_skipped() -> None:
 def test_audio_that_looks_like_a_header_at_first_is_audio(start: bytes) -> None:
     data = start + bytes(len(start) % 2)
 
-    assert taken(decoder_for(announced()), data, range(len(data))).tobytes() == data
+    assert decoded(decoder_for(announced()), data, range(len(data))).tobytes() == data
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_audio_that_looks_like_a_header_at_first_is_audio(start: bytes) -> None:
         (fmt()[:14], "got 14"),
     ],
 )
-def test_another_format_is_refused_by_what_its_header_says(form: bytes, message: str) -> None:
+def test_another_format_is_refused_by_what_its_header(form: bytes, message: str) -> None:
     with pytest.raises(AudioError, match=rf"WAV header: expected .*{message}"):
         decoder_for(announced()).feed(wav(b"", form))
 
@@ -235,7 +235,7 @@ def test_a_header_that_does_not_end_is_refused(size: int | None) -> None:
     data = b"RIFF1234WAVE" + chunk(b"fmt ", fmt()) + chunk(b"bext", bytes(70_000), size)
 
     with pytest.raises(AudioError, match="expected its data within 65536 bytes"):
-        taken(decoder_for(announced()), data, range(0, len(data), 1_000))
+        decoded(decoder_for(announced()), data, range(0, len(data), 1_000))
 
 
 def test_a_header_without_its_format_is_refused() -> None:
@@ -245,7 +245,7 @@ def test_a_header_without_its_format_is_refused() -> None:
 
 @pytest.mark.parametrize("length", [12, 30, 43])
 def test_a_header_that_was_cut_off_holds_no_audio(length: int) -> None:
-    assert not len(taken(decoder_for(announced()), wav(b"", fmt())[:length]))
+    assert not len(decoded(decoder_for(announced()), wav(b"", fmt())[:length]))
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=6))
@@ -254,7 +254,7 @@ def test_a_damaged_header_gives_samples_or_an_audio_error(damage: list[tuple[int
     for at, value in damage:
         data[at] = value
     try:
-        pcm = taken(decoder_for(announced()), bytes(data))
+        pcm = decoded(decoder_for(announced()), bytes(data))
     except AudioError:
         return
     assert len(pcm) <= 4 * len(data) / 2
@@ -286,15 +286,15 @@ def test_replayed_bytes_give_the_same_samples(rate: int, encoding: Encoding) -> 
     start = announced(encoding, rate, 2)
     data = sent(noise(rate * 6), encoding)
     before = decoder_for(start)
-    heard = taken(before, data)
+    output = decoded(before, data)
     wanted = 2 * SAMPLE_RATE + 77
     at = before.byte_of(wanted)
 
     after = decoder_for(start, at)
-    again = taken(after, data[at:])[wanted - after.sample_of(at) :]
+    again = decoded(after, data[at:])[wanted - after.sample_of(at) :]
 
     assert at > 0
-    assert np.abs(again.astype(int) - heard[wanted:]).max() <= 1
+    assert np.abs(again.astype(int) - output[wanted:]).max() <= 1
     assert after.received == before.received == len(data)
 
 
@@ -338,12 +338,12 @@ def test_bytes_within_the_credit_never_overrun_the_room(
         {"encoding": stream["encoding"], "sample_rate": stream["rate"], "channels": stream["channels"]}
     )
     decoder = decoder_for(start, start.frame_bytes * 777 if resumed else 0)
-    heard = 0
+    output = 0
     for wish in [*wishes, 10**9, 10**9]:
-        heard += len(decoder.feed(bytes(min(wish, decoder.credit(room - heard)))))
-    heard += len(decoder.finish())
+        output += len(decoder.feed(bytes(min(wish, decoder.credit(room - output)))))
+    output += len(decoder.finish())
 
-    assert room - SAMPLE_RATE // start.sample_rate - 2 <= heard <= room
+    assert room - SAMPLE_RATE // start.sample_rate - 2 <= output <= room
 
 
 @pytest.mark.parametrize("rate", [4_000, 8_000])
@@ -353,7 +353,7 @@ def test_a_header_cannot_stretch_the_credit_that_was_given_before_it(rate: int) 
 
     data = wav(bytes(10**7), fmt(rate=rate))[: decoder.credit(room)]
 
-    assert len(taken(decoder, data)) <= room
+    assert len(decoded(decoder, data)) <= room
     assert decoder.credit(0) == 0
 
 
@@ -376,14 +376,14 @@ def test_decoder_of_pcm_does_without_ffmpeg() -> None:
 def test_a_container_that_is_sent_as_pcm_is_an_error(head: bytes, size: int) -> None:
     decoder, data = decoder_for(Start()), head + bytes(50)
 
-    heard = (decoder.feed(data[at : at + size]) for at in range(0, len(data), size))
+    output = (decoder.feed(data[at : at + size]) for at in range(0, len(data), size))
 
     with pytest.raises(AudioError, match=r"expected pcm_s16le, got a \w+ file; send it with encoding con"):
-        list(heard)
+        list(output)
 
 
 def test_what_only_begins_as_a_container_is_audio() -> None:
     decoder = decoder_for(Start())
-    heard = [decoder.feed(b"O"), decoder.feed(b"gg"), decoder.feed(b"t"), decoder.finish()]
+    output = [decoder.feed(b"O"), decoder.feed(b"gg"), decoder.feed(b"t"), decoder.finish()]
 
-    assert np.concatenate(heard).tobytes() == b"Oggt"
+    assert np.concatenate(output).tobytes() == b"Oggt"

@@ -189,7 +189,7 @@ class ScriptedDirectory:
         named = {f"host-{host.number}": host for host in self.hosts.values() if self.late or not host.dead}
         left = [(name, host) for name, host in named.items() if name not in without]
         if self.full or not left:
-            raise ServiceError("expected room for one more session, and there is none; try again later.")
+            raise ServiceError("expected room for one more session, got none; try again later.")
         return left[0]
 
     async def find(self, number: int) -> tuple[str, Host] | None:

@@ -202,7 +202,7 @@ def test_a_flush_may_come_first(first: str, answer: str) -> None:
     run(test)
 
 
-def test_what_comes_before_the_session_is_there_waits_for_it() -> None:
+def test_input_before_the_session_is_open_waits_for_it() -> None:
     async def test() -> None:
         async with serving() as service, service.client() as client:
             service.host.gate.clear()
@@ -298,7 +298,7 @@ def test_a_frame_that_is_too_big_is_1009() -> None:
     run(test)
 
 
-def test_what_the_host_refuses_is_told() -> None:
+def test_what_the_host_refuses_is_reported() -> None:
     async def test() -> None:
         host = ScriptedHost()
         host.refusal = Refused(Close.NOT_AUDIO, "not_audio", "expected audio, and a picture came.")
@@ -308,7 +308,7 @@ def test_what_the_host_refuses_is_told() -> None:
     run(test)
 
 
-def test_a_connection_that_says_nothing_is_1008() -> None:
+def test_a_connection_that_sends_nothing_is_1008() -> None:
     async def test() -> None:
         async with serving(limits={"start_s": 0.02}) as service, service.client() as client:
             assert (await client.closed(), client.error) == (Close.BAD_MESSAGE, "silent")
@@ -444,7 +444,7 @@ def test_no_more_than_the_credit_goes_on() -> None:
     run(test)
 
 
-def test_a_live_source_that_the_service_lags_behind_is_flushed_and_told() -> None:
+def test_a_live_source_that_the_service_lags_behind_is_flushed_and_closed() -> None:
     async def test() -> None:
         host = ScriptedHost(credit_bytes=32_000)
         host.frozen = True
@@ -679,7 +679,7 @@ def test_calls_do_not_grow_with_the_clients() -> None:
 
 
 @pytest.mark.parametrize(("path", "resumable"), [("/v1/stream", True), ("/", False)])
-def test_hosts_are_told_which_clients_cannot_resume(path: str, resumable: bool) -> None:
+def test_hosts_learn_which_clients_cannot_resume(path: str, resumable: bool) -> None:
     async def test() -> None:
         async with serving() as service, service.connect(path) as connection:
             await connection.send(b"ab")
@@ -714,7 +714,7 @@ class OneHost:
             await self.host.deliver(lease, [self._ear(job) for job in jobs])
 
 
-def test_a_script_is_heard_whole_over_a_lost_connection() -> None:
+def test_a_script_is_transcribed_whole_over_a_lost_connection() -> None:
     script = Script.of("one two three\nfour five six\nseven eight")
     audio = script.pcm().tobytes()
     half = len(audio) // 2

@@ -64,7 +64,7 @@ def test_a_file_that_is_not_there_opens_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["with space", "ключ", "x" * 513])
-def test_a_key_that_no_client_could_send_is_refused_without_being_told(key: str) -> None:
+def test_a_key_that_no_client_could_send_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(ConfigError, match="another one as key 1") as e:
         policy(key)
 
@@ -113,7 +113,7 @@ def test_an_allowed_host_is_meant_with_any_port(allowed: str, host: str) -> None
 
 
 @pytest.mark.parametrize("allowed", ["https://voxray.example.com", "*.example.com", "a b", "", "host:port"])
-def test_what_cannot_be_a_host_is_told_at_the_start(allowed: str) -> None:
+def test_what_cannot_be_a_host_is_reported_at_the_start(allowed: str) -> None:
     with pytest.raises(ConfigError, match=r"access\.allowed_hosts: expected names"):
         policy(allowed_hosts=(allowed,))
 

@@ -177,7 +177,7 @@ def test_a_host_that_does_not_answer_is_lost_and_numbers_go_on_if_it_is_found_al
     run(test)
 
 
-def test_a_host_is_told_who_left_and_then_called_no_more() -> None:
+def test_a_host_learns_which_clients_left_and_then_called_no_more() -> None:
     async def test() -> None:
         host = ScriptedHost()
         clients = clients_of(host)
@@ -197,7 +197,7 @@ def test_a_host_is_told_who_left_and_then_called_no_more() -> None:
     run(test)
 
 
-def test_a_host_client_that_nobody_needs_is_forgotten() -> None:
+def test_a_host_client_that_no_connection_needs_is_forgotten() -> None:
     async def test() -> None:
         hosts = [ScriptedHost(number) for number in range(1, 5)]
         directory = ScriptedDirectory(*hosts)
@@ -277,7 +277,7 @@ def test_a_client_that_leaves_during_placement_leaves_no_session_behind() -> Non
     run(test)
 
 
-def test_a_session_that_nobody_asked_for_in_time_is_left() -> None:
+def test_a_session_that_no_client_waits_for_is_left() -> None:
     async def test() -> None:
         host = ScriptedHost()
         await peer_on(clients_of(host))

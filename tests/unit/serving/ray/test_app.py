@@ -62,7 +62,7 @@ def asked(error: Exception) -> list[Callable[[], Awaitable[Any]]]:
     return [one.describe, lambda: one.transcribe([], DecodingOptions())]
 
 
-async def told(ask: Callable[[], Awaitable[Any]]) -> Any:
+async def result_of(ask: Callable[[], Awaitable[Any]]) -> Any:
     return await ask()
 
 
@@ -76,7 +76,7 @@ def test_an_answer_is_handed_on() -> None:
 def test_an_error_of_ours_is_raised_as_it_was_there() -> None:
     for ask in asked(from_a_replica(AudioError("clip 0: expected at most 30 s, and it lasts 31 s."))):
         with pytest.raises(AudioError) as raised:
-            asyncio.run(told(ask))
+            asyncio.run(result_of(ask))
 
         assert type(raised.value) is AudioError
         assert str(raised.value) == "clip 0: expected at most 30 s, and it lasts 31 s."
@@ -95,7 +95,7 @@ def test_any_other_is_one_plain_sentence(
 ) -> None:
     for ask in asked(error):
         with pytest.raises(ServiceError, match=rf"got {name};") as raised:
-            asyncio.run(told(ask))
+            asyncio.run(result_of(ask))
 
         assert "\n" not in str(raised.value)
     assert name in caplog.text

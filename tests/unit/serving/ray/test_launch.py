@@ -37,7 +37,7 @@ def test_a_word_changes_one_key_of_a_group(local: str) -> None:
     assert (args.gateway.max, args.gateway.cpus) == (3, 0.5)
 
 
-def test_a_word_is_held_against_what_the_file_says(repository: Path) -> None:
+def test_a_word_is_held_against_what_the_file_has(repository: Path) -> None:
     _, args = read([str(repository / "serve" / "config.yaml"), "transcriber.min=9"])
 
     assert (args.transcriber.min, args.transcriber.max) == (9, 16)
@@ -50,7 +50,7 @@ def test_the_service_knows_where_it_listens(local: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "expected a file"),
         (["port=1"], "expected a file"),
@@ -64,14 +64,14 @@ def test_the_service_knows_where_it_listens(local: str) -> None:
     ],
 )
 def test_a_mistake_ends_in_one_sentence(
-    local: str, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    local: str, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = main([w.replace("LOCAL", local) for w in words])
 
     assert status == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ")
-    assert told in err
+    assert message in err
     assert len(err.splitlines()) == 1
 
 

@@ -32,7 +32,7 @@ def test_files_share_the_room_for_their_audio() -> None:
         next_one.grow(10 * SAMPLE_RATE)
 
 
-def test_what_nobody_waits_for_takes_no_more_room() -> None:
+def test_what_no_caller_waits_for_takes_no_more_room() -> None:
     budget = MemoryBudget(1.0)
     with budget.share() as left:
         left.grow(SAMPLE_RATE)

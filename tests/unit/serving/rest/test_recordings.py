@@ -41,15 +41,15 @@ class ScriptedTranscriber:
                 await asyncio.sleep(0)
             if self.fails_at in numbers:
                 raise ServiceError("expected a transcriber, and it is gone.")
-            return [self._heard(n, options.language) for n in numbers]
+            return [self._result(n, options.language) for n in numbers]
         finally:
             self.running -= 1
 
-    def _heard(self, number: int, forced: str | None) -> DecodingResult:
+    def _result(self, number: int, forced: str | None) -> DecodingResult:
         language, _, text = self.script[number].partition(":")
-        said = f"{text} in {forced}" if text and forced else text
-        segments = (Segment(0.0, 1.0, said),) if said else ()
-        return DecodingResult(said, forced or language, (), segments, (), -0.1, 0.0, 1.0)
+        text_of_window = f"{text} in {forced}" if text and forced else text
+        segments = (Segment(0.0, 1.0, text_of_window),) if text_of_window else ()
+        return DecodingResult(text_of_window, forced or language, (), segments, (), -0.1, 0.0, 1.0)
 
 
 def windows(count: int, length_s: float = 20.0) -> Windows:
@@ -87,11 +87,11 @@ def test_groups_keep_the_order_and_stay_within_a_call(lengths_s: list[float]) ->
 @given(st.integers(0, 60))
 def test_windows_come_in_order_however_their_groups_end(count: int) -> None:
     transcriber = ScriptedTranscriber([f"en:{i}" for i in range(count)])
-    told = asyncio.run(in_order(decoder(transcriber, "en")))
+    streamed = asyncio.run(in_order(decoder(transcriber, "en")))
     whole = asyncio.run(decoder(transcriber, "en").recording())
 
-    assert texts(told) == [f"{i} in en" for i in range(count)]
-    assert whole.windows == tuple(told)
+    assert texts(streamed) == [f"{i} in en" for i in range(count)]
+    assert whole.windows == tuple(streamed)
     assert transcriber.most <= GROUPS_AT_ONCE
 
 
@@ -102,7 +102,7 @@ def test_groups_of_one_recording_run_together() -> None:
     assert transcriber.most == GROUPS_AT_ONCE
 
 
-def test_windows_heard_in_another_language_are_decoded_again() -> None:
+def test_windows_decoded_in_another_language_are_decoded_again() -> None:
     transcriber = ScriptedTranscriber(["de:a", "en:b", "de:c", "en:d", "de:e"])
     whole = asyncio.run(decoder(transcriber).recording())
 
@@ -115,9 +115,9 @@ def test_a_stream_keeps_the_language_of_its_first_words() -> None:
     transcriber = ScriptedTranscriber(
         ["cy:", "cy:", "cy:", "de:a", "en:b", "de:c", "en:d", "en:e", "en:f", "en:g"]
     )
-    told = asyncio.run(in_order(decoder(transcriber)))
+    streamed = asyncio.run(in_order(decoder(transcriber)))
 
-    assert texts(told) == ["", "", "", "a", "b in de", "c", *(f"{t} in de" for t in "defg")]
+    assert texts(streamed) == ["", "", "", "a", "b in de", "c", *(f"{t} in de" for t in "defg")]
     assert transcriber.asked[:2] == [([0, 1, 2], None), ([3, 4, 5], None)]
 
 
@@ -142,9 +142,9 @@ def test_a_stream_that_is_left_ends_what_runs() -> None:
 
     async def first() -> DecodedWindow:
         stream = decoder(transcriber, "en").windows_in_order()
-        heard = await anext(stream)
+        first_window = await anext(stream)
         await stream.aclose()
-        return heard
+        return first_window
 
     assert asyncio.run(first()).result.text == "0 in en"
     assert transcriber.running == 0

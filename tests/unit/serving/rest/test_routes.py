@@ -57,9 +57,9 @@ class EngineTranscriber:
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         self.calls.append(sum(len(c) for c in clips) / SAMPLE_RATE)
-        return await asyncio.to_thread(self._hear, clips, options)
+        return await asyncio.to_thread(self._results, clips, options)
 
-    def _hear(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    def _results(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         with self._lock:
             return self.engine.transcribe(clips, options)
 
@@ -179,29 +179,29 @@ def printed(recording: Path, form: str) -> str:
     return done.stdout
 
 
-def test_json_is_the_text_that_the_same_engine_hears(
+def test_json_is_the_text_that_the_same_engine_gives(
     client: openai.OpenAI, recording: Path, engine: CTranslate2Engine
 ) -> None:
     with recording.open("rb") as file:
-        said = client.audio.transcriptions.create(model="whisper-1", file=file)
+        transcription = client.audio.transcriptions.create(model="whisper-1", file=file)
 
-    assert said.text == transcribe(decode(recording), engine).text
-    assert len(said.text.split()) > 20
+    assert transcription.text == transcribe(decode(recording), engine).text
+    assert len(transcription.text.split()) > 20
 
 
 @pytest.mark.parametrize("form", ["text", "srt", "vtt"])
 def test_a_format_is_what_the_command_line_prints(form: Any, client: openai.OpenAI, recording: Path) -> None:
     with recording.open("rb") as file:
-        said = client.audio.transcriptions.create(model="small", file=file, response_format=form)
+        transcription = client.audio.transcriptions.create(model="small", file=file, response_format=form)
 
-    assert str(said) == printed(recording, form)
+    assert str(transcription) == printed(recording, form)
 
 
 def test_verbose_json_has_segments_and_words_with_times(
     client: openai.OpenAI, recording: Path, engine: CTranslate2Engine
 ) -> None:
     with recording.open("rb") as file:
-        said = client.audio.transcriptions.create(
+        transcription = client.audio.transcriptions.create(
             model="my-model",
             file=file,
             response_format="verbose_json",
@@ -210,16 +210,18 @@ def test_verbose_json_has_segments_and_words_with_times(
         )
     expected = transcribe(decode(recording), engine, DecodingOptions(language="en", words=True))
 
-    assert isinstance(said, TranscriptionVerbose)
-    assert said.language == "english"
-    assert said.duration == expected.duration_s
-    assert [(s.start, s.end, s.text) for s in said.segments or ()] == [
+    assert isinstance(transcription, TranscriptionVerbose)
+    assert transcription.language == "english"
+    assert transcription.duration == expected.duration_s
+    assert [(s.start, s.end, s.text) for s in transcription.segments or ()] == [
         (s.start_s, s.end_s, s.text) for s in expected.segments
     ]
-    assert [(w.word, w.start, w.end) for w in said.words or ()] == [
+    assert [(w.word, w.start, w.end) for w in transcription.words or ()] == [
         (w.text, w.start_s, w.end_s) for s in expected.segments for w in s.words
     ]
-    assert all(s.tokens and s.avg_logprob <= 0 and s.no_speech_prob >= 0 for s in said.segments or ())
+    assert all(
+        s.tokens and s.avg_logprob <= 0 and s.no_speech_prob >= 0 for s in transcription.segments or ()
+    )
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # openai's word on its own whisper-1
@@ -240,26 +242,26 @@ def test_a_stream_tells_the_windows_in_order_and_then_all(client: openai.OpenAI,
     with recording.open("rb") as file:
         whole = client.audio.transcriptions.create(model="whisper-1", file=file)
         file.seek(0)
-        told = list(client.audio.transcriptions.create(model="whisper-1", file=file, stream=True))
+        streamed = list(client.audio.transcriptions.create(model="whisper-1", file=file, stream=True))
 
-    deltas = [event.delta for event in told if event.type == "transcript.text.delta"]
+    deltas = [event.delta for event in streamed if event.type == "transcript.text.delta"]
     assert len(deltas) > 3
-    assert [event.type for event in told] == ["transcript.text.delta"] * len(deltas) + [
+    assert [event.type for event in streamed] == ["transcript.text.delta"] * len(deltas) + [
         "transcript.text.done"
     ]
-    assert told[-1].type == "transcript.text.done"
-    assert "".join(deltas) == told[-1].text == whole.text
+    assert streamed[-1].type == "transcript.text.done"
+    assert "".join(deltas) == streamed[-1].text == whole.text
 
 
 def test_a_long_recording_goes_out_in_groups(engine: CTranslate2Engine, recording: Path) -> None:
     transcriber = EngineTranscriber(engine)
     long = encode(np.tile(decode(recording), 5))
     with served(transcriber) as address, client_of(address) as client:
-        said = client.audio.transcriptions.create(model="small", file=("long.flac", long))
+        transcription = client.audio.transcriptions.create(model="small", file=("long.flac", long))
 
     assert len(transcriber.calls) >= 2
     assert max(transcriber.calls) <= 60
-    assert said.text == transcribe(decode(long), engine).text
+    assert transcription.text == transcribe(decode(long), engine).text
 
 
 def test_models_are_listed_and_found_by_name(client: openai.OpenAI) -> None:
@@ -271,7 +273,7 @@ def test_models_are_listed_and_found_by_name(client: openai.OpenAI) -> None:
 
 def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.OpenAI, recording: Path) -> None:
     with recording.open("rb") as file:
-        said = client.audio.transcriptions.create(
+        transcription = client.audio.transcriptions.create(
             model="whisper-1",
             file=file,
             include=["logprobs"],
@@ -280,7 +282,7 @@ def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.Open
             temperature=0.5,
         )
 
-    assert said.text
+    assert transcription.text
 
 
 @pytest.mark.parametrize(
@@ -328,11 +330,11 @@ def test_a_file_that_is_cut_off_is_transcribed_with_a_warning(stream: bool, clie
 
 def test_silence_is_an_empty_text(client: openai.OpenAI) -> None:
     file = ("a.flac", encode(np.zeros(SAMPLE_RATE, dtype=np.int16)))
-    said = client.audio.transcriptions.create(model="whisper-1", file=file)
-    told = list(client.audio.transcriptions.create(model="whisper-1", file=file, stream=True))
+    transcription = client.audio.transcriptions.create(model="whisper-1", file=file)
+    streamed = list(client.audio.transcriptions.create(model="whisper-1", file=file, stream=True))
 
-    assert said.text == ""
-    assert [event.type for event in told] == ["transcript.text.done"]
+    assert transcription.text == ""
+    assert [event.type for event in streamed] == ["transcript.text.done"]
 
 
 def test_a_wrong_key_is_refused_before_the_body_is_read(address: str) -> None:
@@ -411,7 +413,7 @@ def test_a_body_that_is_no_form_with_a_file_is_refused(
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_one_file_too_many_is_told_to_come_again() -> None:
+def test_one_file_too_many_is_asked_to_retry() -> None:
     transcriber = StuckTranscriber()
     url = "/v1/audio/transcriptions"
     with served(transcriber, ServiceArgs(limits=Limits(files=1))) as address:
@@ -427,7 +429,7 @@ def test_one_file_too_many_is_told_to_come_again() -> None:
     assert refused.status_code == 400  # the slot is free again
 
 
-def test_bodies_that_do_not_end_keep_nobody_out() -> None:
+def test_bodies_that_do_not_end_block_no_other_upload() -> None:
     """A slot is for a file that has been received; 16 slow clients used to hold all of them."""
     url = "/v1/audio/transcriptions"
     limits = Limits(files=1, uploads=2)
@@ -438,7 +440,7 @@ def test_bodies_that_do_not_end_keep_nobody_out() -> None:
     assert answer.json()["error"]["code"] == "invalid_file"
 
 
-def test_one_upload_too_many_is_told_to_come_again() -> None:
+def test_one_upload_too_many_is_asked_to_retry() -> None:
     url = "/v1/audio/transcriptions"
     limits = Limits(uploads=1)
     with served(StuckTranscriber(), ServiceArgs(limits=limits)) as address, sent(address, unended()):
@@ -477,7 +479,7 @@ def test_the_threads_end_with_the_app() -> None:
     assert decoding_threads() <= before
 
 
-def test_a_full_service_is_told_in_the_answer_and_in_the_stream() -> None:
+def test_a_full_service_is_an_error_in_the_answer_and_in_the_stream() -> None:
     with served(FullTranscriber()) as address, client_of(address) as client:
         with pytest.raises(openai.InternalServerError) as raised:
             client.audio.transcriptions.create(model="stuck", file=("a.flac", speech()))
@@ -549,7 +551,7 @@ def test_the_page_s_own_policy_allows_its_style(address: str) -> None:
         ("POST", "/v1/chat/completions", None),
     ],
 )
-def test_what_is_not_there_is_said_in_openai_s_shape(
+def test_what_does_not_exist_is_an_error_in_openai_s_shape(
     method: str, path: str, allowed: str | None, address: str
 ) -> None:
     answer = httpx2.request(method, f"{address}{path}", headers={"Authorization": f"Bearer {KEY}"})

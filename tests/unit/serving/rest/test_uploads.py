@@ -46,7 +46,7 @@ def request(chunks: Sequence[bytes], kind: str, *, then: str = "end") -> Request
     return Request({"type": "http", "headers": [(b"content-type", kind.encode())]}, receive)
 
 
-def taken(request: Request, limits: Limits | None = None) -> tuple[bytes, dict[str, list[str]], str]:
+def received(request: Request, limits: Limits | None = None) -> tuple[bytes, dict[str, list[str]], str]:
     async def receive() -> tuple[bytes, dict[str, list[str]], str]:
         async with receive_upload(request, limits or Limits()) as upload:
             return upload.file.read(), dict(upload.fields), upload.name
@@ -59,7 +59,11 @@ def test_a_form_is_the_same_however_its_body_is_cut(sound: bytes, size: int) -> 
     body, kind = form(sound, model="whisper-1", **{"include[]": ["a", "b"]})
     chunks = [body[i : i + size] for i in range(0, len(body), size)]
 
-    assert taken(request(chunks, kind)) == (sound, {"model": ["whisper-1"], "include[]": ["a", "b"]}, "a.wav")
+    assert received(request(chunks, kind)) == (
+        sound,
+        {"model": ["whisper-1"], "include[]": ["a", "b"]},
+        "a.wav",
+    )
 
 
 def test_a_large_file_lies_on_disk_until_it_is_done_with() -> None:
@@ -78,9 +82,9 @@ def test_a_large_file_lies_on_disk_until_it_is_done_with() -> None:
 def test_the_limit_is_on_what_was_received() -> None:
     body, kind = form(bytes(1000))
 
-    taken(request([body], kind), Limits(body_bytes=len(body)))
+    received(request([body], kind), Limits(body_bytes=len(body)))
     with pytest.raises(ApiError, match="got more") as raised:
-        taken(request([body], kind), Limits(body_bytes=len(body) - 1))
+        received(request([body], kind), Limits(body_bytes=len(body) - 1))
     assert raised.value.status == 413
 
 
@@ -88,7 +92,7 @@ def test_a_body_that_stops_coming_is_given_up() -> None:
     body, kind = form(bytes(1000))
 
     with pytest.raises(ApiError, match="got nothing for") as raised:
-        taken(request([body[:500]], kind, then="nothing"), Limits(start_s=0.05))
+        received(request([body[:500]], kind, then="nothing"), Limits(start_s=0.05))
     assert raised.value.status == 408
 
 
@@ -106,7 +110,7 @@ def test_a_body_that_trickles_is_given_up() -> None:
     trickling = Request({"type": "http", "headers": [(b"content-type", kind)]}, receive)
 
     with pytest.raises(ApiError, match="got fewer") as raised:
-        taken(trickling, Limits(start_s=0.2, body_bytes=1000))
+        received(trickling, Limits(start_s=0.2, body_bytes=1000))
     assert raised.value.status == 408
 
 
@@ -114,14 +118,14 @@ def test_a_client_that_goes_while_it_sends_ends_the_reading() -> None:
     body, kind = form(bytes(1000))
 
     with pytest.raises(ClientDisconnect):
-        taken(request([body[:500]], kind, then="gone"))
+        received(request([body[:500]], kind, then="gone"))
 
 
 def test_a_body_that_is_cut_off_is_refused_and_not_taken_for_one_without_a_file() -> None:
     body, kind = form(bytes(3 * MB))
 
     with pytest.raises(ApiError, match="closing boundary") as raised:
-        taken(request([body[: 2 * MB]], kind))
+        received(request([body[: 2 * MB]], kind))
     assert raised.value.status == 400
 
 
@@ -130,7 +134,7 @@ def test_two_files_and_files_in_other_fields_are_refused() -> None:
     for names in ((b"file", b"file"), (b"audio",)):
         body = b"".join(part % name for name in names) + b"--b--\r\n"
         with pytest.raises(ApiError) as raised:
-            taken(request([body], "multipart/form-data; boundary=b"))
+            received(request([body], "multipart/form-data; boundary=b"))
         assert raised.value.status == 400
 
 

@@ -41,7 +41,7 @@ async def speak(host: AsyncHost, speech: bytes, *, gateway: str = "g") -> Opened
     return opened
 
 
-async def taken(host: AsyncHost, lease: int) -> list[Job]:
+async def handed_out(host: AsyncHost, lease: int) -> list[Job]:
     while (jobs := await host.next_jobs(lease)) == []:
         pass
     assert jobs is not None
@@ -50,7 +50,7 @@ async def taken(host: AsyncHost, lease: int) -> list[Job]:
 
 def test_next_jobs_waits_for_work(spoken: bytes) -> None:
     async def story(host: AsyncHost) -> None:
-        waiting = asyncio.create_task(taken(host, host.new_lease()))
+        waiting = asyncio.create_task(handed_out(host, host.new_lease()))
         await asyncio.sleep(0)
         assert not waiting.done()
 
@@ -65,12 +65,12 @@ def test_a_new_lease_ends_the_old_one_and_gets_its_jobs(spoken: bytes) -> None:
     async def story(host: AsyncHost) -> None:
         old = host.new_lease()
         await speak(host, spoken)
-        jobs = await taken(host, old)
+        jobs = await handed_out(host, old)
 
         new = host.new_lease()
 
         assert await host.next_jobs(old) is None
-        assert [j.pcm for j in await taken(host, new)] == [j.pcm for j in jobs]
+        assert [j.pcm for j in await handed_out(host, new)] == [j.pcm for j in jobs]
 
     run(story)
 
@@ -91,12 +91,12 @@ def test_answers_under_an_old_lease_come_too_late(spoken: bytes) -> None:
     async def story(host: AsyncHost) -> None:
         old = host.new_lease()
         await speak(host, spoken)
-        (job,) = await taken(host, old)
+        (job,) = await handed_out(host, old)
         new = host.new_lease()
 
         await host.deliver(old, [Answer(job.session, job.number, HYPOTHESIS)])
         assert not finals(await host.tick(Call("g", 2)))
-        for again in await taken(host, new):
+        for again in await handed_out(host, new):
             await host.deliver(new, [Answer(again.session, again.number, HYPOTHESIS)])
 
         assert len(finals(await host.tick(Call("g", 3)))) == 1

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
+from voxray.audio import Pcm
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
 from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Output, Refused, Reply
 from voxray.serving.sessions.gateway_state import SILENT_S
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
-from voxray.streaming.audio_buffer import Pcm
 from voxray.wire import Close, ServerMessage, Start, render
 
 SCRIPT = Script.of("turn on the lights, please.")
@@ -65,7 +65,7 @@ class Scene:
     def send(self, opened: Opened, *items: Item, gateway: str = "gw") -> list[dict[str, Any]]:
         """Return the messages that the client gets in answer to `items`."""
         reply = self.tick(Input(opened.session, opened.epoch, items), gateway=gateway)
-        return said(reply, opened)
+        return received(reply, opened)
 
     def decode(self) -> list[Job]:
         jobs = self.host.jobs(self.now_s)
@@ -89,7 +89,7 @@ class Scene:
         return sent + self.send(opened)
 
 
-def said(reply: Reply, opened: Opened) -> list[dict[str, Any]]:
+def received(reply: Reply, opened: Opened) -> list[dict[str, Any]]:
     return as_json(m for output in of(reply, opened) for m in output.messages)
 
 

@@ -70,7 +70,7 @@ class LoseTranscriber:
 class Lose:
     """A connection goes with the last of its messages; its gateway says so, or not. It comes back."""
 
-    told: bool
+    notified: bool
     delivered: int
     gateway: str
 
@@ -139,7 +139,7 @@ class World:
         self.transcriber, self.now_s = ScriptedTranscriber(script), 50.0
         self.client = Conversation(Start())
         self.events = list[Event]()
-        self.said = self.flushes = 0
+        self.sent_until = self.flushes = 0
         self.secrets, self.hosts = count(), count(1)
         self.calls = {name: count(1) for name in GATEWAYS}
         self.taken = list[Job]()
@@ -181,8 +181,8 @@ class World:
             case LoseTranscriber():
                 self.taken.clear()
                 self.host.requeue(self.now_s)
-            case Lose(told, delivered, gateway):
-                self.lose(told, delivered, gateway)
+            case Lose(notified, delivered, gateway):
+                self.lose(notified, delivered, gateway)
             case LoseHost(delivered, gateway):
                 self.host = self.new_host()
                 self.disconnect(delivered)
@@ -192,11 +192,11 @@ class World:
                 self.host.sweep(self.now_s)
 
     def say(self, size: int, flush: bool) -> None:
-        until = min(self.said + size, len(self.audio))
+        until = min(self.sent_until + size, len(self.audio))
         if flush:
             until = 2 * max([w.end for w in self.script.words if 2 * w.start < until] + [until // 2])
-        self.client.add(self.audio[self.said : until])
-        self.said = max(self.said, until)
+        self.client.add(self.audio[self.sent_until : until])
+        self.sent_until = max(self.sent_until, until)
         if flush:
             self.client.finalize()
             self.flushes += 1
@@ -213,9 +213,9 @@ class World:
         if twice:
             assert self.host.tick(call, self.now_s + 1.0) == reply
         if connection and connection.gateway == gateway:
-            self.hear(connection, reply)
+            self.receive(connection, reply)
 
-    def hear(self, connection: Connection, reply: Reply) -> None:
+    def receive(self, connection: Connection, reply: Reply) -> None:
         mine = [o for o in reply.outputs if is_for(o, connection)]
         for output in mine:
             connection.down += map(render, output.messages)
@@ -228,14 +228,14 @@ class World:
         self.taken += self.host.jobs(self.now_s)
         for _ in range(min(count_, len(self.taken))):
             job = self.taken.pop(-1 if newest else 0)
-            failed = Answer(job.session, job.number, None, superseded=True)
+            failed = Answer(job.session, job.number, None)
             may_fail = fails and any(j.session == job.session for j in self.taken)
             self.host.receive_answers([failed if may_fail else self.transcriber(job)], self.now_s)
 
-    def lose(self, told: bool, delivered: int, gateway: str) -> None:
+    def lose(self, notified: bool, delivered: int, gateway: str) -> None:
         connection = self.connection
         self.disconnect(delivered)
-        if told and connection:
+        if notified and connection:
             gone = Input(connection.opened.session, connection.opened.epoch, left=True)
             self.host.tick(
                 Call(connection.gateway, next(self.calls[connection.gateway]), (gone,)), self.now_s
@@ -276,7 +276,7 @@ class World:
 
     def finish(self) -> None:
         """The rest is said, and everything works from now on."""
-        while self.said < len(self.audio):
+        while self.sent_until < len(self.audio):
             self.say(16_000, flush=False)
             self.turn()
         self.client.stop()

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from voxray.audio import Pcm
 from voxray.errors import AudioError
 from voxray.serving.audio_input.decoder import decoder_for
 from voxray.serving.protocol import Control
 from voxray.serving.sessions.input_buffer import FINISH_S, SETTLED_S, InputBuffer
-from voxray.streaming.audio_buffer import Pcm
 from voxray.wire import Start
 
 FINALIZE, STOP = Control(stop=False), Control(stop=True)

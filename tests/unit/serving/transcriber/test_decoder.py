@@ -106,7 +106,7 @@ def test_a_forced_prefix_is_kept_byte_for_byte_and_goes_on(decoder: Decoder, cli
 @pytest.mark.parametrize(
     "prefix", [" Naïve — “ünï” 漢字 (♪)", " <|en|> <|startoftranscript|>", "  two  gaps", "🙂"]
 )
-def test_a_prefix_that_nobody_said_is_kept_too(decoder: Decoder, clips: list[Pcm], prefix: str) -> None:
+def test_a_prefix_that_were_not_spoken_is_kept_too(decoder: Decoder, clips: list[Pcm], prefix: str) -> None:
     wrong, free = texts(hypotheses_of(decoder, job(clips[0], prefix=prefix), job(clips[1])))
 
     assert wrong.startswith(prefix)
@@ -195,7 +195,7 @@ def test_a_language_that_the_model_does_not_know_is_detected(decoder: Decoder, c
     assert hypotheses_of(decoder, cantonese) == hypotheses_of(decoder, plain)
 
 
-def test_a_group_says_where_the_start_token_stands(decoder: Decoder, clips: list[Pcm]) -> None:
+def test_a_group_gives_where_the_start_token_stands(decoder: Decoder, clips: list[Pcm]) -> None:
     bare = decoder.group(job(clips[0]))
     prompted = decoder.group(job(clips[0], prompt=" six plus "))
     spoken_of = decoder.group(job(clips[0], prompt="six plus", hotwords="eleven"))

@@ -171,7 +171,6 @@ def _check_answers(answers: list[Answer], jobs: list[Job]) -> None:
         assert [a.hypothesis.text for a in own if a.hypothesis] == [f"{session}{n}" for n in decoded]
         assert decoded == sorted(decoded)
         assert decoded[-1] == max(j.number for j in jobs if j.session == session)  # never superseded
-        assert all(a.superseded == (a.hypothesis is None) for a in own)
 
 
 def test_a_newer_job_replaces_the_queued_one() -> None:
@@ -187,7 +186,7 @@ def test_a_newer_job_replaces_the_queued_one() -> None:
         await until(lambda: decoder.calls)
         source.put(job("a", 1), job("a", 2), job("b", 0))
         await until(lambda: source.answers)
-        assert source.answers == [Answer("a", 1, None, superseded=True)]
+        assert source.answers == [Answer("a", 1, None)]
         assert service.delay_s() > 0
         decoder.gate.set()
         await until(lambda: len(source.answers) == 4)
@@ -223,7 +222,7 @@ def test_sessions_of_two_sources_are_two_though_they_are_called_the_same() -> No
     run(test)
 
 
-def test_a_source_that_takes_its_answers_slowly_holds_up_nobody_and_gets_them_in_order() -> None:
+def test_a_source_that_takes_its_answers_slowly_delays_no_other_and_gets_them_in_order() -> None:
     async def test() -> None:
         slow, quick = ListedSource(), ListedSource()
         service = DecodeService(EchoDecoder(), AT_ONCE)
@@ -488,7 +487,7 @@ def test_a_batch_waits_for_one_batch_of_a_file_at_most(patience_s: float, order:
     run(test)
 
 
-def test_a_file_that_nobody_waits_for_is_not_transcribed() -> None:
+def test_a_file_that_no_caller_waits_for_is_not_transcribed() -> None:
     async def test() -> None:
         decoder = EchoDecoder()
         service = DecodeService(decoder)

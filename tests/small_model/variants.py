@@ -1,4 +1,4 @@
-"""Harder clips made from easy ones: cut off, several in a window, and clips without a word.
+"""Harder clips made from easy ones: cut off, and several in a window.
 
 They depend on nothing but their clips and a random generator: a seed gives the same suite everywhere.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, to_pcm
+from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
 from voxray.text import join_texts
@@ -16,22 +16,6 @@ from voxray.transcript import Segment
 from voxray.whisper.engines import DecodingResult
 
 MIN_CUT_S = 0.5  # a shorter clip holds too few words to be scored
-
-
-def silences(rng: np.random.Generator, count: int = 20, *, max_s: float = WINDOW_S) -> list[Clip]:
-    """Return clips without words, 1 s to `max_s`, of digital silence and white noise in turn."""
-    return [_wordless(rng, i, float(rng.uniform(1.0, max_s))) for i in range(count)]
-
-
-def _wordless(rng: np.random.Generator, index: int, seconds: float) -> Clip:
-    level = 0.0 if index % 2 == 0 else 10 ** rng.uniform(-3.5, -1.5)  # of full scale: -70 to -30 dB
-    pcm = to_pcm(rng.normal(0.0, level, round(seconds * SAMPLE_RATE)))
-    return Clip(id=f"{'noise' if level else 'silence'}-{index:03d}", pcm=pcm, text="")
-
-
-def words_invented(hypotheses: Sequence[DecodingResult]) -> int:
-    """Count the words in hypotheses of clips that hold none."""
-    return sum(len(h.text.split()) for h in hypotheses)
 
 
 def cut_at_random(clip: Clip, rng: np.random.Generator) -> Clip:
@@ -51,7 +35,7 @@ def cut_at_word(clip: Clip, rng: np.random.Generator) -> Clip:
 
 def _timed(clip: Clip) -> Clip:
     if not clip.words:
-        raise CorpusError(f"{clip.id}: expected a clip with word times to cut, but it has none.")
+        raise CorpusError(f"{clip.id}: expected a clip with word times to cut, got one without.")
     return clip
 
 
