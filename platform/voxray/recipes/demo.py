@@ -33,7 +33,7 @@ from voxray.whisper.models import DEFAULT_MODEL, STOCK, ctranslate2_folder
 
 ENGLISH = DecodingOptions(language="en")
 TIMED_CLIPS = 10
-SCORED_WINDOWS_S = (2.0, 6.0, 15.0, 30.0)  # all seven would take a third of the demo's time
+SCORED_WINDOWS_S = (2.0, 6.0, 15.0, 30.0)  # of the seven: each is another pass of every model
 NEXT = """
 Next, on your own audio: a folder of <name>.wav (or flac, mp3, ogg ...), with <name>.txt beside it where you
 have the words. Then
