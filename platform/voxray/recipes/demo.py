@@ -27,12 +27,13 @@ from voxray.training.augment import AugmentOptions
 from voxray.training.collate import LabelOptions
 from voxray.training.plan import PlanOptions
 from voxray.transcribe import transcribe
-from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
+from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.models import DEFAULT_MODEL, STOCK, ctranslate2_folder
 
 ENGLISH = DecodingOptions(language="en")
 TIMED_CLIPS = 10
+SCORED_WINDOWS_S = (2.0, 6.0, 15.0, 30.0)  # of the seven: each is another pass of every model
 NEXT = """
 Next, on your own audio: a folder of <name>.wav (or flac, mp3, ogg ...), with <name>.txt beside it where you
 have the words. Then
@@ -43,7 +44,7 @@ have the words. Then
 """
 
 WindowRates = Mapping[str, Sequence[float | None]]
-"""WER in per cent by model, in the order of `WINDOWS_S`."""
+"""WER in per cent by model, in the order of `SCORED_WINDOWS_S`."""
 
 
 class DemoConfig(Config):
@@ -98,7 +99,7 @@ def run(config: DemoConfig) -> dict[str, Any]:
         "min_window_s": exported["min_window_s"],
         "samples_per_s": student["samples_per_s"],
         "minutes": round((time.monotonic() - start_s) / 60, 1),
-        "windows_s": list(WINDOWS_S),
+        "windows_s": list(SCORED_WINDOWS_S),
         "wer_by_window": windows,
         "report": str(out / "report.html"),
     }
@@ -155,9 +156,10 @@ def _by_window(out: Path, clips: Sequence[Clip], said: Sequence[str]) -> WindowR
         f"teacher ({DEFAULT_MODEL})": ctranslate2_folder(DEFAULT_MODEL),
         "student": out / "int8",
     }
+    engines = {name: CTranslate2Engine(folder) for name, folder in folders.items()}
     return {
-        name: [score.wer for score in evaluator.scores(CTranslate2Engine(folder), WINDOWS_S[0])]
-        for name, folder in folders.items()
+        name: [evaluator.score(engine, window).wer for window in SCORED_WINDOWS_S]
+        for name, engine in engines.items()
     }
 
 
@@ -178,7 +180,7 @@ def _report(out: Path, models: Sequence[ModelScores], windows: WindowRates, clip
 
 
 def _columns() -> list[str]:
-    return ["Model", *(f"{window:g} s" for window in WINDOWS_S)]
+    return ["Model", *(f"{window:g} s" for window in SCORED_WINDOWS_S)]
 
 
 def _window_rows(windows: WindowRates) -> list[list[str]]:
