@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 import pytest
 from ray import cloudpickle
-from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, encode
 from voxray.corpora.items import Item
@@ -136,7 +136,9 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(corpus: Path, out: Path, **options: object) -> PseudoLabelConfig:
-    return PseudoLabelConfig.model_validate({"corpus": str(corpus), "out": out, "threads": 1, **options})
+    return PseudoLabelConfig.model_validate(
+        {"corpus": str(corpus), "teacher": str(SMALL_MODEL), "out": out, "threads": 1, **options}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -197,6 +199,7 @@ def test_killed_and_started_again_each_clip_is_there_once(
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, str(repository / "jobs/pseudo_label.py"), f"corpus={spoken}", f"out={out}"]
+    command += [f"teacher={SMALL_MODEL}"]
     command += ["shard_s=1", "threads=1", "batch_clips=2"]
     job = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert job.stderr is not None

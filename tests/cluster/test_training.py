@@ -74,7 +74,9 @@ def labelled_row(clip: Path, split: str) -> dict[str, Any]:
 
 def student_config(labelled: Path, out: Path, **options: Any) -> DistilConfig:
     small = {"decoder_layers": 1, "max_steps": 4, "evaluate_every": 2, "learning_rate": 1e-3, **SMALL}
-    return DistilConfig.model_validate({"labelled": labelled, "out": out, **small, **options})
+    return DistilConfig.model_validate(
+        {"labelled": labelled, "teacher": str(SMALL_MODEL), "out": out, **small, **options}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +151,7 @@ def test_a_killed_worker_is_replaced_and_every_step_is_made(
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, str(repository / "jobs/distil.py"), f"labelled={labelled}", f"out={out}"]
+    command += [f"teacher={SMALL_MODEL}"]
     command += ["decoder_layers=1", "max_steps=45", "evaluate_every=5", "threads=1", "max_dev_clips=1"]
     command += ["plan.batch_s=8", "plan.full_probability=0"]
     joins = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
@@ -200,9 +203,11 @@ def corpus(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_finetuning_the_encoder_leaves_the_decoder_as_it_was(corpus: Path, tmp_path: Path) -> None:
-    config = {"corpus": str(corpus), "train": "encoder", "max_steps": 4, "evaluate_every": 2, **SMALL}
+    config = {"corpus": str(corpus), "model": str(SMALL_MODEL), "train": "encoder", "max_steps": 4, **SMALL}
     result = finetune.run(
-        FinetuneConfig.model_validate({**config, "out": tmp_path / "out", "learning_rate": 1e-3})
+        FinetuneConfig.model_validate(
+            {**config, "evaluate_every": 2, "out": tmp_path / "out", "learning_rate": 1e-3}
+        )
     )
     assert (result["steps"], result["clips"], result["rejected"]) == (4, 8, 0)
     assert result["wer_dev"] <= result["wer_dev_before"]
