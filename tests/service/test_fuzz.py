@@ -85,7 +85,7 @@ def frames_received(service: LocalService) -> int:
     with urllib.request.urlopen(f"{service.http}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     (line,) = (line for line in lines if line.startswith("voxray_messages_in_total "))
-    return int(line.split()[1])
+    return int(float(line.split()[1]))
 
 
 @dataclass
