@@ -3,7 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from tests.benchmarks.recordings import Recording
+from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
+from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE
 from voxray.client import Lost, stream
@@ -64,6 +65,15 @@ async def speak(
                 received.models.append(event.model)
         await playing
     return received
+
+
+def spoken_clips(length_s: float) -> Recording:
+    """Return the small model's clips, one after another, up to `length_s`.
+
+    They are in an order whose first minute it decodes alike in real time and as fast as it can: what differs
+    in a test is then the test's doing.
+    """
+    return beginning(built_in("clips", PAUSES_S, seed=9, corpus=str(SMALL_MODEL_CLIPS)), length_s)
 
 
 def beginning(recording: Recording, seconds: float) -> Recording:

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
+from tests.benchmarks.recordings import Recording
 from tests.service.launched import Launched, launched, wait_until
-from tests.service.speaking import Received, beginning, speak
-from tests.small_model import SMALL_MODEL_CLIPS
+from tests.service.speaking import Received, speak, spoken_clips
 
 from voxray.text import word_errors
 
@@ -29,7 +28,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def recording() -> Recording:
     """The clips that the small model knows, one after another."""
-    return beginning(built_in("clips", PAUSES_S, corpus=str(SMALL_MODEL_CLIPS)), LENGTH_S)
+    return spoken_clips(LENGTH_S)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
+from tests.benchmarks.recordings import Recording
 from tests.service.launched import Launched, launched
-from tests.service.speaking import Received, beginning, speak
-from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
+from tests.service.speaking import Received, speak, spoken_clips
+from tests.small_model import SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE
 from voxray.text import word_errors
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def recording() -> Recording:
     """The clips that the small model knows, one after another, and a pause before they come again."""
-    clips = beginning(built_in("clips", PAUSES_S, corpus=str(SMALL_MODEL_CLIPS)), LENGTH_S)
+    clips = spoken_clips(LENGTH_S)
     pause = np.zeros(round(PAUSE_S * SAMPLE_RATE), dtype=np.int16)
     return replace(clips, pcm=np.concatenate([clips.pcm, pause]))
 
