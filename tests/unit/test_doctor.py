@@ -22,7 +22,7 @@ def test_every_codec_decodes_here(findings: dict[str, Finding]) -> None:
 
 
 def test_the_default_model_runs_and_transcribes(findings: dict[str, Finding]) -> None:
-    assert "(1, 1500, 384)" in findings["forward pass"].detail
+    assert "2 s -> (1, 100, 384)" in findings["forward pass"].detail
     assert findings["transcription"].detail.startswith(f"{sample_clip().name}: ")
 
 

