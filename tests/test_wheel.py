@@ -46,7 +46,8 @@ def test_the_wheel_carries_the_clips_and_the_licence_and_no_model(wheel: Path) -
     names = set(ZipFile(wheel).namelist())
 
     assert "voxray/cli/app.py" in names
-    assert not [n for n in names if n.endswith((".safetensors", "model.bin"))]
+    weights = [n for n in names if n.endswith((".safetensors", "model.bin"))]
+    assert weights == ["voxray/assets/adapters/tiny.en/adapter_model.safetensors"]
     assert len([n for n in names if n.startswith("voxray/assets/clips/") and n.endswith(".ogg")]) >= 400
     assert any(n.endswith("licenses/LICENSE") for n in names)
     assert not [n for n in names if n.startswith(("tests/", "jobs/")) or "__pycache__" in n]
