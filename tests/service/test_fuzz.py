@@ -125,7 +125,7 @@ def test_malformed_messages_harm_no_other_client(faults: list[str]) -> None:
         listener, taken = storm.listener, frames_received(service) - received_before - storm.listener.sent
 
     assert len(calm.texts) == len(CLIPS)
-    # Every utterance has its final, in time. Its words are not compared: under load windows end elsewhere, and
+    # Every utterance has its final, in time. Words are not compared: under load windows end elsewhere, and
     # the small model decodes some of these clips otherwise then.
     assert len(listener.texts) == len(calm.texts) * listener.rounds
     assert all(listener.texts)
