@@ -6,6 +6,7 @@ per tick) grow with the clients and not with their square; then one on its node;
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 UNREPORTED_S = 3.0  # after which a placed session that its host does not report was not opened
 
@@ -20,6 +21,13 @@ class Load:
     gateways: frozenset[str] = frozenset()
 
 
+class Placed(NamedTuple):
+    """A session that was placed on a host, and is not reported by it yet."""
+
+    time_s: float
+    gateway: str
+
+
 @dataclass(slots=True)
 class Table:
     """The hosts of a service, with at most `capacity` sessions per host and `limit` in all.
@@ -32,7 +40,7 @@ class Table:
     limit: int
     hosts: dict[int, Load] = field(default_factory=dict)
     _reported: dict[int, int] = field(default_factory=dict)
-    _placed_s: dict[int, list[float]] = field(default_factory=dict)
+    _placed: dict[int, list[Placed]] = field(default_factory=dict)
 
     @property
     def sessions(self) -> int:
@@ -54,18 +62,21 @@ class Table:
         return any(h.sessions < self.capacity and n not in without for n, h in self.hosts.items())
 
     def report(self, load: Load, now_s: float) -> None:
-        """Receive a host's load, and add the sessions that were placed there and not reported yet."""
+        """Receive a host's load, and add what was placed there and is not reported yet."""
         grown = max(0, load.sessions - self._reported.get(load.number, 0))
-        placed_s = self._placed_s.get(load.number, [])[grown:]
-        placed_s = [t for t in placed_s if now_s - t < UNREPORTED_S]
-        self._reported[load.number], self._placed_s[load.number] = load.sessions, placed_s
-        self.hosts[load.number] = replace(load, sessions=load.sessions + len(placed_s))
+        placed = [p for p in self._placed.get(load.number, [])[grown:] if now_s - p.time_s < UNREPORTED_S]
+        self._reported[load.number], self._placed[load.number] = load.sessions, placed
+        self.hosts[load.number] = replace(
+            load,
+            sessions=load.sessions + len(placed),
+            gateways=load.gateways.union(p.gateway for p in placed),
+        )
 
     def lose(self, number: int) -> None:
         """Remove a host that has died or does not answer."""
         self.hosts.pop(number, None)
         self._reported.pop(number, None)
-        self._placed_s.pop(number, None)
+        self._placed.pop(number, None)
 
     def place(self, gateway: str, node: str, now_s: float, without: Collection[int] = ()) -> int | None:
         """Return the host for a new session, and count it there; return None if no host has room."""
@@ -75,7 +86,7 @@ class Table:
         best = min(open_, key=lambda h: _distance(h, gateway, node))
         gateways = best.gateways | {gateway}
         self.hosts[best.number] = replace(best, sessions=best.sessions + 1, gateways=gateways)
-        self._placed_s.setdefault(best.number, []).append(now_s)
+        self._placed.setdefault(best.number, []).append(Placed(now_s, gateway))
         return best.number
 
 

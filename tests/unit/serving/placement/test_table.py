@@ -57,6 +57,13 @@ def test_a_report_from_before_a_session_was_opened_does_not_forget_it() -> None:
     assert t.place("a", "here", UNREPORTED_S + 0.2) == 1
 
 
+def test_a_report_from_before_a_session_was_opened_does_not_forget_its_gateway() -> None:
+    t = table(Load(1, "here"), Load(2, "here"))
+    for now_s in (0.0, 0.1, 0.2):
+        assert t.place("a", "here", now_s) == 1
+        t.report(Load(1, "here", 0), now_s)
+
+
 def test_a_lost_host_is_not_chosen() -> None:
     t = table(Load(1, "here"), Load(2, "here", 2))
     t.lose(1)
