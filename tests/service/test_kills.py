@@ -1,13 +1,12 @@
 """Any process of the service is killed under live clients, and every client ends with the full text."""
 
 import asyncio
-from collections.abc import Iterator
 
 import psutil
 import pytest
 from tests.benchmarks.recordings import Recording
-from tests.service.launched import Launched, launched, wait_until
-from tests.service.speaking import Received, speak, spoken_clips
+from tests.service.launched import Launched, wait_until
+from tests.service.speaking import Received, speak
 
 from voxray.text import word_errors
 
@@ -23,19 +22,6 @@ KILLS = (  # when, in seconds of the stream, and whom
 )
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def recording() -> Recording:
-    """The clips that the small model knows, one after another."""
-    return spoken_clips(LENGTH_S)
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
-    log = tmp_path_factory.mktemp("service") / "log"
-    with launched(log) as running:
-        yield running
 
 
 async def kill_in_turn(service: Launched) -> list[psutil.Process]:
@@ -59,8 +45,8 @@ async def everything(service: Launched, pcm: bytes) -> tuple[Received, list[Rece
         return undisturbed, received, await killing
 
 
-def test_every_client_ends_with_the_full_text(service: Launched, recording: Recording) -> None:
-    undisturbed, received, killed = asyncio.run(everything(service, recording.pcm.tobytes()))
+def test_every_client_ends_with_the_full_text(launched_service: Launched, recording: Recording) -> None:
+    undisturbed, received, killed = asyncio.run(everything(launched_service, recording.pcm.tobytes()))
 
     reference = " ".join(u.text for u in recording.utterances)
     assert word_errors(reference, undisturbed.text).rate < 0.1
@@ -70,4 +56,4 @@ def test_every_client_ends_with_the_full_text(service: Launched, recording: Reco
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         changed = word_errors(undisturbed.text, one.text)
         assert changed.errors <= len(KILLS), f"{one.text!r} came, and undisturbed {undisturbed.text!r}"
-    wait_until(service.answers, BACK_S)
+    wait_until(launched_service.answers, BACK_S)

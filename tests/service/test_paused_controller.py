@@ -2,12 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
 
 import pytest
 from tests.benchmarks.recordings import Recording
-from tests.service.launched import Launched, launched
-from tests.service.speaking import Received, speak, spoken_clips
+from tests.service.launched import Launched
+from tests.service.speaking import Received, speak
 
 from voxray.text import word_errors
 
@@ -19,19 +18,6 @@ LIMIT_S = 240.0
 REPLICAS = ("ServeReplica:voxray:Gateway", "ServeReplica:voxray:Transcriber")
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def recording() -> Recording:
-    """The clips that the small model knows, one after another."""
-    return spoken_clips(LENGTH_S)
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
-    log = tmp_path_factory.mktemp("service") / "log"
-    with launched(log) as running:
-        yield running
 
 
 def replicas(service: Launched) -> set[int]:
@@ -60,12 +46,12 @@ async def speak_while_it_pauses(service: Launched, pcm: bytes) -> tuple[Received
         return undisturbed, received
 
 
-def test_a_silent_controller_moves_no_client(service: Launched, recording: Recording) -> None:
-    before = replicas(service)
-    undisturbed, received = asyncio.run(speak_while_it_pauses(service, recording.pcm.tobytes()))
+def test_a_silent_controller_moves_no_client(launched_service: Launched, recording: Recording) -> None:
+    before = replicas(launched_service)
+    undisturbed, received = asyncio.run(speak_while_it_pauses(launched_service, recording.pcm.tobytes()))
 
     assert [one.losses for one in received] == [[]] * CLIENTS
     for one in received:
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 1
-    assert replicas(service) == before
+    assert replicas(launched_service) == before

@@ -1,12 +1,11 @@
 """Transcribers come and go with the load, and an actor can be one client's own; nobody loses a word."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from tests.benchmarks.recordings import Recording
-from tests.service.launched import Launched, launched, wait_until
-from tests.service.speaking import Received, speak, spoken_clips
+from tests.service.launched import Launched, wait_until
+from tests.service.speaking import Received, speak
 
 from voxray.text import word_errors
 
@@ -27,19 +26,6 @@ ARGS = (
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def recording() -> Recording:
-    """The clips that the small model knows, one after another."""
-    return spoken_clips(LENGTH_S)
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
-    log = tmp_path_factory.mktemp("service") / "log"
-    with launched(log, *ARGS) as running:
-        yield running
-
-
 def scaled(service: Launched) -> bool:
     """Whether there are two transcribers, and an actor for each client."""
     return len(service.processes(TRANSCRIBER)) == 2 and len(service.processes("BufferActor")) >= CLIENTS
@@ -54,12 +40,14 @@ async def speak_while_it_scales(service: Launched, pcm: bytes) -> tuple[Received
         return undisturbed, await asyncio.gather(*speaking)
 
 
-def test_a_second_transcriber_comes_and_goes(service: Launched, recording: Recording) -> None:
-    undisturbed, received = asyncio.run(speak_while_it_scales(service, recording.pcm.tobytes()))
+def test_a_second_transcriber_comes_and_goes(launched_service: Launched, recording: Recording) -> None:
+    undisturbed, received = asyncio.run(speak_while_it_scales(launched_service, recording.pcm.tobytes()))
 
     for one in received:
         assert [f.segment for f in one.finals] == list(range(len(one.finals)))
         assert word_errors(undisturbed.text, one.text).errors <= 1
         assert not one.losses
-    wait_until(lambda: len(service.processes(TRANSCRIBER)) == 1, SCALED_S)
-    assert asyncio.run(speak(service.url, recording.pcm.tobytes(), frame_s=0)).text == undisturbed.text
+    wait_until(lambda: len(launched_service.processes(TRANSCRIBER)) == 1, SCALED_S)
+    assert (
+        asyncio.run(speak(launched_service.url, recording.pcm.tobytes(), frame_s=0)).text == undisturbed.text
+    )
