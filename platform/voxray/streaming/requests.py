@@ -78,9 +78,9 @@ class Requests:
         request = DecodeRequest(
             id=self._count,
             segment=u.segment,
-            start=u.start,
+            start=u.window_start,
             end=end,
-            prefix=u.agreement.prefix,
+            prefix=u.prefix,
             mode=mode,
             word_times=times or self._long(u, end),
             language=self.language,

@@ -45,7 +45,7 @@ from voxray.streaming.events import (
 from voxray.streaming.guards import GuardResult
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.requests import Requests
-from voxray.streaming.utterance import Attempt, Outcome, Utterance, cut_after
+from voxray.streaming.utterance import Attempt, Outcome, Overlap, Utterance, cut_after
 
 
 class SessionState(Enum):
@@ -137,7 +137,7 @@ class Session:
 
     @property
     def keep_from(self) -> int:
-        """The first sample that may be needed again: before it, finals are sent or there is no speech."""
+        """The first sample that another session in its place needs: what is before has its finals."""
         return self._front.start if self._front else self._endpointer.keep_from
 
     @property
@@ -193,7 +193,7 @@ class Session:
     def _advance(self, now_s: float) -> None:
         while self._queue and self._settle(self._queue[0], now_s):
             self._queue.popleft()
-        self._buffer.drop_before(self.keep_from)
+        self._buffer.drop_before(self._front.window_start if self._front else self.keep_from)
         if self.state is not SessionState.DONE:
             self._emitter.progress(self.progress, now_s)
 
@@ -211,7 +211,7 @@ class Session:
     def _step(self, u: Utterance, now_s: float) -> bool:
         """Take an utterance as far as it goes; return whether its final is sent."""
         self._emitter.start(u)
-        limit = u.start + samples(self.options.max_window_s)
+        limit = u.window_start + samples(self.options.max_window_s)
         full = (self._endpointer.position if u.end is None else u.end) > limit
         if u.ended and not full:
             self._emitter.end(u, u.speech_end or u.onset)
@@ -246,11 +246,13 @@ class Session:
         """Apply a hypothesis to its utterance."""
         if request.id < u.answered:
             return  # a newer window was answered before
-        words, attempt = normalize_words(hypothesis), u.attempt_of(request.id)
+        words, attempt = u.own_words(normalize_words(hypothesis)), u.attempt_of(request.id)
         fit, result = u.agreement.fit(words), self.options.guards.check(hypothesis)
         u.answered, u.decoded = request.id, max(u.decoded, request.end)
-        if attempt and fit is Fit.MISFIT and request.prefix != u.agreement.prefix:
-            u.attempt = None  # words were committed since it was asked for: ask again
+        if not words and u.overlap.words:
+            u.overlap = Overlap()  # it kept the decoder from going on
+        if attempt and (fit is Fit.MISFIT or not words) and request.prefix != u.prefix:
+            u.attempt = None  # ask again with the prefix that it has now
             return
         if attempt:
             attempt.outcome = _outcome(request.mode, fit, result)
@@ -286,7 +288,7 @@ class Session:
 
     def _commit(self, u: Utterance, request: DecodeRequest, words: tuple[HypothesisWord, ...]) -> None:
         """Commit and send words, and cut the utterance after them if it has grown long."""
-        length_s, margin_s = seconds(request.end - request.start), self.options.cut_margin_s
+        length_s, margin_s = seconds(request.end - u.start), self.options.cut_margin_s
         long = length_s > self.options.cut_s and request.mode is DecodeMode.PARTIAL
         u.agreement.update(words, length_s, ended_before(words, length_s - margin_s) if long else None)
         count = len(u.agreement.committed)

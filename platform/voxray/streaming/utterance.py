@@ -1,10 +1,18 @@
-"""One utterance, or the rest of it after a cut: its bounds, its committed words, its last decodes."""
+"""One utterance, or the rest of it after a cut: its bounds, its committed words, its last decodes.
 
+Word times can be a few hundred milliseconds off, so that a cut may fall inside a word. The windows of what
+follows therefore begin some words before it: these are decoded again, forced, and not sent again.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from voxray.streaming.agreement import Agreement, ended_before
+from voxray.streaming.agreement import Agreement, ended_before, strip_punctuation
 from voxray.streaming.events import DecodeMode, HypothesisWord, samples, seconds
+
+OVERLAP_WORDS = 2  # before a cut
+OVERLAP_S = 2.0  # at most
 
 
 class Outcome(Enum):
@@ -23,6 +31,14 @@ class Attempt:
     end: int
     mode: DecodeMode
     outcome: Outcome = Outcome.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What windows after a cut hold of the segment before it: its last `words`, from `samples` earlier."""
+
+    words: tuple[str, ...] = ()
+    samples: int = 0
 
 
 @dataclass(slots=True)
@@ -47,6 +63,21 @@ class Utterance:
     best: tuple[HypothesisWord, ...] = ()  # the words of the last hypothesis that passed
     language: str | None = None  # that of the last hypothesis
     shown: tuple[str, str] = ("", "")  # the texts of the last partial
+    overlap: Overlap = Overlap()
+
+    @property
+    def window_start(self) -> int:
+        """Where its windows begin."""
+        return self.start - self.overlap.samples
+
+    @property
+    def prefix(self) -> str:
+        """The text to force on the next decode."""
+        return "".join(self.overlap.words) + self.agreement.prefix
+
+    def own_words(self, words: Sequence[HypothesisWord]) -> tuple[HypothesisWord, ...]:
+        """Return those of a window's words that follow the overlap, with times from `start`."""
+        return shifted(words[len(self.overlap.words) :], -seconds(self.overlap.samples))
 
     def attempted(self, end: int) -> Attempt | None:
         """Return the attempt at a final of the audio up to `end`, if there is one."""
@@ -58,12 +89,24 @@ class Utterance:
 
     def restart(self, at: int, count: int, asked: int) -> None:
         """Begin a new segment at `at`, after the first `count` words of a window that ends at `asked`."""
-        rest = _later(self.best[count:], seconds(at - self.start))
+        rest = shifted(self.best[count:], -seconds(at - self.start))
+        self.overlap = self._overlap(at, count)
         self.start = self.onset = at
         self.segment, self.attempt, self.end_sent, self.shown = None, None, False, ("", "")
         self.agreement = Agreement(self.agreement.policy, previous=rest)
         self.best, self.asked = rest, asked
         self.decoded = max(self.decoded, at)
+
+    def _overlap(self, at: int, count: int) -> Overlap:
+        """Return the last words before a cut at `at` after `count` words; none if the last has no time."""
+        words = self.best[:count]
+        for first in range(max(0, count - OVERLAP_WORDS), count):
+            start_s = words[first].start_s
+            length = at - self.start - samples(start_s) if start_s is not None else 0
+            if 0 < length <= samples(OVERLAP_S):
+                *texts, last = self.agreement.surfaces(words)[first:]
+                return Overlap((*texts, strip_punctuation(last)), length)
+        return Overlap()
 
 
 def cut_after(words: tuple[HypothesisWord, ...], count: int, length_s: float, margin_s: float) -> int | None:
@@ -81,10 +124,10 @@ def cut_after(words: tuple[HypothesisWord, ...], count: int, length_s: float, ma
     return samples(end_s) if samples(end_s) > 0 else None
 
 
-def _later(words: tuple[HypothesisWord, ...], by_s: float) -> tuple[HypothesisWord, ...]:
-    """Return `words` with times for a window that begins `by_s` later."""
+def shifted(words: Sequence[HypothesisWord], by_s: float) -> tuple[HypothesisWord, ...]:
+    """Return `words` with times `by_s` later."""
 
     def moved(time_s: float | None) -> float | None:
-        return None if time_s is None else time_s - by_s
+        return None if time_s is None else time_s + by_s
 
     return tuple(replace(w, start_s=moved(w.start_s), end_s=moved(w.end_s)) for w in words)
