@@ -22,6 +22,7 @@ from voxray.streaming.events import (
     SpeechEnd,
     SpeechStart,
     samples,
+    seconds,
 )
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.session import Session, SessionState
@@ -397,6 +398,34 @@ def test_speech_without_pauses_is_cut_past_8_s_at_a_committed_word() -> None:
     assert all(6.0 < f.end_s - f.start_s <= 8.5 for f in rehearsal.finals[:-1])
     assert max(r.end - r.start for r in rehearsal.requests) <= 9.5 * 16_000
     assert [b.start_s for b in rehearsal.finals[1:]] == [a.end_s for a in rehearsal.finals[:-1]]
+
+
+@pytest.mark.parametrize("off_s", [-0.35, -0.2, 0.2, 0.35])
+def test_no_word_is_lost_or_doubled_at_a_cut_where_word_times_are_off(off_s: float) -> None:
+    script = Script.of(" ".join(f"w{i}" for i in range(120)))
+
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        known = [int(w[1:]) for w in request.prefix.split()]
+        found = [int(w.text[2:]) for w in decoded.words]
+        spoken = [script.words[i] for i in (*known, *(i for i in found if i > max(known, default=-1)))]
+        shift_s = off_s - seconds(request.start)
+        words = (
+            HypothesisWord(" " + w.text, seconds(w.start) + shift_s, seconds(w.end) + shift_s) for w in spoken
+        )
+        return replace(decoded, words=tuple(words))
+
+    assert played(script, engine=changed(script, change)).text == script.text
+
+
+def test_an_overlap_after_which_the_decoder_writes_nothing_is_given_up() -> None:
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        fresh = len(decoded.words) > 2 and decoded.words[0].text in request.prefix.split(" ")[1:2]
+        overlaps = fresh and request.end - request.start < 4 * 16_000 and request.start > 16_000
+        return replace(decoded, words=decoded.words[:2]) if overlaps else decoded
+
+    script = Script.of(" ".join(f"w{i}" for i in range(120)))
+
+    assert played(script, engine=changed(script, change)).text == script.text
 
 
 def test_without_word_times_a_long_utterance_is_cut_where_a_window_is_full() -> None:
