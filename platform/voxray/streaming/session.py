@@ -249,13 +249,15 @@ class Session:
         words, attempt = u.own_words(normalize_words(hypothesis)), u.attempt_of(request.id)
         fit, result = u.agreement.fit(words), self.options.guards.check(hypothesis)
         u.answered, u.decoded = request.id, max(u.decoded, request.end)
-        if not words and u.overlap.words:
-            u.overlap = Overlap()  # it kept the decoder from going on
-        if attempt and (fit is Fit.MISFIT or not words) and request.prefix != u.prefix:
-            u.attempt = None  # ask again with the prefix that it has now
+        if not words and u.overlap.words:  # it keeps the decoder from going on: ask again without it
+            u.overlap, u.attempt = Overlap(), None
+            self._requests.clear()
+            return
+        if attempt and fit is Fit.MISFIT and request.prefix != u.prefix:
+            u.attempt = None  # words were committed since it was asked for: ask again
             return
         if attempt:
-            attempt.outcome = _outcome(request.mode, fit, result)
+            attempt.receive(fit, result)
         if fit is Fit.MISFIT or result in (GuardResult.LOOP, GuardResult.SILENCE):
             u.best = () if request.mode is DecodeMode.FALLBACK else u.best
             return
@@ -299,13 +301,8 @@ class Session:
 
     def _cut_full(self, u: Utterance, end: int) -> None:
         """Cut a full window at the last word far enough from its end; if there is none, at its end."""
-        length_s, margin_s = seconds(end - u.start), self.options.cut_margin_s
-        count = max(ended_before(u.best, length_s - margin_s), len(u.agreement.committed))
-        cut = cut_after(u.best, count, length_s, margin_s)
-        if cut is None:
-            self._cut(u, end, len(u.best), end)
-        else:
-            self._cut(u, u.start + cut, count, end)
+        at, count = u.cut_of_full(end, self.options.cut_margin_s)
+        self._cut(u, at, count, end)
 
     def _cut(self, u: Utterance, at: int, count: int, end: int) -> None:
         """Send the first `count` words of a window up to `end` as a final; begin a new segment at `at`."""
@@ -314,10 +311,3 @@ class Session:
         self._requests.clear()
         u.restart(at, count, end)
         self._emitter.start(u)
-
-
-def _outcome(mode: DecodeMode, fit: Fit, result: GuardResult) -> Outcome:
-    """A doubtful hypothesis passes in the last decode, which no other follows."""
-    doubtful_passes = result is GuardResult.DOUBTFUL and mode is DecodeMode.FALLBACK
-    passed = fit is not Fit.MISFIT and (result is GuardResult.SOUND or doubtful_passes)
-    return Outcome.PASSED if passed else Outcome.FAILED

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from voxray.streaming.agreement import Agreement, ended_before, strip_punctuation
+from voxray.streaming.agreement import Agreement, Fit, ended_before, strip_punctuation
 from voxray.streaming.events import DecodeMode, HypothesisWord, samples, seconds
+from voxray.streaming.guards import GuardResult
 
 OVERLAP_WORDS = 2  # before a cut
 OVERLAP_S = 2.0  # at most
@@ -31,6 +32,12 @@ class Attempt:
     end: int
     mode: DecodeMode
     outcome: Outcome = Outcome.WAITING
+
+    def receive(self, fit: Fit, result: GuardResult) -> None:
+        """Receive what its hypothesis is taken for; a doubtful one passes in the last decode alone."""
+        doubtful_passes = result is GuardResult.DOUBTFUL and self.mode is DecodeMode.FALLBACK
+        passed = fit is not Fit.MISFIT and (result is GuardResult.SOUND or doubtful_passes)
+        self.outcome = Outcome.PASSED if passed else Outcome.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,16 @@ class Utterance:
         self.agreement = Agreement(self.agreement.policy, previous=rest)
         self.best, self.asked = rest, asked
         self.decoded = max(self.decoded, at)
+
+    def cut_of_full(self, end: int, margin_s: float) -> tuple[int, int]:
+        """Return where to cut a full window that ends at `end`, and how many words are before the cut.
+
+        It is the last word that ends `margin_s` before the window does; the window's end if there is none.
+        """
+        length_s = seconds(end - self.start)
+        count = max(ended_before(self.best, length_s - margin_s), len(self.agreement.committed))
+        cut = cut_after(self.best, count, length_s, margin_s)
+        return (end, len(self.best)) if cut is None else (self.start + cut, count)
 
     def _overlap(self, at: int, count: int) -> Overlap:
         """Return the last words before a cut at `at` after `count` words; none if the last has no time."""
