@@ -1,69 +1,26 @@
-"""Words of a decoded text, and their times from those of its tokens; for files and live windows alike.
+"""The words of a decoded text, and their times from those of its tokens; for files and live windows alike."""
 
-Where a word begins depends on the text alone, and on nothing after it. In scripts written with spaces a word
-is a run without spaces, with the space before it. In scripts written without them it is one character, with
-the marks and the punctuation after it, and an opening bracket before it. One text may hold both.
-"""
-
-import re
-import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from voxray.audio import POSITIONS_PER_SECOND
+from voxray.audio import POSITIONS_PER_SECOND, SAMPLE_RATE, Pcm, duration_s
 from voxray.transcript import Word
 from voxray.whisper.tokens import Tokens
+from voxray.word_segmentation import split_words
 
-_SPACED = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
-_UNSPACED = re.compile(
-    "["
-    "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Han
-    "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001aff0-\U0001b16f"  # Kana
-    "\u3100-\u312f\u31a0-\u31bf"  # Bopomofo
-    "\u0e00-\u0e7f\u0e80-\u0eff"  # Thai, Lao
-    "\u1780-\u17ff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Khmer, Burmese
-    "\u0f00-\u0fff"  # Tibetan
-    "]"
-)
-_OPENING = {"Ps", "Pi"}
-_VIRAMA = 9  # canonical combining class: the consonant after it stands below the one before
 _INCOMPLETE = "\ufffd"  # what a part of a character decodes to
 _PARTS = 4  # bytes, and so tokens, that a character may have
 
-
-def split_words(text: str) -> list[str]:
-    """Split `text` into words; concatenated, they give `text` again."""
-    return [word for run in _SPACED.findall(text) for word in _split_run(run)]
-
-
-def _split_run(run: str) -> list[str]:
-    """Split one run without inner spaces where its script is written without them."""
-    if not _UNSPACED.search(run):
-        return [run]
-    words = [run[0]]
-    for before, character in pairwise(run):
-        if _begins(words[-1], before, character):
-            words.append(character)
-        else:
-            words[-1] += character
-    return words
-
-
-def _begins(word: str, before: str, character: str) -> bool:
-    """Say whether `character`, which follows `before` at the end of `word`, begins another word."""
-    category = unicodedata.category(character)
-    unspaced = _UNSPACED.search(word) is not None
-    if category in _OPENING:
-        return unspaced
-    if category[0] in "MPZC" or not word.strip() or unicodedata.combining(before) == _VIRAMA:
-        return False
-    if unspaced:
-        return True
-    return _UNSPACED.match(character) is not None and any(c.isalnum() for c in word)
+LEVEL_S = 0.01  # the length of audio whose level is one number
+MIN_RANGE_DB = 12.0  # between noise and speech; with less of it, pauses cannot be told by their level
+QUIET_SHARE = 0.25  # of that range: what lies below is quiet
+MAX_CLOSURE_S = 0.25  # of silence inside one word, such as that of a stop; a longer one is a pause
+KEPT_S = 0.05  # of the quiet around a word's speech: weak consonants
 
 
 def token_starts(tokens: Tokens, ids: Sequence[int]) -> list[int]:
@@ -92,26 +49,79 @@ def onsets_s(count: int, alignment: Any) -> list[float]:
     return onsets
 
 
-def word_times(tokens: Tokens, ids: Sequence[int], alignment: Any, length_s: float) -> tuple[Word, ...]:
-    """Return the words of `ids` (text alone) with times inside their window of `length_s` seconds.
+def word_tokens(tokens: Tokens, ids: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Return each word of `ids` (text alone), its first token, and the next word's.
 
-    `alignment` is CTranslate2's: (token, encoder position) pairs and token probabilities. A word begins with
-    its first token and ends where the next word begins; its probability is the mean over its tokens.
+    Words inside one token begin with it, and all but the last of them have no tokens of their own.
     """
-    onsets, probabilities = onsets_s(len(ids), alignment), alignment.text_token_probs
     starts = token_starts(tokens, ids)
     texts = split_words(tokens.decode(ids))
     at = accumulate(map(len, texts[:-1]), initial=0)
     firsts = [_token_at(starts, character) for character in at] if texts else []
-    words = []
-    for text, first, end in zip(texts, firsts, [*firsts[1:], len(starts)], strict=True):
-        start_s, end_s = (min(max(0.0, onsets[i]), length_s) for i in (first, end))
+    return list(zip(texts, firsts, [*firsts[1:], len(starts)], strict=True))
+
+
+def word_times(tokens: Tokens, ids: Sequence[int], alignment: Any, pcm: Pcm) -> tuple[Word, ...]:
+    """Return the words of `ids` (text alone) with times inside their window `pcm`.
+
+    `alignment` is CTranslate2's: (token, encoder position) pairs and token probabilities. A word lies between
+    its first token and the next word's, without the pauses there; its probability is the mean over its
+    tokens.
+    """
+    onsets, probabilities = onsets_s(len(ids), alignment), alignment.text_token_probs
+    lasts_s, words = duration_s(pcm), []
+    for text, first, end in word_tokens(tokens, ids):
+        start_s, end_s = (min(max(0.0, onsets[i]), lasts_s) for i in (first, end))
         own = probabilities[first : max(end, first + 1)]
         words.append(Word(text, start_s, end_s, float(sum(own) / len(own))))
-    return tuple(words)
+    return without_pauses(words, pcm)
 
 
 def _token_at(starts: Sequence[int], character: int) -> int:
     """Return the token that holds `character`, the first where several share it."""
     last = bisect_right(starts, character) - 1
     return bisect_left(starts, starts[last])
+
+
+def without_pauses(words: Sequence[Word], pcm: Pcm) -> tuple[Word, ...]:
+    """Return `words` without the pauses that alignment counts to them.
+
+    Alignment tiles the window with words, so that one before a pause reaches over it. Of each word what
+    remains is its longest stretch of sound, where the window has quiet to tell it from.
+    """
+    levels = levels_db(pcm)
+    quiet, loud = np.percentile(levels, [10, 95]) if len(levels) else (0.0, 0.0)
+    if loud - quiet < MIN_RANGE_DB:
+        return tuple(words)
+    sound = levels > quiet + QUIET_SHARE * (loud - quiet)
+    return tuple(_within_sound(word, sound) for word in words)
+
+
+def levels_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the level of each `LEVEL_S` of `pcm`, in decibels over one quantisation step."""
+    step = round(LEVEL_S * SAMPLE_RATE)
+    frames = pcm[: len(pcm) // step * step].reshape(-1, step).astype(np.float64)
+    levels: np.ndarray[Any, np.dtype[np.float64]] = 10 * np.log10(np.mean(frames**2, axis=1) + 1.0)
+    return levels
+
+
+def _within_sound(word: Word, sound: np.ndarray[Any, np.dtype[np.bool_]]) -> Word:
+    first, last = round(word.start_s / LEVEL_S), round(word.end_s / LEVEL_S)
+    stretches = list(_stretches((np.flatnonzero(sound[first:last]) + first).tolist()))
+    if not stretches:
+        return replace(word, end_s=min(word.end_s, word.start_s + MAX_CLOSURE_S))
+    begin, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+    return replace(
+        word,
+        start_s=max(word.start_s, begin * LEVEL_S - KEPT_S),
+        end_s=min(word.end_s, end * LEVEL_S + KEPT_S),
+    )
+
+
+def _stretches(frames: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last (exclusive) of the runs of `frames` that no pause divides."""
+    begin = 0
+    for i, frame in enumerate(frames):
+        if i + 1 == len(frames) or (frames[i + 1] - frame) * LEVEL_S > MAX_CLOSURE_S:
+            yield frames[begin], frame + 1
+            begin = i + 1
