@@ -13,7 +13,7 @@ from voxray.transcript import Task, shifted
 from voxray.whisper.engines import DecodingResult
 from voxray.whisper.tokens import Tokens
 
-MIN_PART_S = 5.0  # a shorter clip is not cut: what stays truncated there is no speech
+MIN_PART_S = 3.0  # a shorter clip is not cut: what stays truncated there is no speech
 NEAR_MIDDLE = 0.2  # of the clip on both sides of its middle: where its quietest place is looked for
 
 Decode = Callable[[Sequence[Pcm], Sequence[str | None]], list[DecodingResult]]
