@@ -18,7 +18,7 @@ from voxray.whisper.continuation import Decode
 from voxray.whisper.engines import DecodingResult
 from voxray.whisper.loops import MAX_COMPRESSION_RATIO
 from voxray.whisper.tokens import Tokens
-from voxray.whisper.words import word_tokens
+from voxray.whisper.words import without_pauses, word_tokens
 
 PAUSE_S = 0.6  # between two clips
 MAX_CLIP_S = 12.0  # a longer one is decoded by itself
@@ -95,7 +95,8 @@ def split(
         if not own or any(len(homes[n]) > 1 for n in own):
             continue
         first, end = spans[own[0]][1], max(spans[own[-1]][2], spans[own[-1]][1] + 1)
-        words = [_placed(window.words[n], pack.starts_s[k], duration_s(clips[i])) for n in own]
+        placed = [_placed(window.words[n], pack.starts_s[k], duration_s(clips[i])) for n in own]
+        words = without_pauses(placed, clips[i])
         result = _result(window, words, tokens.decode(ids[first:end]).strip(), tuple(ids[first:end]), first)
         if not _doubtful(result):
             yield i, result
@@ -122,7 +123,7 @@ def _placed(word: Word, start_s: float, lasts_s: float) -> Word:
 
 
 def _result(
-    window: DecodingResult, words: Sequence[Word], text: str, ids: tuple[int, ...], first: int
+    window: DecodingResult, words: tuple[Word, ...], text: str, ids: tuple[int, ...], first: int
 ) -> DecodingResult:
     probs = window.token_probs[first : first + len(ids)]
     return DecodingResult(
@@ -130,7 +131,7 @@ def _result(
         language=window.language,
         tokens=ids,
         segments=(Segment(words[0].start_s, words[-1].end_s, text),),
-        words=tuple(words),
+        words=words,
         avg_logprob=sum(math.log(max(p, 1e-9)) for p in probs) / max(1, len(probs)),
         no_speech_prob=None,
         compression_ratio=compression_ratio(text),

@@ -90,11 +90,20 @@ def without_pauses(words: Sequence[Word], pcm: Pcm) -> tuple[Word, ...]:
     remains is its longest stretch of sound, where the window has quiet to tell it from.
     """
     levels = levels_db(pcm)
-    quiet, loud = np.percentile(levels, [10, 95]) if len(levels) else (0.0, 0.0)
-    if loud - quiet < MIN_RANGE_DB:
-        return tuple(words)
-    sound = levels > quiet + QUIET_SHARE * (loud - quiet)
-    return tuple(_within_sound(word, sound) for word in words)
+    bound = _quiet_db(levels)
+    return tuple(words if bound is None else (_within_sound(word, levels > bound) for word in words))
+
+
+def _quiet_db(levels: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    """Return the level up to which it is quiet; None where that cannot be told.
+
+    Digital silence does not count to the noise: clips are packed with it, and calls are muted with it.
+    """
+    heard = levels[levels > 0.0]
+    noise, speech = np.percentile(heard, [10, 99]) if len(heard) else (0.0, 0.0)
+    if speech - noise >= MIN_RANGE_DB:
+        return float(noise + QUIET_SHARE * (speech - noise))
+    return 0.0 if 0 < len(heard) < len(levels) else None
 
 
 def levels_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:

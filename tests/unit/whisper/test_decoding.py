@@ -65,12 +65,10 @@ def test_repetitions_are_decoded_again_at_short_and_long_windows_and_in_every_pa
 def test_a_text_at_the_limit_of_tokens_is_truncated(engine: CTranslate2Engine) -> None:
     clip = decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0])
     states = engine.encode([clip], 4.0)
-    found = {
-        limit: engine.decoder.decode(
-            [AudioWindow(clip, "en")], states, 4.0, DecodingOptions(max_new_tokens=limit)
-        )[0]
-        for limit in (2, 3, 224)
-    }
+    found = {}
+    for limit in (2, 3, 224):
+        options = DecodingOptions(max_new_tokens=limit)
+        [found[limit]] = engine.decoder.decode([AudioWindow(clip, "en")], states, 4.0, options)
 
     assert [found[limit].truncated for limit in (2, 3, 224)] == [True, True, False]
     assert [len(found[limit].ids) for limit in (2, 3)] == [2, 3]

@@ -100,6 +100,12 @@ def test_words_that_share_a_token_share_its_time() -> None:
         (spoken((1.0, 1.1), (3.0, 3.5)), (1.0, 3.5), (2.95, 3.5)),  # the end of the word before it
         (spoken((1.0, 1.6), (3.0, 3.1)), (1.0, 5.0), (1.0, 1.65)),  # a click after it
         (spoken((1.0, 1.5), hiss=0.0), (1.0, 6.0), (1.0, 1.55)),  # digital silence
+        (
+            np.concatenate([spoken((1.0, 1.5), lasts_s=3.0), np.zeros(32_000, np.int16)]),
+            (1.0, 5.0),
+            (1.0, 1.55),
+        ),
+        (np.zeros(160_000, np.int16), (1.0, 6.0), (1.0, 6.0)),
         (spoken((1.0, 1.5)), (3.0, 5.0), (3.0, 3.25)),  # nothing to hear where it was aligned
         (spoken((1.0, 1.5), hiss=500.0), (1.0, 6.0), (1.0, 6.0)),  # too noisy to tell
         (noise(10.0), (1.0, 6.0), (1.0, 6.0)),
