@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s
+from voxray.audio import WINDOW_S, WINDOW_SAMPLES, Pcm, duration_s
 from voxray.guards import GuardResult, Guards
-from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses
+from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses, part
 from voxray.transcript import Segment, Timed, Transcript, Word, shifted
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
@@ -148,9 +148,7 @@ def _words_of(text: str, words: Iterator[Word]) -> Iterator[Word]:
 
 def _clip(pcm: Pcm, span: Span) -> Pcm:
     """Return the samples of `span`, never more than fit into the longest window."""
-    first = round(span.start_s * SAMPLE_RATE)
-    last = round(span.end_s * SAMPLE_RATE)
-    return pcm[first : min(last, first + int(WINDOW_S * SAMPLE_RATE))]
+    return part(pcm, span)[:WINDOW_SAMPLES]
 
 
 def _in_language(
