@@ -13,6 +13,7 @@ from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
 UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
 TIME_DIGITS = 3  # milliseconds, as captions have them
+PROBABILITY_DIGITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def segments_of(result: DecodingResult, start_s: float) -> list[Segment]:
     words = iter(result.words)
     segments = []
     for segment in (s for s in result.segments if s.text):
-        own = tuple(_rounded(shifted(w, start_s)) for w in _words_of(segment.text, words))
+        own = tuple(_rounded_word(shifted(w, start_s)) for w in _words_of(segment.text, words))
         timed = _rounded(shifted(segment, start_s))
         if own:
             timed = replace(timed, start_s=own[0].start_s, end_s=own[-1].end_s, words=own)
@@ -166,3 +167,8 @@ def _in_language(
 
 def _rounded(timed: Timed) -> Timed:
     return replace(timed, start_s=round(timed.start_s, TIME_DIGITS), end_s=round(timed.end_s, TIME_DIGITS))
+
+
+def _rounded_word(word: Word) -> Word:
+    probability = None if word.probability is None else round(word.probability, PROBABILITY_DIGITS)
+    return replace(_rounded(word), probability=probability)

@@ -162,4 +162,5 @@ def test_windows_without_speech_have_no_text_and_no_say_in_the_language() -> Non
 
     assert recording.language == "en"
     assert texts(recording.windows) == ["one", "", "", "", "two"]
-    assert texts(asyncio.run(in_order(decoder(ScriptedTranscriber(script))))) == ["one", "", "", "", "two"]
+    in_turn = asyncio.run(in_order(decoder(ScriptedTranscriber(script))))
+    assert texts(in_turn) == ["one", "", "", "", "two in en"]  # decoded after the language was known

@@ -52,9 +52,9 @@ def test_captions_are_numbered_and_escaped_as_their_format_wants() -> None:
         for form in ("srt", "vtt")
     )
 
-    assert bytes(srt.body).startswith(b"1\n00:00:01,000 --> 00:00:03,000\nGood morning.\n")
-    assert b"2\n00:01:01,500 --> 00:01:03,500\n<b> & co.\n" in srt.body
-    assert bytes(vtt.body).startswith(b"WEBVTT\n\n00:00:01.000 --> 00:00:03.000\n")
+    assert bytes(srt.body).startswith(b"1\n00:00:01,000 --> 00:00:02,000\nGood morning.\n")
+    assert b"2\n00:01:01,500 --> 00:01:03,000\n<b> & co.\n" in srt.body
+    assert bytes(vtt.body).startswith(b"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n")
     assert b"&lt;b&gt; &amp; co." in vtt.body
 
 
@@ -86,7 +86,7 @@ def test_verbose_json_has_the_scores_of_the_window() -> None:
         "id": 1,
         "seek": 6150,
         "start": 61.5,
-        "end": 63.5,
+        "end": 63.0,  # with its last word
         "text": "<b> & co.",
         "tokens": [1, 2],
         "temperature": 0.0,
