@@ -73,7 +73,7 @@ def test_a_corpus_needs_a_dev_split(tmp_path: Path) -> None:
 def test_a_clip_over_30_s_cannot_be_trained_on(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 31, "dev": 1}))
     with pytest.raises(CorpusError, match="expected a clip of at most 30 s, got 31"):
-        finetune._clips(its, "train")
+        finetune._clips(its, "train", Tokens.load(SMALL_MODEL))
     assert [c.text for c in finetune._clips(its, "dev")[0]] == ["words of dev"]
 
 
