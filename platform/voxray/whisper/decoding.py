@@ -17,11 +17,12 @@ from voxray.audio import HOP_LENGTH, Pcm, duration_s
 from voxray.transcript import Task, Word
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.loops import NO_REPEAT_NGRAM, most_tokens, repeats, without_loop
-from voxray.whisper.prompts import text_room
+from voxray.whisper.prompts import echoes, text_room
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import word_times
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)  # after openai/whisper, transcribe.py; 0 was tried before
+MAX_SPEECH_DOUBT = 0.2  # of no speech, in a text that repeats its context; of words that are said: 0.1
 CACHED_S = 20.0  # a CPU processes more padded seconds at once no faster, and past its cache slower
 
 
@@ -123,6 +124,7 @@ class WindowDecoder:
         """
         batch = EncodedWindows(self._with_languages(windows, states), states, window_s)
         decoded = self._sample(batch, options, accept) if accept else self._search(batch, options)
+        self._retry_echoes(batch, decoded, options)
         return self._with_words(batch, decoded)
 
     def _with_languages(self, windows: Sequence[AudioWindow], states: Any) -> tuple[AudioWindow, ...]:
@@ -165,6 +167,16 @@ class WindowDecoder:
                 forced, ids = decoded[i].ids[: len(window.prefix)], decoded[i].ids[len(window.prefix) :]
                 kept = (*forced, *without_loop(self.tokens, ids, duration_s(window.pcm)))
                 decoded[i] = replace(decoded[i], ids=kept, text=self.tokens.decode(kept), truncated=True)
+
+    def _retry_echoes(self, batch: EncodedWindows, decoded: list[Decoded], options: DecodingOptions) -> None:
+        """Decode without their context the windows that may have no speech and repeat words of it."""
+        echoing = [
+            d.no_speech_prob > MAX_SPEECH_DOUBT and echoes(self.tokens, w.previous, d.ids[len(w.prefix) :])
+            for w, d in zip(batch.windows, decoded, strict=True)
+        ]
+        plain = replace(batch, windows=tuple(replace(w, previous=()) for w in batch.windows))
+        limit = min(most_tokens(batch.window_s), options.max_new_tokens)
+        self._decode_again(plain, decoded, echoing, limit, options)
 
     def _loops(self, window: AudioWindow, decoded: Decoded) -> bool:
         return repeats(self.tokens, decoded.ids[len(window.prefix) :], duration_s(window.pcm))

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, decode, duration_s
-from voxray.text import ErrorCounts, word_errors
+from voxray.text import ErrorCounts, basic, word_errors
 from voxray.transcribe import FULL_WINDOWS, transcribe
 from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.decoding import AudioWindow
 from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.prompts import previous_tokens
 
 WORDS = DecodingOptions(words=True)
 
@@ -84,3 +86,18 @@ def test_babble_gives_no_words(voices: int, engine: CTranslate2Engine, clips: li
     pcm = (mixed / np.abs(mixed).max() * 12_000).astype(np.int16)
 
     assert transcribe(pcm, engine, cutting=FULL_WINDOWS).text == ""
+
+
+@pytest.mark.parametrize("hotwords", ["Kubernetes, Ceph, Istio", "Voxray"])
+def test_hotwords_that_nobody_said_are_not_invented(hotwords: str, engine: CTranslate2Engine) -> None:
+    random, seconds = np.random.default_rng(0), np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
+    sounds = [
+        1600 * random.standard_normal(len(seconds)),
+        6500 * np.sin(2 * np.pi * 50 * seconds) + 160 * random.standard_normal(len(seconds)),
+    ]
+    previous = previous_tokens(engine.tokens, "", hotwords)
+    windows = [AudioWindow(s.astype(np.int16), "en", previous=previous) for s in sounds]
+    states = engine.encode([w.pcm for w in windows], WINDOW_S)
+
+    for found in engine.decoder.decode(windows, states, WINDOW_S, DecodingOptions()):
+        assert not set(basic(found.text).split()) & set(basic(hotwords).split())
