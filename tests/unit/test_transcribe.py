@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -193,8 +194,10 @@ SILENT = {"no_speech_prob": 0.9, "avg_logprob": -1.2}
     [
         (SILENT, False),
         ({"no_speech_prob": 0.9, "avg_logprob": -0.1}, True),
-        ({"no_speech_prob": 0.1, "avg_logprob": -1.2}, True),
-        ({"no_speech_prob": None, "avg_logprob": -1.2}, True),
+        ({"no_speech_prob": 0.1, "avg_logprob": -1.1}, True),
+        ({"no_speech_prob": 0.1, "avg_logprob": -1.7}, False),  # babble
+        ({"no_speech_prob": None, "avg_logprob": -1.1}, True),
+        ({"no_speech_prob": None, "avg_logprob": math.nan}, True),
         ({"no_speech_prob": 0.1, "avg_logprob": -0.1, "compression_ratio": 3.0}, True),
     ],
 )
@@ -203,7 +206,7 @@ def test_a_text_that_no_speech_stands_for_is_dropped(scores: dict[str, float], k
     result = replace(decoding_result("thank you", words=words), **scores)  # type: ignore[arg-type]  # by name
     [found] = only_speech([result])
 
-    assert found == result if kept else (found.text, found.segments, found.words) == ("", (), ())
+    assert found is result if kept else (found.text, found.segments, found.words) == ("", (), ())
 
 
 def test_dropped_windows_have_no_say_in_the_language(clips: list[tuple[Pcm, str]]) -> None:
