@@ -21,6 +21,8 @@ MIN_RANGE_DB = 12.0  # between noise and speech; with less of it, pauses cannot 
 QUIET_SHARE = 0.25  # of that range: what lies below is quiet
 MAX_CLOSURE_S = 0.25  # of silence inside one word, such as that of a stop; a longer one is a pause
 KEPT_S = 0.05  # of the quiet around a word's speech: weak consonants
+TAIL_S = 0.15  # of the word before, or of a pause, in which an onset may lie
+MAX_LATE_S = 0.8  # of an onset after a pause: short words may be over by then
 
 
 def token_starts(tokens: Tokens, ids: Sequence[int]) -> list[int]:
@@ -84,14 +86,25 @@ def _token_at(starts: Sequence[int], character: int) -> int:
 
 
 def without_pauses(words: Sequence[Word], pcm: Pcm) -> tuple[Word, ...]:
-    """Return `words` without the pauses that alignment counts to them.
+    """Return `words` (in order) without the pauses that alignment counts to them.
 
-    Alignment tiles the window with words, so that one before a pause reaches over it. Of each word what
-    remains is its longest stretch of sound, where the window has quiet to tell it from.
+    Alignment tiles the window with words, so that one before a pause reaches over it, and often over the
+    beginning of the next one, whose onset comes late. Each word is put into the stretch of sound in which it
+    begins, where the window has quiet to tell sound from.
     """
     levels = levels_db(pcm)
     bound = _quiet_db(levels)
-    return tuple(words if bound is None else (_within_sound(word, levels > bound) for word in words))
+    if bound is None:
+        return tuple(words)
+    stretches = list(_stretches(np.flatnonzero(levels > bound).tolist()))
+    homes = _homes(words, stretches)
+    placed: list[Word] = []
+    for i, word in enumerate(words):
+        first, last = homes[i] not in homes[:i][-1:], homes[i] not in homes[i + 1 :][:1]
+        start_s, end_s = _bounds_s(word, stretches[homes[i]], first, last)
+        start_s = max(start_s, placed[-1].end_s if placed else 0.0)
+        placed.append(replace(word, start_s=start_s, end_s=max(start_s, min(end_s, duration_s(pcm)))))
+    return tuple(placed)
 
 
 def _quiet_db(levels: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
@@ -114,23 +127,36 @@ def levels_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
     return levels
 
 
-def _within_sound(word: Word, sound: np.ndarray[Any, np.dtype[np.bool_]]) -> Word:
-    first, last = round(word.start_s / LEVEL_S), round(word.end_s / LEVEL_S)
-    stretches = list(_stretches((np.flatnonzero(sound[first:last]) + first).tolist()))
-    if not stretches:
-        return replace(word, end_s=min(word.end_s, word.start_s + MAX_CLOSURE_S))
-    begin, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
-    return replace(
-        word,
-        start_s=max(word.start_s, begin * LEVEL_S - KEPT_S),
-        end_s=min(word.end_s, end * LEVEL_S + KEPT_S),
-    )
-
-
-def _stretches(frames: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield first and last (exclusive) of the runs of `frames` that no pause divides."""
+def _stretches(frames: Sequence[int]) -> Iterator[tuple[float, float]]:
+    """Yield begin and end in seconds of the runs of `frames` that no pause divides."""
     begin = 0
     for i, frame in enumerate(frames):
         if i + 1 == len(frames) or (frames[i + 1] - frame) * LEVEL_S > MAX_CLOSURE_S:
-            yield frames[begin], frame + 1
+            yield frames[begin] * LEVEL_S, (frame + 1) * LEVEL_S
             begin = i + 1
+
+
+def _homes(words: Sequence[Word], stretches: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the stretch of each word: that of its onset, or the next one where the word reaches into it.
+
+    That is so where the onset lies in the pause before, or at the end of the word before.
+    """
+    homes, taken = list[int](), -1
+    for word in words:
+        home = max(bisect_right([begin for begin, _ in stretches], word.start_s) - 1, 0)
+        left_s = stretches[home][1] - word.start_s
+        reaches_next = home + 1 < len(stretches) and stretches[home + 1][0] < word.end_s
+        if reaches_next and left_s < (TAIL_S if home <= taken else -TAIL_S):
+            home += 1
+        taken = max(taken, home)
+        homes.append(taken)
+    return homes
+
+
+def _bounds_s(word: Word, stretch: tuple[float, float], first: bool, last: bool) -> tuple[float, float]:
+    """Return start and end of `word`; whether it is the first and the last one of its stretch."""
+    begin_s, end_s = stretch[0] - KEPT_S, stretch[1] + KEPT_S
+    if word.end_s <= begin_s or word.start_s >= end_s + MAX_LATE_S:  # nothing is heard there
+        return word.start_s, min(word.end_s, word.start_s + MAX_CLOSURE_S)
+    start_s = max(begin_s, word.start_s - MAX_LATE_S) if first else max(begin_s, word.start_s)
+    return start_s, end_s if last else min(word.end_s, end_s)
