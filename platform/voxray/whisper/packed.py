@@ -83,16 +83,19 @@ def split(
 ) -> Iterator[tuple[int, DecodingResult]]:
     """Yield the clips of `pack` whose words are not doubtful, and their results.
 
-    Doubtful are clips without words, with improbable or repeated ones, and those between which a word lies.
+    Doubtful are clips without words and those after them, with improbable or repeated words, and those between
+    which a word lies.
     """
     if window.truncated:
         return
     ids = [i for i in window.tokens if i < tokens.end]
     spans = [span for span in word_tokens(tokens, ids) if span[0].strip()]
     homes = [_home(word, pack, clips) for word in window.words]
+    owned = [[n for n, near in enumerate(homes) if k in near] for k in range(len(pack.clips))]
     for k, i in enumerate(pack.clips):
-        own = [n for n, near in enumerate(homes) if k in near]
-        if not own or any(len(homes[n]) > 1 for n in own):
+        own = owned[k]
+        after_none = k > 0 and not owned[k - 1]  # whose words may be here: onsets are late
+        if not own or after_none or any(len(homes[n]) > 1 for n in own):
             continue
         first, end = spans[own[0]][1], max(spans[own[-1]][2], spans[own[-1]][1] + 1)
         placed = [_placed(window.words[n], pack.starts_s[k], duration_s(clips[i])) for n in own]

@@ -21,8 +21,9 @@ MIN_RANGE_DB = 12.0  # between noise and speech; with less of it, pauses cannot 
 QUIET_SHARE = 0.25  # of that range: what lies below is quiet
 MAX_CLOSURE_S = 0.25  # of silence inside one word, such as that of a stop; a longer one is a pause
 KEPT_S = 0.05  # of the quiet around a word's speech: weak consonants
-TAIL_S = 0.15  # of the word before, or of a pause, in which an onset may lie
-MAX_LATE_S = 0.8  # of an onset after a pause: short words may be over by then
+TAIL_S = 0.15  # of a word, in which the onset of the next one may lie though a pause is between
+LATE_S = 0.4  # after a word, in which its own onset may lie
+MAX_LATE_S = 0.8  # after a pause: how late the onset of the first word may be
 
 
 def token_starts(tokens: Tokens, ids: Sequence[int]) -> list[int]:
@@ -146,7 +147,7 @@ def _homes(words: Sequence[Word], stretches: Sequence[tuple[float, float]]) -> l
         home = max(bisect_right([begin for begin, _ in stretches], word.start_s) - 1, 0)
         left_s = stretches[home][1] - word.start_s
         reaches_next = home + 1 < len(stretches) and stretches[home + 1][0] < word.end_s
-        if reaches_next and left_s < (TAIL_S if home <= taken else -TAIL_S):
+        if reaches_next and left_s < (TAIL_S if home <= taken else -LATE_S):
             home += 1
         taken = max(taken, home)
         homes.append(taken)
