@@ -83,8 +83,8 @@ def split(
 ) -> Iterator[tuple[int, DecodingResult]]:
     """Yield the clips of `pack` whose words are not doubtful, and their results.
 
-    Doubtful are clips without words and those after them, with improbable or repeated words, and those between
-    which a word lies.
+    Doubtful are clips without words and those after them, those with improbable or repeated words, and those
+    between which a word lies.
     """
     if window.truncated:
         return
