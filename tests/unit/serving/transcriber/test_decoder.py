@@ -9,10 +9,10 @@ import ctranslate2
 import numpy as np
 import pytest
 from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
-from voxray.streaming.guards import Guards
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError
+from voxray.guards import Guards
 from voxray.serving.protocol import Job
 from voxray.serving.transcriber.decoder import FILE_BATCH_S, Decoder
 from voxray.streaming.events import DecodeMode, Hypothesis
