@@ -13,7 +13,8 @@ MODULES = {
     for f in sorted((SOURCE / "voxray").rglob("*.py"))
 }
 
-GROUND = {"errors", "transcript", "audio", "text", "config", "languages", "files"}
+GROUND = {"errors", "transcript", "audio", "text", "config", "languages", "files", "guards"}
+GROUND |= {"captions", "word_segmentation"}
 MODELS = GROUND | {"speech", "whisper"}
 STAGES = {"labelling", "training", "scoring", "serving"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,11 +24,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "text": {"errors"},
     "config": {"errors"},
     "files": set(),
+    "word_segmentation": set(),
+    "captions": {"transcript", "word_segmentation"},
+    "guards": {"text"},
     "languages": {"errors"},
     "cluster": {"errors"},
     "job": {"errors", "config", "files"},
     "speech": {"errors", "audio"},
-    "streaming": {"errors", "transcript", "text", "audio"},
+    "streaming": {"errors", "transcript", "text", "audio", "guards"},
     "wire": {"errors", "transcript", "config", "languages", "streaming"},
     "client": {"errors", "transcript", "text", "config", "wire", "audio"},
     "whisper": MODELS,

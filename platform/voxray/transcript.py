@@ -3,8 +3,8 @@
 import html
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, TypeVar
 
 Format = Literal["text", "srt", "vtt", "json"]
 Task = Literal["transcribe", "translate"]  # what a model writes down: speech as it is, or in English
@@ -30,6 +30,14 @@ class Segment:
     words: tuple[Word, ...] = ()
 
 
+Timed = TypeVar("Timed", Word, Segment)
+
+
+def shifted(timed: Timed, by_s: float) -> Timed:
+    """Return a word or a segment, `by_s` later."""
+    return replace(timed, start_s=timed.start_s + by_s, end_s=timed.end_s + by_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """A whole recording: its segments in order, its language and its length in seconds."""
@@ -43,18 +51,19 @@ class Transcript:
         """Return all segments on one line."""
         return " ".join(s.text for s in self.segments if s.text)
 
-    def render(self, form: Format) -> str:
-        """Write the transcript as `text` (a line per segment), `srt`, `vtt` or `json`."""
-        return {"text": to_text, "srt": to_srt, "vtt": to_vtt, "json": to_json}[form](self)
-
 
 def _with_text(transcript: Transcript) -> Iterator[Segment]:
     return (s for s in transcript.segments if s.text.strip())
 
 
 def _one_line(text: str) -> str:
-    """Return `text` without line breaks: an empty line would end a cue."""
+    """Return `text` without line breaks."""
     return " ".join(text.split())
+
+
+def _lines(text: str) -> str:
+    """Return `text` without its empty lines, which would end a cue."""
+    return "\n".join(line for part in text.splitlines() if (line := _one_line(part)))
 
 
 def to_text(transcript: Transcript) -> str:
@@ -63,18 +72,18 @@ def to_text(transcript: Transcript) -> str:
 
 
 def to_srt(transcript: Transcript) -> str:
-    """Write SubRip: numbered cues, times as HH:MM:SS,mmm."""
+    """Write SubRip: a numbered cue per segment, times as HH:MM:SS,mmm."""
     cues = (
-        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_one_line(s.text)}\n"
+        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_lines(s.text)}\n"
         for i, s in enumerate(_with_text(transcript), start=1)
     )
     return "\n".join(cues)
 
 
 def to_vtt(transcript: Transcript) -> str:
-    """Write WebVTT: a header, then cues with times as HH:MM:SS.mmm; `&`, `<` and `>` are escaped."""
+    """Write WebVTT: a header, then a cue per segment, times as HH:MM:SS.mmm, `&`, `<` and `>` escaped."""
     cues = (
-        f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{html.escape(_one_line(s.text), quote=False)}\n"
+        f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{html.escape(_lines(s.text), quote=False)}\n"
         for s in _with_text(transcript)
     )
     return "\n".join(["WEBVTT\n", *cues])

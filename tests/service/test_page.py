@@ -21,6 +21,7 @@ from tests.service.page_server import PERIOD_S, TEXTS, PageServer, final
 from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import Pcm, decode
+from voxray.captions import render
 from voxray.transcript import Segment, Transcript
 
 if find_spec("playwright") is None:
@@ -455,7 +456,7 @@ def test_downloads_are_those_of_the_package(page: Page, form: str, tmp_path: Pat
 
     finals = [final(i, i) for i in range(4)]
     segments = tuple(Segment(f.start_s, f.end_s, f.text) for f in finals)
-    expected = Transcript(segments, "en", 0.0).render(form)  # type: ignore[arg-type]  # names from the table
+    expected = render(Transcript(segments, "en", 0.0), form)  # type: ignore[arg-type]  # names from the table
     assert download.value.path().read_bytes().decode() == expected
     assert download.value.suggested_filename == f"my talk.{'txt' if form == 'text' else form}"
 

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.audio import SAMPLE_RATE, Pcm
-from voxray.speech import Span, cut_at_pauses, join_spans, pad_spans, quietest_s, speech_spans, split_long
+from voxray.speech import (
+    Span,
+    cut_at_pauses,
+    join_spans,
+    lengths_within,
+    pad_spans,
+    quietest_s,
+    speech_spans,
+    split_long,
+)
 
 MAX_S = 30.0
 
@@ -93,3 +102,38 @@ def test_silence_and_white_noise_are_no_speech(amplitude: float) -> None:
 
 def test_nothing_holds_no_speech() -> None:
     assert cut_at_pauses(np.zeros(0, np.int16)) == []
+
+
+@given(spans())
+def test_windows_know_how_much_speech_they_hold(speech: list[Span]) -> None:
+    windows = join_spans(speech, MAX_S)
+    held = lengths_within(speech, windows)
+
+    assert sum(held) == pytest.approx(sum(s.length_s for s in speech))
+    for window, length_s in zip(windows, held, strict=True):
+        inside = [s.length_s for s in speech if window.start_s <= s.start_s and s.end_s <= window.end_s]
+        assert length_s == pytest.approx(sum(inside))
+
+
+def sounds() -> dict[str, Pcm]:
+    """Half a minute each of what is no speech."""
+    random = np.random.default_rng(0)
+    time_s = np.arange(30 * SAMPLE_RATE) / SAMPLE_RATE
+    beats = np.exp(-6 * (time_s % 0.5))
+    chord = sum(np.sin(2 * np.pi * f * time_s) for f in (220.0, 277.2, 329.6))
+    made = {
+        "silence": np.zeros(len(time_s)),
+        "white noise": 1600 * random.standard_normal(len(time_s)),
+        "hum": 6500 * np.sin(2 * np.pi * 50 * time_s) + 160 * random.standard_normal(len(time_s)),
+        "a sweep": 9800 * np.sin(2 * np.pi * (200 + 5 * time_s) * time_s),
+        "beeps": 9800 * np.sin(2 * np.pi * 440 * time_s) * (time_s % 1 < 0.3),
+        "chords": 3000 * chord * beats,
+        "drums": 8000 * random.standard_normal(len(time_s)) * beats,
+    }
+    return {name: samples.astype(np.int16) for name, samples in made.items()}
+
+
+@pytest.mark.parametrize(("name", "pcm"), sounds().items())
+@pytest.mark.parametrize("max_pause_s", [0.6, None])
+def test_no_window_is_made_of_noise_or_music(name: str, pcm: Pcm, max_pause_s: float | None) -> None:
+    assert cut_at_pauses(pcm, max_pause_s=max_pause_s) == []

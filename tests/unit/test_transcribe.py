@@ -1,5 +1,6 @@
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from voxray.transcribe import (
     UNDETERMINED,
     Cutting,
     cutting_for,
+    only_speech,
     segments_of,
     spoken_language,
     transcribe,
+    transcribe_all,
 )
 from voxray.transcript import Segment, Word
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -166,6 +169,67 @@ def test_segments_are_shifted_and_take_their_words_along() -> None:
     )
 
     assert segments_of(window, 10.0) == [
-        Segment(10.0, 11.0, "one two", (Word("one", 10.1, 10.4), Word("two", 10.5, 11.0, 0.512))),
-        Segment(11.5, 12.0, "three", (Word("three", 11.4, 12.0),)),
+        Segment(10.1, 11.0, "one two", (Word("one", 10.1, 10.4), Word("two", 10.5, 11.0, 0.512))),
+        Segment(11.4, 12.0, "three", (Word("three", 11.4, 12.0),)),
     ]
+    assert segments_of(replace(window, words=()), 10.0) == [
+        Segment(10.0, 11.0, "one two"),
+        Segment(11.5, 12.0, "three"),
+    ]
+
+
+def test_words_belong_to_the_segment_whose_text_they_are_whatever_the_times_say() -> None:
+    segments = (Segment(0.0, 5.0, "今天"), Segment(5.0, 6.0, "one two."))
+    words = tuple(Word(w, i, i + 1) for i, w in enumerate(["今", "天", "one", "two."]))
+    window = DecodingResult("今天one two.", "zh", (), segments, words, -0.1, None, 1.0)
+
+    assert [[w.text for w in s.words] for s in segments_of(window, 0.0)] == [["今", "天"], ["one", "two."]]
+
+
+SILENT = {"no_speech_prob": 0.9, "avg_logprob": -1.2}
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        (SILENT, False),
+        ({"no_speech_prob": 0.9, "avg_logprob": -0.1}, True),
+        ({"no_speech_prob": 0.1, "avg_logprob": -1.1}, True),
+        ({"no_speech_prob": 0.1, "avg_logprob": -1.7}, False),  # babble
+        ({"no_speech_prob": None, "avg_logprob": -1.1}, True),
+        ({"no_speech_prob": None, "avg_logprob": math.nan}, True),
+        ({"no_speech_prob": 0.1, "avg_logprob": -0.1, "compression_ratio": 3.0}, True),
+    ],
+)
+def test_a_text_that_no_speech_stands_for_is_dropped(scores: dict[str, float], kept: bool) -> None:
+    words = (Word("thank", 0, 1), Word("you", 1, 2))
+    result = replace(decoding_result("thank you", words=words), **scores)  # type: ignore[arg-type]  # by name
+    [found] = only_speech([result])
+
+    assert found is result if kept else (found.text, found.segments, found.words) == ("", (), ())
+
+
+def test_dropped_windows_have_no_say_in_the_language(clips: list[tuple[Pcm, str]]) -> None:
+    class Doubting(ScriptedEngine):
+        def transcribe(
+            self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
+        ) -> list[DecodingResult]:
+            results = super().transcribe(clips, options, languages)
+            return [replace(r, **SILENT) if r.language == "cy" else r for r in results]  # type: ignore[arg-type]  # by name
+
+    engine = Doubting(["cy", "cy", "en", "cy"])
+    whole = transcribe(joined(clips, pause_s=2.0), engine)
+
+    assert (whole.language, whole.text) == ("en", "said in en")
+    assert [o.language for o in engine.asked] == [None, "en"]
+
+
+def test_recordings_together_are_as_one_by_one(
+    engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]
+) -> None:
+    recordings = [joined(clips[:2], pause_s=1.0), np.zeros(16_000, np.int16), clips[2][0], clips[3][0]]
+    together = transcribe_all(recordings, engine, DecodingOptions(pack=True))
+
+    assert [t.text for t in together] == [transcribe(pcm, engine).text for pcm in recordings]
+    assert [t.duration_s for t in together] == [round(duration_s(pcm), 3) for pcm in recordings]
+    assert transcribe_all([], engine) == []

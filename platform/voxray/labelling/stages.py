@@ -82,6 +82,9 @@ def _label(
         failure = f"{type(result).__name__}: {result}"
         reason = f"{piece.source}: expected words, got a failure of the engine ({failure})."
         return replace(piece, reason=reason, audio=b""), None
+    if result.truncated:
+        reason = f"{piece.source}: expected a text that ends, got one past the limit of tokens, or a loop."
+        return replace(piece, reason=reason, audio=b""), None
     return replace(piece, language=result.language, task=task), labels_of(piece, result, task)
 
 

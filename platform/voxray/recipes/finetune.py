@@ -1,5 +1,6 @@
 """Fine-tunes a model on a corpus with texts: CE on the references, early stopping by WER on the dev clips."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +19,13 @@ from voxray.training.evaluation import Evaluator
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.training.schedule import Schedule
+from voxray.transcript import Segment
 from voxray.whisper.checkpoint import load_model, parameters, save_model
 from voxray.whisper.export import convert
+from voxray.whisper.labels import label
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
+from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
 
 Part = Literal["encoder", "decoder", "all"]
 
@@ -64,7 +68,8 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
     """
     start = hf_folder(config.model)
     smallest_s = _smallest_window_s(config, start)
-    splits = {split: _clips(config, split) for split in ("train", "dev", "test")}
+    tokens = Tokens.load(start)
+    splits = {split: _clips(config, split, tokens) for split in ("train", "dev", "test")}
     for split in ("train", "dev"):
         if not splits[split][0]:
             raise CorpusError(f"{config.corpus}: expected clips with texts in the split {split!r}, got none.")
@@ -104,15 +109,31 @@ def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
     return wanted_s
 
 
-def _clips(config: FinetuneConfig, split: str) -> tuple[list[Clip], int]:
-    """Return the clips of `split` that have a text and fit a window, and how many were rejected."""
+def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Clip], int]:
+    """Return the clips of `split` that have a text and fit a window, and how many were rejected.
+
+    A clip whose text is longer than the decoder is rejected too, and named on stderr: nothing of it would be
+    learned.
+    """
     try:
         clips, rejected = load_clips(config.corpus, split, language=config.language, max_s=WINDOW_S)
     except CorpusError:
         if split != "test":  # a corpus without a test split can still be trained on
             raise
         return [], 0
-    return clips, len(rejected)
+    fitting = [clip for clip in clips if _fits_decoder(clip, tokens)]
+    return fitting, len(rejected) + len(clips) - len(fitting)
+
+
+def _fits_decoder(clip: Clip, tokens: Tokens) -> bool:
+    fits = label(tokens, [Segment(0.0, clip.duration_s, clip.text)], language=None) is not None
+    if not fits:
+        print(
+            f"{clip.id}: expected a text of fewer than {MAX_LABEL_TOKENS} tokens, the decoder, got "
+            f"{len(tokens.encode(clip.text))}; rejected.",
+            file=sys.stderr,
+        )
+    return fits
 
 
 def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:

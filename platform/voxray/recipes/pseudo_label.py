@@ -45,6 +45,8 @@ class PseudoLabelConfig(Config):
     """Decode with timestamp tokens, for labels with several segments."""
     words: bool = True
     """Find the times of words by alignment."""
+    pack: bool = True
+    """Decode short clips of a known language together, where the teacher takes windows of 30 s alone."""
     beams: int = Field(default=1, ge=1)
     """Width of the beam search; 1 is greedy."""
     batch_s: float = Field(default=120.0, gt=0)
@@ -137,6 +139,7 @@ def _options(config: PseudoLabelConfig) -> DecodingOptions:
         words=config.words,
         beams=config.beams,
         batch_s=config.batch_s,
+        pack=config.pack,
     )
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from voxray.audio.constants import WINDOW_S
 from voxray.errors import ConfigError
+from voxray.guards import Guards
 from voxray.streaming.agreement import Policy
 from voxray.streaming.endpoint import EndpointOptions
-from voxray.streaming.guards import Guards
 
 
 @dataclass(frozen=True, slots=True)

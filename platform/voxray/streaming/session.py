@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from voxray.audio.pcm import Pcm
+from voxray.guards import GuardResult
 from voxray.streaming.agreement import Agreement, Fit, ended_before, normalize_words
 from voxray.streaming.audio_buffer import AudioBuffer
 from voxray.streaming.endpoint import Ended, Endpointer, Mark, Onset, Quiet
@@ -42,7 +43,6 @@ from voxray.streaming.events import (
     samples,
     seconds,
 )
-from voxray.streaming.guards import GuardResult
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.requests import Requests
 from voxray.streaming.utterance import Attempt, Outcome, Overlap, Utterance, cut_after

@@ -22,10 +22,10 @@ from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm
 from voxray.errors import TrainingError
 from voxray.text import compression_ratio
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.decoding import most_tokens
 from voxray.whisper.encoder import decode_states
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.labels import Label, no_speech_label
+from voxray.whisper.loops import most_tokens
 from voxray.whisper.tokens import Tokens
 
 SHARD = 32  # windows

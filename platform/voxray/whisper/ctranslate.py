@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from faster_whisper.feature_extractor import FeatureExtractor
 
 from voxray.audio import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
 from voxray.errors import AudioError, ModelError
+from voxray.whisper.continuation import decode_whole
 from voxray.whisper.decoding import AudioWindow, WindowDecoder, cached_rows
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.model_info import ModelInfo
+from voxray.whisper.packed import transcribe_packed
 from voxray.whisper.tokens import Tokens
 
 WINDOWS_S = (2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
@@ -72,11 +76,31 @@ class CTranslate2Engine:
     def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
     ) -> list[DecodingResult]:
-        """Transcribe as `Engine.transcribe`: clips of like length share a batch and a window."""
+        """Transcribe as `Engine.transcribe`: clips of like length share a batch and a window.
+
+        A text that does not end in its window is decoded in parts (`whisper.continuation`).
+        """
+        only = self.decoder.languages[0] if len(self.decoder.languages) == 1 else None
+        own = [options.language or language or only for language in languages or [None] * len(clips)]
+        if not options.pack or self.min_window_s < WINDOW_S:
+            return self._transcribe(clips, own, options)
+        timed = options.model_copy(update={"words": True})
+        results = transcribe_packed(partial(self._transcribe, options=timed), clips, own, self.tokens)
+        return results if options.words else [replace(r, words=(), token_probs=()) for r in results]
+
+    def _transcribe(
+        self, clips: Sequence[Pcm], languages: Sequence[str | None], options: DecodingOptions
+    ) -> list[DecodingResult]:
+        decode = partial(self._transcribe_batches, options=options)
+        return decode_whole(decode, clips, languages, self.tokens, options.task)
+
+    def _transcribe_batches(
+        self, clips: Sequence[Pcm], languages: Sequence[str | None], options: DecodingOptions
+    ) -> list[DecodingResult]:
         found: dict[int, DecodingResult] = {}
         for indices, window in batches(clips, options.batch_s, self.min_window_s):
             batch = [clips[i] for i in indices]
-            own = [languages[i] if languages else None for i in indices]
+            own = [languages[i] for i in indices]
             results = self.decode(self.encode(batch, window), batch, options, own)
             found.update(zip(indices, results, strict=True))
         return [found[i] for i in range(len(clips))]
@@ -119,6 +143,8 @@ class CTranslate2Engine:
                 avg_logprob=d.avg_logprob,
                 no_speech_prob=d.no_speech_prob,
                 words=d.words or (),
+                token_probs=d.token_probs,
+                truncated=d.truncated,
             )
             for clip, d in zip(clips, decoded, strict=True)
         ]

@@ -1,6 +1,6 @@
 """The one CTranslate2 decode path: files, labels and live windows all go through it.
 
-    encoder states -> languages -> tokens after the prompt -> repetitions, once more -> words with times
+    encoder states -> languages -> tokens after the prompt -> loops, once more -> words with times
 
 A forced prefix costs a decoder step per token, as generated tokens do, and is not scored.
 """
@@ -14,29 +14,16 @@ import ctranslate2
 import numpy as np
 
 from voxray.audio import HOP_LENGTH, Pcm, duration_s
-from voxray.text import compression_ratio
 from voxray.transcript import Task, Word
 from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.prompts import text_room
+from voxray.whisper.loops import NO_REPEAT_NGRAM, most_tokens, repeats, without_loop
+from voxray.whisper.prompts import echoes, text_room
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import word_times
 
-TOKENS_PER_S = 20.0  # more than anyone speaks
-SPARE_TOKENS = 32  # for timestamps, and for what short clips hold
-MAX_COMPRESSION_RATIO = 2.4  # of a text that is not a repetition (openai/whisper, transcribe.py)
-NO_REPEAT_NGRAM = 3  # tokens that may not come twice when a repetition is decoded again
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)  # after openai/whisper, transcribe.py; 0 was tried before
+MAX_SPEECH_DOUBT = 0.3  # probability of no speech where there was speech (at most 0.29, measured)
 CACHED_S = 20.0  # a CPU processes more padded seconds at once no faster, and past its cache slower
-
-
-def most_tokens(seconds: float) -> int:
-    """Return how many tokens of text and timestamps can stand for so much audio."""
-    return int(TOKENS_PER_S * seconds) + SPARE_TOKENS
-
-
-def repeats(tokens: Tokens, ids: Sequence[int], seconds: float) -> bool:
-    """Say whether generated `ids` are a loop: more than can be said in `seconds`, or too compressible."""
-    return len(ids) > most_tokens(seconds) or compression_ratio(tokens.decode(ids)) > MAX_COMPRESSION_RATIO
 
 
 def cached_rows(rows: Sequence[int], window_s: float, device: str) -> Iterator[Sequence[int]]:
@@ -68,7 +55,8 @@ class Decoded:
 
     `ids` begin with the forced prefix and hold timestamps, but not the end of the text. `avg_logprob` is the
     mean log-probability of what follows the prefix, end of text included; NaN where a beam search found
-    nothing. `words` are None unless they were wanted.
+    nothing. `words` are None unless they were wanted; `token_probs` are then those of the tokens of the text.
+    `truncated`: the text goes on, past the limit of tokens or into a loop that was cut off.
     """
 
     ids: tuple[int, ...]
@@ -77,6 +65,8 @@ class Decoded:
     avg_logprob: float
     no_speech_prob: float
     words: tuple[Word, ...] | None = None
+    token_probs: tuple[float, ...] = ()
+    truncated: bool = False
 
 
 Accept = Callable[[Decoded], bool]
@@ -128,11 +118,13 @@ class WindowDecoder:
         """Decode windows, padded to `window_s` seconds, from their encoder states; one result for each.
 
         Of `options`, `beams`, `timestamps` and `max_new_tokens` count. Without `accept` decoding is greedy or
-        by beam search, and repetitions are decoded again. With `accept`, tokens are sampled at rising
-        temperatures until it accepts the result. Raises ModelError for a language that the model lacks.
+        by beam search, and loops are decoded again; what still loops is cut off. With `accept`, tokens are
+        sampled at rising temperatures until it accepts the result. Raises ModelError for a language that the
+        model lacks.
         """
         batch = EncodedWindows(self._with_languages(windows, states), states, window_s)
         decoded = self._sample(batch, options, accept) if accept else self._search(batch, options)
+        self._retry_echoes(batch, decoded, options)
         return self._with_words(batch, decoded)
 
     def _with_languages(self, windows: Sequence[AudioWindow], states: Any) -> tuple[AudioWindow, ...]:
@@ -152,30 +144,58 @@ class WindowDecoder:
         return next(code for code in codes if code in self.languages)
 
     def _search(self, batch: EncodedWindows, options: DecodingOptions) -> list[Decoded]:
-        # One token more than fits the window, to distinguish a loop from a text that fills it.
-        limit = min(most_tokens(batch.window_s) + 1, options.max_new_tokens)
+        limit = min(most_tokens(batch.window_s), options.max_new_tokens)
         decoded = self._generate(batch, limit, options)
-        self._retry_repetitions(batch, decoded, options)
+        if limit < options.max_new_tokens:
+            pairs = zip(batch.windows, decoded, strict=True)
+            going_on = [d.truncated and not self._loops(w, d) for w, d in pairs]
+            self._decode_again(batch, decoded, going_on, options.max_new_tokens, options)
+        self._retry_loops(batch, decoded, options)
         return decoded
 
-    def _retry_repetitions(
-        self, batch: EncodedWindows, decoded: list[Decoded], options: DecodingOptions
-    ) -> None:
-        """Replace repetitions by what is decoded with no `NO_REPEAT_NGRAM` tokens twice.
+    def _retry_loops(self, batch: EncodedWindows, decoded: list[Decoded], options: DecodingOptions) -> None:
+        """Replace loops by what is decoded with no `NO_REPEAT_NGRAM` tokens twice; cut off what still loops.
 
         Whisper samples at rising temperatures there; labels and scores are to be the same each time.
         """
-        lengths_s = [duration_s(w.pcm) for w in batch.windows]
-        rows = [
-            i
-            for i, (d, w) in enumerate(zip(decoded, batch.windows, strict=True))
-            if repeats(self.tokens, d.ids[len(w.prefix) :], lengths_s[i])
+        looping = [self._loops(w, d) for w, d in zip(batch.windows, decoded, strict=True)]
+        longest_s = max(duration_s(w.pcm) for w in batch.windows)
+        limit = min(most_tokens(longest_s), options.max_new_tokens)
+        self._decode_again(batch, decoded, looping, limit, options, no_repeat_ngram_size=NO_REPEAT_NGRAM)
+        for i, window in enumerate(batch.windows):
+            if looping[i] and self._loops(window, decoded[i]):
+                forced, ids = decoded[i].ids[: len(window.prefix)], decoded[i].ids[len(window.prefix) :]
+                kept = (*forced, *without_loop(self.tokens, ids, duration_s(window.pcm)))
+                decoded[i] = replace(decoded[i], ids=kept, text=self.tokens.decode(kept), truncated=True)
+
+    def _retry_echoes(self, batch: EncodedWindows, decoded: list[Decoded], options: DecodingOptions) -> None:
+        """Decode without their context the windows that may have no speech and repeat words of it."""
+        echoing = [
+            d.no_speech_prob > MAX_SPEECH_DOUBT and echoes(self.tokens, w.previous, d.ids[len(w.prefix) :])
+            for w, d in zip(batch.windows, decoded, strict=True)
         ]
+        plain = replace(batch, windows=tuple(replace(w, previous=()) for w in batch.windows))
+        limit = min(most_tokens(batch.window_s), options.max_new_tokens)
+        self._decode_again(plain, decoded, echoing, limit, options)
+
+    def _loops(self, window: AudioWindow, decoded: Decoded) -> bool:
+        return repeats(self.tokens, decoded.ids[len(window.prefix) :], duration_s(window.pcm))
+
+    def _decode_again(
+        self,
+        batch: EncodedWindows,
+        decoded: list[Decoded],
+        chosen: Sequence[bool],
+        limit: int,
+        options: DecodingOptions,
+        **settings: int,
+    ) -> None:
+        """Replace the `chosen` of `decoded` by what is decoded with another limit or other settings."""
+        rows = [i for i, again in enumerate(chosen) if again]
         if rows:
-            limit = min(options.max_new_tokens, most_tokens(max(lengths_s[i] for i in rows)))
-            again = self._generate(batch.rows(rows), limit, options, no_repeat_ngram_size=NO_REPEAT_NGRAM)
-            for i, found in zip(rows, again, strict=True):
-                decoded[i] = found
+            found = self._generate(batch.rows(rows), limit, options, **settings)
+            for i, again in zip(rows, found, strict=True):
+                decoded[i] = again
 
     def _sample(self, batch: EncodedWindows, options: DecodingOptions, accept: Accept) -> list[Decoded]:
         """Return each window's first accepted result by rising temperature; else its likeliest."""
@@ -214,30 +234,27 @@ class WindowDecoder:
         self, batch: EncodedWindows, limit: int, options: DecodingOptions, **settings: Any
     ) -> Iterator[Decoded]:
         starts = [self.tokens.prompt(w.language, w.task, options.timestamps) for w in batch.windows]
+        written = self._most_written(batch, limit)
         results = self.model.generate(
             batch.states,
             [[*w.previous, *start, *w.prefix] for w, start in zip(batch.windows, starts, strict=True)],
             beam_size=options.beams,
-            max_length=self._max_length(batch, limit, len(starts[0])),
+            # CTranslate2 writes at most half of it, and at most it less the prompt.
+            max_length=max(2 * written, written + len(batch.windows[0].previous) + len(starts[0]) - 1),
             length_penalty=_length_penalty(options),
             suppress_blank=not batch.windows[0].prefix,
             return_scores=True,
             return_no_speech_prob=True,
             **settings,
         )
-        return (self._decoded(w, r, options) for w, r in zip(batch.windows, results, strict=True))
+        return (self._decoded(w, r, options, written) for w, r in zip(batch.windows, results, strict=True))
 
-    def _max_length(self, batch: EncodedWindows, limit: int, task_tokens: int) -> int:
-        """Return the bound as CTranslate2 takes it.
-
-        It writes at most half of it, and at most it less the prompt; the prefix counts as written.
-        """
-        previous = len(batch.windows[0].previous)
+    def _most_written(self, batch: EncodedWindows, limit: int) -> int:
+        """Return how many tokens are written after the prompt; the prefix counts as written."""
         longest = max(len(w.prefix) for w in batch.windows)
-        written = min(longest + limit, text_room(self.tokens, previous))
-        return max(2 * written, written + previous + task_tokens - 1)
+        return min(longest + limit, text_room(self.tokens, len(batch.windows[0].previous)))
 
-    def _decoded(self, window: AudioWindow, result: Any, options: DecodingOptions) -> Decoded:
+    def _decoded(self, window: AudioWindow, result: Any, options: DecodingOptions, written: int) -> Decoded:
         ids = result.sequences_ids[0]
         total = float(result.scores[0]) * len(ids) ** _length_penalty(options)
         scored = len(ids) - len(window.prefix) + 1  # with the end of the text, without the prefix
@@ -247,25 +264,30 @@ class WindowDecoder:
             language=window.language or "en",
             avg_logprob=total / scored if math.isfinite(total) else math.nan,
             no_speech_prob=float(result.no_speech_prob),
+            truncated=len(ids) >= written and ids[-1] != self.tokens.end,
         )
 
     def _with_words(self, batch: EncodedWindows, decoded: list[Decoded]) -> list[Decoded]:
         """Add the words of the windows that want them, aligned by language and task."""
         wanted = [i for i, w in enumerate(batch.windows) if w.words]
-        words: dict[int, tuple[Word, ...]] = dict.fromkeys(wanted, ())
+        timed = [replace(d, words=()) if w.words else d for w, d in zip(batch.windows, decoded, strict=True)]
         texts = {i: text for i in wanted if (text := [t for t in decoded[i].ids if t < self.tokens.end])}
         starts = {i: (decoded[i].language, batch.windows[i].task) for i in texts}
         for start in sorted(set(starts.values())):
             alike = [i for i in texts if starts[i] == start]
             for rows in cached_rows(alike, batch.window_s, self.model.device):
                 found = self._align(batch.rows(rows), [texts[i] for i in rows], *start)
-                words.update(zip(rows, found, strict=True))
-        return [replace(d, words=words.get(i)) for i, d in enumerate(decoded)]
+                for i, (words, probs) in zip(rows, found, strict=True):
+                    timed[i] = replace(timed[i], words=words, token_probs=probs)
+        return timed
 
     def _align(
         self, batch: EncodedWindows, texts: Sequence[list[int]], language: str, task: Task
-    ) -> Iterator[tuple[Word, ...]]:
-        """Return the words of `texts`, timed by cross-attention (openai/whisper, timing.py)."""
+    ) -> Iterator[tuple[tuple[Word, ...], tuple[float, ...]]]:
+        """Return the words of `texts`, timed by cross-attention (openai/whisper, timing.py).
+
+        Beside the words of each are the probabilities of its tokens.
+        """
         alignments = self.model.align(
             batch.states,
             self.tokens.prompt(language, task, timestamps=True),  # align adds <|notimestamps|> itself
@@ -273,7 +295,7 @@ class WindowDecoder:
             [max(1, len(w.pcm) // HOP_LENGTH) for w in batch.windows],
         )
         return (
-            word_times(self.tokens, text, alignment, duration_s(w.pcm))
+            (word_times(self.tokens, text, alignment, w.pcm), tuple(alignment.text_token_probs))
             for w, text, alignment in zip(batch.windows, texts, alignments, strict=True)
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from voxray.audio import Pcm, duration_s
+from voxray.audio import WINDOW_S, Pcm, duration_s
 from voxray.config import Config
 from voxray.text import compression_ratio
 from voxray.transcript import Segment, Task, Word
@@ -23,6 +23,7 @@ class DecodingOptions(Config):
     beams: int = 1
     batch_s: float = 120.0  # seconds of audio, padding included, in one batch
     max_new_tokens: int = 224
+    pack: bool = False  # short clips of one language share windows, where the model has none but of 30 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class DecodingResult:
     """What an engine decoded from one clip; times in seconds from the clip's start.
 
     `avg_logprob` is the mean log-probability per token, `no_speech_prob` that of `<|nospeech|>` right after
-    the start token (None where the engine does not give it).
+    the start token (None where the engine does not give it). `token_probs` are those of the text's tokens,
+    where words were asked for and the engine gives them. `truncated`: words are missing at the end of the
+    text, or of a part of it.
     """
 
     text: str
@@ -41,6 +44,8 @@ class DecodingResult:
     avg_logprob: float
     no_speech_prob: float | None
     compression_ratio: float
+    token_probs: tuple[float, ...] = ()
+    truncated: bool = False
 
 
 class Engine(Protocol):
@@ -67,6 +72,8 @@ def decoding_result(
     avg_logprob: float,
     no_speech_prob: float | None,
     words: tuple[Word, ...] = (),
+    token_probs: tuple[float, ...] = (),
+    truncated: bool = False,
 ) -> DecodingResult:
     """Return the result of `ids`, decoded from `clip`; they hold neither prompt nor end of text."""
     text = tokens.decode(ids).strip()
@@ -79,21 +86,26 @@ def decoding_result(
         avg_logprob=avg_logprob,
         no_speech_prob=no_speech_prob,
         compression_ratio=compression_ratio(text),
+        token_probs=token_probs,
+        truncated=truncated,
     )
 
 
 def split_segments(tokens: Tokens, ids: Sequence[int], duration_s: float) -> tuple[Segment, ...]:
-    """Split decoded ids at their timestamp tokens; without any, return one segment over the whole clip."""
+    """Split decoded ids at their timestamp tokens; without any, return one segment over the whole clip.
+
+    Times are within the clip and in order, whatever the timestamps say.
+    """
     segments: list[Segment] = []
+    lasts_s = round(duration_s, 2)
     start_s, text = 0.0, list[int]()
-    for token in ids:
+    for token in [*ids, tokens.timestamp(WINDOW_S)]:
         if not tokens.is_timestamp(token):
             text.append(token)
             continue
+        at_s = min(max(tokens.seconds(token), start_s), lasts_s)
         if text:
-            segments.append(Segment(start_s, tokens.seconds(token), tokens.decode(text).strip()))
+            segments.append(Segment(start_s, at_s, tokens.decode(text).strip()))
             text = []
-        start_s = tokens.seconds(token)
-    if text:
-        segments.append(Segment(start_s, round(duration_s, 2), tokens.decode(text).strip()))
+        start_s = at_s
     return tuple(s for s in segments if s.text)

@@ -4,7 +4,9 @@
 """
 
 import re
+from collections.abc import Sequence
 
+from voxray.text import basic
 from voxray.whisper.tokens import MAX_LABEL_TOKENS, MAX_PREVIOUS_TOKENS, Tokens
 
 CLOSING_TOKENS = 2  # alignment adds <|notimestamps|> and <|endoftext|>
@@ -26,6 +28,12 @@ def previous_tokens(tokens: Tokens, prompt: str, hotwords: str) -> tuple[int, ..
     texts = [" " + t for text in (hotwords, prompt) if (t := text.strip())]
     ids = [i for text in texts for i in plain_tokens(tokens, text)]
     return (tokens.previous, *ids[-MAX_PREVIOUS_TOKENS:]) if ids else ()
+
+
+def echoes(tokens: Tokens, previous: Sequence[int], ids: Sequence[int]) -> bool:
+    """Say whether the text of `ids` has words, and all of them are words of the context `previous`."""
+    words = {*basic(tokens.decode(ids)).split()}
+    return bool(words) and words <= {*basic(tokens.decode(previous)).split()}
 
 
 def text_room(tokens: Tokens, previous: int) -> int:

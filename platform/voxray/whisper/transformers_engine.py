@@ -6,6 +6,7 @@ agrees token for token with CTranslate2 in float32 on the same weights.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +20,12 @@ from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 from voxray.audio import HOP_LENGTH, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
 from voxray.transcript import Word
 from voxray.whisper.checkpoint import load_model
+from voxray.whisper.continuation import decode_whole
 from voxray.whisper.ctranslate import batches
-from voxray.whisper.decoding import NO_REPEAT_NGRAM, most_tokens, repeats
 from voxray.whisper.encoder import encode
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.features import log_mel
+from voxray.whisper.loops import NO_REPEAT_NGRAM, most_tokens, repeats, without_loop
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import word_times
 
@@ -54,11 +56,18 @@ class TransformersEngine:
         self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
     ) -> list[DecodingResult]:
         """Transcribe as `Engine.transcribe`: clips of like length share a batch and a window."""
+        own = [options.language or language for language in languages or [None] * len(clips)]
+        decode = partial(self._transcribe_batches, options=options)
+        return decode_whole(decode, clips, own, self.tokens, options.task)
+
+    def _transcribe_batches(
+        self, clips: Sequence[Pcm], languages: Sequence[str | None], options: DecodingOptions
+    ) -> list[DecodingResult]:
         found: dict[int, DecodingResult] = {}
         for indices, window in batches(clips, options.batch_s, self.min_window_s):
-            batch = [clips[i] for i in indices]
-            own = [options.language or (languages[i] if languages else None) for i in indices]
-            found.update(zip(indices, self._decode(batch, window, options, own), strict=True))
+            own = [languages[i] for i in indices]
+            results = self._decode([clips[i] for i in indices], window, options, own)
+            found.update(zip(indices, results, strict=True))
         return [found[i] for i in range(len(clips))]
 
     @torch.inference_mode()
@@ -76,9 +85,16 @@ class TransformersEngine:
         words = self._words(states, clips, languages, ids, options) if options.words else [()] * len(clips)
         return [
             decoding_result(
-                self.tokens, row, clip, language, avg_logprob=avg, no_speech_prob=silent, words=spans
+                self.tokens,
+                row,
+                clip,
+                language,
+                avg_logprob=avg,
+                no_speech_prob=silent,
+                words=spans,
+                truncated=self.tokens.end not in written,
             )
-            for clip, language, row, (_, avg), silent, spans in zip(
+            for clip, language, row, (written, avg), silent, spans in zip(
                 clips, languages, ids, rows, no_speech, words, strict=True
             )
         ]
@@ -121,8 +137,10 @@ class TransformersEngine:
             limited = options.model_copy(update={"max_new_tokens": limit})
             chosen = [prompts[i] for i in again]
             found = self._generate(states[again], chosen, limited, no_repeat_ngram_size=NO_REPEAT_NGRAM)
-            for i, row in zip(again, found, strict=True):
-                rows[i] = row
+            for i, (ids, avg_logprob) in zip(again, found, strict=True):
+                looping = repeats(self.tokens, ids, lengths_s[i])
+                kept = list(without_loop(self.tokens, ids, lengths_s[i])) if looping else ids
+                rows[i] = (kept, avg_logprob)
 
     def _generate(
         self,
@@ -192,7 +210,7 @@ class TransformersEngine:
             prompt = self.tokens.prompt(language, options.task, timestamps=False)
             frames = max(1, len(clip) // HOP_LENGTH)
             found = align(self.model, states[i : i + 1], prompt, text, self.tokens.end, frames)
-            spans.append(word_times(self.tokens, text, found, duration_s(clip)) if text else ())
+            spans.append(word_times(self.tokens, text, found, clip) if text else ())
         return spans
 
 

@@ -1,69 +1,29 @@
-"""Words of a decoded text, and their times from those of its tokens; for files and live windows alike.
+"""The words of a decoded text, and their times from those of its tokens; for files and live windows alike."""
 
-Where a word begins depends on the text alone, and on nothing after it. In scripts written with spaces a word
-is a run without spaces, with the space before it. In scripts written without them it is one character, with
-the marks and the punctuation after it, and an opening bracket before it. One text may hold both.
-"""
-
-import re
-import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from voxray.audio import POSITIONS_PER_SECOND
+from voxray.audio import POSITIONS_PER_SECOND, SAMPLE_RATE, Pcm, duration_s
 from voxray.transcript import Word
 from voxray.whisper.tokens import Tokens
+from voxray.word_segmentation import split_words
 
-_SPACED = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
-_UNSPACED = re.compile(
-    "["
-    "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Han
-    "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001aff0-\U0001b16f"  # Kana
-    "\u3100-\u312f\u31a0-\u31bf"  # Bopomofo
-    "\u0e00-\u0e7f\u0e80-\u0eff"  # Thai, Lao
-    "\u1780-\u17ff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Khmer, Burmese
-    "\u0f00-\u0fff"  # Tibetan
-    "]"
-)
-_OPENING = {"Ps", "Pi"}
-_VIRAMA = 9  # canonical combining class: the consonant after it stands below the one before
 _INCOMPLETE = "\ufffd"  # what a part of a character decodes to
 _PARTS = 4  # bytes, and so tokens, that a character may have
 
-
-def split_words(text: str) -> list[str]:
-    """Split `text` into words; concatenated, they give `text` again."""
-    return [word for run in _SPACED.findall(text) for word in _split_run(run)]
-
-
-def _split_run(run: str) -> list[str]:
-    """Split one run without inner spaces where its script is written without them."""
-    if not _UNSPACED.search(run):
-        return [run]
-    words = [run[0]]
-    for before, character in pairwise(run):
-        if _begins(words[-1], before, character):
-            words.append(character)
-        else:
-            words[-1] += character
-    return words
-
-
-def _begins(word: str, before: str, character: str) -> bool:
-    """Say whether `character`, which follows `before` at the end of `word`, begins another word."""
-    category = unicodedata.category(character)
-    unspaced = _UNSPACED.search(word) is not None
-    if category in _OPENING:
-        return unspaced
-    if category[0] in "MPZC" or not word.strip() or unicodedata.combining(before) == _VIRAMA:
-        return False
-    if unspaced:
-        return True
-    return _UNSPACED.match(character) is not None and any(c.isalnum() for c in word)
+LEVEL_S = 0.01  # the length of audio whose level is one number
+MIN_RANGE_DB = 12.0  # between noise and speech; with less of it, pauses cannot be told by their level
+QUIET_SHARE = 0.25  # of that range: what lies below is quiet
+MAX_CLOSURE_S = 0.25  # of silence inside one word, such as that of a stop; a longer one is a pause
+KEPT_S = 0.05  # of the quiet around a word's speech: weak consonants
+TAIL_S = 0.15  # of a word, in which the onset of the next one may lie though a pause is between
+LATE_S = 0.4  # after a word, in which its own onset may lie
+MAX_LATE_S = 0.8  # after a pause: how late the onset of the first word may be
 
 
 def token_starts(tokens: Tokens, ids: Sequence[int]) -> list[int]:
@@ -92,26 +52,112 @@ def onsets_s(count: int, alignment: Any) -> list[float]:
     return onsets
 
 
-def word_times(tokens: Tokens, ids: Sequence[int], alignment: Any, length_s: float) -> tuple[Word, ...]:
-    """Return the words of `ids` (text alone) with times inside their window of `length_s` seconds.
+def word_tokens(tokens: Tokens, ids: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Return each word of `ids` (text alone), its first token, and the next word's.
 
-    `alignment` is CTranslate2's: (token, encoder position) pairs and token probabilities. A word begins with
-    its first token and ends where the next word begins; its probability is the mean over its tokens.
+    Words inside one token begin with it, and all but the last of them have no tokens of their own.
     """
-    onsets, probabilities = onsets_s(len(ids), alignment), alignment.text_token_probs
     starts = token_starts(tokens, ids)
     texts = split_words(tokens.decode(ids))
     at = accumulate(map(len, texts[:-1]), initial=0)
     firsts = [_token_at(starts, character) for character in at] if texts else []
-    words = []
-    for text, first, end in zip(texts, firsts, [*firsts[1:], len(starts)], strict=True):
-        start_s, end_s = (min(max(0.0, onsets[i]), length_s) for i in (first, end))
+    return list(zip(texts, firsts, [*firsts[1:], len(starts)], strict=True))
+
+
+def word_times(tokens: Tokens, ids: Sequence[int], alignment: Any, pcm: Pcm) -> tuple[Word, ...]:
+    """Return the words of `ids` (text alone) with times inside their window `pcm`.
+
+    `alignment` is CTranslate2's: (token, encoder position) pairs and token probabilities. A word lies between
+    its first token and the next word's, without the pauses there; its probability is the mean over its
+    tokens.
+    """
+    onsets, probabilities = onsets_s(len(ids), alignment), alignment.text_token_probs
+    lasts_s, words = duration_s(pcm), []
+    for text, first, end in word_tokens(tokens, ids):
+        start_s, end_s = (min(max(0.0, onsets[i]), lasts_s) for i in (first, end))
         own = probabilities[first : max(end, first + 1)]
         words.append(Word(text, start_s, end_s, float(sum(own) / len(own))))
-    return tuple(words)
+    return without_pauses(words, pcm)
 
 
 def _token_at(starts: Sequence[int], character: int) -> int:
     """Return the token that holds `character`, the first where several share it."""
     last = bisect_right(starts, character) - 1
     return bisect_left(starts, starts[last])
+
+
+def without_pauses(words: Sequence[Word], pcm: Pcm) -> tuple[Word, ...]:
+    """Return `words` (in order) without the pauses that alignment counts to them.
+
+    Alignment tiles the window with words, so that one before a pause reaches over it, and often over the
+    beginning of the next one, whose onset comes late. Each word is put into the stretch of sound in which it
+    begins, where the window has quiet to tell sound from.
+    """
+    levels = levels_db(pcm)
+    bound = _quiet_db(levels)
+    if bound is None:
+        return tuple(words)
+    stretches = list(_stretches(np.flatnonzero(levels > bound).tolist()))
+    homes = _homes(words, stretches)
+    placed: list[Word] = []
+    for i, word in enumerate(words):
+        first, last = homes[i] not in homes[:i][-1:], homes[i] not in homes[i + 1 :][:1]
+        start_s, end_s = _bounds_s(word, stretches[homes[i]], first, last)
+        start_s = max(start_s, placed[-1].end_s if placed else 0.0)
+        placed.append(replace(word, start_s=start_s, end_s=max(start_s, min(end_s, duration_s(pcm)))))
+    return tuple(placed)
+
+
+def _quiet_db(levels: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    """Return the level up to which it is quiet; None where that cannot be told.
+
+    Digital silence does not count to the noise: clips are packed with it, and calls are muted with it.
+    """
+    heard = levels[levels > 0.0]
+    noise, speech = np.percentile(heard, [10, 99]) if len(heard) else (0.0, 0.0)
+    if speech - noise >= MIN_RANGE_DB:
+        return float(noise + QUIET_SHARE * (speech - noise))
+    return 0.0 if 0 < len(heard) < len(levels) else None
+
+
+def levels_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the level of each `LEVEL_S` of `pcm`, in decibels over one quantisation step."""
+    step = round(LEVEL_S * SAMPLE_RATE)
+    frames = pcm[: len(pcm) // step * step].reshape(-1, step).astype(np.float64)
+    levels: np.ndarray[Any, np.dtype[np.float64]] = 10 * np.log10(np.mean(frames**2, axis=1) + 1.0)
+    return levels
+
+
+def _stretches(frames: Sequence[int]) -> Iterator[tuple[float, float]]:
+    """Yield begin and end in seconds of the runs of `frames` that no pause divides."""
+    begin = 0
+    for i, frame in enumerate(frames):
+        if i + 1 == len(frames) or (frames[i + 1] - frame) * LEVEL_S > MAX_CLOSURE_S:
+            yield frames[begin] * LEVEL_S, (frame + 1) * LEVEL_S
+            begin = i + 1
+
+
+def _homes(words: Sequence[Word], stretches: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the stretch of each word: that of its onset, or the next one where the word reaches into it.
+
+    That is so where the onset lies in the pause before, or at the end of the word before.
+    """
+    homes, taken = list[int](), -1
+    for word in words:
+        home = max(bisect_right([begin for begin, _ in stretches], word.start_s) - 1, 0)
+        left_s = stretches[home][1] - word.start_s
+        reaches_next = home + 1 < len(stretches) and stretches[home + 1][0] < word.end_s
+        if reaches_next and left_s < (TAIL_S if home <= taken else -LATE_S):
+            home += 1
+        taken = max(taken, home)
+        homes.append(taken)
+    return homes
+
+
+def _bounds_s(word: Word, stretch: tuple[float, float], first: bool, last: bool) -> tuple[float, float]:
+    """Return start and end of `word`; whether it is the first and the last one of its stretch."""
+    begin_s, end_s = stretch[0] - KEPT_S, stretch[1] + KEPT_S
+    if word.end_s <= begin_s or word.start_s >= end_s + MAX_LATE_S:  # nothing is heard there
+        return word.start_s, min(word.end_s, word.start_s + MAX_CLOSURE_S)
+    start_s = max(begin_s, word.start_s - MAX_LATE_S) if first else max(begin_s, word.start_s)
+    return start_s, end_s if last else min(word.end_s, end_s)

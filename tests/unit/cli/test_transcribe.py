@@ -141,3 +141,27 @@ def test_a_wrong_model_or_language_is_named_once(words: list[str], message: str,
 def test_a_wrong_command_line_exits_with_2(clip: Path) -> None:
     assert voxray("transcribe").exit_code == 2
     assert voxray("transcribe", clip, "--format", "docx").exit_code == 2
+
+
+def test_a_folder_stands_for_the_recordings_in_it(clip: Path, diary: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "calls"
+    (folder / "monday").mkdir(parents=True)
+    for name in ("b.mp3", "a.mp3", "monday/c.mp3"):
+        (folder / name).write_bytes(clip.read_bytes())
+    (folder / "notes.txt").write_text("not a recording")
+    diary.rename(folder / "broken.wav")
+
+    result = transcribe(folder, "--output", tmp_path / "out")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {folder / 'broken.wav'}: expected ")
+    texts = {f.name: f.read_text() for f in (tmp_path / "out").iterdir()}
+    assert set(texts) == {"a.txt", "b.txt", "c.txt"}
+    assert set(texts.values()) == {transcribe(clip).stdout}
+
+
+def test_a_folder_without_recordings_is_named(tmp_path: Path) -> None:
+    result = transcribe(tmp_path)
+
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {tmp_path}: expected recordings in the folder, got none.\n"

@@ -1,7 +1,7 @@
 """The stages without Ray: bad files, batches that do not fit, clips that fail alone, and scores."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,14 @@ OPTIONS = DecodingOptions()
 
 @dataclass
 class SmallEngine:
-    """Holds `room` clips at a time; cannot stand those that are as loud as `bad`."""
+    """Holds `room` clips at a time; cannot stand those that are as loud as `bad`.
+
+    The text of one that is as loud as `truncated` does not end.
+    """
 
     room: int = 64
     bad: int = -1
+    truncated: int = -1
     calls: list[int] = field(default_factory=list)
     tokens: Tokens = field(default_factory=lambda: Tokens.load(SMALL_MODEL_INT8))
 
@@ -40,7 +44,10 @@ class SmallEngine:
         if any(clip[0] == self.bad for clip in clips):
             raise ValueError("a bad clip")
         spoken = [language or "en" for language in languages]
-        return [decoding_result(f"loud {c[0]}", language) for c, language in zip(clips, spoken, strict=True)]
+        results = [
+            decoding_result(f"loud {c[0]}", language) for c, language in zip(clips, spoken, strict=True)
+        ]
+        return [replace(r, truncated=c[0] == self.truncated) for c, r in zip(clips, results, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,19 @@ def test_a_clip_that_fails_alone_is_rejected_with_its_reason_and_the_others_are_
     assert rows["3"]["reason"] == "/3: expected words, got a failure of the engine (ValueError: a bad clip)."
     assert (rows["gone"]["reason"], rows["gone"]["pseudo_text"]) == ("it was not there", None)
     assert set(SCHEMA.names) <= set(table.column_names)
+
+
+def test_a_text_past_the_limit_of_tokens_is_rejected_with_its_reason() -> None:
+    stage = LabelStage(Loaded(SmallEngine(truncated=3)), OPTIONS)
+    rows = stage(piece_table([piece(str(k), k) for k in range(2, 5)])).to_pylist()
+
+    assert [r["pseudo_text"] for r in rows] == ["loud 2", None, "loud 4"]
+    assert [r["reason"] for r in rows] == [
+        None,
+        "/3: expected a text that ends, got one past the limit of tokens, or a loop.",
+        None,
+    ]
+    assert rows[1]["audio"] == b""
 
 
 def test_labels_are_scored_against_the_reference() -> None:

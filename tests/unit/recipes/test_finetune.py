@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.small_model import SMALL_MODEL
 
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.errors import ConfigError, CorpusError
 from voxray.recipes import finetune
 from voxray.recipes.finetune import FinetuneConfig
+from voxray.whisper.tokens import Tokens
 
 
 def config(corpus: Path, **options: Any) -> FinetuneConfig:
@@ -57,7 +59,7 @@ def write_corpus(folder: Path, seconds: dict[str, float]) -> Path:
 
 def test_a_corpus_needs_no_test_split(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 1, "dev": 1}))
-    assert finetune._clips(its, "test") == ([], 0)
+    assert finetune._clips(its, "test", Tokens.load(SMALL_MODEL)) == ([], 0)
     assert finetune._test_wer(its, [], 4.0, tmp_path) == {"wer_test_before": None, "wer_test": None}
 
 
@@ -71,5 +73,18 @@ def test_a_corpus_needs_a_dev_split(tmp_path: Path) -> None:
 def test_a_clip_over_30_s_cannot_be_trained_on(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 31, "dev": 1}))
     with pytest.raises(CorpusError, match="expected a clip of at most 30 s, got 31"):
-        finetune._clips(its, "train")
+        finetune._clips(its, "train", Tokens.load(SMALL_MODEL))
     assert [c.text for c in finetune._clips(its, "dev")[0]] == ["words of dev"]
+
+
+@pytest.mark.parametrize("text", ["seven " * 600, "ငါးဆယ့်ရှစ် " * 60, "打开厨房的灯" * 120])
+def test_a_text_longer_than_the_decoder_is_rejected_and_counted(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    its = config(write_corpus(tmp_path / "corpus", {"train": 25, "dev": 1}))
+    (tmp_path / "corpus" / "train.txt").write_text(text)
+    tokens = Tokens.load(SMALL_MODEL)
+
+    assert finetune._clips(its, "train", tokens) == ([], 1)
+    assert "train: expected a text of fewer than 448 tokens" in capsys.readouterr().err
+    assert len(finetune._clips(its, "dev", tokens)[0]) == 1

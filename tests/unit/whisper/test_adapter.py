@@ -19,9 +19,9 @@ from voxray.whisper.adapter import adapted, apply_adapter, load_adapter
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.ctranslate2_binary import read_variables
-from voxray.whisper.decoding import most_tokens
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
+from voxray.whisper.loops import most_tokens
 
 OPTIONS = LoraOptions(rank=4, alpha=6.0)
 

@@ -43,11 +43,12 @@ class VerboseSegment(Body):
 
 
 class VerboseWord(Body):
-    """Times are in seconds."""
+    """Times are in seconds; `probability` is the mean over the word's tokens."""
 
     word: str
     start: float
     end: float
+    probability: float | None
 
 
 class VerboseTranscription(Body):

@@ -9,7 +9,14 @@ from typing import Protocol
 
 from voxray.audio import Pcm, duration_s
 from voxray.speech import Span
-from voxray.transcribe import UNDETERMINED, Windows, foreign, segments_of, spoken_language
+from voxray.transcribe import (
+    UNDETERMINED,
+    Windows,
+    foreign,
+    only_speech,
+    segments_of,
+    spoken_language,
+)
 from voxray.transcript import Segment
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
@@ -126,7 +133,8 @@ class RecordingDecoder:
 
     async def _decode(self, group: Sequence[int], language: str | None) -> list[DecodingResult]:
         options = self.options.model_copy(update={"language": language})
-        return await self.transcriber.transcribe([self.windows.clips[i] for i in group], options)
+        clips = [self.windows.clips[i] for i in group]
+        return only_speech(await self.transcriber.transcribe(clips, options))
 
 
 def grouped(indices: Iterable[int], clips: Sequence[Pcm]) -> list[list[int]]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from voxray.audio import FRAMES_PER_SECOND
+from voxray.captions import as_cues
 from voxray.errors import VoxrayError
 from voxray.languages import name_of
 from voxray.serving.api_error import api_error_of
@@ -98,9 +99,9 @@ def _body(transcript: Transcript, segments: list[DecodedSegment], request: Trans
         case "text":
             return to_text(transcript) + "\n"
         case "srt":
-            return to_srt(transcript) + "\n"
+            return to_srt(as_cues(transcript)) + "\n"
         case "vtt":
-            return to_vtt(transcript) + "\n"
+            return to_vtt(as_cues(transcript)) + "\n"
         case "json":
             usage = Usage(seconds=transcript.duration_s)
             return PlainTranscription(text=transcript.text, usage=usage).model_dump_json()
@@ -120,7 +121,9 @@ def _verbose(
         duration=transcript.duration_s,
         text=transcript.text,
         usage=Usage(seconds=transcript.duration_s),
-        words=tuple(VerboseWord(word=w.text, start=w.start_s, end=w.end_s) for w in words),
+        words=tuple(
+            VerboseWord(word=w.text, start=w.start_s, end=w.end_s, probability=w.probability) for w in words
+        ),
         segments=tuple(_verbose_segment(i, segment) for i, segment in enumerate(segments)),
     )
 

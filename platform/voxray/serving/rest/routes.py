@@ -153,7 +153,10 @@ class TranscriptionEndpoint:
         windows = await self._state.decoders.windows(upload, cutting, share, warnings.append)
         headers = {"Warning": f"299 - {json.dumps(warnings[0])}"} if warnings else {}  # ASCII
         options = DecodingOptions(
-            language=request.language, task=request.task, words=request.words, timestamps=cutting.timestamps
+            language=request.language,
+            task=request.task,
+            words=request.words or request.response_format in ("srt", "vtt"),
+            timestamps=cutting.timestamps,
         )
         decoder = RecordingDecoder(self._state.transcriber, windows, options)
         if request.stream:

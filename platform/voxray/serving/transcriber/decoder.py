@@ -13,17 +13,17 @@ import numpy as np
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s
 from voxray.errors import AudioError, ModelError, VoxrayError
+from voxray.guards import GuardResult, Guards
 from voxray.serving.protocol import Job
 from voxray.serving.transcriber.scheduler import Group
 from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
-from voxray.streaming.guards import GuardResult, Guards
 from voxray.text import compression_ratio
 from voxray.whisper.ctranslate import CTranslate2Engine, batches, window_s
 from voxray.whisper.decoding import TEMPERATURES, AudioWindow, Decoded
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.prompts import plain_tokens, previous_tokens, text_room
 from voxray.whisper.tokens import MAX_LABEL_TOKENS
-from voxray.whisper.words import split_words
+from voxray.word_segmentation import split_words
 
 FILE_BATCH_S = 30.0  # of files, padding included: live windows wait for one batch of them at most
 GREEDY = DecodingOptions(max_new_tokens=MAX_LABEL_TOKENS)  # bounded by the window and the decoder alone

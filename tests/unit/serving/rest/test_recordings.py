@@ -19,7 +19,10 @@ from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 @dataclass
 class ScriptedTranscriber:
-    """Hears in clip n what `script` says, `language:text`; later groups are ready before earlier ones."""
+    """Hears in clip n what `script` says, `language:text`; later groups are ready before earlier ones.
+
+    A text that begins with ? is one that no speech stands for.
+    """
 
     script: Sequence[str]
     model: str = "scripted"
@@ -47,9 +50,11 @@ class ScriptedTranscriber:
 
     def _result(self, number: int, forced: str | None) -> DecodingResult:
         language, _, text = self.script[number].partition(":")
+        silent = 0.9 if text.startswith("?") else 0.0
         text_of_window = f"{text} in {forced}" if text and forced else text
         segments = (Segment(0.0, 1.0, text_of_window),) if text_of_window else ()
-        return DecodingResult(text_of_window, forced or language, (), segments, (), -0.1, 0.0, 1.0)
+        avg_logprob = -1.1 if silent else -0.1
+        return DecodingResult(text_of_window, forced or language, (), segments, (), avg_logprob, silent, 1.0)
 
 
 def windows(count: int, length_s: float = 20.0) -> Windows:
@@ -149,3 +154,13 @@ def test_a_stream_that_is_left_ends_what_runs() -> None:
     assert asyncio.run(first()).result.text == "0 in en"
     assert transcriber.running == 0
     assert len(transcriber.asked) <= GROUPS_AT_ONCE
+
+
+def test_windows_without_speech_have_no_text_and_no_say_in_the_language() -> None:
+    script = ["en:one", "de:?danke", "de:?danke", "de:?danke", "en:two"]
+    recording = asyncio.run(decoder(ScriptedTranscriber(script)).recording())
+
+    assert recording.language == "en"
+    assert texts(recording.windows) == ["one", "", "", "", "two"]
+    in_turn = asyncio.run(in_order(decoder(ScriptedTranscriber(script))))
+    assert texts(in_turn) == ["one", "", "", "", "two in en"]  # decoded after the language was known

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
+
+import pytest
 
 from voxray.serving.rest.recordings import DecodedRecording, DecodedWindow
 from voxray.serving.rest.request import TranscriptionRequest, TranslationRequest
@@ -50,10 +52,26 @@ def test_captions_are_numbered_and_escaped_as_their_format_wants() -> None:
         for form in ("srt", "vtt")
     )
 
-    assert bytes(srt.body).startswith(b"1\n00:00:01,000 --> 00:00:03,000\nGood morning.\n")
-    assert b"2\n00:01:01,500 --> 00:01:03,500\n<b> & co.\n" in srt.body
-    assert bytes(vtt.body).startswith(b"WEBVTT\n\n00:00:01.000 --> 00:00:03.000\n")
+    assert bytes(srt.body).startswith(b"1\n00:00:01,000 --> 00:00:02,000\nGood morning.\n")
+    assert b"2\n00:01:01,500 --> 00:01:03,000\n<b> & co.\n" in srt.body
+    assert bytes(vtt.body).startswith(b"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n")
     assert b"&lt;b&gt; &amp; co." in vtt.body
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_captions_have_two_lines_and_seven_seconds_at_most(form: Literal["srt", "vtt"]) -> None:
+    text = "Please enter the number of the person that you are calling, then press the pound key. " * 4
+    words = tuple(Word(w, i / 2, i / 2 + 0.4, 0.9) for i, w in enumerate(text.split()))
+    segments = (Segment(0.0, 30.0, text.strip()),)
+    result = DecodingResult(text, "en", (), segments, words, -0.25, 0.01, 1.5)
+    recording = DecodedRecording((DecodedWindow(Span(0.0, 30.0), result),), "en", 30.0)
+    response = transcription_response(recording, TranscriptionRequest(response_format=form))
+
+    cues = [c for c in bytes(response.body).decode().split("\n\n") if "-->" in c]
+    lines = [c.split("-->")[1].strip().split("\n")[1:] for c in cues]
+    assert [w for cue in lines for line in cue for w in line.split()] == text.split()
+    assert all(len(cue) <= 2 and all(len(line) <= 42 for line in cue) for cue in lines)
+    assert len(cues) >= 32 / 7
 
 
 def test_verbose_json_has_the_scores_of_the_window() -> None:
@@ -68,7 +86,7 @@ def test_verbose_json_has_the_scores_of_the_window() -> None:
         "id": 1,
         "seek": 6150,
         "start": 61.5,
-        "end": 63.5,
+        "end": 63.0,  # with its last word
         "text": "<b> & co.",
         "tokens": [1, 2],
         "temperature": 0.0,
@@ -84,8 +102,8 @@ def test_words_without_segments_where_only_words_were_asked_for() -> None:
 
     assert "segments" not in body
     assert body["words"][:2] == [
-        {"word": "Good", "start": 1.0, "end": 1.5},
-        {"word": "morning.", "start": 1.5, "end": 2.0},
+        {"word": "Good", "start": 1.0, "end": 1.5, "probability": 0.9},
+        {"word": "morning.", "start": 1.5, "end": 2.0, "probability": 0.9},
     ]
 
 

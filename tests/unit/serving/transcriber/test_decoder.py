@@ -12,16 +12,16 @@ from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 from voxray.errors import AudioError
+from voxray.guards import Guards
 from voxray.serving.protocol import Job
 from voxray.serving.transcriber.decoder import FILE_BATCH_S, Decoder
 from voxray.streaming.events import DecodeMode, Hypothesis
-from voxray.streaming.guards import Guards
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.decoding import TEMPERATURES
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.prompts import previous_tokens, text_room
 from voxray.whisper.tokens import MAX_PREVIOUS_TOKENS
-from voxray.whisper.words import split_words
+from voxray.word_segmentation import split_words
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
 
+from voxray.guards import GuardResult, Guards
 from voxray.streaming.events import Hypothesis, HypothesisWord
-from voxray.streaming.guards import GuardResult, Guards
 
 
 def hypothesis(text: str, *, logprob: float | None = -0.2, silence: float | None = 0.0, ratio: float | None = 1.0) -> Hypothesis:  # fmt: skip  # noqa: E501  # one line reads best

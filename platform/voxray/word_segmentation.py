@@ -1,0 +1,55 @@
+"""Splits texts into words; for word times, captions and live text alike.
+
+Where a word begins depends on the text alone, and on nothing after it. In scripts written with spaces a word
+is a run without spaces, with the space before it. In scripts written without them it is one character, with
+the marks and the punctuation after it, and an opening bracket before it. One text may hold both.
+"""
+
+import re
+import unicodedata
+from itertools import pairwise
+
+_SPACED = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
+_UNSPACED = re.compile(
+    "["
+    "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Han
+    "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001aff0-\U0001b16f"  # Kana
+    "\u3100-\u312f\u31a0-\u31bf"  # Bopomofo
+    "\u0e00-\u0e7f\u0e80-\u0eff"  # Thai, Lao
+    "\u1780-\u17ff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Khmer, Burmese
+    "\u0f00-\u0fff"  # Tibetan
+    "]"
+)
+_OPENING = {"Ps", "Pi"}
+_VIRAMA = 9  # canonical combining class: the consonant after it stands below the one before
+
+
+def split_words(text: str) -> list[str]:
+    """Split `text` into words; concatenated, they give `text` again."""
+    return [word for run in _SPACED.findall(text) for word in _split_run(run)]
+
+
+def _split_run(run: str) -> list[str]:
+    """Split one run without inner spaces where its script is written without them."""
+    if not _UNSPACED.search(run):
+        return [run]
+    words = [run[0]]
+    for before, character in pairwise(run):
+        if _begins(words[-1], before, character):
+            words.append(character)
+        else:
+            words[-1] += character
+    return words
+
+
+def _begins(word: str, before: str, character: str) -> bool:
+    """Say whether `character`, which follows `before` at the end of `word`, begins another word."""
+    category = unicodedata.category(character)
+    unspaced = _UNSPACED.search(word) is not None
+    if category in _OPENING:
+        return unspaced
+    if category[0] in "MPZC" or not word.strip() or unicodedata.combining(before) == _VIRAMA:
+        return False
+    if unspaced:
+        return True
+    return _UNSPACED.match(character) is not None and any(c.isalnum() for c in word)
