@@ -1,12 +1,12 @@
 """A recording of any length to a transcript: its speech is cut at pauses and decoded in batches."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s
-from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses
-from voxray.transcript import Segment, Transcript, Word
+from voxray.audio import SAMPLE_RATE, WINDOW_S, Block, Pcm, duration_s
+from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses, sections
+from voxray.transcript import ChannelSegment, Segment, Transcript, Word
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
 UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
@@ -69,6 +69,61 @@ def transcribe(
     return Transcript(segments, language, windows.duration_s)
 
 
+def transcribe_blocks(
+    blocks: Iterable[Block],
+    engine: Engine,
+    options: DecodingOptions | None = None,
+    cutting: Cutting | None = None,
+) -> Transcript:
+    """Transcribe the blocks of a recording, of any length, with `SECTION_S` of its audio in memory at a time.
+
+    Times are on the clock of `blocks`. Each section is transcribed as `transcribe` does; unless `options`
+    name the language, it is that of the first section with speech.
+    """
+    options = options or DecodingOptions()
+    segments = list[Segment]()
+    end = 0
+    for section in sections(blocks):
+        part = transcribe(section.pcm, engine, options, cutting)
+        segments += (_shifted(s, section.start / SAMPLE_RATE) for s in part.segments)
+        end = section.end
+        if part.language != UNDETERMINED:
+            options = options.model_copy(update={"language": part.language})
+    return Transcript(
+        tuple(segments), options.language or UNDETERMINED, round(end / SAMPLE_RATE, TIME_DIGITS)
+    )
+
+
+def merge_channels(transcripts: Sequence[Transcript]) -> Transcript:
+    """Return the transcripts of a recording's channels as one, in the order of their segments' times.
+
+    Its language is that of the channel with the most text.
+    """
+    pairs = enumerate(transcripts, start=1)
+    segments = [in_channel(s, number) for number, transcript in pairs for s in transcript.segments]
+    return Transcript(
+        tuple(sorted(segments, key=lambda s: (s.start_s, s.channel))),
+        max(transcripts, key=lambda t: len(t.text)).language,
+        max(t.duration_s for t in transcripts),
+    )
+
+
+def in_channel(segment: Segment, number: int) -> ChannelSegment:
+    """Return `segment` as one of channel `number`, from 1."""
+    return ChannelSegment(**{f.name: getattr(segment, f.name) for f in fields(segment)}, channel=number)
+
+
+def cut_sections(blocks: Iterable[Block], cutting: Cutting) -> Windows:
+    """Cut the blocks of a recording at its pauses, a section at a time; only its clips are kept."""
+    spans, clips, end = list[Span](), list[Pcm](), 0
+    for section in sections(blocks):
+        windows, start_s = cut(section.pcm, cutting), section.start / SAMPLE_RATE
+        spans += (Span(start_s + s.start_s, start_s + s.end_s) for s in windows.spans)
+        clips += (clip.copy() for clip in windows.clips)
+        end = section.end
+    return Windows(tuple(spans), tuple(clips), round(end / SAMPLE_RATE, TIME_DIGITS))
+
+
 def cut(pcm: Pcm, cutting: Cutting) -> Windows:
     """Cut `pcm` at its pauses; the clips are views of it."""
     spans = tuple(cut_at_pauses(pcm, cutting.max_s, max_pause_s=cutting.max_pause_s))
@@ -123,7 +178,10 @@ def _in_language(
 
 def _shifted(segment: Segment, by_s: float) -> Segment:
     return Segment(
-        round(segment.start_s + by_s, TIME_DIGITS), round(segment.end_s + by_s, TIME_DIGITS), segment.text
+        round(segment.start_s + by_s, TIME_DIGITS),
+        round(segment.end_s + by_s, TIME_DIGITS),
+        segment.text,
+        tuple(_shifted_word(w, by_s) for w in segment.words),
     )
 
 

@@ -31,6 +31,13 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelSegment(Segment):
+    """A segment of a recording whose channels were transcribed one by one; `channel` counts from 1."""
+
+    channel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """A whole recording: its segments in order, its language and its length in seconds."""
 
@@ -57,25 +64,36 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _line(segment: Segment) -> str:
+    """Return the text of a segment on one line, after the number of its channel where it has one."""
+    text = _one_line(segment.text)
+    return f"Channel {segment.channel}: {text}" if isinstance(segment, ChannelSegment) else text
+
+
+def _voice(segment: Segment) -> str:
+    """Return the text of a segment as WebVTT has it: escaped, and in a voice span where it has a channel."""
+    text = html.escape(_one_line(segment.text), quote=False)
+    return f"<v Channel {segment.channel}>{text}" if isinstance(segment, ChannelSegment) else text
+
+
 def to_text(transcript: Transcript) -> str:
     """Write one line per segment."""
-    return "\n".join(_one_line(s.text) for s in _with_text(transcript))
+    return "\n".join(map(_line, _with_text(transcript)))
 
 
 def to_srt(transcript: Transcript) -> str:
     """Write SubRip: numbered cues, times as HH:MM:SS,mmm."""
     cues = (
-        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_one_line(s.text)}\n"
+        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_line(s)}\n"
         for i, s in enumerate(_with_text(transcript), start=1)
     )
     return "\n".join(cues)
 
 
 def to_vtt(transcript: Transcript) -> str:
-    """Write WebVTT: a header, then cues with times as HH:MM:SS.mmm; `&`, `<` and `>` are escaped."""
+    """Write WebVTT: a header, then cues with times as HH:MM:SS.mmm."""
     cues = (
-        f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{html.escape(_one_line(s.text), quote=False)}\n"
-        for s in _with_text(transcript)
+        f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{_voice(s)}\n" for s in _with_text(transcript)
     )
     return "\n".join(["WEBVTT\n", *cues])
 

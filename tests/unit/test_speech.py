@@ -1,14 +1,25 @@
 """Cutting a recording at its pauses: what is decided from spans, and the model on real sound."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_CLIPS
 
-from voxray.audio import SAMPLE_RATE, Pcm
-from voxray.speech import Span, cut_at_pauses, join_spans, pad_spans, quietest_s, speech_spans, split_long
+from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, Block, Pcm, decode
+from voxray.speech import (
+    Span,
+    cut_at_pauses,
+    join_spans,
+    pad_spans,
+    quietest_s,
+    sections,
+    speech_spans,
+    split_long,
+)
 
 MAX_S = 30.0
 
@@ -93,3 +104,41 @@ def test_silence_and_white_noise_are_no_speech(amplitude: float) -> None:
 
 def test_nothing_holds_no_speech() -> None:
     assert cut_at_pauses(np.zeros(0, np.int16)) == []
+
+
+def blocks_of(pcm: Pcm, size: int = 16_000, start: int = 0) -> Iterator[Block]:
+    for at in range(0, len(pcm), size):
+        yield Block(start + at, pcm[at : at + size])
+
+
+def test_sections_hold_every_sample_and_end_in_pauses() -> None:
+    pause = np.zeros(2 * SAMPLE_RATE, np.int16)
+    clip = next(iter(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))))
+    said = np.tile(np.concatenate([decode(clip), pause]), 30)
+
+    found = list(sections(blocks_of(said), section_s=20.0))
+
+    assert np.array_equal(np.concatenate([s.pcm for s in found]), said)
+    assert [s.start for s in found[1:]] == [s.end for s in found[:-1]]
+    assert all(10.0 <= len(s.pcm) / SAMPLE_RATE <= 20.0 for s in found[:-1])
+    for section in found[:-1]:
+        assert not section.pcm[-SAMPLE_RATE // 2 :].any()
+
+
+def test_sections_without_a_pause_are_cut_in_the_quietest_place() -> None:
+    loud = noise(50.0, 0.3)
+    found = list(sections(blocks_of(loud), section_s=20.0))
+
+    assert np.array_equal(np.concatenate([s.pcm for s in found]), loud)
+    assert max(len(s.pcm) for s in found) <= 20 * SAMPLE_RATE
+
+
+def test_short_holes_are_silence_and_long_ones_end_a_section() -> None:
+    second = np.ones(SAMPLE_RATE, np.int16)
+    starts = [5, 8, 8 + 1 + MAX_HOLE_S, 8 + 2 + 2 * MAX_HOLE_S + 1, 400_000]
+
+    found = list(sections(Block(round(s * SAMPLE_RATE), second) for s in starts))
+
+    assert [s.start / SAMPLE_RATE for s in found] == [0, starts[3], 400_000]
+    assert [len(s.pcm) / SAMPLE_RATE for s in found] == [starts[2] + 1, 1, 1]
+    assert found[0].pcm.sum() == 3 * SAMPLE_RATE

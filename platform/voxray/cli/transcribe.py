@@ -1,8 +1,13 @@
 """`voxray transcribe`: recordings become text, captions or JSON."""
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
@@ -15,11 +20,12 @@ if TYPE_CHECKING:
     from voxray.whisper.ctranslate import CTranslate2Engine
     from voxray.whisper.engines import DecodingOptions
 
+STDIN = Path("-")
 EXTENSIONS: dict[Format, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 
 
 def transcribe(
-    files: Annotated[list[Path], typer.Argument(help="Recordings: any codec, any length.")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings: any codec, any length; `-` is stdin.")],
     model: Annotated[str, typer.Option(help="`tiny.en`, a folder, or a hub name.")] = "tiny.en",
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = "text",
     words: Annotated[bool, typer.Option("--words", help="Word times too (in json).")] = False,
@@ -27,6 +33,10 @@ def transcribe(
     task: Annotated[
         Literal["transcribe", "translate"], typer.Option(help="`translate` writes English.")
     ] = "transcribe",
+    track: Annotated[int | None, typer.Option(help="An audio track by its number, from 1.")] = None,
+    multichannel: Annotated[
+        bool, typer.Option("--multichannel", help="Each channel by itself, as calls have a speaker on each.")
+    ] = False,
     device: Annotated[str, typer.Option(help="`cpu`, `cuda` or `auto`.")] = "auto",
     output: Annotated[Path | None, typer.Option(help="A folder: one file per recording.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
@@ -48,7 +58,8 @@ def transcribe(
     failures = 0
     for file in files:
         try:
-            _write(_transcribed(file, engine, options), file, form, output, overwrite, several=len(files) > 1)
+            transcript = _transcribed(file, engine, options, track, multichannel)
+            _write(transcript, file, form, output, overwrite, several=len(files) > 1)
         except VoxrayError as e:
             print_error(e)
             failures += 1
@@ -72,12 +83,43 @@ def _engine(model: str, device: str, options: "DecodingOptions") -> "CTranslate2
     return engine
 
 
-def _transcribed(file: Path, engine: "CTranslate2Engine", options: "DecodingOptions") -> Transcript:
-    from voxray.audio import decode
-    from voxray.transcribe import cutting_for, transcribe
+def _transcribed(
+    file: Path, engine: "CTranslate2Engine", options: "DecodingOptions", track: int | None, multichannel: bool
+) -> Transcript:
+    from voxray.audio import Selection, channel_count, decode_blocks
+    from voxray.transcribe import cutting_for, merge_channels, transcribe_blocks
 
-    pcm = decode(file, warn=print_warning)
-    return transcribe(pcm, engine, options, cutting_for(engine.min_window_s))
+    name = str(file)
+    with _opened(file) as source:
+
+        def transcribed(channel: int | None) -> Transcript:
+            warn = _ignore if channel else print_warning
+            blocks = decode_blocks(source, name=name, warn=warn, selection=Selection(track, channel))
+            return transcribe_blocks(blocks, engine, options, cutting_for(engine.min_window_s))
+
+        if not multichannel:
+            return transcribed(None)
+        channels = channel_count(source, name=name, track=track)
+        return merge_channels([transcribed(i) for i in range(channels)])
+
+
+def _ignore(message: str) -> None:
+    """Take no notice of a warning that the first channel has given already."""
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Path | BinaryIO]:
+    """Give `file`, or what comes through it to its end where it is a pipe, or `-` for stdin."""
+    if file != STDIN and not file.is_fifo():
+        yield file
+        return
+    with TemporaryFile() as spool:  # decoding has to seek
+        if file == STDIN:
+            copyfileobj(sys.stdin.buffer, spool)
+        else:
+            with file.open("rb") as pipe:
+                copyfileobj(pipe, spool)
+        yield spool
 
 
 def _write(
@@ -86,7 +128,7 @@ def _write(
     if output is None:
         print(_for_stdout(transcript, file, form, several), flush=True)
         return
-    target = output / (file.stem + EXTENSIONS[form])
+    target = output / (("stdin" if file == STDIN else file.stem) + EXTENSIONS[form])
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as e:

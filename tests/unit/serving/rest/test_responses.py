@@ -84,8 +84,8 @@ def test_words_without_segments_where_only_words_were_asked_for() -> None:
 
     assert "segments" not in body
     assert body["words"][:2] == [
-        {"word": "Good", "start": 1.0, "end": 1.5},
-        {"word": "morning.", "start": 1.5, "end": 2.0},
+        {"word": "Good", "start": 1.0, "end": 1.5, "probability": 0.9},
+        {"word": "morning.", "start": 1.5, "end": 2.0, "probability": 0.9},
     ]
 
 
