@@ -40,7 +40,7 @@ SAFE_OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}  # for
 WITH_CLOCK = frozenset({"flac", "ogg", "matroska", "mov", "mpegts", "mpeg", "asf", "flv"})
 """Containers that store when a packet is played. In the others, packets follow one another."""
 
-WITH_LENGTH = frozenset({"flac", "aiff", "mov", "au", "caf", "w64", "tta"})
+WITH_LENGTH = frozenset({"flac", "aiff", "mov", "au", "caf", "tta"})
 """Containers whose header says exactly how long they are."""
 
 MAY_HAVE_HOLES = frozenset({"matroska", "mov"})

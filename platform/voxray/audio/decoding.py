@@ -203,7 +203,9 @@ def _announced_s(container: av.container.InputContainer, stream: av.audio.stream
     """Return the seconds that the header announces; 0 if it announces nothing."""
     form = _form(container)
     if form == "matroska" and len(container.streams) == 1 and container.duration:
-        return container.duration / 1_000_000  # AV_TIME_BASE
+        return (container.duration - (container.start_time or 0)) / 1_000_000  # AV_TIME_BASE
+    if form == "caf":  # its duration is counted from the bytes that are there
+        return stream.frames / stream.codec_context.sample_rate
     if form not in WITH_LENGTH or not stream.duration or not stream.time_base:
         return 0.0
     return float(stream.duration * stream.time_base)

@@ -100,11 +100,11 @@ def _frames(
 ) -> Iterator[av.AudioFrame]:
     """Yield the frames of `stream`; packets that do not decode are left out."""
     packets = bad = 0
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream, name, damaged):
         packets += 1
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:  # decoders have many errors for damage, and not all are InvalidDataError
             bad += 1
             continue
         for frame in frames:
@@ -115,3 +115,24 @@ def _frames(
             yield frame
     if bad > max(1, MAX_DAMAGED * packets):
         damaged(f"{name}: expected audio, got {bad} damaged packets of {packets}; write the file again.")
+
+
+def _packets(
+    container: av.container.InputContainer,
+    stream: av.audio.stream.AudioStream,
+    name: str,
+    damaged: Callable[[str], None],
+) -> Iterator[av.Packet]:
+    """Yield the packets of `stream`; where the container cannot be read any further, `damaged` is called."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError as e:
+            damaged(
+                f"{name}: expected audio, got a damaged file that cannot be decoded further ({e.strerror})."
+            )
+            return
+        if packet is None:
+            return
+        yield packet

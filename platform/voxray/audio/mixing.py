@@ -10,10 +10,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from voxray.audio.constants import SAMPLE_RATE
+from voxray.audio.constants import CANCELLED, SAMPLE_RATE
 from voxray.audio.pcm import Pcm
 
-CANCELLED = 0.05  # of the loudest channel's energy (-13 dB); a stereo file with one silent channel has 0.25
 MEMORY_S = 1.0  # after which energy counts half
 CENTRE_WEIGHTS = {"FC": 1.0, "FL": 1 / sqrt(2), "FR": 1 / sqrt(2), "LFE": 0.0, "LFE2": 0.0}
 SURROUND_WEIGHT = 0.5

@@ -194,9 +194,10 @@ def _values(fields: Mapping[str, Sequence[str]], off: Set[str]) -> dict[str, Any
 def _api_error(error: ErrorDetails) -> ApiError:
     """Return one of pydantic's errors, whose messages are "Input should be ...", as an error of the API."""
     param = str(error["loc"][0])[:MAX_NAME]
-    if error["type"] == "extra_forbidden" and param in SEND_INSTEAD:
+    instead = SEND_INSTEAD.get(param.partition("[")[0])
+    if error["type"] == "extra_forbidden" and instead:
         return ApiError(
-            400, f"{param}: expected {SEND_INSTEAD[param]}.", param=param, code="unknown_parameter"
+            400, f"{param}: expected {instead}, got an unknown field.", param=param, code="unknown_parameter"
         )
     if error["type"] == "extra_forbidden":
         known = ", ".join(sorted(TranscriptionRequest.model_fields))
