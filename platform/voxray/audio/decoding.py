@@ -139,6 +139,16 @@ def _container(file: BinaryIO, name: str) -> av.container.InputContainer:
     if file.seek(0, io.SEEK_END) == 0:
         raise AudioError(f"{name}: expected audio, got an empty file.")
     file.seek(0)
+    try:
+        return _ffmpeg(file)
+    except av.error.InvalidDataError:
+        wave = riff.repaired(file)
+        if wave is None:
+            raise
+        return _ffmpeg(wave)
+
+
+def _ffmpeg(file: BinaryIO) -> av.container.InputContainer:
     return av.open(file, "r", options=SAFE_OPTIONS, metadata_errors="ignore")
 
 
