@@ -104,7 +104,7 @@ def test_a_device_is_opened_at_its_own_rate_and_channels(rate: float, channels: 
     [
         (Microphone(set()), "Invalid sample rate"),
         (Microphone({(48_000.0, 2)}, channels=1), "Invalid sample rate"),
-        (Microphone({(48_000.0, 1)}, starts=False), "Invalid device"),
+        (Microphone({(48_000.0, 1)}, channels=1, starts=False), "Invalid device"),
         (Microphone(set(), channels=0), "no input device"),
     ],
 )
