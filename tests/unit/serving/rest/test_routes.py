@@ -291,6 +291,7 @@ def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.Open
     assert transcription.text == plain.text
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # openai's word on its own whisper-1
 def test_prompt_and_hotwords_reach_every_window_as_they_do_live(
     engine: CTranslate2Engine, recording: Path
 ) -> None:
