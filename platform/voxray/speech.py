@@ -160,19 +160,19 @@ def sections(blocks: Iterable[Block], section_s: float = SECTION_S) -> Iterator[
         held += bytes(2 * hole)
         held += block.pcm.data
         while len(held) > 2 * section_s * SAMPLE_RATE:
-            section = _first_section(start, held, section_s)
+            section = _first_section(start, memoryview(held), section_s)
             yield section
             held, start = held[2 * len(section.pcm) :], section.end
     if held:
         yield _section(start, held)
 
 
-def _section(start: int, held: bytearray) -> Block:
+def _section(start: int, held: bytearray | memoryview) -> Block:
     return Block(start, np.frombuffer(bytes(held), dtype=np.int16))
 
 
-def _first_section(start: int, held: bytearray, section_s: float) -> Block:
-    pcm = np.frombuffer(bytes(held[: 2 * round(section_s * SAMPLE_RATE)]), dtype=np.int16)
+def _first_section(start: int, held: memoryview, section_s: float) -> Block:
+    pcm = _section(start, held[: 2 * round(section_s * SAMPLE_RATE)]).pcm
     from_s = max(duration_s(pcm) - SECTION_END_S, duration_s(pcm) / 2)
     return Block(start, pcm[: round(_longest_pause_s(pcm, from_s) * SAMPLE_RATE)])
 

@@ -1,5 +1,6 @@
 """Cutting a recording at its pauses: what is decided from spans, and the model on real sound."""
 
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, Block, Pcm, decode
 from voxray.speech import (
+    SECTION_S,
     Span,
     cut_at_pauses,
     join_spans,
@@ -142,3 +144,16 @@ def test_short_holes_are_silence_and_long_ones_end_a_section() -> None:
     assert [s.start / SAMPLE_RATE for s in found] == [0, starts[3], 400_000]
     assert [len(s.pcm) / SAMPLE_RATE for s in found] == [starts[2] + 1, 1, 1]
     assert found[0].pcm.sum() == 3 * SAMPLE_RATE
+
+
+def test_two_hours_are_cut_with_a_few_sections_in_memory() -> None:
+    minute = np.zeros(60 * SAMPLE_RATE, np.int16)
+    tracemalloc.start()
+    try:
+        lengths = [len(s.pcm) for s in sections(Block(i * len(minute), minute) for i in range(120))]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert sum(lengths) == 120 * len(minute)
+    assert peak < 4 * SECTION_S * SAMPLE_RATE * 2
