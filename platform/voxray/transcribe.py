@@ -101,8 +101,9 @@ def merge_channels(transcripts: Sequence[Transcript]) -> Transcript:
     """
     pairs = enumerate(transcripts, start=1)
     segments = [in_channel(s, number) for number, transcript in pairs for s in transcript.segments]
+    segments.sort(key=lambda s: (s.start_s, s.channel))
     return Transcript(
-        tuple(sorted(segments, key=lambda s: (s.start_s, s.channel))),
+        tuple(segments),
         max(transcripts, key=lambda t: len(t.text)).language,
         max(t.duration_s for t in transcripts),
     )

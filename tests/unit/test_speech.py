@@ -12,7 +12,6 @@ from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, Block, Pcm, decode
 from voxray.speech import (
-    SECTION_S,
     Span,
     cut_at_pauses,
     join_spans,
@@ -146,14 +145,15 @@ def test_short_holes_are_silence_and_long_ones_end_a_section() -> None:
     assert found[0].pcm.sum() == 3 * SAMPLE_RATE
 
 
-def test_two_hours_are_cut_with_a_few_sections_in_memory() -> None:
-    minute = np.zeros(60 * SAMPLE_RATE, np.int16)
+def test_a_long_recording_is_cut_with_a_few_sections_in_memory() -> None:
+    minute, section_s = np.zeros(60 * SAMPLE_RATE, np.int16), 300.0
+    blocks = (Block(i * len(minute), minute) for i in range(25))
     tracemalloc.start()
     try:
-        lengths = [len(s.pcm) for s in sections(Block(i * len(minute), minute) for i in range(120))]
+        lengths = [len(s.pcm) for s in sections(blocks, section_s)]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
-    assert sum(lengths) == 120 * len(minute)
-    assert peak < 4 * SECTION_S * SAMPLE_RATE * 2
+    assert sum(lengths) == 25 * len(minute)
+    assert peak < 4 * section_s * SAMPLE_RATE * 2

@@ -122,7 +122,7 @@ def _packets(
     stream: av.audio.stream.AudioStream,
     name: str,
     damaged: Callable[[str], None],
-) -> Iterator[av.Packet]:
+) -> Iterator["av.Packet[av.audio.stream.AudioStream]"]:
     """Yield the packets of `stream`; where the container cannot be read any further, `damaged` is called."""
     packets = container.demux(stream)
     while True:

@@ -89,7 +89,8 @@ def mixing_weights(layout: av.AudioLayout) -> npt.NDArray[np.float32]:
     weights = np.ones(layout.nb_channels, dtype=np.float32)
     if "FC" in names and len(names) == layout.nb_channels:
         weights[:] = [CENTRE_WEIGHTS.get(name, SURROUND_WEIGHT) for name in names]
-    return weights / weights.sum()
+    shares: npt.NDArray[np.float32] = weights / weights.sum()
+    return shares
 
 
 def _format(frame: av.AudioFrame) -> tuple[str, str, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from voxray.audio.constants import SAMPLE_RATE
-from voxray.audio.pcm import to_pcm
+from voxray.audio.pcm import to_float, to_pcm
 from voxray.audio.riff import may_begin, parse_header
 from voxray.errors import AudioError, MissingDependency
 
@@ -80,8 +80,8 @@ class MonoConverter:
         data, self._held = data[:whole], data[whole:]
         if not data or (self._channels == 1 and not self._resampler):
             return data
-        samples = np.frombuffer(data, dtype="<i2").reshape(-1, self._channels).T.astype(np.float32) / 32768
-        mono = self._mixer.mix(samples)[0]
+        samples = to_float(np.frombuffer(data, dtype="<i2"))
+        mono = self._mixer.mix(samples.reshape(-1, self._channels).T)[0]
         if self._resampler:
             mono = self._resampler.resample_chunk(mono)
         return to_pcm(mono).astype("<i2").tobytes()

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import av.audio.stream
@@ -61,7 +62,8 @@ def muxed(container: str, *tracks: Track, video: bool = False) -> bytes:
 
 
 def _stream(muxer: av.container.OutputContainer, track: Track) -> av.audio.stream.AudioStream:
-    stream: av.audio.stream.AudioStream = muxer.add_stream(track.codec, rate=track.rate, layout="mono")
+    stream = muxer.add_stream(track.codec, rate=track.rate, layout="mono")
+    assert isinstance(stream, av.audio.stream.AudioStream)
     if track.codec.startswith("wma"):
         stream.bit_rate = 64_000
     if track.default:
@@ -71,7 +73,7 @@ def _stream(muxer: av.container.OutputContainer, track: Track) -> av.audio.strea
     return stream
 
 
-def _black(muxer: av.container.OutputContainer) -> list[av.Packet]:
+def _black(muxer: av.container.OutputContainer) -> "list[av.Packet[Any]]":
     stream = muxer.add_stream("mpeg4", rate=10)
     stream.width = stream.height = 64
     stream.pix_fmt = "yuv420p"
@@ -83,7 +85,7 @@ def _black(muxer: av.container.OutputContainer) -> list[av.Packet]:
     return packets + stream.encode(None)
 
 
-def _packets(stream: av.audio.stream.AudioStream, track: Track) -> Sequence[av.Packet]:
+def _packets(stream: av.audio.stream.AudioStream, track: Track) -> "Sequence[av.Packet[Any]]":
     samples = tone(track.seconds, track.rate, track.hertz).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = track.rate, 0, Fraction(1, track.rate)
@@ -99,5 +101,5 @@ def _packets(stream: av.audio.stream.AudioStream, track: Track) -> Sequence[av.P
     return packets
 
 
-def _time_s(packet: av.Packet) -> float:
+def _time_s(packet: "av.Packet[Any]") -> float:
     return float((packet.dts or 0) * (packet.time_base or 0))
