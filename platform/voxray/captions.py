@@ -5,7 +5,18 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from voxray.transcript import Format, Segment, Transcript, Word, to_json, to_srt, to_text, to_vtt
+from voxray.transcript import (
+    ChannelSegment,
+    Format,
+    Segment,
+    Transcript,
+    Word,
+    in_channel,
+    to_json,
+    to_srt,
+    to_text,
+    to_vtt,
+)
 from voxray.word_segmentation import split_words
 
 MAX_CUE_S = 7.0
@@ -33,7 +44,10 @@ def as_cues(transcript: Transcript) -> Transcript:
 
     Cues are cut between words. Without word times, a segment's time is shared out by the width of its text.
     """
-    cues = (cue for segment in transcript.segments for cue in split_segment(segment))
+    cues = list[Segment]()
+    for segment in transcript.segments:
+        own = split_segment(segment)
+        cues += (in_channel(c, segment.channel) for c in own) if isinstance(segment, ChannelSegment) else own
     return replace(transcript, segments=tuple(cues))
 
 

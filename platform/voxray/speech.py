@@ -5,13 +5,13 @@ spans is pure: `split_long`, `join_spans`, `pad_spans`.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
+from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, WINDOW_S, Block, Pcm, duration_s, to_float
 
 THRESHOLD = 0.2  # Silero's own 0.5 lost 5 % of words in telephone-band digits; white noise passes neither
 CERTAIN = 0.5  # which speech reaches somewhere (0.9 in 48 telephone clips), and noise and music do not (0.42)
@@ -20,6 +20,8 @@ QUIET_S = 0.1  # a cut inside speech falls in the quietest stretch of this lengt
 NEAR_S = 5.0  # how far before the limit that stretch is looked for
 PAD_S = 0.2  # of what surrounds speech, kept in a window: quiet edges are easy to miss
 MAX_PAUSE_S = 0.6  # in one window; a small model takes one utterance at a time
+SECTION_S = 600.0  # of a long recording in memory at a time
+SECTION_END_S = 60.0  # a section ends in the longest pause of its last so many seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +163,46 @@ def quietest_s(pcm: Pcm, from_s: float, to_s: float) -> float:
     energy = np.concatenate([[0.0], np.cumsum(pcm[first:last].astype(np.float64) ** 2)])
     quietest = int(np.argmin(energy[length:] - energy[:-length]))
     return (first + quietest + length // 2) / SAMPLE_RATE
+
+
+def sections(blocks: Iterable[Block], section_s: float = SECTION_S) -> Iterator[Block]:
+    """Yield `blocks` again as sections of at most `section_s`, cut at pauses; all samples, in order.
+
+    A hole between blocks is silence in its section, but one longer than `MAX_HOLE_S` ends the section, and
+    the next one starts after it, so that it takes no memory.
+    """
+    held, start = bytearray(), 0
+    for block in blocks:
+        hole = block.start - start - len(held) // 2
+        if hole > MAX_HOLE_S * SAMPLE_RATE:
+            if held:
+                yield _section(start, held)
+            held, start, hole = bytearray(), block.start, 0
+        held += bytes(2 * hole)
+        held += block.pcm.data
+        while len(held) > 2 * section_s * SAMPLE_RATE:
+            section = _first_section(start, memoryview(held), section_s)
+            yield section
+            held, start = held[2 * len(section.pcm) :], section.end
+    if held:
+        yield _section(start, held)
+
+
+def _section(start: int, held: bytearray | memoryview) -> Block:
+    return Block(start, np.frombuffer(bytes(held), dtype=np.int16))
+
+
+def _first_section(start: int, held: memoryview, section_s: float) -> Block:
+    pcm = _section(start, held[: 2 * round(section_s * SAMPLE_RATE)]).pcm
+    from_s = max(duration_s(pcm) - SECTION_END_S, duration_s(pcm) / 2)
+    return Block(start, pcm[: round(_longest_pause_s(pcm, from_s) * SAMPLE_RATE)])
+
+
+def _longest_pause_s(pcm: Pcm, from_s: float) -> float:
+    """Return the middle of the longest pause after `from_s`; where all is speech, its quietest place."""
+    to_s = duration_s(pcm)
+    spans = speech_spans(pcm[round(from_s * SAMPLE_RATE) :])
+    ends = [0.0, *(s.end_s for s in spans)]
+    starts = [*(s.start_s for s in spans), to_s - from_s]
+    pause_s, end_s = max((start - end, end) for end, start in zip(ends, starts, strict=True))
+    return from_s + end_s + pause_s / 2 if pause_s > 0 else quietest_s(pcm, from_s, to_s)

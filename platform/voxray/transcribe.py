@@ -1,14 +1,14 @@
 """Recordings of any length to transcripts: their speech is cut at pauses and decoded in batches."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from voxray.audio import WINDOW_S, WINDOW_SAMPLES, Pcm, duration_s
+from voxray.audio import SAMPLE_RATE, WINDOW_S, WINDOW_SAMPLES, Block, Pcm, duration_s
 from voxray.guards import GuardResult, Guards
-from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses, part
-from voxray.transcript import Segment, Timed, Transcript, Word, shifted
+from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses, part, sections
+from voxray.transcript import Segment, Timed, Transcript, Word, in_channel, shifted
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
 UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
@@ -103,6 +103,69 @@ def only_speech(results: Sequence[DecodingResult], guards: Guards | None = None)
     ]
 
 
+def transcribe_blocks(
+    blocks: Iterable[Block],
+    engine: Engine,
+    options: DecodingOptions | None = None,
+    cutting: Cutting | None = None,
+) -> Transcript:
+    """Transcribe the blocks of a recording, of any length, with `SECTION_S` of its audio in memory at a time.
+
+    Times are on the clock of `blocks`.
+    """
+    return transcribe_sections(sections(blocks), engine, options, cutting)
+
+
+def transcribe_sections(
+    parts: Iterable[Block],
+    engine: Engine,
+    options: DecodingOptions | None = None,
+    cutting: Cutting | None = None,
+) -> Transcript:
+    """Transcribe the sections of a recording, one after another, each as `transcribe` does.
+
+    Unless `options` name the language, it is that of the first section with speech.
+    """
+    options = options or DecodingOptions()
+    segments = list[Segment]()
+    end = 0
+    for section in parts:
+        found = transcribe(section.pcm, engine, options, cutting)
+        segments += (_shifted_with_words(s, section.start / SAMPLE_RATE) for s in found.segments)
+        end = section.end
+        if found.language != UNDETERMINED:
+            options = options.model_copy(update={"language": found.language})
+    return Transcript(
+        tuple(segments), options.language or UNDETERMINED, round(end / SAMPLE_RATE, TIME_DIGITS)
+    )
+
+
+def merge_channels(transcripts: Sequence[Transcript]) -> Transcript:
+    """Return the transcripts of a recording's channels as one, in the order of their segments' times.
+
+    Its language is that of the channel with the most text.
+    """
+    pairs = enumerate(transcripts, start=1)
+    segments = [in_channel(s, number) for number, transcript in pairs for s in transcript.segments]
+    segments.sort(key=lambda s: (s.start_s, s.channel))
+    return Transcript(
+        tuple(segments),
+        max(transcripts, key=lambda t: len(t.text)).language,
+        max(t.duration_s for t in transcripts),
+    )
+
+
+def cut_sections(blocks: Iterable[Block], cutting: Cutting) -> Windows:
+    """Cut the blocks of a recording at its pauses, a section at a time; only its clips are kept."""
+    spans, clips, end = list[Span](), list[Pcm](), 0
+    for section in sections(blocks):
+        windows, start_s = cut(section.pcm, cutting), section.start / SAMPLE_RATE
+        spans += (Span(start_s + s.start_s, start_s + s.end_s) for s in windows.spans)
+        clips += (clip.copy() for clip in windows.clips)
+        end = section.end
+    return Windows(tuple(spans), tuple(clips), round(end / SAMPLE_RATE, TIME_DIGITS))
+
+
 def cut(pcm: Pcm, cutting: Cutting) -> Windows:
     """Cut `pcm` at its pauses; the clips are views of it."""
     spans = tuple(cut_at_pauses(pcm, cutting.max_s, max_pause_s=cutting.max_pause_s))
@@ -164,6 +227,11 @@ def _in_language(
     again = engine.transcribe([clips[i] for i in others], options.model_copy(update={"language": language}))
     found = dict(zip(others, only_speech(again), strict=True))
     return [found.get(i, r) for i, r in enumerate(results)]
+
+
+def _shifted_with_words(segment: Segment, by_s: float) -> Segment:
+    words = tuple(_rounded(shifted(w, by_s)) for w in segment.words)
+    return replace(_rounded(shifted(segment, by_s)), words=words)
 
 
 def _rounded(timed: Timed) -> Timed:

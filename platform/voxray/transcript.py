@@ -3,7 +3,7 @@
 import html
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, TypeVar
 
 Format = Literal["text", "srt", "vtt", "json"]
@@ -39,6 +39,18 @@ def shifted(timed: Timed, by_s: float) -> Timed:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelSegment(Segment):
+    """A segment of a recording whose channels were transcribed one by one; `channel` counts from 1."""
+
+    channel: int = 1
+
+
+def in_channel(segment: Segment, number: int) -> ChannelSegment:
+    """Return `segment` as one of channel `number`, from 1."""
+    return ChannelSegment(**{f.name: getattr(segment, f.name) for f in fields(segment)}, channel=number)
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """A whole recording: its segments in order, its language and its length in seconds."""
 
@@ -61,20 +73,31 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _lines(text: str) -> str:
-    """Return `text` without its empty lines, which would end a cue."""
-    return "\n".join(line for part in text.splitlines() if (line := _one_line(part)))
+def _lines(segment: Segment) -> str:
+    """Return the text of a segment without its empty lines, which would end a cue."""
+    return "\n".join(line for part in segment.text.splitlines() if (line := _one_line(part)))
+
+
+def _labelled(segment: Segment, text: str) -> str:
+    """Return `text` after the number of the segment's channel where it has one."""
+    return f"Channel {segment.channel}: {text}" if isinstance(segment, ChannelSegment) else text
+
+
+def _voice(segment: Segment) -> str:
+    """Return the lines of a segment as WebVTT has them: escaped, in a voice span where it has a channel."""
+    text = html.escape(_lines(segment), quote=False)
+    return f"<v Channel {segment.channel}>{text}" if isinstance(segment, ChannelSegment) else text
 
 
 def to_text(transcript: Transcript) -> str:
     """Write one line per segment."""
-    return "\n".join(_one_line(s.text) for s in _with_text(transcript))
+    return "\n".join(_labelled(s, _one_line(s.text)) for s in _with_text(transcript))
 
 
 def to_srt(transcript: Transcript) -> str:
     """Write SubRip: a numbered cue per segment, times as HH:MM:SS,mmm."""
     cues = (
-        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_lines(s.text)}\n"
+        f"{i}\n{clock(s.start_s, ',')} --> {clock(s.end_s, ',')}\n{_labelled(s, _lines(s))}\n"
         for i, s in enumerate(_with_text(transcript), start=1)
     )
     return "\n".join(cues)
@@ -83,8 +106,7 @@ def to_srt(transcript: Transcript) -> str:
 def to_vtt(transcript: Transcript) -> str:
     """Write WebVTT: a header, then a cue per segment, times as HH:MM:SS.mmm, `&`, `<` and `>` escaped."""
     cues = (
-        f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{html.escape(_lines(s.text), quote=False)}\n"
-        for s in _with_text(transcript)
+        f"{clock(s.start_s, '.')} --> {clock(s.end_s, '.')}\n{_voice(s)}\n" for s in _with_text(transcript)
     )
     return "\n".join(["WEBVTT\n", *cues])
 

@@ -1,13 +1,16 @@
 """Cutting a recording at its pauses: what is decided from spans, and the model on real sound."""
 
+import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_CLIPS
 
-from voxray.audio import SAMPLE_RATE, Pcm
+from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, Block, Pcm, decode
 from voxray.speech import (
     Span,
     cut_at_pauses,
@@ -15,6 +18,7 @@ from voxray.speech import (
     lengths_within,
     pad_spans,
     quietest_s,
+    sections,
     speech_spans,
     split_long,
 )
@@ -137,3 +141,56 @@ def sounds() -> dict[str, Pcm]:
 @pytest.mark.parametrize("max_pause_s", [0.6, None])
 def test_no_window_is_made_of_noise_or_music(name: str, pcm: Pcm, max_pause_s: float | None) -> None:
     assert cut_at_pauses(pcm, max_pause_s=max_pause_s) == []
+
+
+def blocks_of(pcm: Pcm, size: int = 16_000, start: int = 0) -> Iterator[Block]:
+    for at in range(0, len(pcm), size):
+        yield Block(start + at, pcm[at : at + size])
+
+
+def test_sections_hold_every_sample_and_end_in_pauses() -> None:
+    pause = np.zeros(2 * SAMPLE_RATE, np.int16)
+    clip = next(iter(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))))
+    said = np.tile(np.concatenate([decode(clip), pause]), 30)
+
+    found = list(sections(blocks_of(said), section_s=20.0))
+
+    assert np.array_equal(np.concatenate([s.pcm for s in found]), said)
+    assert [s.start for s in found[1:]] == [s.end for s in found[:-1]]
+    assert all(10.0 <= len(s.pcm) / SAMPLE_RATE <= 20.0 for s in found[:-1])
+    for section in found[:-1]:
+        assert not section.pcm[-SAMPLE_RATE // 2 :].any()
+
+
+def test_sections_without_a_pause_are_cut_in_the_quietest_place() -> None:
+    loud = noise(50.0, 0.3)
+    found = list(sections(blocks_of(loud), section_s=20.0))
+
+    assert np.array_equal(np.concatenate([s.pcm for s in found]), loud)
+    assert max(len(s.pcm) for s in found) <= 20 * SAMPLE_RATE
+
+
+def test_short_holes_are_silence_and_long_ones_end_a_section() -> None:
+    second = np.ones(SAMPLE_RATE, np.int16)
+    starts = [5, 8, 8 + 1 + MAX_HOLE_S, 8 + 2 + 2 * MAX_HOLE_S + 1, 400_000]
+
+    found = list(sections(Block(round(s * SAMPLE_RATE), second) for s in starts))
+
+    assert [s.start / SAMPLE_RATE for s in found] == [0, starts[3], 400_000]
+    assert [len(s.pcm) / SAMPLE_RATE for s in found] == [starts[2] + 1, 1, 1]
+    assert found[0].pcm.sum() == 3 * SAMPLE_RATE
+
+
+def test_a_long_recording_is_cut_with_a_few_sections_in_memory() -> None:
+    minute, section_s = np.zeros(60 * SAMPLE_RATE, np.int16), 300.0
+    blocks = (Block(i * len(minute), minute) for i in range(25))
+    speech_spans(minute)  # imports and loads what stays in memory
+    tracemalloc.start()
+    try:
+        lengths = [len(s.pcm) for s in sections(blocks, section_s)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert sum(lengths) == 25 * len(minute)
+    assert peak < 5 * section_s * SAMPLE_RATE * 2

@@ -6,20 +6,24 @@ import numpy as np
 import pytest
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, decode, duration_s
+from voxray.audio import SAMPLE_RATE, WINDOW_S, Block, Pcm, decode, duration_s
 from voxray.speech import PAD_S, Span
 from voxray.text import english, word_errors
 from voxray.transcribe import (
     UNDETERMINED,
     Cutting,
+    cut,
+    cut_sections,
     cutting_for,
+    merge_channels,
     only_speech,
     segments_of,
     spoken_language,
     transcribe,
     transcribe_all,
+    transcribe_blocks,
 )
-from voxray.transcript import Segment, Word
+from voxray.transcript import Segment, Transcript, Word
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.tokens import Tokens
@@ -233,3 +237,54 @@ def test_recordings_together_are_as_one_by_one(
     assert [t.text for t in together] == [transcribe(pcm, engine).text for pcm in recordings]
     assert [t.duration_s for t in together] == [round(duration_s(pcm), 3) for pcm in recordings]
     assert transcribe_all([], engine) == []
+
+
+def test_blocks_are_transcribed_as_the_whole_is(
+    engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]
+) -> None:
+    pcm, options = joined(clips, pause_s=1.0), DecodingOptions(words=True)
+    blocks = [Block(at, pcm[at : at + 999]) for at in range(0, len(pcm), 999)]
+
+    assert transcribe_blocks(blocks, engine, options) == transcribe(pcm, engine, options)
+    spans = cut(pcm, Cutting())
+    sections = cut_sections(blocks, Cutting())
+    assert sections.spans == spans.spans
+    assert all(np.array_equal(a, b) for a, b in zip(sections.clips, spans.clips, strict=True))
+
+
+def test_times_after_a_hole_of_hours_are_on_the_clock(clips: list[tuple[Pcm, str]]) -> None:
+    said, hours = clips[0][0], 5 * 3_600
+    blocks = [Block(0, said), Block(hours * SAMPLE_RATE, said)]
+    first, second = transcribe_blocks(blocks, ScriptedEngine(["de"])).segments
+
+    assert second.start_s == pytest.approx(first.start_s + hours, abs=0.001)
+    assert second.end_s == pytest.approx(first.end_s + hours, abs=0.001)
+    assert [s.start_s for s in cut_sections(blocks, Cutting()).spans] == [
+        pytest.approx(first.start_s),
+        pytest.approx(second.start_s),
+    ]
+
+
+def test_the_first_section_with_speech_decides_the_language(clips: list[tuple[Pcm, str]]) -> None:
+    silence, far = np.zeros(SAMPLE_RATE, np.int16), 100 * SAMPLE_RATE
+    engine = ScriptedEngine(["cy"])
+    blocks = [Block(0, silence), Block(far, clips[0][0]), Block(3 * far, clips[1][0])]
+    whole = transcribe_blocks(blocks, engine)
+
+    assert whole.language == "cy"
+    assert [o.language for o in engine.asked if o.language != UNDETERMINED][-2:] == ["cy", "cy"]
+    assert transcribe_blocks([Block(0, silence)], engine).language == UNDETERMINED
+
+
+def test_channels_are_merged_by_time() -> None:
+    one = Transcript((Segment(0.0, 1.0, "Hello"), Segment(4.0, 5.0, "Fine")), "en", 6.0)
+    two = Transcript((Segment(2.0, 3.0, "Hi, how are you today"),), "cy", 5.0)
+    call = merge_channels([one, two])
+
+    assert [(s.start_s, s.text) for s in call.segments] == [
+        (0.0, "Hello"),
+        (2.0, "Hi, how are you today"),
+        (4.0, "Fine"),
+    ]
+    assert [getattr(s, "channel", None) for s in call.segments] == [1, 2, 1]
+    assert (call.language, call.duration_s) == ("cy", 6.0)

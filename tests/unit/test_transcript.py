@@ -4,7 +4,17 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxray.transcript import Segment, Transcript, Word, clock, to_json, to_srt, to_text, to_vtt
+from voxray.transcript import (
+    ChannelSegment,
+    Segment,
+    Transcript,
+    Word,
+    clock,
+    to_json,
+    to_srt,
+    to_text,
+    to_vtt,
+)
 
 TRANSCRIPT = Transcript(
     segments=(
@@ -85,3 +95,12 @@ def test_a_clock_reads_back_to_the_millisecond(ms: int) -> None:
 
 def test_a_clock_rounds_up_into_the_next_minute() -> None:
     assert clock(59.9996, ",") == "00:01:00,000"
+
+
+def test_segments_of_channels_are_named_in_every_format() -> None:
+    call = Transcript((ChannelSegment(0.0, 1.0, "Hi <you>", channel=2), Segment(1.0, 2.0, "Hi")), "en", 2.0)
+
+    assert to_text(call) == "Channel 2: Hi <you>\nHi"
+    assert to_srt(call).splitlines()[2] == "Channel 2: Hi <you>"
+    assert to_vtt(call).splitlines()[3] == "<v Channel 2>Hi &lt;you&gt;"
+    assert json.loads(to_json(call))["segments"][0]["channel"] == 2

@@ -1,7 +1,7 @@
 """Audio: any container, codec, rate and channel count becomes 16 kHz mono int16, and back.
 
-`constants`, `pcm` and `riff` need no FFmpeg, and importing this package does not load it: `decode` and the
-other names of `decoding` and `encoding` are imported when they are first asked for.
+`constants`, `containers`, `pcm` and `riff` need no FFmpeg, and importing this package does not load it: the
+names of the other modules are imported when they are first asked for.
 """
 
 from importlib import import_module
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from voxray.audio.constants import (
     FRAMES_PER_SECOND,
     HOP_LENGTH,
+    MAX_HOLE_S,
     N_FFT,
     POSITIONS_PER_SECOND,
     SAMPLE_RATE,
@@ -18,16 +19,22 @@ from voxray.audio.constants import (
     WINDOW_S,
     WINDOW_SAMPLES,
 )
-from voxray.audio.pcm import Pcm, duration_s, resample, to_float, to_pcm
+from voxray.audio.containers import CONTAINERS, EXTENSIONS, SAFE_OPTIONS
+from voxray.audio.pcm import Block, Pcm, duration_s, resample, to_float, to_pcm
 
 if TYPE_CHECKING:
-    from voxray.audio.decoding import EXTENSIONS, SAFE_OPTIONS, blocks, decode
+    from voxray.audio.decoding import channel_count, decode, decode_blocks
+    from voxray.audio.demuxing import blocks
     from voxray.audio.encoding import Codec, encode
+    from voxray.audio.selection import DEFAULT_TRACK, Selection
 
 __all__ = [
+    "CONTAINERS",
+    "DEFAULT_TRACK",
     "EXTENSIONS",
     "FRAMES_PER_SECOND",
     "HOP_LENGTH",
+    "MAX_HOLE_S",
     "N_FFT",
     "POSITIONS_PER_SECOND",
     "SAFE_OPTIONS",
@@ -36,10 +43,14 @@ __all__ = [
     "WINDOW_FRAMES",
     "WINDOW_S",
     "WINDOW_SAMPLES",
+    "Block",
     "Codec",
     "Pcm",
+    "Selection",
     "blocks",
+    "channel_count",
     "decode",
+    "decode_blocks",
     "duration_s",
     "encode",
     "resample",
@@ -48,10 +59,21 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "blocks": "demuxing",
+    "channel_count": "decoding",
+    "decode": "decoding",
+    "decode_blocks": "decoding",
+    "Codec": "encoding",
+    "encode": "encoding",
+    "DEFAULT_TRACK": "selection",
+    "Selection": "selection",
+}
+"""The modules that load FFmpeg, by the names that they define."""
+
+
 def __getattr__(name: str) -> Any:
-    """Import `decoding` or `encoding`, which load FFmpeg, for the names that they define (PEP 562)."""
-    if name not in __all__:
+    """Import the module of a name that needs FFmpeg (PEP 562)."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(
-        import_module(f"{__name__}.{'encoding' if name in ('Codec', 'encode') else 'decoding'}"), name
-    )
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,37 +1,33 @@
-"""Audio in: any container, codec, rate and channel count becomes 16 kHz mono int16.
+"""Audio in: any container in `containers`, codec, rate and channel count becomes 16 kHz mono int16.
 
-FFmpeg (through PyAV) is given an open file, only the containers named in `CONTAINERS`, and no protocol, so
+FFmpeg (through PyAV) is given an open file, only the containers that are named there, and no protocol, so
 that a playlist dressed as audio cannot make it read other files or URLs.
 """
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import av
+import av.audio.stream
+import av.container
 import av.error
 import numpy as np
 
 from voxray.audio import riff
-from voxray.audio.constants import SAMPLE_RATE
-from voxray.audio.mixing import MonoResampler
-from voxray.audio.pcm import Pcm
+from voxray.audio.constants import MAX_HOLE_S, SAMPLE_RATE
+from voxray.audio.containers import MAY_HAVE_HOLES, SAFE_OPTIONS, WITH_LENGTH
+from voxray.audio.demuxing import blocks, reject
+from voxray.audio.pcm import Block, Pcm
+from voxray.audio.selection import DEFAULT_TRACK, Selection, audio_stream
 from voxray.errors import AudioError
 
-CONTAINERS = "wav,w64,aiff,flac,mp3,aac,ogg,matroska,webm,mov,mp4"
-SAFE_OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}  # for FFmpeg
-MIN_RATE = 4_000  # of the source; at 1 Hz a packet of a few bytes would become hours
-EXTENSIONS = frozenset(
-    {".wav", ".w64", ".aif", ".aiff", ".flac", ".mp3", ".aac", ".ogg", ".oga", ".opus"}
-    | {".mka", ".mkv", ".webm", ".m4a", ".mp4", ".mov"}
-)
 MAX_DECODED_S = 4 * 3600.0
 CUT_OFF_S = 0.25  # codecs' own delay and padding stay below this
 MISCOUNTED_BYTES = 128  # some writers of WAV count its header, or a part of it, as audio
-MAX_DAMAGED = 0.05  # of the packets; tags and the ends of streams leave a few that are not audio
-_WITH_LENGTH = frozenset({"flac", "aiff", "mov"})  # containers whose header says exactly how long they are
 
 
 def decode(
@@ -41,23 +37,71 @@ def decode(
     max_s: float = MAX_DECODED_S,
     admit: Callable[[int], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    selection: Selection = DEFAULT_TRACK,
 ) -> Pcm:
-    """Return the whole of `source` as 16 kHz mono int16. An open file is read from its start, and left open.
+    """Return all of `source` as 16 kHz mono int16, with silence in its holes.
 
     `admit` is called with the number of samples before they are kept; what it raises ends the decoding.
 
-    Raises AudioError, naming `name` (default: the path), when the file cannot be read, is not audio in one
-    of `CONTAINERS`, holds no samples or more than `max_s` seconds, or is cut off: with half a recording under
-    the whole text a model would learn to leave words out. If `warn` is given, it is called with the message
-    about a file that is cut off, and what is there is returned.
-
-    A file counts as cut off when its header announces more than it holds (wav, flac, aiff, mp4); the other
-    containers announce nothing. At most `MAX_DAMAGED` of the packets may be damaged; they are left out.
+    Raises AudioError as `decode_blocks` does, for more than `max_s` seconds, and for a hole of more than
+    `MAX_HOLE_S`; if `warn` is given, it is called with the message about that, and the hole is shortened.
     """
-    name = name or (str(source) if isinstance(source, Path) else "audio")
+    name = _name(source, name)
+    held = bytearray()  # an hour of Opus takes 116 MB so; as a list of its blocks, joined at the end, 279
+    end = 0
+    for block in decode_blocks(source, name=name, warn=warn, selection=selection):
+        hole = _bounded(block.start - end, end, name, warn or reject)
+        end = block.end
+        if len(held) + 2 * (hole + len(block.pcm)) > 2 * max_s * SAMPLE_RATE:
+            raise AudioError(f"{name}: expected at most {max_s:g} s, got more; split it.")
+        if admit:
+            admit(hole + len(block.pcm))
+        held += bytes(2 * hole)
+        held += block.pcm.data
+    return np.frombuffer(held, dtype=np.int16)
+
+
+def decode_blocks(
+    source: bytes | Path | BinaryIO,
+    *,
+    name: str = "",
+    warn: Callable[[str], None] | None = None,
+    selection: Selection = DEFAULT_TRACK,
+) -> Iterator[Block]:
+    """Yield `source` as blocks of 16 kHz mono int16, in bounded memory; see `Block` for holes.
+
+    An open file is read from its start, and left open.
+
+    Raises AudioError, naming `name` (default: the path), when the file cannot be read, is not audio in one
+    of `CONTAINERS`, holds no samples, or is cut off: with half a recording under the whole text a model would
+    learn to leave words out. If `warn` is given, it is called with the message about a file that is cut off
+    or damaged, and what is there is yielded.
+
+    A file counts as cut off when its header announces more than it holds (`WITH_LENGTH`, WAV, and Matroska
+    without video); the other containers announce nothing. It counts as damaged when more than `MAX_DAMAGED`
+    of its packets do not decode; they are left out.
+    """
+    name = _name(source, name)
+    with _audio_errors(name), _opened(source, name) as file:
+        yield from _decoded(file, name, warn or reject, selection)
+
+
+def channel_count(source: bytes | Path | BinaryIO, *, name: str = "", track: int | None = None) -> int:
+    """Return how many channels a track begins with. Raises AudioError as `decode_blocks` does."""
+    name = _name(source, name)
+    with _audio_errors(name), _opened(source, name) as file, _container(file, name) as container:
+        return audio_stream(container, track, name).codec_context.layout.nb_channels
+
+
+def _name(source: bytes | Path | BinaryIO, name: str) -> str:
+    return name or (str(source) if isinstance(source, Path) else "audio")
+
+
+@contextmanager
+def _audio_errors(name: str) -> Iterator[None]:
+    """Raise the errors of FFmpeg and of the file system as AudioError."""
     try:
-        with _opened(source, name) as file:
-            return _decode(file, name, max_s, admit, warn or _refuse)
+        yield
     except AudioError:
         raise
     except (av.error.FFmpegError, IndexError, ValueError) as e:
@@ -70,8 +114,15 @@ def decode(
         raise AudioError(f"{name}: expected an audio file, got none that can be read ({e.strerror}).") from e
 
 
-def _refuse(message: str) -> None:
-    raise AudioError(message)
+def _bounded(hole: int, at: int, name: str, warn: Callable[[str], None]) -> int:
+    """Return the samples of silence for a hole at sample `at`; `warn` is called where it is longer."""
+    longest = round(MAX_HOLE_S * SAMPLE_RATE)
+    if hole > longest:
+        warn(
+            f"{name}: expected holes of at most {MAX_HOLE_S:g} s, got one of {hole / SAMPLE_RATE:.2f} s at "
+            f"{at / SAMPLE_RATE:.2f} s; it is shortened."
+        )
+    return min(hole, longest)
 
 
 def _opened(source: bytes | Path | BinaryIO, name: str) -> AbstractContextManager[BinaryIO]:
@@ -84,51 +135,70 @@ def _opened(source: bytes | Path | BinaryIO, name: str) -> AbstractContextManage
     return source.open("rb")
 
 
-def _decode(
-    file: BinaryIO,
-    name: str,
-    max_s: float,
-    admit: Callable[[int], None] | None,
-    incomplete: Callable[[str], None],
-) -> Pcm:
-    """Decode an open file; `incomplete` is called with a message where it is cut off."""
-    held_bytes = file.seek(0, io.SEEK_END)
-    if held_bytes == 0:
+def _container(file: BinaryIO, name: str) -> av.container.InputContainer:
+    if file.seek(0, io.SEEK_END) == 0:
         raise AudioError(f"{name}: expected audio, got an empty file.")
-    if missing := _missing_wave_bytes(file, held_bytes):
-        incomplete(f"{name}: expected {missing} more bytes of audio by its header; the file is cut off.")
     file.seek(0)
-    with av.open(file, "r", options=SAFE_OPTIONS, metadata_errors="ignore") as container:
-        pcm = _collected(blocks(container, name), name, max_s, admit)
-        announced_s = _announced_s(container)
-    if len(pcm) / SAMPLE_RATE < announced_s - CUT_OFF_S:
-        incomplete(
-            f"{name}: expected {announced_s:.2f} s of audio by its header, got "
-            f"{len(pcm) / SAMPLE_RATE:.2f} s; the file is cut off or damaged."
-        )
-    return pcm
+    try:
+        return _ffmpeg(file)
+    except av.error.InvalidDataError:
+        wave = riff.repaired(file)
+        if wave is None:
+            raise
+        return _ffmpeg(wave)
 
 
-def _collected(
-    blocks_of_pcm: Iterator[Pcm], name: str, max_s: float, admit: Callable[[int], None] | None
-) -> Pcm:
-    held = bytearray()  # an hour of Opus takes 116 MB so; as a list of its blocks, joined at the end, 279
-    for block in blocks_of_pcm:
-        if len(held) + block.nbytes > max_s * SAMPLE_RATE * block.itemsize:
-            raise AudioError(f"{name}: expected at most {max_s:g} s, got more; split it.")
-        if admit:
-            admit(len(block))
-        held += block.data
-    if not held:
+def _ffmpeg(file: BinaryIO) -> av.container.InputContainer:
+    return av.open(file, "r", options=SAFE_OPTIONS, metadata_errors="ignore")
+
+
+def _decoded(
+    file: BinaryIO, name: str, incomplete: Callable[[str], None], selection: Selection
+) -> Iterator[Block]:
+    """Decode an open file; `incomplete` is called with a message where it is cut off."""
+    if missing := _missing_wave_bytes(file):
+        incomplete(f"{name}: expected {missing} more bytes of audio by its header; the file is cut off.")
+    with _container(file, name) as container:
+        held = _Extent()
+        for block in blocks(container, name, selection, incomplete):
+            held.add(block)
+            yield block
+        announced_s = _announced_s(container, audio_stream(container, selection.track, name))
+        decoded_s = held.span_s if _form(container) in MAY_HAVE_HOLES else held.samples / SAMPLE_RATE
+    if not held.samples:
         raise AudioError(f"{name}: expected audio, got a file without samples.")
-    return np.frombuffer(held, dtype=np.int16)
+    if decoded_s < announced_s - CUT_OFF_S:
+        incomplete(
+            f"{name}: expected {announced_s:.2f} s of audio by its header, got {decoded_s:.2f} s; the file "
+            "is cut off or damaged."
+        )
 
 
-def _missing_wave_bytes(file: BinaryIO, held_bytes: int) -> int:
+@dataclass(slots=True)
+class _Extent:
+    """How much of a recording was decoded, without and with its holes."""
+
+    samples: int = 0
+    start: int = 0
+    end: int = 0
+
+    def add(self, block: Block) -> None:
+        if not self.samples:
+            self.start = block.start
+        self.samples += len(block.pcm)
+        self.end = block.end
+
+    @property
+    def span_s(self) -> float:
+        return (self.end - self.start) / SAMPLE_RATE
+
+
+def _missing_wave_bytes(file: BinaryIO) -> int:
     """Return how many bytes of audio a RIFF/WAVE header announces that are not there.
 
     FFmpeg does not report this. A file that lacks no more than `MISCOUNTED_BYTES` is whole.
     """
+    held_bytes = file.seek(0, io.SEEK_END)
     try:
         header = riff.read_header(file)
     except AudioError:
@@ -139,45 +209,17 @@ def _missing_wave_bytes(file: BinaryIO, held_bytes: int) -> int:
     return missing if missing > MISCOUNTED_BYTES else 0
 
 
-def _announced_s(container: av.container.InputContainer) -> float:
+def _announced_s(container: av.container.InputContainer, stream: av.audio.stream.AudioStream) -> float:
     """Return the seconds that the header announces; 0 if it announces nothing."""
-    stream = container.streams.audio[0]
-    if container.format.name.split(",")[0] not in _WITH_LENGTH or not stream.duration or not stream.time_base:
+    form = _form(container)
+    if form == "matroska" and len(container.streams) == 1 and container.duration:
+        return (container.duration - (container.start_time or 0)) / 1_000_000  # AV_TIME_BASE
+    if form == "caf":  # its duration is counted from the bytes that are there
+        return stream.frames / stream.codec_context.sample_rate
+    if form not in WITH_LENGTH or not stream.duration or not stream.time_base:
         return 0.0
     return float(stream.duration * stream.time_base)
 
 
-def blocks(container: av.container.InputContainer, name: str) -> Iterator[Pcm]:
-    """Yield the first audio stream of an open container as 16 kHz mono int16, packet by packet.
-
-    Its format may change on the way. Raises AudioError, naming `name`, where there is no audio stream, or too
-    much of it is damaged.
-    """
-    if not container.streams.audio:
-        raise AudioError(f"{name}: expected an audio stream, got none.")
-    resampler: MonoResampler | None = None
-    for frame in _frames(container, name):
-        if frame.sample_rate < MIN_RATE:
-            raise AudioError(f"{name}: expected {MIN_RATE} Hz or more, got {frame.sample_rate} Hz.")
-        if resampler is None or not resampler.fits(frame):
-            yield from resampler.flush() if resampler else ()
-            resampler = MonoResampler(frame)
-        yield from resampler.resample(frame)
-    yield from resampler.flush() if resampler else ()
-
-
-def _frames(container: av.container.InputContainer, name: str) -> Iterator[av.AudioFrame]:
-    """Yield the first audio stream's frames; packets that do not decode are left out."""
-    packets = damaged = 0
-    for packet in container.demux(container.streams.audio[0]):
-        packets += 1
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            damaged += 1
-            continue
-        yield from (frame for frame in frames if isinstance(frame, av.AudioFrame))
-    if damaged > max(1, MAX_DAMAGED * packets):
-        raise AudioError(
-            f"{name}: expected audio, got {damaged} damaged packets of {packets}; write the file again."
-        )
+def _form(container: av.container.InputContainer) -> str:
+    return container.format.name.split(",")[0]

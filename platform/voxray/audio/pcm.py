@@ -1,5 +1,7 @@
 """Samples: their type, their length, and conversions that need no FFmpeg."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,19 @@ from voxray.audio.constants import SAMPLE_RATE
 
 Pcm = npt.NDArray[np.int16]
 """Mono samples at 16 kHz, shape (samples,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """16 kHz mono samples; `start` is the first one's place on the container's clock, in samples."""
+
+    start: int
+    pcm: Pcm = field(repr=False)
+
+    @property
+    def end(self) -> int:
+        """The place after the last sample."""
+        return self.start + len(self.pcm)
 
 
 def to_float(pcm: Pcm) -> npt.NDArray[np.float32]:

@@ -11,12 +11,13 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from voxray.errors import AudioError
 
 MAGIC_BYTES = 12  # RIFF, its size, WAVE: with these it is a header, and no audio
 
+UNKNOWN_SIZE = 0xFFFF_FFFF
 _UNKNOWN_SIZE = 0x7FFF_0000  # at or over this, the writer did not know the length
 _ENCODINGS: dict[tuple[int, int], Literal["pcm_s16le", "pcm_f32le"]] = {
     (1, 16): "pcm_s16le",
@@ -101,7 +102,73 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     while file.seek(at) == at and len(head := file.read(8)) == 8:
         name, size = struct.unpack("<4sI", head)
         yield name, at + 8, size
-        at += 8 + size + size % 2
+        at += 8 + size
+        at += size % 2 and not _is_unpadded(file, at)
+
+
+def _is_unpadded(file: BinaryIO, at: int) -> bool:
+    """Return whether a chunk begins at `at`, after one of odd length: some writers leave the padding out."""
+    file.seek(at)
+    return file.read(4) in (b"fmt ", b"data")
+
+
+def repaired(file: BinaryIO) -> BinaryIO | None:
+    """Return a WAV with the audio of `file` after a header that any reader takes.
+
+    None if it is not RIFF/WAVE, or does not say what its audio is.
+    """
+    try:
+        header = read_header(file)
+    except AudioError:
+        return None
+    if header is None:
+        return None
+    form = header.format
+    fmt = struct.pack(
+        "<HHIIHH",
+        form.tag,
+        form.channels,
+        form.rate,
+        form.rate * form.frame_bytes,
+        form.frame_bytes,
+        form.bits,
+    )
+    size = header.data_bytes or UNKNOWN_SIZE
+    head = (
+        b"RIFF\xff\xff\xff\xffWAVEfmt "
+        + struct.pack("<I", len(fmt))
+        + fmt
+        + struct.pack("<4sI", b"data", size)
+    )
+    return cast("BinaryIO", io.BufferedReader(_Spliced(head, file, header.data_start)))
+
+
+class _Spliced(io.RawIOBase):
+    """`head`, and after it `file` from byte `start` on."""
+
+    def __init__(self, head: bytes, file: BinaryIO, start: int) -> None:
+        self._head, self._file, self._start = head, file, start
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        end = self._file.seek(0, io.SEEK_END) - self._start + len(self._head)
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: end}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._head[self._at : self._at + len(buffer)]
+        if not data:
+            self._file.seek(self._at - len(self._head) + self._start)
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def _parse_format(body: bytes) -> WaveFormat:

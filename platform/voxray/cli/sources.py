@@ -7,7 +7,11 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from voxray.audio.constants import SAMPLE_RATE
+from voxray.audio.pcm import to_float, to_pcm
+from voxray.audio.riff import may_begin, parse_header
 from voxray.errors import AudioError, MissingDependency
 
 BLOCK_S = 0.1
@@ -15,11 +19,13 @@ BLOCK_SAMPLES = int(SAMPLE_RATE * BLOCK_S)
 BLOCK_BYTES = 2 * BLOCK_SAMPLES
 
 RECORDERS = (
-    "arecord -q -t raw -f S16_LE -r 16000 -c 1",
+    "arecord -q -t wav -f S16_LE -r 16000 -c 1",  # its header has the rate that the device really opened at
     "parec --raw --format=s16le --rate=16000 --channels=1 --latency-msec=50",
     "sox -q -d -t raw -b 16 -e signed-integer -r 16000 -c 1 -",
 )
-"""Programs that write 16 kHz mono s16le to stdout, in the order in which they are looked for."""
+"""Programs that write 16 kHz mono s16le to stdout, or WAV, in the order in which they are looked for."""
+
+MAX_HEADER = 4_096  # bytes of WAV before the audio
 
 
 async def audio_blocks(audio: bytes, *, real_time: bool) -> AsyncIterator[bytes]:
@@ -52,6 +58,35 @@ def microphone() -> AsyncIterator[bytes]:
     return _from_recorder(command)
 
 
+class MonoConverter:
+    """Converts s16le of any rate and channels, cut anywhere, to 16 kHz mono s16le."""
+
+    def __init__(self, rate: float, channels: int) -> None:
+        from voxray.audio.mixing import ChannelMixer
+
+        self._channels = channels
+        self._held = b""  # less than a frame
+        self._mixer = ChannelMixer(rate, np.full(channels, 1 / channels, dtype=np.float32))
+        self._resampler: Any = None
+        if rate != SAMPLE_RATE:
+            import soxr
+
+            self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+
+    def convert(self, data: bytes) -> bytes:
+        """Return the samples that are ready after `data`."""
+        data = self._held + data
+        whole = len(data) - len(data) % (2 * self._channels)
+        data, self._held = data[:whole], data[whole:]
+        if not data or (self._channels == 1 and not self._resampler):
+            return data
+        samples = to_float(np.frombuffer(data, dtype="<i2"))
+        mono = self._mixer.mix(samples.reshape(-1, self._channels).T)[0]
+        if self._resampler:
+            mono = self._resampler.resample_chunk(mono)
+        return to_pcm(mono).astype("<i2").tobytes()
+
+
 async def _from_recorder(command: list[str]) -> AsyncIterator[bytes]:
     recorder = await asyncio.create_subprocess_exec(
         *command,
@@ -62,9 +97,17 @@ async def _from_recorder(command: list[str]) -> AsyncIterator[bytes]:
     assert recorder.stdout
     assert recorder.stderr
     errors = asyncio.create_task(recorder.stderr.read())
+    converter: MonoConverter | None = None
+    head = b""
     try:
         while block := await recorder.stdout.read(BLOCK_BYTES):
-            yield block
+            if converter is None:
+                head += block
+                if (found := _converter_of(head)) is None:
+                    continue
+                converter, block = found
+            if converted := converter.convert(block):
+                yield converted
         lines = (await errors).decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit status {await recorder.wait()}"
         raise AudioError(f"expected {command[0]} to go on recording, got its end ({reason}).")
@@ -75,6 +118,16 @@ async def _from_recorder(command: list[str]) -> AsyncIterator[bytes]:
         await recorder.wait()
 
 
+def _converter_of(head: bytes) -> tuple[MonoConverter, bytes] | None:
+    """Return the converter of what begins with `head`, and the audio in it; None if more bytes are needed."""
+    if not may_begin(head):
+        return MonoConverter(SAMPLE_RATE, 1), head
+    header = parse_header(head, MAX_HEADER)
+    if header is None:
+        return None
+    return MonoConverter(header.format.rate, header.format.channels), head[header.data_start :]
+
+
 async def _from_device(sounddevice: Any) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     blocks: asyncio.Queue[bytes] = asyncio.Queue()
@@ -82,20 +135,40 @@ async def _from_device(sounddevice: Any) -> AsyncIterator[bytes]:
     def on_block(data: Any, *_about: object) -> None:  # in PortAudio's thread
         loop.call_soon_threadsafe(blocks.put_nowait, bytes(data))
 
-    with _recording(sounddevice, on_block):
+    with _recording(sounddevice, on_block) as converter:
         while True:
-            yield await blocks.get()
+            if converted := converter.convert(await blocks.get()):
+                yield converted
 
 
 @contextmanager
-def _recording(sounddevice: Any, on_block: Callable[..., None]) -> Iterator[None]:
-    """Call `on_block` with each block while the context lasts; AudioError where the device does not start."""
+def _recording(sounddevice: Any, on_block: Callable[..., None]) -> Iterator[MonoConverter]:
+    """Call `on_block` with each block while the context lasts, and give the converter for them.
+
+    The default device is opened at its own rate: many open at no other. Where it does not open with one
+    channel, it is opened with all of its own. Raises AudioError where it does not start.
+    """
     with ExitStack() as stack:
         try:
-            stream = sounddevice.RawInputStream(
-                samplerate=SAMPLE_RATE, channels=1, dtype="int16", blocksize=BLOCK_SAMPLES, callback=on_block
-            )
-            stack.enter_context(stream)
-        except sounddevice.PortAudioError as e:
+            device = sounddevice.query_devices(kind="input")
+            rate, channels = device["default_samplerate"], device["max_input_channels"]
+            try:
+                stack.enter_context(_stream(sounddevice, on_block, rate, 1))
+                channels = 1
+            except sounddevice.PortAudioError:
+                if channels <= 1:
+                    raise
+                stack.enter_context(_stream(sounddevice, on_block, rate, channels))
+        except (sounddevice.PortAudioError, ValueError) as e:  # ValueError: there is no input device
             raise AudioError(f"expected a microphone, got none that can be opened ({e}).") from e
-        yield
+        yield MonoConverter(rate, channels)
+
+
+def _stream(sounddevice: Any, on_block: Callable[..., None], rate: float, channels: int) -> Any:
+    return sounddevice.RawInputStream(
+        samplerate=rate,
+        channels=channels,
+        dtype="int16",
+        blocksize=round(rate * BLOCK_S),
+        callback=on_block,
+    )

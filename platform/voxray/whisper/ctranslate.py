@@ -18,6 +18,7 @@ from voxray.whisper.decoding import AudioWindow, WindowDecoder, cached_rows
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.packed import transcribe_packed
+from voxray.whisper.prompts import previous_tokens
 from voxray.whisper.tokens import Tokens
 
 WINDOWS_S = (2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
@@ -128,8 +129,9 @@ class CTranslate2Engine:
         self, encoded: Any, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None]
     ) -> list[DecodingResult]:
         """Decode one encoded batch of clips that share a window; `languages` as in `transcribe`."""
+        previous = previous_tokens(self.tokens, options.prompt, options.hotwords)
         windows = [
-            AudioWindow(clip, options.language or language, options.task, words=options.words)
+            AudioWindow(clip, options.language or language, options.task, previous, words=options.words)
             for clip, language in zip(clips, languages, strict=True)
         ]
         padded_s = encoded.shape[1] / POSITIONS_PER_SECOND

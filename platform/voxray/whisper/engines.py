@@ -20,6 +20,8 @@ class DecodingOptions(Config):
     task: Task = "transcribe"
     timestamps: bool = False
     words: bool = False  # word times, by alignment
+    prompt: str = ""  # text that comes before each clip, in its style
+    hotwords: str = ""  # words that are likely
     beams: int = 1
     batch_s: float = 120.0  # seconds of audio, padding included, in one batch
     max_new_tokens: int = 224

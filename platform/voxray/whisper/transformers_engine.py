@@ -26,6 +26,7 @@ from voxray.whisper.encoder import encode
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.features import log_mel
 from voxray.whisper.loops import NO_REPEAT_NGRAM, most_tokens, repeats, without_loop
+from voxray.whisper.prompts import previous_tokens
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import word_times
 
@@ -77,7 +78,10 @@ class TransformersEngine:
         states = self.encode(clips, window)
         start_BV = self._first_logits(states)
         languages = self._languages(start_BV, wanted)
-        prompts = [self.tokens.prompt(lang, options.task, options.timestamps) for lang in languages]
+        previous = previous_tokens(self.tokens, options.prompt, options.hotwords)
+        prompts = [
+            [*previous, *self.tokens.prompt(lang, options.task, options.timestamps)] for lang in languages
+        ]
         rows = self._generate(states, prompts, options)
         self._retry_repetitions(rows, states, clips, prompts, options)
         no_speech = start_BV.softmax(-1)[:, self.tokens.no_speech].tolist()

@@ -176,6 +176,16 @@ def test_a_wav_with_sizes_a_little_wrong_is_whole(wrong: dict[str, Any], codec: 
     assert SAMPLE_RATE <= len(decode(wav(codec=codec, **wrong))) < SAMPLE_RATE + 50
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le", "pcm_mulaw"])
+@pytest.mark.parametrize("text", [b"abcde", b"x", b"data of an odd length"])
+def test_a_wav_without_padding_after_an_odd_chunk_is_whole(text: bytes, codec: Codec) -> None:
+    chunk = b"LIST" + len(text).to_bytes(4, "little") + text
+    right, wrong = (decode(wav(codec=codec, before=c)) for c in (chunk + b"\0", chunk))
+
+    assert np.array_equal(wrong, right)
+    assert len(right) == SAMPLE_RATE
+
+
 def test_a_wav_whose_last_chunk_is_cut_off_has_all_its_audio() -> None:
     assert len(decode(wav(after=PICTURE, codec="pcm_s16le")[:-4_000])) == SAMPLE_RATE
 

@@ -1,4 +1,8 @@
+import io
 import json
+import os
+import threading
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +10,7 @@ import pytest
 from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 from typer.testing import CliRunner, Result
 
-from voxray.audio import SAMPLE_RATE, decode, encode
+from voxray.audio import SAMPLE_RATE, Pcm, decode, encode
 from voxray.cli import app
 
 
@@ -76,6 +80,60 @@ def test_a_file_that_is_cut_off_is_transcribed_with_a_warning(clip: Path, tmp_pa
     assert result.stdout.split()[:2] == transcribe(whole).stdout.split()[:2]
     assert result.stderr.startswith(f"warning: {half}: expected ")
     assert result.stderr.endswith("the file is cut off.\n")
+
+
+@pytest.fixture(scope="module")
+def call(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A call: on channel 2 another clip, which begins when the first is over."""
+    said = decode(clip)
+    other = decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[1])
+    channels = np.zeros((2, len(said) + len(other)), dtype=np.int16)
+    channels[0, : len(said)], channels[1, len(said) :] = said, other
+    file = tmp_path_factory.mktemp("calls") / "call.wav"
+    file.write_bytes(stereo(channels))
+    return file
+
+
+def stereo(channels: Pcm) -> bytes:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as writer:
+        writer.setnchannels(2)
+        writer.setsampwidth(2)
+        writer.setframerate(SAMPLE_RATE)
+        writer.writeframes(channels.T.astype("<i2").tobytes())
+    return out.getvalue()
+
+
+def test_channels_are_transcribed_one_by_one(call: Path) -> None:
+    found = json.loads(transcribe(call, "--multichannel", "--format", "json").stdout)
+    text = transcribe(call, "--multichannel").stdout
+
+    assert [s["channel"] for s in found["segments"]] == [1, 2]
+    assert [line.split(":")[0] for line in text.splitlines()] == ["Channel 1", "Channel 2"]
+    assert found["segments"][1]["start_s"] > found["segments"][0]["end_s"] - 0.5
+
+
+def test_a_pipe_and_stdin_are_read_to_their_end(clip: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp3"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[clip.read_bytes()])
+    writer.start()
+    piped = transcribe(pipe, "--multichannel")
+    writer.join()
+    stdin = CliRunner().invoke(
+        app, ["transcribe", "--model", str(SMALL_MODEL_INT8), "-"], input=clip.read_bytes()
+    )
+
+    assert piped.stdout == f"Channel 1: {transcribe(clip).stdout}"
+    assert stdin.stdout == transcribe(clip).stdout
+
+
+def test_a_track_that_is_not_there_is_named(clip: Path) -> None:
+    result = transcribe(clip, "--track", 2)
+
+    assert result.exit_code == 1
+    assert "expected one of its audio tracks (1), got track 2" in result.stderr
+    assert transcribe(clip, "--track", 1).stdout == transcribe(clip).stdout
 
 
 def test_several_files_as_json_are_a_line_each(clip: Path) -> None:

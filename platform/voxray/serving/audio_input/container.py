@@ -9,12 +9,13 @@ small file can decode to days of audio.
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 
 import av
 import av.error
 import numpy as np
 
-from voxray.audio import SAFE_OPTIONS, SAMPLE_RATE, Pcm, blocks
+from voxray.audio import MAX_HOLE_S, SAFE_OPTIONS, SAMPLE_RATE, Block, Pcm, blocks
 from voxray.errors import AudioError
 from voxray.serving.audio_input.pcm import NO_SAMPLES
 
@@ -185,8 +186,8 @@ def _decode(pipe: Pipe, samples: SampleQueue) -> None:
         with av.open(
             pipe, "r", options=_LIVE_OPTIONS, metadata_errors="ignore", buffer_size=_READ_BYTES
         ) as container:
-            for block in blocks(container, _NAME):
-                if not samples.put(block):
+            for pcm in _without_holes(blocks(container, _NAME)):
+                if not samples.put(pcm):
                     break
         samples.end()
     except AudioError as e:
@@ -195,6 +196,17 @@ def _decode(pipe: Pipe, samples: SampleQueue) -> None:
         samples.end(_undecodable(e))
     finally:
         pipe.end(drop=True)
+
+
+def _without_holes(decoded: Iterator[Block]) -> Iterator[Pcm]:
+    """Yield the samples, with silence in their holes: at most `MAX_HOLE_S` in each, a second at a time."""
+    end = 0
+    for block in decoded:
+        hole = min(block.start - end, round(MAX_HOLE_S * SAMPLE_RATE))
+        for at in range(0, hole, SAMPLE_RATE):
+            yield np.zeros(min(SAMPLE_RATE, hole - at), dtype=np.int16)
+        yield block.pcm
+        end = block.end
 
 
 def _undecodable(e: Exception) -> AudioError:

@@ -20,15 +20,13 @@ class Usage(Body):
     seconds: float
 
 
-class PlainTranscription(Body):
-    """The text of a recording."""
-
-    text: str = Field(description="All of it, on one line.")
-    usage: Usage
-
-
 class VerboseSegment(Body):
-    """Times are in seconds; scores are those of the window that the segment was decoded from."""
+    """Times are in seconds; scores are those of the window that the segment was decoded from.
+
+    `channel` counts from 1, and is left out without `multichannel`.
+    """
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     id: int
     seek: int
@@ -40,15 +38,26 @@ class VerboseSegment(Body):
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: float | None
+    channel: int | None = None
 
 
 class VerboseWord(Body):
-    """Times are in seconds; `probability` is the mean over the word's tokens."""
+    """Times are in seconds; `probability` is the mean over the word's tokens, null where there is none."""
 
     word: str
     start: float
     end: float
     probability: float | None
+
+
+class PlainTranscription(Body):
+    """The text of a recording; `words` are left out unless they were asked for."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    text: str = Field(description="All of it, on one line.")
+    usage: Usage
+    words: tuple[VerboseWord, ...] = ()
 
 
 class VerboseTranscription(Body):
@@ -70,6 +79,19 @@ class TextDelta(Body):
 
     type: Literal["transcript.text.delta"] = "transcript.text.delta"
     delta: str
+
+
+class TextSegment(Body):
+    """An event after the delta of its text, with `verbose_json`; times are in seconds."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    type: Literal["transcript.text.segment"] = "transcript.text.segment"
+    id: str = Field(description="Its number, from 0.")
+    start: float
+    end: float
+    text: str
+    words: tuple[VerboseWord, ...] = ()
 
 
 class TextDone(Body):

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from voxray.audio.containers import SUFFIXES
 from voxray.serving.api_error import ErrorResponse
 from voxray.serving.rest.bodies import (
     ModelList,
@@ -14,6 +15,7 @@ from voxray.serving.rest.bodies import (
     PlainTranscription,
     TextDelta,
     TextDone,
+    TextSegment,
     VerboseTranscription,
 )
 from voxray.serving.rest.request import TranscriptionRequest
@@ -39,13 +41,14 @@ SUMMARIES = {
 }
 MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
     (TranscriptionRequest, "validation"),
-    *((m, "serialization") for m in (PlainTranscription, VerboseTranscription, TextDelta, TextDone)),
+    *((m, "serialization") for m in (PlainTranscription, VerboseTranscription, TextDelta)),
+    *((m, "serialization") for m in (TextSegment, TextDone)),
     *((m, "serialization") for m in (ModelObject, ModelList, ErrorResponse)),
 )
 FILE = {
     "type": "string",
     "format": "binary",
-    "description": "The recording: wav, flac, mp3, ogg, webm, mp4, m4a, aac or aiff.",
+    "description": f"The recording, in a container that FFmpeg calls {', '.join(SUFFIXES)}.",
 }
 
 
@@ -95,7 +98,9 @@ def _post_audio(path: str) -> Schema:
     content = {
         "application/json": {"schema": {"anyOf": [_ref(PlainTranscription), _ref(VerboseTranscription)]}},
         **dict.fromkeys(("text/plain", "application/x-subrip", "text/vtt"), text),
-        "text/event-stream": {"schema": {"anyOf": [_ref(TextDelta), _ref(TextDone), _ref(ErrorResponse)]}},
+        "text/event-stream": {
+            "schema": {"anyOf": [_ref(m) for m in (TextDelta, TextSegment, TextDone, ErrorResponse)]}
+        },
     }
     ok = {"200": {"description": "The text, in the format that was asked for.", "content": content}}
     return {

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voxray.audio import Pcm, duration_s
@@ -17,7 +17,7 @@ from voxray.transcribe import (
     segments_of,
     spoken_language,
 )
-from voxray.transcript import Segment
+from voxray.transcript import Segment, in_channel
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 GROUP_S = 60.0  # of audio in one call: small enough to spread an hour, large enough to fill batches
@@ -43,15 +43,20 @@ class FileTranscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DecodedWindow:
-    """One window: where it lies in the recording, and its result."""
+    """One window: where it lies in the recording, and its result.
+
+    `channel` counts from 1; None is the mix of all.
+    """
 
     span: Span
     result: DecodingResult
+    channel: int | None = None
 
     @property
     def segments(self) -> list[Segment]:
         """Its segments and their words, with times from the recording's start."""
-        return segments_of(self.result, self.span.start_s)
+        segments = segments_of(self.result, self.span.start_s)
+        return segments if self.channel is None else [in_channel(s, self.channel) for s in segments]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,26 @@ class RecordingDecoder:
         options = self.options.model_copy(update={"language": language})
         clips = [self.windows.clips[i] for i in group]
         return only_speech(await self.transcriber.transcribe(clips, options))
+
+
+async def decoded_channels(decoders: Sequence[RecordingDecoder]) -> DecodedRecording:
+    """Decode the channels of a recording, one after another, each in its own language.
+
+    Returns all of their windows in the order of their times. The recording's language is that of the channel
+    with the most text.
+    """
+    recordings = [await decoder.recording() for decoder in decoders]
+    windows = [
+        replace(window, channel=channel)
+        for channel, recording in enumerate(recordings, start=1)
+        for window in recording.windows
+    ]
+    most = max(recordings, key=lambda r: sum(len(w.result.text) for w in r.windows))
+    return DecodedRecording(
+        tuple(sorted(windows, key=lambda w: (w.span.start_s, w.channel))),
+        most.language,
+        max(r.duration_s for r in recordings),
+    )
 
 
 def grouped(indices: Iterable[int], clips: Sequence[Pcm]) -> list[list[int]]:

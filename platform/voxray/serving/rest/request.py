@@ -1,12 +1,14 @@
 """The form of a transcription request.
 
-`temperature` and `prompt` are validated and otherwise ignored: decoding is greedy, and each window by itself.
+`temperature` is validated and otherwise ignored: decoding is greedy. Fields of other services that would only
+tune the decoding are ignored (`IGNORED`); fields that ask for another result are refused, with the form to
+send instead (`SEND_INSTEAD`).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence, Set
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from voxray.languages import code_of
@@ -14,14 +16,51 @@ from voxray.serving.api_error import ApiError, invalid_field
 from voxray.transcript import Task
 
 Format = Literal["json", "text", "srt", "vtt", "verbose_json"]
-STREAMED: tuple[Format, ...] = ("json", "text")
+STREAMED: tuple[Format, ...] = ("json", "text", "verbose_json")
+WITH_WORDS: tuple[Format, ...] = ("json", "verbose_json")
 WHISPER_1 = "whisper-1"  # OpenAI's name for the default model
-IGNORED = frozenset({"include", "chunking_strategy", "languages", "keywords"})
-"""Fields that OpenAI's clients send and that have no meaning here."""
+AUTO = "auto"  # what clients send as the language to have it detected
+
+IGNORED = frozenset(
+    """
+    include chunking_strategy user metadata seed extra_body stream_options
+    vad_filter vad_parameters vad_threshold vad_min_silence_duration_ms vad_speech_pad_ms
+    without_timestamps beam_size best_of patience length_penalty repetition_penalty
+    no_repeat_ngram_size batch_size condition_on_previous_text prompt_reset_on_temperature
+    no_speech_threshold log_prob_threshold compression_ratio_threshold suppress_blank
+    suppress_tokens max_new_tokens
+    temperature_inc logprob_thold entropy_thold no_context suppress_nst suppress_non_speech
+    top_p top_k min_p frequency_penalty presence_penalty max_completion_tokens
+    """.split()
+)
+"""Fields of OpenAI's clients, and of services over faster-whisper, whisper.cpp and vLLM, that change no more
+than how the text is found. Speech is always detected here, as with their `vad_filter`."""
+
+SPEAKERS = "multichannel=true, where each speaker has a channel"
+SEND_INSTEAD = {
+    **dict.fromkeys(["url", "file_url", "audio_url", "audio", "audio_file"], "the recording itself, as file"),
+    **dict.fromkeys(["task", "translate"], "the path alone, transcriptions or translations"),
+    **dict.fromkeys(["word_timestamps", "timestamps"], "timestamp_granularities[]=word"),
+    **dict.fromkeys(["output", "output_format", "format"], "response_format"),
+    **dict.fromkeys(["diarize", "diarization", "num_speakers"], SPEAKERS),
+    **dict.fromkeys(["known_speaker_names", "known_speaker_references"], SPEAKERS),
+    "initial_prompt": "prompt",
+    "return_timestamps": "response_format=verbose_json",
+}
+"""Fields of other services that ask for another result, and the form that asks for it here."""
+
+OFF = frozenset({"false", "0", "no", "off", "none", "null"})
+"""Values of these that ask for nothing."""
 
 GRANULARITIES = "timestamp_granularities"
+LISTS = {GRANULARITIES: GRANULARITIES, "hotwords": "hotwords", "keywords": "hotwords"}
+"""Fields that may come several times, and what they are called here."""
 MAX_PROMPT = 2_000  # characters, as on the stream
 MAX_NAME = 60  # characters of a field's name, in messages
+
+
+def _one_text(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 class TranscriptionRequest(BaseModel):
@@ -32,12 +71,18 @@ class TranscriptionRequest(BaseModel):
 
     model: str = Field(default=WHISPER_1, description="One of the names at `/v1/models`.")
     language: str | None = Field(
-        default=None, description="Its language, as `en` or `english`; detected where not given."
+        default=None,
+        description="Its language, as `en` or `english`; detected with `auto` or where not given.",
     )
     prompt: str = Field(
         default="",
         max_length=MAX_PROMPT,
-        description="Accepted and ignored: windows are decoded independently.",
+        description="Text that comes before, in its style and spelling; each window is decoded after it.",
+    )
+    hotwords: Annotated[str, BeforeValidator(_one_text)] = Field(
+        default="",
+        max_length=MAX_PROMPT,
+        description="Words that are likely (not part of OpenAI's API; also as its `keywords[]`).",
     )
     response_format: Format = Field(
         default="json", description="`json`, `text`, `srt`, `vtt` or `verbose_json`."
@@ -46,12 +91,20 @@ class TranscriptionRequest(BaseModel):
     timestamp_granularities: tuple[Literal["word", "segment"], ...] = Field(
         default=("segment",),
         validation_alias="timestamp_granularities[]",
-        description="`word`, `segment` or both, in `verbose_json`.",
+        description="`word`, `segment` or both, in `verbose_json`; `word` also in `json`.",
     )
     stream: bool = Field(
         default=False,
-        description="Server-sent events while the text is decoded, with `json` or `text`. Where no language "
-        "is given, it is that of the first minute with speech.",
+        description="Server-sent events while the text is decoded, with `json`, `text` or `verbose_json`, "
+        "which has events for segments too. Where no language is given, it is that of the first minute "
+        "with speech.",
+    )
+    track: int | None = Field(
+        default=None, ge=1, description="The audio track, from 1 (not part of OpenAI's API)."
+    )
+    multichannel: bool = Field(
+        default=False,
+        description="Each channel by itself, as calls have a speaker on each (not part of OpenAI's API).",
     )
     remove_punctuation: bool = Field(
         default=False, description="Text without punctuation (not part of OpenAI's API)."
@@ -72,13 +125,13 @@ class TranscriptionRequest(BaseModel):
 
     @model_validator(mode="after")
     def _check_format(self) -> Self:
-        if self.words and self.response_format != "verbose_json":
-            expected = f"verbose_json with {GRANULARITIES}[]=word"
+        if self.words and self.response_format not in WITH_WORDS:
+            expected = f"{' or '.join(WITH_WORDS)} with {GRANULARITIES}[]=word"
             raise invalid_field("response_format", expected, self.response_format)
+        if self.stream and self.multichannel:
+            raise invalid_field("stream", "false with multichannel", True)
         if self.stream and self.response_format not in STREAMED:
-            raise invalid_field(
-                "response_format", f"{' or '.join(STREAMED)} with stream", self.response_format
-            )
+            raise invalid_field("response_format", f"{', '.join(STREAMED)} with stream", self.response_format)
         return self
 
 
@@ -99,12 +152,12 @@ def parse_request(
     Raises ApiError that names the field: 404 for a model that is not among `models`, else 400.
     """
     try:
-        request = kind.model_validate(_values(fields))
+        request = kind.model_validate(_values(fields, OFF | {kind.task}))
     except ValidationError as e:
         raise _api_error(e.errors()[0]) from e
     check_model(request.model, models)
-    if request.language is None:
-        return request
+    if request.language is None or request.language.lower() == AUTO:
+        return request.model_copy(update={"language": None})
     code = code_of(request.language)
     if code not in languages:
         known = ", ".join(languages[:5]) + (", ..." if len(languages) > 5 else "")
@@ -118,21 +171,34 @@ def check_model(name: str, models: Sequence[str]) -> None:
         raise invalid_field("model", f"one of {', '.join(models)}", name, status=404, code="model_not_found")
 
 
-def _values(fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return the fields that have a meaning and a value: the value, or the list of several."""
+def _values(fields: Mapping[str, Sequence[str]], off: Set[str]) -> dict[str, Any]:
+    """Return the fields that have a meaning and a value: the value, or the list of several.
+
+    Those in `SEND_INSTEAD` have none with a value in `off`.
+    """
     values: dict[str, Any] = {}
+    languages = list[str]()
     for name, texts in fields.items():
         base = name.partition("[")[0]  # of `include[]` and `chunking_strategy[type]`
-        if base == GRANULARITIES:
-            values[base] = [*values.get(base, ()), *filter(None, texts)]
-        elif base not in IGNORED:
+        if base == "languages":
+            languages += texts
+        elif base in LISTS:
+            values[LISTS[base]] = [*values.get(LISTS[base], ()), *filter(None, map(str.strip, texts))]
+        elif base not in IGNORED and not (base in SEND_INSTEAD and texts[0].strip().lower() in off):
             values[name] = texts[0].strip() if len(texts) == 1 else list(texts)
+    if len(languages) == 1:  # OpenAI's clients name several where any of them may be spoken
+        values.setdefault("language", languages[0].strip())
     return {name: value for name, value in values.items() if value}
 
 
 def _api_error(error: ErrorDetails) -> ApiError:
     """Return one of pydantic's errors, whose messages are "Input should be ...", as an error of the API."""
     param = str(error["loc"][0])[:MAX_NAME]
+    instead = SEND_INSTEAD.get(param.partition("[")[0])
+    if error["type"] == "extra_forbidden" and instead:
+        return ApiError(
+            400, f"{param}: expected {instead}, got an unknown field.", param=param, code="unknown_parameter"
+        )
     if error["type"] == "extra_forbidden":
         known = ", ".join(sorted(TranscriptionRequest.model_fields))
         return ApiError(

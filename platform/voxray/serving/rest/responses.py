@@ -1,8 +1,10 @@
 """Transcripts as responses: the five formats of OpenAI's API, and its server-sent events."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -16,6 +18,7 @@ from voxray.serving.rest.bodies import (
     PlainTranscription,
     TextDelta,
     TextDone,
+    TextSegment,
     Usage,
     VerboseSegment,
     VerboseTranscription,
@@ -52,6 +55,7 @@ def transcription_response(recording: DecodedRecording, request: TranscriptionRe
     """
     change = _filter(request, recording.language)
     segments = [s for window in recording.windows for s in decoded_segments(window, change)]
+    segments.sort(key=lambda s: s.segment.start_s)  # those of several channels overlap
     transcript = Transcript(tuple(s.segment for s in segments), recording.language, recording.duration_s)
     body = _body(transcript, segments, request)
     return Response(body, media_type=MEDIA_TYPES[request.response_format])
@@ -66,9 +70,11 @@ def decoded_segments(window: DecodedWindow, change: TextFilter) -> list[DecodedS
 async def events(decoder: RecordingDecoder, request: TranscriptionRequest) -> AsyncGenerator[str, None]:
     """Yield server-sent events: a `TextDelta` for each window with words, then `TextDone`.
 
-    Where the service fails on the way, the last event is an error.
+    With `verbose_json`, or words, a `TextSegment` for each segment follows the delta of its window. Where
+    the service fails on the way, the last event is an error.
     """
     parts: list[str] = []
+    numbers = count()
     try:
         async with aclosing(decoder.windows_in_order()) as windows:
             async for window in windows:
@@ -76,6 +82,9 @@ async def events(decoder: RecordingDecoder, request: TranscriptionRequest) -> As
                 if text := " ".join(s.segment.text for s in segments):
                     parts.append(f" {text}" if parts else text)
                     yield _event(TextDelta(delta=parts[-1]))
+                if request.words or request.response_format == "verbose_json":
+                    for segment in segments:
+                        yield _segment_event(next(numbers), segment.segment, request)
     except VoxrayError as e:
         yield _event(api_error_of(e).body)
         return
@@ -90,8 +99,19 @@ def _filter(request: TranscriptionRequest, language: str) -> TextFilter:
     )
 
 
-def _event(body: BaseModel) -> str:
-    return f"data: {body.model_dump_json()}\n\n"
+def _event(body: BaseModel, left_out: set[str] | None = None) -> str:
+    return f"data: {body.model_dump_json(exclude=left_out)}\n\n"
+
+
+def _segment_event(number: int, segment: Segment, request: TranscriptionRequest) -> str:
+    body = TextSegment(
+        id=str(number),
+        start=segment.start_s,
+        end=segment.end_s,
+        text=segment.text,
+        words=_words([segment]),
+    )
+    return _event(body, left_out=set() if request.words else {"words"})
 
 
 def _body(transcript: Transcript, segments: list[DecodedSegment], request: TranscriptionRequest) -> str:
@@ -104,27 +124,35 @@ def _body(transcript: Transcript, segments: list[DecodedSegment], request: Trans
             return to_vtt(as_cues(transcript)) + "\n"
         case "json":
             usage = Usage(seconds=transcript.duration_s)
-            return PlainTranscription(text=transcript.text, usage=usage).model_dump_json()
+            plain = PlainTranscription(text=transcript.text, usage=usage, words=_words(transcript.segments))
+            return plain.model_dump_json(exclude=set() if request.words else {"words"})
         case "verbose_json":
             wanted = {"words": request.words, "segments": request.segments}
-            left_out = {name for name, is_wanted in wanted.items() if not is_wanted}
+            left_out: dict[str, Any] = {name: True for name, is_wanted in wanted.items() if not is_wanted}
+            if not request.multichannel:
+                left_out.setdefault("segments", {"__all__": {"channel"}})
             return _verbose(transcript, segments, request).model_dump_json(exclude=left_out)
 
 
 def _verbose(
     transcript: Transcript, segments: list[DecodedSegment], request: TranscriptionRequest
 ) -> VerboseTranscription:
-    words = [word for segment in transcript.segments for word in segment.words]
     return VerboseTranscription(
         task=request.task,
         language=name_of("en" if request.task == "translate" else transcript.language),
         duration=transcript.duration_s,
         text=transcript.text,
         usage=Usage(seconds=transcript.duration_s),
-        words=tuple(
-            VerboseWord(word=w.text, start=w.start_s, end=w.end_s, probability=w.probability) for w in words
-        ),
+        words=_words(transcript.segments),
         segments=tuple(_verbose_segment(i, segment) for i, segment in enumerate(segments)),
+    )
+
+
+def _words(segments: Sequence[Segment]) -> tuple[VerboseWord, ...]:
+    return tuple(
+        VerboseWord(word=w.text, start=w.start_s, end=w.end_s, probability=w.probability)
+        for segment in segments
+        for w in segment.words
     )
 
 
@@ -142,4 +170,5 @@ def _verbose_segment(number: int, decoded: DecodedSegment) -> VerboseSegment:
         avg_logprob=result.avg_logprob,
         compression_ratio=result.compression_ratio,
         no_speech_prob=result.no_speech_prob,
+        channel=decoded.window.channel,
     )

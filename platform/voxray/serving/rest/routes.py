@@ -26,7 +26,7 @@ from voxray.serving.rest import docs, openapi
 from voxray.serving.rest.bodies import ModelList, ModelObject
 from voxray.serving.rest.limits import MemoryBudget, MemoryShare, Slots
 from voxray.serving.rest.not_found import NotFound
-from voxray.serving.rest.recordings import FileTranscriber, RecordingDecoder
+from voxray.serving.rest.recordings import FileTranscriber, RecordingDecoder, decoded_channels
 from voxray.serving.rest.request import (
     WHISPER_1,
     TranscriptionRequest,
@@ -37,7 +37,7 @@ from voxray.serving.rest.request import (
 from voxray.serving.rest.responses import events, transcription_response
 from voxray.serving.rest.uploads import DecoderPool, Upload, receive_upload
 from voxray.serving.settings import ServiceArgs
-from voxray.transcribe import cutting_for
+from voxray.transcribe import Cutting, cutting_for
 from voxray.whisper.engines import DecodingOptions
 
 T = TypeVar("T")
@@ -150,23 +150,37 @@ class TranscriptionEndpoint:
         min_window_s, _ = await self._state.describe()
         cutting = cutting_for(min_window_s)
         warnings: list[str] = []
-        windows = await self._state.decoders.windows(upload, cutting, share, warnings.append)
-        headers = {"Warning": f"299 - {json.dumps(warnings[0])}"} if warnings else {}  # ASCII
-        options = DecodingOptions(
-            language=request.language,
-            task=request.task,
-            words=request.words or request.response_format in ("srt", "vtt"),
-            timestamps=cutting.timestamps,
+        channels = await self._state.decoders.windows(
+            upload,
+            cutting,
+            share,
+            warnings.append,
+            track=request.track,
+            multichannel=request.multichannel,
         )
-        decoder = RecordingDecoder(self._state.transcriber, windows, options)
+        headers = {"Warning": f"299 - {json.dumps(warnings[0])}"} if warnings else {}  # ASCII
+        options = _decoding_options(request, cutting)
+        decoders = [RecordingDecoder(self._state.transcriber, windows, options) for windows in channels]
         if request.stream:
             headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return StreamingResponse(
-                events(decoder, request), media_type="text/event-stream", headers=headers
+                events(decoders[0], request), media_type="text/event-stream", headers=headers
             )
-        response = transcription_response(await decoder.recording(), request)
+        decode = decoded_channels(decoders) if request.multichannel else decoders[0].recording()
+        response = transcription_response(await decode, request)
         response.headers.update(headers)
         return response
+
+
+def _decoding_options(request: TranscriptionRequest, cutting: Cutting) -> DecodingOptions:
+    return DecodingOptions(
+        language=request.language,
+        task=request.task,
+        words=request.words or request.response_format in ("srt", "vtt"),
+        timestamps=cutting.timestamps,
+        prompt=request.prompt,
+        hotwords=request.hotwords,
+    )
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,7 @@
 """Uploads: read into a spooled file within limits, and decoded from it in a bounded number of threads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from voxray.audio import decode
+from voxray.audio import SAMPLE_RATE, Block, Selection, channel_count, decode_blocks
+from voxray.errors import AudioError
 from voxray.serving.api_error import ApiError, invalid_field
 from voxray.serving.rest.limits import MemoryShare
 from voxray.serving.settings import Limits
-from voxray.transcribe import Cutting, Windows, cut
+from voxray.transcribe import Cutting, Windows, cut_sections
 
 MULTIPART = "multipart/form-data"
 MAX_FIELDS = 64
@@ -63,26 +64,62 @@ class DecoderPool:
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="voxray-files")
 
     async def windows(
-        self, upload: Upload, cutting: Cutting, share: MemoryShare, warn: Callable[[str], None] | None = None
-    ) -> Windows:
-        """Return the windows of an upload; `warn` as for `voxray.audio.decode`.
+        self,
+        upload: Upload,
+        cutting: Cutting,
+        share: MemoryShare,
+        warn: Callable[[str], None] | None = None,
+        *,
+        track: int | None = None,
+        multichannel: bool = False,
+    ) -> list[Windows]:
+        """Return the windows of each channel of an upload, or of their mix; `warn` as for `decode`.
 
         AudioError if it is not audio, or longer than `limits.decoded_s`; ApiError 429 if `share` cannot grow.
         If the caller is cancelled and closes file or `share`, the decoding ends too.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._windows, upload, cutting, share, warn)
+        return await loop.run_in_executor(
+            self._pool, self._windows, upload, cutting, share, warn, track, multichannel
+        )
 
     def close(self) -> None:
         """Wait for running decodes, and end the threads."""
         self._pool.shutdown()
 
     def _windows(
-        self, upload: Upload, cutting: Cutting, share: MemoryShare, warn: Callable[[str], None] | None
-    ) -> Windows:
+        self,
+        upload: Upload,
+        cutting: Cutting,
+        share: MemoryShare,
+        warn: Callable[[str], None] | None,
+        track: int | None,
+        multichannel: bool,
+    ) -> list[Windows]:
+        channels: list[int | None] = [None]
+        if multichannel:
+            channels = list(range(channel_count(upload.file, name=upload.name, track=track)))
+        found = []
+        for channel in channels:
+            blocks = decode_blocks(
+                upload.file,
+                name=upload.name,
+                warn=warn,
+                selection=Selection(track, channel),
+            )
+            found.append(cut_sections(self._limited(blocks, upload.name, share), cutting))
+        return found
+
+    def _limited(self, blocks: Iterator[Block], name: str, share: MemoryShare) -> Iterator[Block]:
+        """Yield `blocks`, up to the limits on their samples."""
         max_s = self._limits.decoded_s
-        pcm = decode(upload.file, name=upload.name, max_s=max_s, admit=share.grow, warn=warn)
-        return cut(pcm, cutting)
+        samples = 0
+        for block in blocks:
+            samples += len(block.pcm)
+            if samples > max_s * SAMPLE_RATE:
+                raise AudioError(f"{name}: expected at most {max_s:g} s, got more; split it.")
+            share.grow(len(block.pcm))
+            yield block
 
 
 class _FormParser(MultiPartParser):

@@ -9,8 +9,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from tests.unit.audio.files import Track, muxed, pitch
 
-from voxray.audio import SAMPLE_RATE, Codec, Pcm, decode, duration_s, encode
+from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, Codec, Pcm, decode, duration_s, encode
 from voxray.errors import AudioError
 from voxray.serving.audio_input.container import MAX_UNDECODED, MAX_WAITING, ContainerDecoder, Pipe
 from voxray.serving.audio_input.decoder import AudioDecoder, decoder_for
@@ -277,6 +278,41 @@ def test_a_recording_that_breaks_off_is_decoded_up_to_there() -> None:
         pcm = np.concatenate(list(fed(decoder, data[: len(data) // 2])))
 
     assert 4.5 < duration_s(pcm) < 5.5
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "rates"),
+    [
+        ("libmp3lame", "mp3", (44_100, 48_000)),
+        ("libmp3lame", "mp3", (48_000, 16_000)),
+        ("aac", "adts", (44_100, 32_000)),
+    ],
+)
+def test_audio_that_changes_its_format_is_decoded_to_its_end(
+    codec: str, container: str, rates: tuple[int, int]
+) -> None:
+    first, then = (
+        muxed(container, Track(codec, rate=r, hertz=hz)) for r, hz in zip(rates, (440, 880), strict=True)
+    )
+
+    with opened() as decoder:
+        pcm = np.concatenate(list(fed(decoder, first + then)))
+
+    assert duration_s(pcm) == pytest.approx(8.0, abs=0.4)
+    assert pitch(pcm[-2 * SAMPLE_RATE :]) == pytest.approx(880, abs=2)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("webm", "libopus"), ("ogg", "libopus"), ("mpegts", "aac")])
+@pytest.mark.parametrize(("hole_s", "silence_s"), [(2.0, 2.0), (3_600.0, MAX_HOLE_S)])
+def test_a_hole_is_silence_of_a_minute_at_most(
+    hole_s: float, silence_s: float, container: str, codec: str
+) -> None:
+    with opened() as decoder:
+        pcm = np.concatenate(list(fed(decoder, muxed(container, Track(codec, late_s=(1.0, hole_s))))))
+
+    assert duration_s(pcm) == pytest.approx(4.0 + silence_s, abs=0.15)
+    assert not pcm[round(1.3 * SAMPLE_RATE) : round((silence_s + 0.9) * SAMPLE_RATE)].any()
+    assert pitch(pcm[-2 * SAMPLE_RATE :]) == pytest.approx(440, abs=2)
 
 
 def test_nothing_at_all_is_nothing() -> None:

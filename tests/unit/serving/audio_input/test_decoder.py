@@ -110,6 +110,26 @@ def test_channels_become_their_mean() -> None:
     assert np.array_equal(pcm, mean)
 
 
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("gain", [-1.0, -0.9, -1.1])
+def test_of_channels_that_cancel_the_louder_one_is_taken(rate: int, gain: float) -> None:
+    left = noise(rate) // 2
+    both = np.stack([left, (left * gain).astype(np.int16)], axis=1)
+    start = announced(rate=rate, channels=2)
+
+    pcm = decoded(decoder_for(start), both.tobytes())
+    louder = decoded(decoder_for(announced(rate=rate)), both[:, int(gain < -1)].tobytes())
+
+    assert np.array_equal(pcm, louder)
+    cut = decoded(decoder_for(start), both.tobytes(), cuts=[1, 7, 999, 5_000, 40_001])
+    assert np.array_equal(cut, pcm)
+    decoder = decoder_for(start)
+    decoder.feed(both.tobytes())
+    at = decoder.byte_of(6_000)
+    replayed = decoded(decoder_for(start, at_byte=at), both.tobytes()[at:])
+    assert np.abs(replayed[6_000 - decoder.sample_of(at) :].astype(int) - pcm[6_000:]).max() <= 1
+
+
 def test_floats_that_are_no_samples_become_silence_or_full_scale() -> None:
     floats = np.array([np.nan, np.inf, -np.inf, 3e38, -7.0, 0.5, 0.0], dtype="<f4")
 

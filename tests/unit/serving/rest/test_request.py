@@ -39,15 +39,78 @@ def test_granularities_come_with_and_without_brackets() -> None:
     assert parsed(response_format=form).segments
 
 
-def test_fields_of_openai_without_meaning_here_change_nothing() -> None:
-    fields: dict[str, str | list[str]] = {
-        "include[]": ["logprobs"],
-        "chunking_strategy": "auto",
-        "chunking_strategy[type]": "server_vad",
-        "languages[]": ["en", "de"],
-    }
+HARMLESS: list[dict[str, str | list[str]]] = [
+    {"include[]": ["logprobs"], "chunking_strategy": "auto", "languages[]": ["en", "de"]},  # OpenAI
+    {"chunking_strategy[type]": "server_vad", "chunking_strategy[threshold]": "0.4"},
+    {"user": "someone", "metadata[trace]": "7", "seed": "1"},  # LiteLLM
+    {"vad_filter": "true", "without_timestamps": "false", "beam_size": "5"},  # speaches
+    {"temperature_inc": "0.2", "no_context": "true"},  # whisper.cpp
+    {"top_p": "0.9", "repetition_penalty": "1.1", "max_completion_tokens": "99"},  # vLLM
+    {"diarize": "false", "translate": "0", "word_timestamps": "False", "task": "transcribe"},
+]
 
+
+@pytest.mark.parametrize("fields", HARMLESS, ids=lambda fields: ",".join(fields))
+def test_harmless_fields_of_other_clients_change_nothing(fields: dict[str, str | list[str]]) -> None:
     assert parsed(**fields) == TranscriptionRequest()
+
+
+@pytest.mark.parametrize("text", ["auto", "AUTO", " Auto ", ""])
+def test_a_language_of_auto_is_detected(text: str) -> None:
+    assert parsed(language=text).language is None
+
+
+def test_one_expected_language_is_the_language_and_of_several_it_is_detected() -> None:
+    assert parsed(**{"languages[]": ["German"]}).language == "de"
+    assert parsed(languages="zh").language == "zh"
+    assert parsed(**{"languages[]": ["en", "de"]}).language is None
+    assert parsed(language="es", **{"languages[]": ["de"]}).language == "es"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"hotwords": "Voxray, LoRA"},
+        {"hotwords": ["Voxray", " LoRA "]},
+        {"hotwords[]": ["Voxray", "LoRA"]},
+        {"keywords[]": ["Voxray", "LoRA"]},
+        {"keywords[]": ["Voxray"], "hotwords": "LoRA"},
+    ],
+    ids=str,
+)
+def test_hotwords_come_as_one_text_or_as_a_list(fields: dict[str, str | list[str]]) -> None:
+    assert set(parsed(**fields).hotwords.split(", ")) == {"Voxray", "LoRA"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "form"),
+    [
+        ("url", "https://example.org/talk.mp3", "as file"),
+        ("task", "translate", "transcriptions or translations"),
+        ("word_timestamps", "true", "timestamp_granularities[]=word"),
+        ("output", "srt", "response_format"),
+        ("diarize", "true", "multichannel=true"),
+        ("known_speaker_names[]", "Ann", "multichannel=true"),
+        ("initial_prompt", "Weather.", "prompt"),
+    ],
+)
+def test_a_field_that_asks_for_another_result_names_the_form_to_send(
+    field: str, value: str, form: str
+) -> None:
+    error = error_of(**{field: value})
+
+    assert (error.status, error.param, error.code) == (400, field, "unknown_parameter")
+    assert form in error.message
+
+
+def test_words_alone_are_given_wherever_there_is_a_place_for_them() -> None:
+    words: dict[str, str | list[str]] = {"timestamp_granularities[]": ["word"]}
+
+    assert parsed(**words).words
+    assert parsed(**words, stream="true").words
+    assert parsed(**words, response_format="verbose_json", stream="true").stream
+    for form in ("text", "srt", "vtt"):
+        assert "expected json or verbose_json with" in error_of(**words, response_format=form).message
 
 
 @pytest.mark.parametrize(
@@ -63,7 +126,9 @@ def test_fields_of_openai_without_meaning_here_change_nothing() -> None:
         ({"temperature": "-0.1"}, "temperature", 400),
         ({"stream": "perhaps"}, "stream", 400),
         ({"stream": "true", "response_format": "srt"}, "response_format", 400),
-        ({"timestamp_granularities[]": ["word"]}, "response_format", 400),
+        ({"stream": "true", "multichannel": "true"}, "stream", 400),
+        ({"track": "0"}, "track", 400),
+        ({"hotwords": "x" * 2_001}, "hotwords", 400),
         ({"timestamp_granularities[]": ["phoneme"]}, "timestamp_granularities", 400),
         ({"prompt": "x" * 2_001}, "prompt", 400),
         ({"beams": "5"}, "beams", 400),

@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.testclient import TestClient
 from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
+from tests.unit.audio.files import Track, channels_as_wav, muxed
 from tests.unit.serving.gateway.scripted import ScriptedDirectory
 from typer.testing import CliRunner
 
@@ -48,6 +49,7 @@ class EngineTranscriber:
     engine: CTranslate2Engine
     model: str = "small"
     calls: list[float] = field(default_factory=list)
+    asked: list[DecodingOptions] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,6 +59,7 @@ class EngineTranscriber:
 
     async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
         self.calls.append(sum(len(c) for c in clips) / SAMPLE_RATE)
+        self.asked.append(options)
         return await asyncio.to_thread(self._results, clips, options)
 
     def _results(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
@@ -278,11 +281,114 @@ def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.Open
             file=file,
             include=["logprobs"],
             chunking_strategy={"type": "server_vad", "threshold": 0.4},
-            prompt="Weather.",
             temperature=0.5,
+            language="auto",
+            extra_body={"user": "someone", "vad_filter": True, "beam_size": 5, "metadata": {"trace": "7"}},
+        )
+        file.seek(0)
+        plain = client.audio.transcriptions.create(model="whisper-1", file=file)
+
+    assert transcription.text == plain.text
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # openai's word on its own whisper-1
+def test_prompt_and_hotwords_reach_every_window_as_they_do_live(
+    engine: CTranslate2Engine, recording: Path
+) -> None:
+    transcriber = EngineTranscriber(engine)
+    with served(transcriber) as address, client_of(address) as client, recording.open("rb") as file:
+        client.audio.transcriptions.create(
+            model="small", file=file, prompt="Weather.", extra_body={"hotwords": ["light", "music"]}
+        )
+        file.seek(0)
+        client.audio.translations.create(model="small", file=file, prompt="Music.")
+
+    assert {(o.prompt, o.hotwords) for o in transcriber.asked} == {
+        ("Weather.", "light, music"),
+        ("Music.", ""),
+    }
+
+
+def test_a_prompt_is_decoded_before_the_text(engine: CTranslate2Engine, recording: Path) -> None:
+    clip = decode(recording)[: 5 * SAMPLE_RATE]
+    plain, prompted = (
+        engine.transcribe([clip], DecodingOptions(prompt=prompt))[0]
+        for prompt in ("", "turn on the light " * 20)
+    )
+
+    assert plain.avg_logprob != prompted.avg_logprob
+
+
+def test_a_stream_of_verbose_json_has_events_for_segments(client: openai.OpenAI, recording: Path) -> None:
+    asked: dict[str, Any] = {"model": "whisper-1", "timestamp_granularities": ["word", "segment"]}
+    with recording.open("rb") as file:
+        whole = client.audio.transcriptions.create(file=file, response_format="verbose_json", **asked)
+        file.seek(0)
+        streamed = list(
+            client.audio.transcriptions.create(
+                file=file, response_format="verbose_json", stream=True, **asked
+            )
         )
 
-    assert transcription.text
+    segments = [event for event in streamed if event.type == "transcript.text.segment"]
+    assert [(s.id, s.start, s.end, s.text) for s in segments] == [
+        (str(s.id), s.start, s.end, s.text) for s in whole.segments or ()
+    ]
+    words = [word for event in segments for word in event.model_dump()["words"]]
+    assert [w["word"] for w in words] == [w.word for w in whole.words or ()]
+    assert "".join(e.delta for e in streamed if e.type == "transcript.text.delta") == whole.text
+    assert streamed[-1].type == "transcript.text.done"
+
+
+@pytest.mark.parametrize("form", [openai.omit, "json", "verbose_json"])
+def test_words_alone_have_times_and_probabilities(form: Any, client: openai.OpenAI, recording: Path) -> None:
+    with recording.open("rb") as file:
+        found = client.audio.transcriptions.create(
+            model="whisper-1", file=file, response_format=form, timestamp_granularities=["word"]
+        ).model_dump()
+
+    assert " ".join(w["word"] for w in found["words"]) == found["text"]
+    assert all(0 < w["probability"] <= 1 and w["end"] >= w["start"] for w in found["words"])
+    assert not found.get("segments")
+
+
+def test_channels_are_transcribed_one_by_one(client: openai.OpenAI, recording: Path) -> None:
+    said = decode(recording)[: 8 * SAMPLE_RATE]
+    channels = np.zeros((2, 2 * len(said)), dtype=np.int16)
+    channels[0, : len(said)] = channels[1, len(said) :] = said
+    file = ("call.wav", channels_as_wav(list(channels)))
+    asked: dict[str, Any] = {"model": "whisper-1", "file": file, "extra_body": {"multichannel": True}}
+    found = client.audio.transcriptions.create(response_format="verbose_json", **asked).model_dump()
+    text = client.audio.transcriptions.create(response_format="text", **asked)
+
+    segments = found["segments"]
+    numbers = [s["channel"] for s in segments]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == {1, 2}
+    halves = [[s["text"] for s in segments if s["channel"] == n] for n in (1, 2)]
+    assert halves[0] == halves[1]
+    assert [line.split(":")[0] for line in str(text).splitlines()] == [f"Channel {n}" for n in numbers]
+
+
+def test_a_track_is_chosen_by_its_number(client: openai.OpenAI) -> None:
+    file = ("film.mkv", muxed("matroska", Track("libopus", title="Film"), Track("libopus", title="Comment")))
+    asked: dict[str, Any] = {"model": "whisper-1", "file": file}
+
+    assert client.audio.transcriptions.create(extra_body={"track": 2}, **asked).text == ""
+    with pytest.raises(openai.BadRequestError, match=r"1 Film, 2 Comment\), got track 3"):
+        client.audio.transcriptions.create(extra_body={"track": 3}, **asked)
+
+
+def test_times_are_on_the_clock_of_the_file_and_a_hole_takes_no_memory(small: TestClient) -> None:
+    late = muxed("matroska", Track("libopus", seconds=1.0, late_s=(0.5, 7_200.0)))
+    answer = small.post(
+        "/v1/audio/transcriptions",
+        files={"file": ("late.mkv", late)},
+        data={"response_format": "verbose_json"},
+    )
+
+    assert answer.status_code == 200
+    assert answer.json()["duration"] == pytest.approx(7_201.0, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +399,13 @@ def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.Open
         ({"language": "klingon"}, openai.BadRequestError, "language", "invalid_value"),
         ({"temperature": 2}, openai.BadRequestError, "temperature", "invalid_value"),
         ({"response_format": "diarized_json"}, openai.BadRequestError, "response_format", "invalid_value"),
-        ({"timestamp_granularities": ["word"]}, openai.BadRequestError, "response_format", "invalid_value"),
+        (
+            {"timestamp_granularities": ["word"], "response_format": "srt"},
+            openai.BadRequestError,
+            "response_format",
+            "invalid_value",
+        ),
+        ({"extra_body": {"diarize": "true"}}, openai.BadRequestError, "diarize", "unknown_parameter"),
         ({"extra_body": {"beams": "5"}}, openai.BadRequestError, "beams", "unknown_parameter"),
         ({"file": ("a.wav", b"")}, openai.BadRequestError, "file", "invalid_file"),
         ({"file": ("a.wav", b"not sound" * 99)}, openai.BadRequestError, "file", "invalid_file"),
