@@ -23,7 +23,7 @@ def transcribe(
     model: Annotated[str, typer.Option(help="`tiny.en`, a folder, or a hub name.")] = "tiny.en",
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = "text",
     words: Annotated[bool, typer.Option("--words", help="Word times too (in json).")] = False,
-    language: Annotated[str | None, typer.Option(help="As `en`; detected where not given.")] = None,
+    language: Annotated[str | None, typer.Option(help="As `en` or English; `auto` detects it.")] = None,
     task: Annotated[
         Literal["transcribe", "translate"], typer.Option(help="`translate` writes English.")
     ] = "transcribe",
@@ -36,11 +36,13 @@ def transcribe(
     A file that cannot be transcribed is named on stderr and the others go on; the exit status is then 1. Of a
     file that is cut off, what is there is transcribed, with a warning on stderr.
     """
+    from voxray.config import parse
     from voxray.whisper.engines import DecodingOptions
 
     try:
         _check_stdout(form, files, output)
-        options = DecodingOptions(language=language, task=task, words=words)
+        asked = {"language": language, "task": task, "words": words}
+        options = parse(DecodingOptions, asked, where="transcribe")
         engine = _engine(model, device, options)
     except VoxrayError as e:
         print_error(e)
