@@ -24,6 +24,8 @@ UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
 """Written without spaces between words: scored by character."""
 
 _LONE_POINTS = re.compile(r"(?<!\S)\.+(?!\S)")
+_LEADING_ZEROS = re.compile(r"(?<![\d.,])0\d+")
+_ONE = re.compile(r"\bone(s?)\b")
 _DIGIT_PAIR = re.compile(r"(?<=\d)(?=\d)")
 _FORMAT_CHARACTERS = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
@@ -88,10 +90,12 @@ def english(text: str) -> str:
     """Apply Whisper's English normaliser, for any form of the apostrophe, then make each digit a word.
 
     Whisper's turns "see..." into "see ."; words of points alone, which would count as errors, are dropped.
-    So are format characters (soft hyphens, joiners), which Whisper's keeps.
+    So are format characters (soft hyphens, joiners), which Whisper's keeps. Leading zeros, which it drops
+    from digits and not from words, stay, and "one", which it makes of a lone 1, is a digit again.
     """
     plain = _FORMAT_CHARACTERS.sub("", straight_apostrophes(text))
-    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", whisper_english(plain))))
+    plain = whisper_english(_LEADING_ZEROS.sub(lambda zeros: " ".join(zeros[0]), plain))
+    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", _ONE.sub(r"1\1", plain))))
 
 
 def spaced(text: str) -> str:

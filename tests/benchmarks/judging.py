@@ -115,17 +115,12 @@ def judge(reference: Sequence[Utterance], arrivals: Sequence[Arrival]) -> Verdic
 @lru_cache(maxsize=100_000)
 def normalised(text: str) -> tuple[str, ...]:
     """The words of `text` as they are compared; kept, since one `stable` is sent many times."""
-    return tuple(digitwise(text).split())
-
-
-def digitwise(text: str) -> str:
-    """The English normaliser, and "one" is a digit: it makes 1 2 of "one two", and leaves "one" alone."""
-    return " ".join("1" if word == "one" else word for word in english(text).split())
+    return tuple(english(text).split())
 
 
 def errors(reference: str, hypothesis: str) -> ErrorCounts:
     """The word errors by which everything here is judged."""
-    return word_errors(reference, hypothesis, digitwise)
+    return word_errors(reference, hypothesis)
 
 
 def hypothesis_words(arrivals: Sequence[Arrival]) -> Iterator[HypothesisWord]:

@@ -118,6 +118,24 @@ def test_english_splits_numbers_into_digits() -> None:
     assert word_errors("nine five five", "nine five four", whisper_english).rate == 1
 
 
+@pytest.mark.parametrize(
+    ("digits", "spoken"),
+    [
+        ("007", "zero zero seven"),
+        ("02", "oh two"),
+        ("call 0 1 2", "call zero one two"),
+        ("2023-01-05", "2023 zero one zero five"),
+        ("2 1", "two one"),
+        ("3.05 and 1,005", "three point zero five and one thousand and five"),
+        ("21st", "twenty-first"),
+        ("919-696-3901", "nine one nine six nine six three nine zero one"),
+        ("the 1s", "the ones"),
+    ],
+)
+def test_digits_are_equal_to_their_words_leading_zeros_too(digits: str, spoken: str) -> None:
+    assert english(digits) == english(spoken)
+
+
 def test_english_forgives_case_punctuation_spelling_and_contractions() -> None:
     assert english("I'm in the COLOUR room.") == english("i am in the color room")
 

@@ -118,7 +118,7 @@ def _of_metadata(folder: str, table: str, names: Names) -> Iterator[Item | Rejec
     for number, record in records:
         try:
             entry = parse_entry(record, f"{where} line {number}")
-            name = places.composed(normpath(str(parent / entry.audio.path)))
+            name = _name_of(str(parent / entry.audio.path), names)
             if name not in names:
                 yield _missing(_uid(name), where, number, entry.audio.path, None)
                 continue
@@ -126,6 +126,12 @@ def _of_metadata(folder: str, table: str, names: Names) -> Iterator[Item | Rejec
             yield _with_text_beside(folder, name, item, names)
         except CorpusError as e:
             yield Rejected(f"{table} line {number}", where, str(e))
+
+
+def _name_of(path: str, names: Names) -> str:
+    """Return the name of a file in a table, which may have been written on Windows."""
+    name = places.composed(normpath(path))
+    return name if name in names else normpath(name.replace("\\", "/"))
 
 
 def _missing(id: str, where: str, number: int, name: str, split: str | None) -> Rejected:

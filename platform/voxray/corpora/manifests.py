@@ -1,4 +1,4 @@
-"""JSONL manifests, one clip per line, in any of three forms (keys that are not named here are ignored).
+"""JSONL manifests, one clip per line (or a JSON array of them), in any of three forms.
 
     {"audio": {"path", "start_time"?, "end_time"?}, "sentence"?, "language"?,
      "sentences"?: [{"start", "end", "text"}], "duration"?}
@@ -6,10 +6,11 @@
     {"file_name", "transcription"?}                                          (Hugging Face's AudioFolder)
 
 All may have `id`, `speaker`, `language`, `task` and `split`, and the text may have any of `TEXT_KEYS` for its
-name. Paths are relative to the manifest. A path may be a URL only where the manifest is at a URL of the same
-scheme.
+name; other keys are ignored. Paths are relative to the manifest. A path may be a URL only where the manifest
+is at a URL of the same scheme.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -29,7 +30,8 @@ TEXT_KEYS = (
     *("sentence", "text", "transcription", "transcript", "raw_transcription", "normalized_text", "raw_text"),
     "transcription_text",
 )
-"""What data sets call the text of a clip; the first that is there counts."""
+"""What data sets call the text of a clip; the first that is not blank counts."""
+_TIMES = frozenset({"offset", "duration"})  # where NaN is an error
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -54,7 +56,7 @@ class Entry(_Record):
     """One clip as a manifest or a table has it."""
 
     audio: _Audio
-    sentence: str | None = Field(default=None, validation_alias=AliasChoices(*TEXT_KEYS))
+    sentence: str | None = None
     sentences: tuple[_Sentence, ...] | None = None
     id: str | None = None
     language: Language = Field(default=None, validation_alias=AliasChoices("language", "locale", "lang"))
@@ -66,10 +68,14 @@ class Entry(_Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_audio(cls, values: object) -> object:
-        """Bring the other two forms into the first."""
-        if not isinstance(values, dict):
-            return values
+    def _first_form(cls, given: object) -> object:
+        """Bring the other two forms into the first, and take the first text that is not blank."""
+        if not isinstance(given, dict):
+            return given
+        values = {k: v for k, v in given.items() if k in _TIMES or v == v}  # NaN: what pandas has for none
+        texts = [values[key] for key in TEXT_KEYS if values.get(key) is not None]
+        if texts:
+            values["sentence"] = next((text for text in texts if str(text).strip()), texts[0])
         if values.get("file_name"):
             return {**values, "audio": {"path": values["file_name"]}}
         if "audio_filepath" not in values:
@@ -113,15 +119,18 @@ def list_manifest(manifest: str) -> Listing:
 
 
 def numbered_lines(manifest: str) -> list[tuple[int, str]]:
-    """Return the lines of a JSONL file that are not blank, from 1; CorpusError where it cannot be read.
+    """Return the records of a JSONL file, numbered by line from 1, or of a JSON array, numbered from 1.
 
-    A line ends with a line feed alone: JSON strings may hold the other characters that end lines.
+    A line ends with a line feed alone: JSON strings may hold the other characters that end lines. Raises
+    CorpusError where the file cannot be read.
     """
     try:
-        lines = places.read_text(manifest).split("\n")
-    except (OSError, UnicodeDecodeError) as e:
+        text = places.read_text(manifest)
+        if text.lstrip().startswith("["):
+            return [(number, json.dumps(record)) for number, record in enumerate(json.loads(text), start=1)]
+    except (OSError, ValueError, RecursionError) as e:  # bad UTF-8 and bad JSON are ValueErrors
         raise CorpusError(f"{manifest}: expected a JSONL manifest, got one that cannot be read ({e}).") from e
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
 def _entries(lines: Iterable[tuple[int, str]], manifest: str) -> Iterator[Item | Rejected]:

@@ -128,6 +128,28 @@ def test_metadata_of_which_nothing_can_be_read_ends_in_a_sentence(tmp_path: Path
         list_corpus(str(tmp_path))
 
 
+@pytest.mark.parametrize("written", ["./sub/a.flac", "sub\\a.flac", ".\\sub\\a.flac", "sub//a.flac"])
+def test_a_file_is_found_however_its_path_is_written(tmp_path: Path, written: str) -> None:
+    audio(tmp_path, "sub/a.flac")
+    write_csv(tmp_path / "metadata.csv", [{"file_name": written, "transcription": "one"}])
+    listing = list_corpus(str(tmp_path))
+
+    assert [(i.id, i.text) for i in listing.items] == [("sub/a", "one")]
+    assert listing.rejected == ()
+
+
+def test_the_first_text_that_is_not_blank_counts(tmp_path: Path) -> None:
+    audio(tmp_path, "a.flac", "b.flac", "c.flac")
+    rows = [
+        {"file_name": "a.flac", "raw_text": "", "normalized_text": "one"},
+        {"file_name": "b.flac", "raw_text": "Two.", "normalized_text": " "},
+        {"file_name": "c.flac", "raw_text": "null", "normalized_text": ""},
+    ]
+    write_csv(tmp_path / "metadata.csv", rows)
+
+    assert [i.text for i in list_corpus(str(tmp_path)).items] == ["one", "Two.", "null"]
+
+
 def test_what_a_folder_holds_and_is_not_used_is_told(tmp_path: Path) -> None:
     audio(tmp_path, "a.flac", "b.flac", "c.flac")
     write_csv(tmp_path / "metadata.csv", [{"file_name": "a.flac", "transcription": "one"}])
@@ -135,7 +157,7 @@ def test_what_a_folder_holds_and_is_not_used_is_told(tmp_path: Path) -> None:
     listing = list_corpus(str(tmp_path))
 
     assert [i.id for i in listing.items] == ["a"]
-    reasons = sorted(r.reason for r in listing.rejected)
+    reasons = [r.reason for r in listing.rejected]
     assert len(reasons) == 2
     assert "2 audio files that no table names, the first b.flac" in reasons[0]
     assert "transcripts.csv: expected metadata.csv" in reasons[1]

@@ -105,6 +105,29 @@ def test_a_text_stands_under_any_of_its_usual_names(key: str) -> None:
         assert parse({**audio, key: " one\u2028two "}).text == "one two"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, None), (float("nan"), None), ("nan", "nan"), ("null", "null"), (12, "12"), ("", "")],
+)
+def test_a_missing_text_is_none_and_no_word_is_taken_for_one(text: object, expected: str | None) -> None:
+    assert parse({"audio": {"path": "x.wav"}, "sentence": text}).text == expected
+    assert parse({"audio_filepath": "x.wav", "duration": 1, "text": text}).text == expected
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_array_is_a_manifest_too(tmp_path: Path, indent: int | None) -> None:
+    (tmp_path / "x.flac").write_bytes(encode(np.ones(800, np.int16)))
+    good = {"audio": {"path": "x.flac"}, "sentence": "one"}
+    (tmp_path / "m.json").write_text(json.dumps([good, {"sentence": "two"}], indent=indent))
+    clips, rejected = load_clips(str(tmp_path / "m.json"))
+
+    assert [c.text for c in clips] == ["one"]
+    assert ["m.json line 2: 'audio': field required" in r.reason for r in rejected] == [True]
+    (tmp_path / "m.json").write_text("[{]")
+    with pytest.raises(CorpusError, match="expected a JSONL manifest, got one that cannot be read"):
+        list_corpus(str(tmp_path / "m.json"))
+
+
 @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\u00a0"])
 def test_a_record_ends_with_its_line_and_not_inside_a_string(tmp_path: Path, character: str) -> None:
     (tmp_path / "x.flac").write_bytes(encode(np.ones(800, np.int16)))
