@@ -81,7 +81,7 @@ def read(audio: Path, tsv: Path) -> Recording:
 
 def _utterances(tsv: Path) -> Iterator[Utterance]:
     try:
-        lines = tsv.read_text(encoding="utf-8").splitlines()
+        lines = tsv.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as e:
         raise CorpusError(f"{tsv}: expected a tsv file in UTF-8, got one that cannot be read ({e}).") from e
     for number, line in enumerate(lines, start=1):

@@ -339,7 +339,7 @@ def test_a_microphone_that_goes_away_ends_the_recording(phone: Page, scripted: P
 def test_the_language_is_shown(page: Page, scripted: PageServer) -> None:
     page.get_by_label("Language").fill(" DE ")
     page.click("#main")
-    until(lambda: scripted.starts, "no start came")
+    until(lambda: scripted.starts, "no start message arrived")
 
     assert scripted.starts[0]["language"] == "de"
 
@@ -470,9 +470,9 @@ def test_lag_is_shown(page: Page, scripted: PageServer) -> None:
 def test_an_error_ends_the_recording_with_the_services_sentence(page: Page, scripted: PageServer) -> None:
     page.click("#main")
     see(lines(page).first, TEXTS[0])
-    scripted.end(1008, "Expected at most 4 times real time, and 9 came.")
+    scripted.end(1008, "Expected at most 4 times real time, got 9.")
 
-    see(page.get_by_role("alert"), "Expected at most 4 times real time, and 9 came.")
+    see(page.get_by_role("alert"), "Expected at most 4 times real time, got 9.")
     expect(state(page)).to_have_text("Stopped")
     expect(page.locator("#main")).to_have_text("Start")
     assert lines(page).first.inner_text() == TEXTS[0]
@@ -485,7 +485,7 @@ def test_a_key_is_asked_for_kept_and_never_in_an_address(page: Page, scripted: P
     scripted.key = "c2VzYW1lLTEvMg"  # sesame-1/2
     page.click("#main")
     dialog = page.get_by_role("dialog", name="This service asks for a key")
-    see(dialog, "Expected a key of this service, and another came.")
+    see(dialog, "Expected a key of this service, got another.")
     page.get_by_label("API key").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_label("API key")).to_have_value("")
