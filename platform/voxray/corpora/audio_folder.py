@@ -8,7 +8,7 @@ text, and the splits follow from a hash of the uid. Names are compared in their 
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from posixpath import normpath
@@ -114,6 +114,7 @@ def _of_row(
 
 def _of_metadata(folder: str, table: str, names: Names) -> Iterator[Item | Rejected]:
     where, parent = places.join(folder, names[table]), PurePosixPath(table).parent
+    records: Sequence[tuple[int, str | Mapping[str, str]]]
     records = numbered_lines(where) if table.endswith(".jsonl") else _rows(where, ("file_name",))
     for number, record in records:
         try:
