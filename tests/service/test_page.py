@@ -302,7 +302,6 @@ def test_a_muted_microphone_is_reported_until_it_is_on_again(phone: Page, script
     alert = phone.get_by_role("alert")
     phone.evaluate("() => window.mute(true)")
     see(alert, "The microphone is muted")
-    expect(phone.get_by_role("meter")).to_have_attribute("aria-valuenow", re.compile(r"\d"))
     phone.evaluate("() => window.mute(false)")
     expect(alert).to_be_hidden()
     goes_on(scripted)
