@@ -30,10 +30,8 @@ _RULES: dict[str | None, tuple[tuple[str, str], ...]] = {
         ("\u0ec0\u0ec0", "\u0ec1"),
         ("\u0e4d([\u0e48-\u0e4b])\u0e32", "\\1\u0e4d\u0e32"),  # Thai and Lao AM around its tone
         ("\u0ecd([\u0ec8-\u0ecb])\u0eb2", "\\1\u0ecd\u0eb2"),
-        (
-            "\u09a4\u09cd\u200d",
-            "\u09ce",
-        ),  # Bengali khanda ta and Malayalam chillus, once written with a joiner
+        # Bengali khanda ta and Malayalam chillus, which older texts write with a joiner
+        ("\u09a4\u09cd\u200d", "\u09ce"),
         *((f"{letter}\u0d4d\u200d", chillu) for letter, chillu in _CHILLUS),
         ("(?<=[\u0900-\u097f]):(?=[\u0900-\u097f])", "\u0903"),  # a colon for the visarga
     ),
@@ -62,7 +60,7 @@ _TONE_BEFORE = re.compile(f"o{_TONES}([ae])(?![\\w\u0300-\u036f])|u{_TONES}(y)(?
 
 
 def one_spelling(text: str, language: str | None = None) -> str:
-    """Return `text` in folded case and in the one form of its spellings in `language`; it may look odd."""
+    """Return `text` in folded case and with one form of each spelling that `language` has several of."""
     plain = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
     if language in _TURKIC_LANGUAGES:
         plain = plain.translate(_TURKIC_CASE)
