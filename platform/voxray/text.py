@@ -7,12 +7,14 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal, TypeVar
 
 import jiwer
+
+from voxray.orthography import one_spelling, straight_apostrophes
 
 Normaliser = Callable[[str], str]
 L = TypeVar("L", str, str | None)
@@ -22,13 +24,10 @@ UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
 """Written without spaces between words: scored by character."""
 
 _LONE_POINTS = re.compile(r"(?<!\S)\.+(?!\S)")
+_LEADING_ZEROS = re.compile(r"(?<![\d.,])0\d+")
+_ONE = re.compile(r"\bone(s?)\b")
 _DIGIT_PAIR = re.compile(r"(?<=\d)(?=\d)")
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bb\u02bc\u05f3\uff07", "'"))
-"""Quotation marks, modifier letters, the Hebrew geresh and the full-width form: keyboards differ in them."""
-_OPTIONAL_MARKS = re.compile("[\u0591-\u05bd\u05bf-\u05c7\u0640\u064b-\u0652\u0670]")
-"""Hebrew points, Arabic short vowels and the tatweel, which most texts leave out."""
-_TURKIC_LANGUAGES = frozenset({"tr", "az"})
-_TURKIC_CASE = str.maketrans({"I": "\u0131", "\u0130": "i"})
+_FORMAT_CHARACTERS = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +63,15 @@ def normaliser(language: str | None, name: NormaliserName = "auto") -> Normalise
 
     `whisper-english` is Whisper's own (numbers, spelling, contractions). `english` is the same with
     numbers split into digits afterwards: Whisper's joins "nine five five" into the one word "955", so that
-    one wrong digit would cost the whole string. `basic` folds case and drops punctuation, keeping combining
-    marks, without which Indic vowel signs are lost; in Turkish and Azerbaijani, I and i are two letters.
-    `none` changes only the spaces.
+    one wrong digit would cost the whole string. `basic` folds case and drops punctuation, by the spelling of
+    the language, and keeps combining marks, without which Indic vowel signs are lost. `none` changes only the
+    spaces.
     """
     if name == "auto":
         name = "english" if language in (None, "en", "english") else "basic"
-    if name == "basic" and language in _TURKIC_LANGUAGES:
-        return turkic
-    return {"english": english, "whisper-english": whisper_english, "basic": basic, "none": spaced}[name]
+    if name == "basic":
+        return partial(basic, language=language)
+    return {"english": english, "whisper-english": whisper_english, "none": spaced}[name]
 
 
 @cache
@@ -91,8 +90,12 @@ def english(text: str) -> str:
     """Apply Whisper's English normaliser, for any form of the apostrophe, then make each digit a word.
 
     Whisper's turns "see..." into "see ."; words of points alone, which would count as errors, are dropped.
+    So are format characters (soft hyphens, joiners), which Whisper's keeps. Leading zeros, which it drops
+    from digits and not from words, stay, and "one", which it makes of a lone 1, is a digit again.
     """
-    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", whisper_english(text.translate(_APOSTROPHES)))))
+    plain = _FORMAT_CHARACTERS.sub("", straight_apostrophes(text))
+    plain = whisper_english(_LEADING_ZEROS.sub(lambda zeros: " ".join(zeros[0]), plain))
+    return spaced(_LONE_POINTS.sub(" ", _DIGIT_PAIR.sub(" ", _ONE.sub(r"1\1", plain))))
 
 
 def spaced(text: str) -> str:
@@ -100,22 +103,14 @@ def spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-def basic(text: str) -> str:
+def basic(text: str, language: str | None = None) -> str:
     """Fold case; keep letters, marks, digits and apostrophes inside words; turn the rest into spaces.
 
-    Texts that a reader takes for the same become equal: composed and decomposed letters, the forms of the
-    apostrophe, the digits of each script, Hebrew and Arabic with or without vowel points. Other marks carry
-    meaning and stay. Format characters (joiners, soft hyphens) are dropped, since they stand inside words.
+    Texts that a reader of `language` takes for the same become equal (orthography.py), and so do the digits
+    of each script. Format characters (joiners, soft hyphens) are dropped, since they stand inside words.
     """
-    folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).replace("\u0130", "i").casefold()
-    letters = _OPTIONAL_MARKS.sub("", unicodedata.normalize("NFKC", folded))
-    words = (word.strip("'") for word in "".join(map(_kept, letters)).split())
+    words = (word.strip("'") for word in "".join(map(_kept, one_spelling(text, language))).split())
     return " ".join(word for word in words if word)
-
-
-def turkic(text: str) -> str:
-    """Apply `basic` with the case pairs of Turkish: I and dotless i, dotted I and i."""
-    return basic(unicodedata.normalize("NFKC", text).translate(_TURKIC_CASE))
 
 
 def _kept(character: str) -> str:
@@ -142,11 +137,6 @@ def text_language(language: L, task: str | None) -> L | str:
 def units(text: str, language: str | None) -> list[str]:
     """Split `text` into what `language` is scored by: words, or characters where no spaces are written."""
     return list("".join(text.split())) if by_character(language) else text.split()
-
-
-def join_texts(texts: Iterable[str], language: str | None) -> str:
-    """Join the texts that are not empty, with spaces between them if `language` is written with spaces."""
-    return ("" if by_character(language) else " ").join(text for text in texts if text)
 
 
 def error_counts(

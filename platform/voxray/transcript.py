@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, TypeVar
 
+from voxray.writing_systems import join_texts
+
 Format = Literal["text", "srt", "vtt", "json"]
 Task = Literal["transcribe", "translate"]  # what a model writes down: speech as it is, or in English
 
@@ -61,7 +63,7 @@ class Transcript:
     @property
     def text(self) -> str:
         """Return all segments on one line."""
-        return " ".join(s.text for s in self.segments if s.text)
+        return join_texts(s.text for s in self.segments)
 
 
 def _with_text(transcript: Transcript) -> Iterator[Segment]:

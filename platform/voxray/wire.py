@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from voxray.config import Config, parse
 from voxray.errors import ConfigError, WireError
-from voxray.languages import language_of
+from voxray.languages import Language
 from voxray.streaming.endpoint import MAX_ENDPOINT_MS, MIN_ENDPOINT_MS
 from voxray.streaming.events import Done as Done  # these six are sent as they leave the session
 from voxray.streaming.events import Final as Final
@@ -53,10 +53,6 @@ class Close(IntEnum):
     RESUMED_ELSEWHERE = 4409
 
 
-def _one_language(value: object) -> object:
-    return language_of(value) if isinstance(value, str) else value
-
-
 def _one_text(value: object) -> object:
     if not isinstance(value, list | tuple):
         return value
@@ -68,8 +64,8 @@ def _one_text(value: object) -> object:
 class Start(Config):
     """The first message of a client, all of it optional: the audio format and the options.
 
-    `language` may be given as a code or an English name, and is stored as a code; `hotwords` may be given as
-    a string or a list of strings, and is stored as one string.
+    `language` may be given in any form that `language_of` reads, `auto` included, and is stored as a code;
+    `hotwords` may be given as a string or a list of strings, and is stored as one string.
 
     A client that resumes gives `session` and `resume_token` of `ready`, `have_segment` (the last final that
     it received) and `from_byte` (the first byte that it still has).
@@ -79,7 +75,7 @@ class Start(Config):
     sample_rate: int = Field(default=16_000, ge=MIN_RATE, le=MAX_RATE)
     encoding: Encoding = "pcm_s16le"
     channels: int = Field(default=1, ge=1, le=MAX_CHANNELS)
-    language: Annotated[str | None, BeforeValidator(_one_language)] = None
+    language: Language = None
     task: Task = "transcribe"
     prompt: str = Field(default="", max_length=2_000)
     hotwords: Annotated[str, BeforeValidator(_one_text)] = Field(default="", max_length=2_000)

@@ -9,17 +9,9 @@ import re
 import unicodedata
 from itertools import pairwise
 
+from voxray.writing_systems import UNSPACED
+
 _SPACED = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
-_UNSPACED = re.compile(
-    "["
-    "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Han
-    "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001aff0-\U0001b16f"  # Kana
-    "\u3100-\u312f\u31a0-\u31bf"  # Bopomofo
-    "\u0e00-\u0e7f\u0e80-\u0eff"  # Thai, Lao
-    "\u1780-\u17ff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Khmer, Burmese
-    "\u0f00-\u0fff"  # Tibetan
-    "]"
-)
 _OPENING = {"Ps", "Pi"}
 _VIRAMA = 9  # canonical combining class: the consonant after it stands below the one before
 
@@ -31,7 +23,7 @@ def split_words(text: str) -> list[str]:
 
 def _split_run(run: str) -> list[str]:
     """Split one run without inner spaces where its script is written without them."""
-    if not _UNSPACED.search(run):
+    if not UNSPACED.search(run):
         return [run]
     words = [run[0]]
     for before, character in pairwise(run):
@@ -45,11 +37,11 @@ def _split_run(run: str) -> list[str]:
 def _begins(word: str, before: str, character: str) -> bool:
     """Say whether `character`, which follows `before` at the end of `word`, begins another word."""
     category = unicodedata.category(character)
-    unspaced = _UNSPACED.search(word) is not None
+    unspaced = UNSPACED.search(word) is not None
     if category in _OPENING:
         return unspaced
     if category[0] in "MPZC" or not word.strip() or unicodedata.combining(before) == _VIRAMA:
         return False
     if unspaced:
         return True
-    return _UNSPACED.match(character) is not None and any(c.isalnum() for c in word)
+    return UNSPACED.match(character) is not None and any(c.isalnum() for c in word)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.benchmarks.judging import errors
+from tests.benchmarks.client_scores import errors
 from tests.benchmarks.playing import Part
 
 from voxray.scoring.metrics import pooled

@@ -1,7 +1,7 @@
 """The load: processes of many clients each, which send in real time and write down what comes, and when.
 
 A client obeys nothing but the clock: it neither waits for credit nor reads what it is sent while it plays;
-that is judged afterwards. How late frames went out is written down too, since a load that falls behind
+that is scored afterwards. How late frames went out is written down too, since a load that falls behind
 measures itself.
 
     parent --Plan--> process: connects --"ready"--> parent
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from tests.benchmarks.judging import Arrival
+from tests.benchmarks.client_scores import Arrival
 from tests.benchmarks.playing import Part, frames
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException

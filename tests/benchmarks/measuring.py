@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add
 from typing import TypeVar
 
-from tests.benchmarks.judging import Spread, Verdict, judge
+from tests.benchmarks.client_scores import ClientScore, Spread, score_client
 from tests.benchmarks.load import ClientRecord, Plan, carry_out
 from tests.benchmarks.playing import NOISE_DBFS, Part
 from tests.benchmarks.recordings import Recording
@@ -52,7 +52,7 @@ class Row:
     recording: str
     clients: int
     seconds: float
-    verdict: Verdict
+    score: ClientScore
     errors: tuple[str, ...]
     late: Spread
     messages_per_s: float
@@ -62,17 +62,17 @@ class Row:
     @property
     def committed(self) -> Spread:
         """Latency to committed words, in seconds."""
-        return Spread.of(self.verdict.committed_s)
+        return Spread.of(self.score.committed_s)
 
     @property
     def final(self) -> Spread:
         """Latency to finals, in seconds."""
-        return Spread.of(self.verdict.final_s)
+        return Spread.of(self.score.final_s)
 
     @property
     def first_partial(self) -> Spread:
         """From an utterance's start to its first words, in seconds."""
-        return Spread.of(self.verdict.first_partial_s)
+        return Spread.of(self.score.first_partial_s)
 
 
 def doubling() -> Iterator[int]:
@@ -110,17 +110,19 @@ def warm_up(recordings: Sequence[Recording], conditions: Conditions, seconds: fl
 def measure(
     kind: str, playing: Sequence[Part], conditions: Conditions, meter: Meter, compare: Compare | None = None
 ) -> Row:
-    """Let all of `playing` play at once, and judge what they received."""
+    """Let all of `playing` play at once, and score what they received."""
     records, usage = played(
         playing, conditions, lambda begin_s, load: _usage(conditions, meter, begin_s, load)
     )
-    verdicts = [judge(p.played().utterances, r.arrivals()) for p, r in zip(playing, records, strict=True)]
+    scores = [
+        score_client(p.played().utterances, r.arrivals()) for p, r in zip(playing, records, strict=True)
+    ]
     in_time = sum(at_s <= conditions.seconds for r in records for at_s, _ in r.messages)
     return Row(
         recording=kind,
         clients=len(playing),
         seconds=conditions.seconds,
-        verdict=reduce(add, verdicts, Verdict()),
+        score=reduce(add, scores, ClientScore()),
         errors=tuple(r.error for r in records if r.error),
         late=Spread.of([late_s for r in records for late_s in r.late_s]),
         messages_per_s=in_time / conditions.seconds,

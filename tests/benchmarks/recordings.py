@@ -62,7 +62,9 @@ def of_kind(kind: Kind, digits: Path = DIGITS) -> tuple[Recording, ...]:
     if kind in PROMPTS:
         file = PROMPTS[kind]
         return (read(file, file.with_suffix(".tsv")),) if file.is_file() else ()
-    return (built_in("clips", PAUSES_S) if kind == "clips" else built_in("nonstop", NO_PAUSES_S),)
+    return (
+        sample_recording("clips", PAUSES_S) if kind == "clips" else sample_recording("nonstop", NO_PAUSES_S),
+    )
 
 
 def _long_files(folder: Path) -> list[Path]:
@@ -81,7 +83,7 @@ def read(audio: Path, tsv: Path) -> Recording:
 
 def _utterances(tsv: Path) -> Iterator[Utterance]:
     try:
-        lines = tsv.read_text(encoding="utf-8").splitlines()
+        lines = tsv.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as e:
         raise CorpusError(f"{tsv}: expected a tsv file in UTF-8, got one that cannot be read ({e}).") from e
     for number, line in enumerate(lines, start=1):
@@ -92,7 +94,7 @@ def _utterances(tsv: Path) -> Iterator[Utterance]:
             raise CorpusError(f"{tsv}:{number}: expected start_s, end_s and text between tabs.") from e
 
 
-def built_in(
+def sample_recording(
     name: str, pauses_s: tuple[float, float], seed: int = SEED, corpus: str = "builtin"
 ) -> Recording:
     """The test clips of `corpus`, in random order, with a random pause in `pauses_s` after each."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks.judging import Spread
+from tests.benchmarks.client_scores import Spread
 from tests.benchmarks.measuring import Row
 from tests.benchmarks.soaking import Soak, Third
 from tests.benchmarks.usage import GROUPS
@@ -21,8 +21,8 @@ def progress(row: Row) -> str:
     """One line as soon as `row` is there."""
     return (
         f"{row.recording}, {row.clients} clients: words p95 {_s(row.committed.p95)} s, "
-        f"finals p95 {_s(row.final.p95)} s, WER {_percent(row.verdict.words)} %, "
-        f"without a final {row.verdict.without_final} of {row.verdict.utterances}, errors {len(row.errors)}"
+        f"finals p95 {_s(row.final.p95)} s, WER {_percent(row.score.words)} %, "
+        f"without a final {row.score.without_final} of {row.score.utterances}, errors {len(row.errors)}"
     )
 
 
@@ -47,20 +47,20 @@ def _latencies(rows: Sequence[Row]) -> Table:
         first = row.first_partial
         table.add_row(
             *(str(row.clients), *_three(row.committed), *_three(row.final), _s(first.p50), _s(first.p95)),
-            *(_s(row.verdict.lag_s), _ms(row.late.p95), f"{row.messages_per_s:.1f}"),
+            *(_s(row.score.lag_s), _ms(row.late.p95), f"{row.messages_per_s:.1f}"),
         )
     return table
 
 
 def _words(rows: Sequence[Row]) -> Table:
-    columns = ("WER", "deleted", "offline WER", "deleted", "without final", "end unheard", "errors")
+    columns = ("WER", "deleted", "offline WER", "deleted", "without final", "no last word", "errors")
     table = _numbers("Words; rates in %", "clients", *columns)
     for row in rows:
-        verdict = row.verdict
+        score = row.score
         table.add_row(
-            *(str(row.clients), _percent(verdict.words), _deletions(verdict.words)),
+            *(str(row.clients), _percent(score.words), _deletions(score.words)),
             *(_percent(row.offline), _deletions(row.offline)),
-            *(f"{verdict.without_final}/{verdict.utterances}", str(verdict.unheard_ends)),
+            *(f"{score.without_final}/{score.utterances}", str(score.missing_last_words)),
             str(len(row.errors)),
         )
     return table
@@ -115,7 +115,7 @@ def show_soak(soak: Soak) -> None:
 
 def as_json(row: Row) -> dict[str, Any]:
     """`row` in plain values: seconds, per cent, MB."""
-    verdict = row.verdict
+    score = row.score
     return {
         "recording": row.recording,
         "clients": row.clients,
@@ -123,15 +123,15 @@ def as_json(row: Row) -> dict[str, Any]:
         "committed_s": _rounded(asdict(row.committed)),
         "final_s": _rounded(asdict(row.final)),
         "first_partial_s": _rounded(asdict(row.first_partial)),
-        "wer": _rate(verdict.words.errors, verdict.words),
-        "deletions": _rate(verdict.words.deletions, verdict.words),
+        "wer": _rate(score.words.errors, score.words),
+        "deletions": _rate(score.words.deletions, score.words),
         **_offline(row.offline),
-        "utterances": verdict.utterances,
-        "without_final": verdict.without_final,
-        "unheard_ends": verdict.unheard_ends,
+        "utterances": score.utterances,
+        "without_final": score.without_final,
+        "missing_last_words": score.missing_last_words,
         "errors": len(row.errors),
         "first_errors": list(row.errors[:SHOWN_ERRORS]),
-        "lag_s": verdict.lag_s,
+        "lag_s": score.lag_s,
         "sent_late_s": _rounded(asdict(row.late)),
         "messages_per_s": round(row.messages_per_s, 2),
         "cpu": _rounded(row.usage.cpu),

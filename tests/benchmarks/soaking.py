@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.judging import Arrival, Spread, judge
+from tests.benchmarks.client_scores import Arrival, Spread, score_client
 from tests.benchmarks.measuring import Conditions, parts, played, reading_at
 from tests.benchmarks.recordings import Recording, Utterance
 from tests.benchmarks.usage import Group, Meter, Reading
@@ -99,6 +99,6 @@ def third(
         for group, mb in sample.uss_mb.items():
             sums[group] += mb / len(own)
     spoken = [u for u in utterances if from_s < u.end_s <= to_s]
-    verdict = judge(spoken, arrivals)
+    score = score_client(spoken, arrivals)
     lag_s = sum(s.lag_s for s in own) / max(1, len(own))
-    return Third(dict(sums), lag_s, Spread.of(verdict.committed_s))
+    return Third(dict(sums), lag_s, Spread.of(score.committed_s))

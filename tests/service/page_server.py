@@ -172,9 +172,7 @@ class PageServer:
     async def _connected(self, ws: ServerConnection) -> None:
         with suppress(ConnectionClosed):
             if self.key is not None and _key(ws) != self.key:
-                return await _end(
-                    ws, wire.Close.NOT_ALLOWED, "Expected a key of this service, and another came."
-                )
+                return await _end(ws, wire.Close.NOT_ALLOWED, "Expected a key of this service, got another.")
             text = await ws.recv(decode=True)
             self.starts.append(json.loads(text))
             start = wire.parse_client(text)

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from tests.benchmarks.recordings import PAUSES_S, Recording, built_in
+from tests.benchmarks.recordings import PAUSES_S, Recording, sample_recording
 from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE
@@ -73,7 +73,7 @@ def spoken_clips(length_s: float) -> Recording:
     They are in an order whose first minute it decodes alike in real time and as fast as it can: what differs
     in a test is then the test's doing.
     """
-    return beginning(built_in("clips", PAUSES_S, seed=9, corpus=str(SMALL_MODEL_CLIPS)), length_s)
+    return beginning(sample_recording("clips", PAUSES_S, seed=9, corpus=str(SMALL_MODEL_CLIPS)), length_s)
 
 
 def beginning(recording: Recording, seconds: float) -> Recording:

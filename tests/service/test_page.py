@@ -226,10 +226,120 @@ def test_another_device_goes_on_in_the_same_session(page: Page, scripted: PageSe
     assert len(scripted.sessions) == 1
 
 
+BROWSER = """
+    window.locks = [];
+    navigator.wakeLock.request = async (kind) => {
+        const lock = { kind, released: document.visibilityState !== "visible" };
+        lock.release = async () => { lock.released = true; };
+        window.locks.push(lock);
+        return lock;
+    };
+    const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
+    const Context = window.AudioContext;
+    media.getUserMedia = async (wanted) => {
+        const stream = await open(wanted);
+        [window.track] = stream.getAudioTracks();
+        return stream;
+    };
+    window.AudioContext = class extends Context { constructor() { super(); window.context = this; } };
+    window.mute = (muted) => {
+        Object.defineProperty(window.track, "muted", { value: muted, configurable: true });
+        window.track.dispatchEvent(new Event(muted ? "mute" : "unmute"));
+    };
+    window.turn = (visibility) => {
+        Object.defineProperty(document, "visibilityState", { value: visibility, configurable: true });
+        if (visibility === "hidden") window.locks.forEach((lock) => lock.release());
+        document.dispatchEvent(new Event("visibilitychange"));
+    };
+"""
+"""What a phone does and Chromium cannot be told to do: mutes, hides the page, takes the wake lock back."""
+
+
+@pytest.fixture
+def phone(page: Page) -> Page:
+    """The page on a device that can be told what happens to it, listening."""
+    page.add_init_script(BROWSER)
+    page.reload()
+    page.click("#main")
+    see(state(page), "Live")
+    return page
+
+
+def goes_on(scripted: PageServer) -> None:
+    """Waits until a second more of audio has arrived."""
+    (session,) = scripted.sessions
+    at = session.received
+    until(lambda: session.received > at + 2 * session.rate, "no more audio arrived")
+
+
+def locks_held(page: Page) -> int:
+    return int(page.evaluate("() => window.locks.filter((lock) => !lock.released).length"))
+
+
+def test_the_screen_stays_on_while_the_microphone_is_open(phone: Page) -> None:
+    assert locks_held(phone) == 1
+    assert phone.evaluate("() => window.locks[0].kind") == "screen"
+    phone.evaluate("() => window.turn('hidden')")
+    assert locks_held(phone) == 0
+    phone.evaluate("() => window.turn('visible')")
+    until(lambda: locks_held(phone) == 1, "the lock was not asked for again")
+    phone.click("#main")
+    finished(phone)
+    assert locks_held(phone) == 0
+    phone.evaluate("() => window.turn('visible')")
+    assert locks_held(phone) == 0
+
+
+@pytest.mark.parametrize("refusal", ["undefined", "{ request: async () => { throw new Error('battery'); } }"])
+def test_without_a_wake_lock_the_microphone_works(page: Page, scripted: PageServer, refusal: str) -> None:
+    page.add_init_script(f"Object.defineProperty(navigator, 'wakeLock', {{ value: {refusal} }});")
+    page.reload()
+    page.click("#main")
+    until(lambda: scripted.sessions, "no session")
+    goes_on(scripted)
+
+
+def test_a_muted_microphone_is_reported_until_it_is_on_again(phone: Page, scripted: PageServer) -> None:
+    alert = phone.get_by_role("alert")
+    phone.evaluate("() => window.mute(true)")
+    see(alert, "The microphone is muted")
+    phone.evaluate("() => window.mute(false)")
+    expect(alert).to_be_hidden()
+    goes_on(scripted)
+
+
+@pytest.mark.parametrize("return_", ["visibility", "touch", "unmute"])
+def test_an_interrupted_context_is_reported_and_resumed(
+    phone: Page, scripted: PageServer, return_: str
+) -> None:
+    alert = phone.get_by_role("alert")
+    phone.evaluate("() => { window.turn('hidden'); return window.context.suspend(); }")
+    see(alert, "The system has interrupted the microphone")
+    phone.evaluate(
+        "() => Object.defineProperty(document, 'visibilityState', { value: 'visible', configurable: true })"
+    )
+    match return_:
+        case "visibility":
+            phone.evaluate("() => window.turn('visible')")
+        case "touch":
+            phone.locator("h1").click()
+        case "unmute":
+            phone.evaluate("() => { window.mute(true); window.mute(false); }")
+    expect(alert).to_be_hidden()
+    goes_on(scripted)
+    assert len(scripted.sessions) == 1
+
+
+def test_a_microphone_that_goes_away_ends_the_recording(phone: Page, scripted: PageServer) -> None:
+    phone.evaluate("() => window.track.dispatchEvent(new Event('ended'))")
+    see(phone.get_by_role("alert"), "The microphone was disconnected.")
+    finished(phone)
+
+
 def test_the_language_is_shown(page: Page, scripted: PageServer) -> None:
     page.get_by_label("Language").fill(" DE ")
     page.click("#main")
-    until(lambda: scripted.starts, "no start came")
+    until(lambda: scripted.starts, "no start message arrived")
 
     assert scripted.starts[0]["language"] == "de"
 
@@ -360,9 +470,9 @@ def test_lag_is_shown(page: Page, scripted: PageServer) -> None:
 def test_an_error_ends_the_recording_with_the_services_sentence(page: Page, scripted: PageServer) -> None:
     page.click("#main")
     see(lines(page).first, TEXTS[0])
-    scripted.end(1008, "Expected at most 4 times real time, and 9 came.")
+    scripted.end(1008, "Expected at most 4 times real time, got 9.")
 
-    see(page.get_by_role("alert"), "Expected at most 4 times real time, and 9 came.")
+    see(page.get_by_role("alert"), "Expected at most 4 times real time, got 9.")
     expect(state(page)).to_have_text("Stopped")
     expect(page.locator("#main")).to_have_text("Start")
     assert lines(page).first.inner_text() == TEXTS[0]
@@ -375,7 +485,7 @@ def test_a_key_is_asked_for_kept_and_never_in_an_address(page: Page, scripted: P
     scripted.key = "c2VzYW1lLTEvMg"  # sesame-1/2
     page.click("#main")
     dialog = page.get_by_role("dialog", name="This service asks for a key")
-    see(dialog, "Expected a key of this service, and another came.")
+    see(dialog, "Expected a key of this service, got another.")
     page.get_by_label("API key").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_label("API key")).to_have_value("")

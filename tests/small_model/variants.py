@@ -11,9 +11,9 @@ import numpy as np
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
-from voxray.text import join_texts
 from voxray.transcript import Segment
 from voxray.whisper.engines import DecodingResult
+from voxray.writing_systems import join_texts
 
 MIN_CUT_S = 0.5  # a shorter clip holds too few words to be scored
 
@@ -43,7 +43,7 @@ def cut(clip: Clip, end_s: float) -> Clip:
     """Return the first `end_s` seconds of `clip`; its reference is the words that end inside them."""
     samples = round(end_s * SAMPLE_RATE)
     words = tuple(w for w in clip.words if round(w.end_s * SAMPLE_RATE) <= samples)
-    text = join_texts((w.text for w in words), clip.text_language)
+    text = join_texts(w.text for w in words)
     return replace(
         clip, id=f"{clip.id}@{end_s:.2f}", pcm=clip.pcm[:samples], words=words, text=text, segments=()
     )
@@ -86,7 +86,7 @@ def join(parts: Sequence[Clip | Pcm]) -> Clip:
         at = end
     clips = [p for p in parts if isinstance(p, Clip)]
     pcm = np.concatenate([_pcm(p) for p in parts])
-    text = join_texts((c.text for c in clips), clips[0].text_language)
+    text = join_texts(c.text for c in clips)
     return Clip(
         "+".join(c.id for c in clips), pcm, text, language=clips[0].language, segments=tuple(segments)
     )

@@ -21,7 +21,7 @@ def stream(
     form: Annotated[Literal["text", "srt", "json"], typer.Option("--format", help="What to write.")] = "text",
     fast: Annotated[bool, typer.Option("--fast", help="Not in real time, but as the server can.")] = False,
     words: Annotated[bool, typer.Option("--words", help="Word times too (in json).")] = False,
-    language: Annotated[str | None, typer.Option(help="As `en`; detected where not given.")] = None,
+    language: Annotated[str | None, typer.Option(help="As `en` or English; `auto` detects it.")] = None,
     prompt: Annotated[str, typer.Option(help="Text that comes before, in its style.")] = "",
     hotwords: Annotated[str, typer.Option(help="Words that are likely.")] = "",
     key: Annotated[str | None, typer.Option(envvar="VOXRAY_API_KEY", help="Where the server asks.")] = None,

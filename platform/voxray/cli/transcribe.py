@@ -36,7 +36,7 @@ def transcribe(
     model: Annotated[str, typer.Option(help="`tiny.en`, a folder, or a hub name.")] = "tiny.en",
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = "text",
     words: Annotated[bool, typer.Option("--words", help="Word times too (in json).")] = False,
-    language: Annotated[str | None, typer.Option(help="As `en`; detected where not given.")] = None,
+    language: Annotated[str | None, typer.Option(help="As `en` or English; `auto` detects it.")] = None,
     task: Annotated[
         Literal["transcribe", "translate"], typer.Option(help="`translate` writes English.")
     ] = "transcribe",
@@ -53,6 +53,7 @@ def transcribe(
     A file that cannot be transcribed is named on stderr and the others go on; the exit status is then 1. Of a
     file that is cut off, what is there is transcribed, with a warning on stderr.
     """
+    from voxray.config import parse
     from voxray.whisper.engines import DecodingOptions
 
     timed = words or form in ("srt", "vtt")  # captions are cut between words
@@ -60,7 +61,8 @@ def transcribe(
         recordings = _recordings(files)
         several = len(recordings) > 1
         _check_stdout(form, recordings, output)
-        options = DecodingOptions(language=language, task=task, words=timed, pack=several)
+        asked = {"language": language, "task": task, "words": timed, "pack": several}
+        options = parse(DecodingOptions, asked, where="transcribe")
         engine = _engine(model, device, options)
     except VoxrayError as e:
         print_error(e)

@@ -1,80 +1,140 @@
-"""JSONL manifests, one clip per line, in either of two forms (keys that are not named here are ignored).
+"""JSONL manifests, one clip per line (or a JSON array of them), in any of three forms.
 
     {"audio": {"path", "start_time"?, "end_time"?}, "sentence"?, "language"?,
      "sentences"?: [{"start", "end", "text"}], "duration"?}
     {"audio_filepath", "text"?, "duration", "offset"?}                       (NeMo's)
+    {"file_name", "transcription"?}                                          (Hugging Face's AudioFolder)
 
-Both may have `id`, `speaker`, `language`, `task` and `split`. Paths are relative to the manifest. A path may
-be a URL only where the manifest is at a URL of the same scheme.
+All may have `id`, `speaker`, `language`, `task` and `split`, and the text may have any of `TEXT_KEYS` for its
+name; other keys are ignored. Paths are relative to the manifest. A path may be a URL only where the manifest
+is at a URL of the same scheme.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voxray.corpora import places
 from voxray.corpora.items import Item, Listing, Rejected
-from voxray.corpora.splits import check_split, split_key, split_of
+from voxray.corpora.splits import split_key, split_named, split_of
 from voxray.errors import CorpusError
-from voxray.text import join_texts
+from voxray.languages import Language
+from voxray.text import spaced
 from voxray.transcript import Segment, Task
+from voxray.writing_systems import join_texts
+
+TEXT_KEYS = (
+    *("sentence", "text", "transcription", "transcript", "raw_transcription", "normalized_text", "raw_text"),
+    "transcription_text",
+)
+"""What data sets call the text of a clip; the first that is not blank counts."""
+_TIMES = frozenset({"offset", "duration"})  # where NaN is an error
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
 
-class _Audio(_Line):
+class _Audio(_Record):
     path: str = Field(min_length=1)
     start_time: Seconds | None = None
     end_time: Seconds | None = None
 
 
-class _Sentence(_Line):
+class _Sentence(_Record):
     start: Seconds
     end: Seconds
     text: str
 
 
-class _Entry(_Line):
+class Entry(_Record):
+    """One clip as a manifest or a table has it."""
+
     audio: _Audio
     sentence: str | None = None
     sentences: tuple[_Sentence, ...] | None = None
     id: str | None = None
-    language: str | None = None
-    speaker: str | None = None
+    language: Language = Field(default=None, validation_alias=AliasChoices("language", "locale", "lang"))
+    speaker: str | None = Field(
+        default=None, validation_alias=AliasChoices("speaker", "speaker_id", "client_id")
+    )
     task: Task | None = None
     split: str | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _from_nemo(cls, values: object) -> object:
-        if not isinstance(values, dict) or "audio_filepath" not in values:
+    def _first_form(cls, given: object) -> object:
+        """Bring the other two forms into the first, and take the first text that is not blank."""
+        if not isinstance(given, dict):
+            return given
+        values = {k: v for k, v in given.items() if k in _TIMES or v == v}  # NaN: what pandas has for none
+        texts = [values[key] for key in TEXT_KEYS if values.get(key) is not None]
+        if texts:
+            values["sentence"] = next((text for text in texts if str(text).strip()), texts[0])
+        if values.get("file_name"):
+            return {**values, "audio": {"path": values["file_name"]}}
+        if "audio_filepath" not in values:
             return values
         offset, duration = values.get("offset"), values.get("duration")
         audio = {"path": values["audio_filepath"], "start_time": offset}
         if isinstance(duration, int | float) and isinstance(offset, int | float | None):
             audio["end_time"] = (offset or 0.0) + duration
-        return {**values, "audio": audio, "sentence": values.get("text")}
+        return {**values, "audio": audio}
+
+    def item(self, source: str, recording: str, where: str, split: str | None = None) -> Item:
+        """Return the clip in `source`; its split is its own, else `split`, else that of its hash.
+
+        Raises CorpusError that begins with `where`.
+        """
+        start_s, end_s = self.audio.start_time, self.audio.end_time
+        if end_s is not None and end_s <= (start_s or 0.0):
+            raise CorpusError(
+                f"{where}: expected an end after the start, got {start_s or 0:g} to {end_s:g} s."
+            )
+        id = self.id or _name(recording, start_s, end_s)
+        own = split_named(self.split, where) if self.split else split
+        return Item(
+            id=id,
+            source=source,
+            split=own or split_of(split_key(self.speaker or "", recording, id)),
+            text=_text(self),
+            language=self.language,
+            task=self.task,
+            speaker=self.speaker or "",
+            recording=recording,
+            start_s=start_s,
+            end_s=end_s,
+            sentences=_segments(self),
+        )
 
 
 def list_manifest(manifest: str) -> Listing:
     """List the clips of a manifest, an absolute path or URL; raise CorpusError where it cannot be read."""
+    return Listing.of(list(_entries(numbered_lines(manifest), manifest)))
+
+
+def numbered_lines(manifest: str) -> list[tuple[int, str]]:
+    """Return the records of a JSONL file, numbered by line from 1, or of a JSON array, numbered from 1.
+
+    A line ends with a line feed alone: JSON strings may hold the other characters that end lines. Raises
+    CorpusError where the file cannot be read.
+    """
     try:
-        lines = places.read_text(manifest).splitlines()
-    except (OSError, UnicodeDecodeError) as e:
+        text = places.read_text(manifest)
+        if text.lstrip().startswith("["):
+            return [(number, json.dumps(record)) for number, record in enumerate(json.loads(text), start=1)]
+    except (OSError, ValueError, RecursionError) as e:  # bad UTF-8 and bad JSON are ValueErrors
         raise CorpusError(f"{manifest}: expected a JSONL manifest, got one that cannot be read ({e}).") from e
-    return Listing.of(list(_entries(lines, manifest)))
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
-def _entries(lines: list[str], manifest: str) -> Iterator[Item | Rejected]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+def _entries(lines: Iterable[tuple[int, str]], manifest: str) -> Iterator[Item | Rejected]:
+    for number, line in lines:
         try:
             yield parse_line(line, manifest, number)
         except CorpusError as e:
@@ -84,29 +144,22 @@ def _entries(lines: list[str], manifest: str) -> Iterator[Item | Rejected]:
 def parse_line(line: str, manifest: str, number: int = 1) -> Item:
     """Parse one line into its clip; raise CorpusError naming the line and what is wrong in it."""
     where = f"{manifest} line {number}"
+    entry = parse_entry(line, where)
+    recording = str(PurePosixPath(entry.audio.path).with_suffix(""))
+    return entry.item(_resolve(entry.audio.path, manifest, where), recording, where)
+
+
+def parse_entry(record: str | Mapping[str, str], where: str) -> Entry:
+    """Parse a line of JSON, or a row of a table, in which empty columns count as missing ones.
+
+    Raises CorpusError that begins with `where` and says what is wrong.
+    """
     try:
-        entry = _Entry.model_validate_json(line)
+        if isinstance(record, str):
+            return Entry.model_validate_json(record)
+        return Entry.model_validate({k: v for k, v in record.items() if k and (v or k in TEXT_KEYS)})
     except ValidationError as e:
         raise CorpusError(f"{where}: {_explain(e)}") from e
-    start_s, end_s = entry.audio.start_time, entry.audio.end_time
-    if end_s is not None and end_s <= (start_s or 0.0):
-        raise CorpusError(f"{where}: expected an end after the start, got {start_s or 0:g} to {end_s:g} s.")
-    recording = str(PurePosixPath(entry.audio.path).with_suffix(""))
-    id = entry.id or _name(recording, start_s, end_s)
-    key = split_key(entry.speaker or "", recording, id)
-    return Item(
-        id=id,
-        source=_resolve(entry.audio.path, manifest, where),
-        split=check_split(entry.split, where) if entry.split else split_of(key),
-        text=_text(entry),
-        language=entry.language,
-        task=entry.task,
-        speaker=entry.speaker or "",
-        recording=recording,
-        start_s=start_s,
-        end_s=end_s,
-        sentences=_segments(entry),
-    )
 
 
 def _name(recording: str, start_s: float | None, end_s: float | None) -> str:
@@ -115,16 +168,16 @@ def _name(recording: str, start_s: float | None, end_s: float | None) -> str:
     return f"{recording}#{start_s:g}-{'' if end_s is None else format(end_s, 'g')}"
 
 
-def _text(entry: _Entry) -> str | None:
+def _text(entry: Entry) -> str | None:
     if entry.sentence is None and entry.sentences is not None:
-        return join_texts((s.text.strip() for s in entry.sentences), entry.language)
-    return entry.sentence
+        return join_texts(spaced(s.text) for s in entry.sentences)
+    return None if entry.sentence is None else spaced(entry.sentence)
 
 
-def _segments(entry: _Entry) -> tuple[Segment, ...] | None:
+def _segments(entry: Entry) -> tuple[Segment, ...] | None:
     if entry.sentences is None:
         return None
-    return tuple(Segment(s.start, s.end, s.text.strip()) for s in entry.sentences)
+    return tuple(Segment(s.start, s.end, spaced(s.text)) for s in entry.sentences)
 
 
 def _resolve(path: str, manifest: str, where: str) -> str:
@@ -146,4 +199,6 @@ def _explain(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if not key:
         return f"expected a JSON object, got text that does not parse ({first['msg']})."
+    if first["type"] == "value_error":
+        return f"{key!r}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}."
     return f"{key!r}: {first['msg'].lower()}."

@@ -1,6 +1,8 @@
 """Files of a corpus by name: on a local disk, or under a URL that fsspec knows (s3://, gs://, memory://)."""
 
 import os
+import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}"
 
 
+def composed(name: str) -> str:
+    """Return `name` as it is compared: macOS stores accents decomposed, most tables have them composed."""
+    return unicodedata.normalize("NFC", name)
+
+
 def is_file(place: str) -> bool:
     """Say whether `place` is a file."""
     return bool(_filesystem(place).isfile(place)) if scheme(place) else Path(place).is_file()
@@ -39,7 +46,7 @@ def list_names(folder: str) -> list[str]:
 def read_bytes(source: str) -> bytes:
     """Read a whole file; raise OSError where it cannot be read."""
     if not scheme(source):
-        return Path(source).read_bytes()
+        return _stored(Path(source)).read_bytes()
     try:
         return bytes(_filesystem(source).cat_file(source))
     except Exception as e:  # each driver has errors of its own
@@ -49,6 +56,22 @@ def read_bytes(source: str) -> bytes:
 def read_text(source: str) -> str:
     """Read a file as UTF-8, without a byte order mark; raise OSError or UnicodeDecodeError."""
     return read_bytes(source).decode("utf-8-sig")
+
+
+def _stored(path: Path) -> Path:
+    """Return `path`, or where there is none, that of the same composed name, if there is one."""
+    if path.exists() or path == path.parent:
+        return path
+    parent = _stored(path.parent)
+    if not parent.is_dir():
+        return path
+    return parent / _stored_names(parent, parent.stat().st_mtime_ns).get(composed(path.name), path.name)
+
+
+@lru_cache(maxsize=64)
+def _stored_names(folder: Path, changed_ns: int) -> dict[str, str]:
+    """Map the composed names in `folder` to those that are stored; `changed_ns` ends what is remembered."""
+    return {composed(name): name for name in os.listdir(folder)}
 
 
 def _list_local(folder: Path) -> list[str]:

@@ -7,6 +7,11 @@ from hashlib import blake2b
 from voxray.errors import CorpusError
 
 SPLITS = ("train", "dev", "test")
+_ALIASES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("dev", "validation", "valid", "val"), "dev"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}  # those of Hugging Face's datasets (data_files.py)
 TRAIN_SHARE, DEV_SHARE = 0.8, 0.1  # the rest is test
 
 
@@ -31,6 +36,17 @@ def check_split(name: str, where: str) -> str:
     if name not in SPLITS:
         raise CorpusError(f"{where}: expected a split called {', '.join(SPLITS)}, got {name!r}.")
     return name
+
+
+def split_named(name: str, where: str) -> str:
+    """Return the split that `name` stands for, as `check_split` does; data sets have further names."""
+    return _ALIASES.get(name.lower()) or check_split(name, where)
+
+
+def split_in_path(path: str) -> str | None:
+    """Return the split that a folder of `path` is named after, the last where several are; else None."""
+    folders = path.lower().split("/")[:-1]
+    return next((_ALIASES[folder] for folder in reversed(folders) if folder in _ALIASES), None)
 
 
 def describe(splits: Iterable[str]) -> str:

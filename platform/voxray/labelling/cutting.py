@@ -9,8 +9,8 @@ from voxray.corpora.items import END_TOLERANCE_S, Item, Rejected
 from voxray.corpora.reading import DecodedItem
 from voxray.labelling.pieces import Piece
 from voxray.speech import Span, cut_at_pauses, join_spans
-from voxray.text import join_texts, text_language
 from voxray.transcript import Segment
+from voxray.writing_systems import join_texts
 
 
 def pieces(read: DecodedItem | Rejected, item: Item, max_pause_s: float | None) -> list[Piece]:
@@ -66,17 +66,11 @@ def _cut_at_sentences(item: Item, pcm: Pcm, sentences: Sequence[Segment]) -> lis
         reason = f"{item.source}: expected audio up to {sentences[-1].end_s:g} s, got audio that ends before."
         return [rejected(item, reason)]
     windows = join_spans([Span(s.start_s, s.end_s) for s in sentences], WINDOW_S)
-    return _numbered(
-        [
-            _piece(item, pcm, w, _text_within(w, sentences, text_language(item.language, item.task)))
-            for w in windows
-        ]
-    )
+    return _numbered([_piece(item, pcm, w, _text_within(w, sentences)) for w in windows])
 
 
-def _text_within(window: Span, sentences: Sequence[Segment], language: str | None) -> str:
-    within = (s.text for s in sentences if window.start_s <= s.start_s and s.end_s <= window.end_s)
-    return join_texts(within, language)
+def _text_within(window: Span, sentences: Sequence[Segment]) -> str:
+    return join_texts(s.text for s in sentences if window.start_s <= s.start_s and s.end_s <= window.end_s)
 
 
 def _windows(pcm: Pcm) -> list[Span]:

@@ -85,23 +85,23 @@ def reason_against(clip: Evidence, options: FilterOptions) -> str | None:
 def _against_label(clip: Evidence, options: FilterOptions) -> str | None:
     if not clip.pseudo_text.strip():
         return "no words"
-    if _below(clip.avg_logprob, options.min_avg_logprob):
+    if _less_than(clip.avg_logprob, options.min_avg_logprob):
         return "log-probability"
-    if _above(clip.compression_ratio, options.max_compression_ratio):
+    if _greater_than(clip.compression_ratio, options.max_compression_ratio):
         return "compression ratio"
-    if _above(clip.no_speech_prob, options.max_no_speech_prob):
+    if _greater_than(clip.no_speech_prob, options.max_no_speech_prob):
         return "no-speech probability"
-    if _above(clip.chars_per_s, options.max_chars_per_s):
+    if _greater_than(clip.chars_per_s, options.max_chars_per_s):
         return "characters per second"
     language = text_language(clip.language, clip.task)
-    if _above(repeated_ngrams(clip.pseudo_text, language=language), options.max_repeated_ngrams):
+    if _greater_than(repeated_ngrams(clip.pseudo_text, language=language), options.max_repeated_ngrams):
         return "repeated 5-grams"
     return None
 
 
-def _below(value: float, bound: float | None) -> bool:
+def _less_than(value: float, bound: float | None) -> bool:
     return bound is not None and value < bound
 
 
-def _above(value: float | None, bound: float | None) -> bool:
+def _greater_than(value: float | None, bound: float | None) -> bool:
     return bound is not None and value is not None and value > bound

@@ -12,8 +12,8 @@ import numpy as np
 from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES
 from voxray.config import Config
 from voxray.corpora.store import Clip
-from voxray.text import join_texts
 from voxray.transcript import Segment, Word
+from voxray.writing_systems import join_texts
 
 
 class PackingOptions(Config):
@@ -57,7 +57,7 @@ def join(group: Sequence[Clip], gap: int) -> Clip:
     return replace(
         first,
         pcm=pcm,
-        text=join_texts((clip.text for clip in group), first.text_language),
+        text=join_texts(clip.text for clip in group),
         words=_joined_words(placed),
         segments=tuple(
             Segment(s.start_s + at_s, s.end_s + at_s, s.text)

@@ -22,6 +22,7 @@ from voxray.corpora.sources import load_clips
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError, LabellingError, OutputError
+from voxray.languages import KnownLanguage
 from voxray.recipes.adapt_scores import print_scores
 from voxray.recipes.adapt_training import Training, TrainingOptions
 from voxray.scoring.windows import WindowEvaluator, WindowScore, smallest_passed
@@ -76,7 +77,7 @@ class AdaptConfig(TrainingOptions):
     """What is done to their audio."""
     max_dev_clips: int = Field(default=100, ge=1)
     """Held-out clips that judge: of the corpora's dev splits, else a tenth of their clips."""
-    language: str = "en"
+    language: KnownLanguage = "en"
     """Language of clips that name none."""
     normaliser: NormaliserName = "auto"
     """Normaliser of texts before they are compared; auto goes by the language."""

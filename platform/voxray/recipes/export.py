@@ -11,6 +11,7 @@ from voxray.audio import WINDOW_S
 from voxray.config import Config
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
+from voxray.languages import Language
 from voxray.text import NormaliserName
 from voxray.whisper.export import TOLERANCE, Quantization, export
 from voxray.whisper.models import hf_folder
@@ -29,7 +30,7 @@ class ExportConfig(Config):
     """Clips to check it on, best with texts: builtin, an audio folder or a .jsonl manifest."""
     split: str | None = "test"
     """train, dev or test; null is all of them."""
-    language: str | None = None
+    language: Language = None
     """Spoken language; null goes by the clip, else English."""
     normaliser: NormaliserName = "auto"
     """Normaliser of texts before they are compared; auto goes by the language."""

@@ -12,6 +12,7 @@ from voxray.cluster import cluster
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
+from voxray.languages import KnownLanguage
 from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
 from voxray.training.collate import LabelOptions
@@ -39,7 +40,7 @@ class FinetuneConfig(LearningConfig):
     """The model to start from: a name such as tiny.en, a Hugging Face folder or a hub name."""
     train: Part = "encoder"
     """What is trained: encoder, decoder or all."""
-    language: str = "en"
+    language: KnownLanguage = "en"
     """Language of clips that name none."""
     max_steps: int = Field(default=400, ge=1)
     """Optimiser steps of the whole run."""

@@ -21,6 +21,7 @@ from voxray.corpora.sources import list_corpus
 from voxray.errors import LabellingError
 from voxray.labelling.shards import Shards, write_rejected
 from voxray.labelling.teacher import Dtype, EngineName, Teacher, binding
+from voxray.languages import Language
 from voxray.speech import MAX_PAUSE_S
 from voxray.transcript import Task
 from voxray.whisper.engines import DecodingOptions
@@ -37,7 +38,7 @@ class PseudoLabelConfig(Config):
     """The folder for the labels."""
     split: str | None = None
     """The part of the corpus: train, dev or test; null is all of them."""
-    language: str | None = None
+    language: Language = None
     """The language of all clips; null: each clip's own, else detected."""
     task: Task = "transcribe"
     """What the teacher does: transcribe, or translate to English."""

@@ -18,6 +18,7 @@ from voxray.corpora.items import Rejected
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
 from voxray.errors import ConfigError, CorpusError
+from voxray.languages import Language
 from voxray.scoring.report import ModelScores, write_report
 from voxray.scoring.suites import Scores, score_engine, stage_times
 from voxray.speech import MAX_PAUSE_S
@@ -45,7 +46,7 @@ class ScoreConfig(Config):
     """The part of the corpus: train, dev or test; null is all of them."""
     out: Path
     """The folder for the report and the scores."""
-    language: str | None = None
+    language: Language = None
     """The language of all clips; null: each clip's own, else English."""
     normaliser: NormaliserName = "auto"
     """Normaliser of texts before they are compared; auto goes by the language of the clip."""

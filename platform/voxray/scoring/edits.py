@@ -5,7 +5,7 @@ from typing import Literal, cast
 
 import jiwer
 
-from voxray.text import NormaliserName, join_texts, normaliser, units
+from voxray.text import NormaliserName, by_character, normaliser, units
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
 
@@ -22,14 +22,15 @@ class Edit:
 def edits(reference: str, hypothesis: str, language: str | None, name: NormaliserName = "auto") -> list[Edit]:
     """Return the edits of one pair in order, as jiwer aligns them, in the units of its language."""
     normalise = normaliser(language, name)
+    joiner = "" if by_character(language) else " "
     expected, got = (units(normalise(text), language) for text in (reference, hypothesis))
     if not expected:  # jiwer takes no empty reference
-        return [Edit("insert", "", join_texts(got, language))] if got else []
+        return [Edit("insert", "", joiner.join(got))] if got else []
     return [
         Edit(
             cast(Kind, chunk.type),
-            join_texts(expected[chunk.ref_start_idx : chunk.ref_end_idx], language),
-            join_texts(got[chunk.hyp_start_idx : chunk.hyp_end_idx], language),
+            joiner.join(expected[chunk.ref_start_idx : chunk.ref_end_idx]),
+            joiner.join(got[chunk.hyp_start_idx : chunk.hyp_end_idx]),
         )
         for chunk in jiwer.process_words(" ".join(expected), " ".join(got)).alignments[0]
     ]

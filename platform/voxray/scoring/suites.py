@@ -10,9 +10,10 @@ from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES, Pcm
 from voxray.corpora.store import Clip
 from voxray.scoring.metrics import ClipScore, Summary, by_speaker, score_clip, summarise
 from voxray.speech import MAX_PAUSE_S, cut_at_pauses
-from voxray.text import NormaliserName, join_texts
+from voxray.text import NormaliserName
 from voxray.whisper.ctranslate import CTranslate2Engine, window_s
 from voxray.whisper.engines import DecodingOptions, Engine
+from voxray.writing_systems import join_texts
 
 Clock = Callable[[], float]
 
@@ -55,7 +56,7 @@ def score_engine(
     results = iter(engine.transcribe(flat, options, languages))
     compute_s = clock() - start_s
     texts = [
-        join_texts((r.text for r in islice(results, len(parts))), clip.text_language)
+        join_texts(r.text for r in islice(results, len(parts)))
         for clip, parts in zip(clips, pieces, strict=True)
     ]
     return scores_of(clips, texts, compute_s=compute_s, normaliser=normaliser)

@@ -13,7 +13,6 @@ from voxray.audio import SAMPLE_RATE, TIMESTAMP_STEP_S, WINDOW_S, WINDOW_SAMPLES
 from voxray.config import Config, Probability
 from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
-from voxray.text import join_texts
 from voxray.training.augment import AugmentOptions, Floats, augment, coloured_noise, speed_perturb
 from voxray.training.cuts import random_cut
 from voxray.training.plan import PlannedWindow
@@ -21,6 +20,7 @@ from voxray.transcript import Segment
 from voxray.whisper.ctranslate import WINDOWS_S, window_s
 from voxray.whisper.labels import IGNORED, Label, label, no_speech_label
 from voxray.whisper.tokens import Tokens
+from voxray.writing_systems import join_texts
 
 
 class LabelOptions(Config):
@@ -87,7 +87,7 @@ def example(
     if window.cut:
         clips = [random_cut(clips[0], rng)]
     samples, segments = joined(clips, window.pauses_s, rng)
-    text = join_texts((c.text for c in clips), clips[0].text_language)
+    text = join_texts(c.text for c in clips)
     target = _label(clips[0], [s for s in segments if s.text], text, tokens, labels, rng)
     return Example(
         samples=augment(samples, augmentation, rng)[:WINDOW_SAMPLES],

@@ -7,8 +7,8 @@ import numpy as np
 
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
-from voxray.text import join_texts
 from voxray.transcript import Segment, Word
+from voxray.writing_systems import join_texts
 
 WORD_TOLERANCE_S = 0.03  # of a word that may be missing: alignments are no finer
 
@@ -25,7 +25,7 @@ def cut(clip: Clip, start_s: float, end_s: float) -> Clip:
     return replace(
         clip,
         pcm=clip.pcm[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)],
-        text=join_texts((w.text for w in words), clip.text_language),
+        text=join_texts(w.text for w in words),
         words=tuple(words),
         segments=_regrouped(clip, inside, words),
         previous="" if start_s > 0 else clip.previous,
@@ -47,7 +47,7 @@ def _regrouped(clip: Clip, inside: Sequence[Word], cut_words: Sequence[Word]) ->
     ]
     if [w for group in groups for w in group] != list(cut_words):
         return ()
-    texts = (join_texts((w.text for w in g), clip.text_language) for g in groups)
+    texts = (join_texts(w.text for w in g) for g in groups)
     return tuple(Segment(g[0].start_s, g[-1].end_s, t) for g, t in zip(groups, texts, strict=True) if g)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from voxray.audio import WINDOW_S, Pcm, duration_s
 from voxray.config import Config
+from voxray.languages import Language
 from voxray.text import compression_ratio
 from voxray.transcript import Segment, Task, Word
 from voxray.whisper.tokens import Tokens
@@ -16,7 +17,7 @@ from voxray.whisper.tokens import Tokens
 class DecodingOptions(Config):
     """How an engine decodes. The defaults are batched greedy decoding without timestamps."""
 
-    language: str | None = None  # None: the clip's own, else detected
+    language: Language = None  # None: the clip's own, else detected
     task: Task = "transcribe"
     timestamps: bool = False
     words: bool = False  # word times, by alignment

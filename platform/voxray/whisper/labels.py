@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from voxray.transcript import Segment
 from voxray.whisper.tokens import MAX_LABEL_TOKENS, MAX_PREVIOUS_TOKENS, Tokens
+from voxray.writing_systems import join_texts
 
 IGNORED = -100  # torch's ignore_index
 
@@ -53,7 +54,7 @@ def no_speech_label(
 
 
 def _plain(tokens: Tokens, segments: Sequence[Segment]) -> list[int]:
-    text = " ".join(s.text.strip() for s in segments if s.text.strip())
+    text = join_texts(s.text.strip() for s in segments)
     return tokens.encode(f" {text}") if text else []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.benchmarks import live
-from tests.benchmarks.judging import judge
+from tests.benchmarks.client_scores import score_client
 from tests.benchmarks.load import ClientRecord, Plan, carry_out
 from tests.benchmarks.playing import Part
 from tests.benchmarks.recordings import Recording, joined
@@ -138,14 +138,14 @@ def test_clients_of_several_processes_get_all_words_after_they_are_spoken(record
     parts = [part for p in plans for part in p.parts]
     assert [h.error for h in records] == [None] * 3
     for part, client in zip(parts, records, strict=True):
-        verdict = judge(part.played().utterances, client.arrivals())
-        assert verdict.utterances >= 2
-        assert (verdict.words.errors, verdict.without_final) == (0, 0)
-        assert min(verdict.final_s) >= DELAY_S - 0.02
-        assert min(verdict.first_partial_s) >= 0
+        score = score_client(part.played().utterances, client.arrivals())
+        assert score.utterances >= 2
+        assert (score.words.errors, score.without_final) == (0, 0)
+        assert min(score.final_s) >= DELAY_S - 0.02
+        assert min(score.first_partial_s) >= 0
         assert len(client.late_s) == 30
         assert min(client.late_s) >= 0
-        assert verdict.lag_s == 0.25
+        assert score.lag_s == 0.25
 
 
 def test_what_goes_wrong_is_reported_for_each_client(recording: Recording) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.benchmarks.playing import Part, frames
-from tests.benchmarks.recordings import Recording, Utterance, built_in, joined, read, trimmed
+from tests.benchmarks.recordings import Recording, Utterance, joined, read, sample_recording, trimmed
 
 from voxray.audio import SAMPLE_RATE, Pcm, encode
 from voxray.errors import CorpusError
@@ -76,8 +76,8 @@ def test_silence_at_the_ends_of_a_clip_is_trimmed() -> None:
     assert len(trimmed(tone(0.5, 0))) == 0
 
 
-def test_built_in_clips_are_joined_with_their_bounds() -> None:
-    recording = built_in("nonstop", (0.05, 0.05))
+def test_sample_clips_are_joined_with_their_bounds() -> None:
+    recording = sample_recording("nonstop", (0.05, 0.05))
     gaps = [b.start_s - a.end_s for a, b in zip(recording.utterances, recording.utterances[1:], strict=False)]
 
     assert len(recording.utterances) == 40

@@ -46,6 +46,13 @@ def test_text_is_a_line_per_segment(clip: Path) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize("language", ["English", "EN-gb", "auto"])
+def test_a_language_is_given_as_people_write_it(language: str, clip: Path) -> None:
+    result = transcribe(clip, "--language", language)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_json_holds_words_with_times(clip: Path) -> None:
     found = json.loads(transcribe(clip, "--format", "json", "--words").stdout)
 
@@ -185,7 +192,7 @@ def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--model", "./nowhere"], "there is no such folder;"),
-        (["--language", "klingon"], "language 'klingon': expected one that the model knows"),
+        (["--language", "klingon"], "'language': expected a language by its code or english name"),
     ],
 )
 def test_a_wrong_model_or_language_is_named_once(words: list[str], message: str, clip: Path) -> None:

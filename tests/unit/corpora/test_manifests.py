@@ -77,13 +77,70 @@ def test_an_empty_list_of_sentences_means_no_speech() -> None:
         ('{"audio_filepath": "x", "duration": NaN}', "'audio.end_time': input should be a finite"),
         ('{"audio_filepath": "x", "duration": "long", "offset": "no"}', "'audio.start_time'"),
         ('{"audio": {"path": "x"}, "sentences": [{"start": 0}]}', "'sentences.0.end'"),
-        ('{"audio": {"path": "x"}, "split": "valid"}', "got 'valid'"),
+        ('{"audio": {"path": "x"}, "split": "holdout"}', "got 'holdout'"),
+        ('{"audio": {"path": "x"}, "language": "Germn"}', "'language': expected a language"),
     ],
 )
 def test_a_wrong_line_is_named_by_its_number_and_key(line: str, complaint: str) -> None:
     with pytest.raises(CorpusError, match=r"train\.jsonl line 7: ") as caught:
         parse_line(line, MANIFEST, 7)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("Chinese", "zh"), ("en-US", "en"), ("EN", "en"), ("auto", None), ("", None)]
+)
+def test_a_language_is_kept_as_its_code(given: str, code: str | None) -> None:
+    assert parse({"audio": {"path": "x.wav"}, "language": given}).language == code
+    assert parse({"audio_filepath": "x.wav", "duration": 1, "lang": given}).language == code
+
+
+@pytest.mark.parametrize("key", ["text", "sentence", "transcription", "transcript", "normalized_text"])
+def test_a_text_stands_under_any_of_its_usual_names(key: str) -> None:
+    for audio in (
+        {"audio": {"path": "x.wav"}},
+        {"audio_filepath": "x.wav", "duration": 1},
+        {"file_name": "x.wav"},
+    ):
+        assert parse({**audio, key: " one\u2028two "}).text == "one two"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, None), (float("nan"), None), ("nan", "nan"), ("null", "null"), (12, "12"), ("", "")],
+)
+def test_a_missing_text_is_none_and_no_word_is_taken_for_one(text: object, expected: str | None) -> None:
+    assert parse({"audio": {"path": "x.wav"}, "sentence": text}).text == expected
+    assert parse({"audio_filepath": "x.wav", "duration": 1, "text": text}).text == expected
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_array_is_a_manifest_too(tmp_path: Path, indent: int | None) -> None:
+    (tmp_path / "x.flac").write_bytes(encode(np.ones(800, np.int16)))
+    good = {"audio": {"path": "x.flac"}, "sentence": "one"}
+    (tmp_path / "m.json").write_text(json.dumps([good, {"sentence": "two"}], indent=indent))
+    clips, rejected = load_clips(str(tmp_path / "m.json"))
+
+    assert [c.text for c in clips] == ["one"]
+    assert ["m.json line 2: 'audio': field required" in r.reason for r in rejected] == [True]
+    (tmp_path / "m.json").write_text("[{]")
+    with pytest.raises(CorpusError, match="expected a JSONL manifest, got one that cannot be read"):
+        list_corpus(str(tmp_path / "m.json"))
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\u00a0"])
+def test_a_record_ends_with_its_line_and_not_inside_a_string(tmp_path: Path, character: str) -> None:
+    (tmp_path / "x.flac").write_bytes(encode(np.ones(800, np.int16)))
+    lines = [{"audio": {"path": "x.flac"}, "sentence": f"one{character}two", "id": k} for k in "ab"]
+    lines.append(
+        {"audio": {"path": "x.flac"}, "sentences": [{"start": 0, "end": 0.05, "text": f"a{character}b"}]}
+    )
+    text = "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    (tmp_path / "m.jsonl").write_bytes(text.encode())
+    clips, rejected = load_clips(str(tmp_path / "m.jsonl"))
+
+    assert [c.text for c in clips] == ["one two", "one two", "a b"]
+    assert rejected == []
 
 
 @pytest.mark.parametrize("path", ["http://192.0.2.1/x.wav", "file:///etc/passwd", "s3://bucket/x.wav"])

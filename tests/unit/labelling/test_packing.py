@@ -77,10 +77,10 @@ def test_exactly_thirty_seconds_with_the_gap_fit_and_one_sample_more_does_not() 
 
 
 def test_tasks_are_not_mixed_and_translations_are_joined_as_english() -> None:
-    spoken = [clip("a", 9, "", "ja"), clip("b", 9, "", "ja")]
-    translated = [replace(c, task="translate") for c in spoken]
+    translated = [replace(clip(text, 9, "", "ja"), task="translate") for text in "ab"]
+    spoken = [clip("今", 9, "", "ja"), clip("日", 9, "", "ja")]
     packed = list(pack([*spoken, *translated], PackingOptions()))
-    assert [(p.task, p.text) for p in packed] == [("transcribe", "ab"), ("translate", "a b")]
+    assert [(p.task, p.text) for p in packed] == [("transcribe", "今日"), ("translate", "a b")]
 
 
 def test_words_are_dropped_where_those_of_one_clip_are_not_known() -> None:

@@ -191,10 +191,10 @@ test("what a final says is not sent to the session after it", () => {
 for (const code of [1003, 1008, 1009, 4409])
   test(`close ${code} ends it, with the service's sentence`, () => {
     const { it } = live();
-    it.hear({ type: "error", code: "x", message: "expected audio, and a picture came." }, 0);
+    it.hear({ type: "error", code: "x", message: "expected audio, got a picture." }, 0);
     it.lost(code, "", 0);
     assert.equal(it.phase, "failed");
-    assert.equal(it.reason, "expected audio, and a picture came.");
+    assert.equal(it.reason, "expected audio, got a picture.");
   });
 
 test("a key is asked for, and the recording goes on", () => {

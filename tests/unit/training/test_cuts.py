@@ -2,13 +2,16 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.test_writing_systems import UNSPACED_TEXTS
 
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
 from voxray.training.cuts import WORD_TOLERANCE_S, cut, random_cut, words_inside
 from voxray.transcript import Segment, Word
+from voxray.whisper.words import split_words
 
 
 @st.composite
@@ -78,8 +81,22 @@ def test_segments_that_miss_a_word_are_dropped() -> None:
     assert cut(clip, 0.0, 1.45).segments == ()
 
 
-def test_words_of_a_language_without_spaces_are_joined_without_them() -> None:
-    assert cut(replace(CLIP, language="ja"), 0.0, 1.0).text == "ab"
+@pytest.mark.parametrize("language", UNSPACED_TEXTS)
+def test_cuts_of_scripts_without_spaces_keep_their_part_of_the_text(language: str) -> None:
+    text = UNSPACED_TEXTS[language]
+    parts = split_words(text)
+    words = tuple(Word(w, 0.3 * i, 0.3 * (i + 1)) for i, w in enumerate(parts))
+    pcm = np.zeros(int(0.3 * len(parts) * SAMPLE_RATE), np.int16)
+    clip = Clip(
+        "c", pcm, text, language=language, words=words, segments=(Segment(0.0, words[-1].end_s, text),)
+    )
+    rng = np.random.default_rng(0)
+
+    made = [random_cut(clip, rng) for _ in range(50)]
+
+    assert all(m.text in text and m.text == "".join(w.text for w in m.words) for m in made)
+    assert all("".join(s.text for s in m.segments) == m.text for m in made)
+    assert sum(not m.text for m in made) <= 5
 
 
 WORDS = (Word("a", 0.2, 0.5), Word("b", 0.6, 0.9), Word("c", 1.0, 1.4))

@@ -52,6 +52,10 @@ class Page {
     const desk = {
       level: (level) => this.#meter.show(level),
       gone: () => this.#stopMicrophone("The microphone was disconnected."),
+      interrupted: (reason) => {
+        this.#notice(reason);
+        if (reason) this.#meter.clear();
+      },
       recording: () => this.#transcript.add(`Microphone ${timeOfDay()}`),
     };
     this.#notice(null);

@@ -1,8 +1,12 @@
 /** The microphone: frames of pcm_s16le, mono, at the sample rate of the audio context. */
 
+import { WakeLock } from "./wakelock.js";
+
 const WANTED = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
 const MONO = { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" };
 const FLUSH_MS = 500; // a context that the system has suspended does not answer
+const MUTED = "The microphone is muted, by a switch or by the system; nothing is transcribed until it is on again.";
+const INTERRUPTED = "The system has interrupted the microphone; touch this page to go on.";
 const WORKLET = new URL("./worklet.js", import.meta.url);
 
 /** Why there is no microphone here, in a sentence; null where there may be one. @returns {string | null} */
@@ -22,36 +26,47 @@ export async function devices() {
   return named.map((d) => ({ id: d.deviceId, name: d.label }));
 }
 
+/**
+ * @typedef {object} MicrophoneListener
+ * @property {(pcm: Uint8Array, level: number) => void} onFrame about ten times a second
+ * @property {() => void} onEnded the device went away
+ * @property {(reason: string | null) => void} onInterrupted why no sound comes, for people; null: it comes again
+ */
+
 export class Microphone {
   #context;
   #frames;
   #stream;
   #source;
-  #onEnded;
+  #listener;
+  #interruption = null; // what the listener was told last
+  #watching = false;
+  #wakeLock = new WakeLock();
+  #closing = new AbortController();
 
   /** Use `Microphone.open`. */
-  constructor(context, frames, onEnded) {
+  constructor(context, frames, listener) {
     this.#context = context;
     this.#frames = frames;
-    this.#onEnded = onEnded;
+    this.#listener = listener;
   }
 
   /**
    * Asks for permission and begins to listen. Rejects with an Error whose message is for people.
    * @param {string} device an id of `devices`, or "" for the system's choice
-   * @param {(pcm: Uint8Array, level: number) => void} onFrame about ten times a second
-   * @param {() => void} onEnded the device went away
+   * @param {MicrophoneListener} listener
    * @returns {Promise<Microphone>}
    */
-  static async open(device, onFrame, onEnded) {
+  static async open(device, listener) {
     const context = new AudioContext();
     try {
       await context.audioWorklet.addModule(WORKLET);
       const frames = new AudioWorkletNode(context, "frames", MONO);
-      frames.port.onmessage = ({ data }) => onFrame(data.pcm, data.level);
-      const microphone = new Microphone(context, frames, onEnded);
+      frames.port.onmessage = ({ data }) => listener.onFrame(data.pcm, data.level);
+      const microphone = new Microphone(context, frames, listener);
       await microphone.use(device);
       await context.resume();
+      microphone.#watch();
       return microphone;
     } catch (error) {
       await context.close();
@@ -71,11 +86,51 @@ export class Microphone {
     this.#stream = stream;
     this.#source = this.#context.createMediaStreamSource(stream);
     this.#source.connect(this.#frames);
-    stream.getAudioTracks()[0].onended = () => this.#onEnded();
+    const [track] = stream.getAudioTracks();
+    track.onended = () => this.#listener.onEnded();
+    track.onmute = () => this.#check();
+    track.onunmute = () => this.#unmuted();
+    this.#check();
+  }
+
+  /** Tells the listener of interruptions, and ends them where the page may, until `close`. */
+  #watch() {
+    const { signal } = this.#closing;
+    this.#watching = true; // before, the context is suspended because it is new
+    this.#context.addEventListener("statechange", () => this.#check(), { signal });
+    for (const event of ["visibilitychange", "pointerdown"])
+      document.addEventListener(event, () => this.#resume(), { signal });
+    this.#wakeLock.hold();
+    this.#check();
+  }
+
+  /** Some systems mute the microphone during a call, and leave the context interrupted after it. */
+  #unmuted() {
+    this.#resume();
+    this.#check();
+  }
+
+  #resume() {
+    if (document.visibilityState !== "visible") return;
+    this.#wakeLock.hold();
+    // Refused while a call lasts, or before a touch: the listener was told, and a touch tries again.
+    if (this.#context.state !== "running") this.#context.resume().catch(() => {});
+  }
+
+  #check() {
+    if (!this.#watching) return;
+    const [track] = this.#stream.getAudioTracks();
+    const running = this.#context.state === "running";
+    const reason = track.muted ? MUTED : running ? null : INTERRUPTED;
+    if (reason === this.#interruption) return;
+    this.#interruption = reason;
+    this.#listener.onInterrupted(reason);
   }
 
   /** Ends listening; resolves when the last frame was given. */
   async close() {
+    this.#closing.abort();
+    this.#wakeLock.release();
     this.#release();
     await Promise.race([this.#flushed(), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
     await this.#context.close();
@@ -95,7 +150,7 @@ export class Microphone {
   #release() {
     this.#source?.disconnect();
     for (const track of this.#stream?.getTracks() ?? []) {
-      track.onended = null;
+      track.onended = track.onmute = track.onunmute = null;
       track.stop();
     }
   }

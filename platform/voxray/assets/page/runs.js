@@ -13,6 +13,7 @@ import { Microphone } from "./microphone.js";
  * @typedef {object} Desk where a microphone's run shows
  * @property {(level: number) => void} level
  * @property {() => void} gone the device went away
+ * @property {(reason: string | null) => void} interrupted no sound comes, and why; null: it comes again
  * @property {() => import("./transcript.js").Recording} recording a new one
  */
 
@@ -42,7 +43,8 @@ export class MicrophoneRun {
       connection?.append(pcm);
       desk.level(level);
     };
-    const microphone = await Microphone.open(device, onFrame, desk.gone);
+    const listener = { onFrame, onEnded: desk.gone, onInterrupted: desk.interrupted };
+    const microphone = await Microphone.open(device, listener);
     const recording = desk.recording();
     connection = connected(microphone.sampleRate, terms, recording);
     return new MicrophoneRun(microphone, connection, recording);

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from voxray.languages import code_of
+from voxray.errors import ConfigError
+from voxray.languages import language_of
 from voxray.serving.api_error import ApiError, invalid_field
 from voxray.transcript import Task
 
@@ -71,8 +72,7 @@ class TranscriptionRequest(BaseModel):
 
     model: str = Field(default=WHISPER_1, description="One of the names at `/v1/models`.")
     language: str | None = Field(
-        default=None,
-        description="Its language, as `en` or `english`; detected with `auto` or where not given.",
+        default=None, description="Its language, as `en` or `english`; detected where not given, or `auto`."
     )
     prompt: str = Field(
         default="",
@@ -156,10 +156,13 @@ def parse_request(
     except ValidationError as e:
         raise _api_error(e.errors()[0]) from e
     check_model(request.model, models)
-    if request.language is None or request.language.lower() == AUTO:
-        return request.model_copy(update={"language": None})
-    code = code_of(request.language)
-    if code not in languages:
+    if request.language is None:
+        return request
+    try:
+        code = language_of(request.language)
+    except ConfigError as e:
+        raise invalid_field("language", str(e).removeprefix("expected "), request.language) from e
+    if code not in (None, *languages):
         known = ", ".join(languages[:5]) + (", ..." if len(languages) > 5 else "")
         raise invalid_field("language", f"one that the model knows ({known})", request.language)
     return request.model_copy(update={"language": code})

@@ -28,6 +28,7 @@ from voxray.serving.rest.recordings import DecodedRecording, DecodedWindow, Reco
 from voxray.serving.rest.request import TranscriptionRequest
 from voxray.serving.rest.text_filters import TextFilter, filtered_segment, text_filter
 from voxray.transcript import Segment, Transcript, to_srt, to_text, to_vtt
+from voxray.writing_systems import join_texts
 
 TEMPERATURE = 0.0  # windows are decoded greedily, whatever was asked for
 
@@ -79,8 +80,8 @@ async def events(decoder: RecordingDecoder, request: TranscriptionRequest) -> As
         async with aclosing(decoder.windows_in_order()) as windows:
             async for window in windows:
                 segments = decoded_segments(window, _filter(request, window.result.language))
-                if text := " ".join(s.segment.text for s in segments):
-                    parts.append(f" {text}" if parts else text)
+                if text := join_texts(s.segment.text for s in segments):
+                    parts.append(join_texts([*parts[-1:], text]).removeprefix(parts[-1] if parts else ""))
                     yield _event(TextDelta(delta=parts[-1]))
                 if request.words or request.response_format == "verbose_json":
                     for segment in segments:

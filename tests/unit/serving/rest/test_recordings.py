@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from voxray.audio import SAMPLE_RATE, Pcm, duration_s
 from voxray.errors import ServiceError
 from voxray.serving.rest.recordings import GROUP_S, GROUPS_AT_ONCE, DecodedWindow, RecordingDecoder, grouped
+from voxray.serving.rest.request import TranscriptionRequest
+from voxray.serving.rest.responses import events
 from voxray.speech import Span
 from voxray.transcribe import UNDETERMINED, Windows
 from voxray.transcript import Segment
@@ -30,6 +33,7 @@ class ScriptedTranscriber:
     running: int = 0
     most: int = 0
     fails_at: int | None = None
+    suffix: str = " in {}"  # after a text whose language was forced
 
     async def describe(self) -> tuple[float, tuple[str, ...]]:
         return 2.0, ("en", "de")
@@ -51,7 +55,7 @@ class ScriptedTranscriber:
     def _result(self, number: int, forced: str | None) -> DecodingResult:
         language, _, text = self.script[number].partition(":")
         silent = 0.9 if text.startswith("?") else 0.0
-        text_of_window = f"{text} in {forced}" if text and forced else text
+        text_of_window = text + self.suffix.format(forced) if text and forced else text
         segments = (Segment(0.0, 1.0, text_of_window),) if text_of_window else ()
         avg_logprob = -1.1 if silent else -0.1
         return DecodingResult(text_of_window, forced or language, (), segments, (), avg_logprob, silent, 1.0)
@@ -74,6 +78,23 @@ async def in_order(decoder: RecordingDecoder) -> list[DecodedWindow]:
 
 def texts(windows: Sequence[DecodedWindow]) -> list[str]:
     return [w.result.text for w in windows]
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (["zh:今天", "zh:天气。", "zh:", "zh:很好"], "今天天气。很好"),
+        (["th:ราคา", "th:ดี"], "ราคาดี"),
+        (["en:Turn on", "en:the light."], "Turn on the light."),
+    ],
+)
+def test_the_deltas_of_a_stream_are_joined_as_the_text_is_written(script: list[str], text: str) -> None:
+    async def streamed() -> list[dict[str, str]]:
+        stream = events(decoder(ScriptedTranscriber(script, suffix="")), TranscriptionRequest(stream=True))
+        return [json.loads(event.removeprefix("data: ")) async for event in stream]
+
+    *deltas, done = asyncio.run(streamed())
+    assert "".join(d["delta"] for d in deltas) == done["text"] == text
 
 
 @given(st.lists(st.floats(0.1, 30.0), max_size=40))

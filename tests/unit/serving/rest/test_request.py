@@ -24,9 +24,19 @@ def test_an_empty_form_is_json_of_the_default_model() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["de", "DE", "de-AT", "de_AT", "German", " german "])
+@pytest.mark.parametrize("text", ["de", "DE", "de-AT", "de_AT", "deu", "German", " german "])
 def test_a_language_is_given_by_code_or_by_name(text: str) -> None:
     assert parsed(language=text).language == "de"
+
+
+@pytest.mark.parametrize("text", ["auto", " AUTO "])
+def test_a_language_of_auto_is_detected(text: str) -> None:
+    assert parsed(language=text).language is None
+
+
+def test_an_unknown_language_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ApiError, match=r"such as de or German, got 'Germn'\."):
+        parsed(language="Germn")
 
 
 def test_granularities_come_with_and_without_brackets() -> None:

@@ -34,10 +34,10 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One client, or several added up. Latencies (seconds) are those of utterances' last words that came.
+class ClientScore:
+    """One client, or several added up. Latencies, in seconds, are those of the last words that arrived.
 
-    `unheard_ends` are utterances whose last word is in no final: their latency is not known.
+    `missing_last_words` are utterances whose last word is in no final: their latency is not known.
     `without_final` are those of which not one word is. `lag_s` is the worst that the server told.
     """
 
@@ -45,18 +45,18 @@ class Verdict:
     committed_s: tuple[float, ...] = ()
     final_s: tuple[float, ...] = ()
     first_partial_s: tuple[float, ...] = ()
-    unheard_ends: int = 0
+    missing_last_words: int = 0
     without_final: int = 0
     words: ErrorCounts = field(default_factory=ErrorCounts)
     lag_s: float = 0.0
 
-    def __add__(self, other: "Verdict") -> "Verdict":
-        return Verdict(
+    def __add__(self, other: "ClientScore") -> "ClientScore":
+        return ClientScore(
             self.utterances + other.utterances,
             self.committed_s + other.committed_s,
             self.final_s + other.final_s,
             self.first_partial_s + other.first_partial_s,
-            self.unheard_ends + other.unheard_ends,
+            self.missing_last_words + other.missing_last_words,
             self.without_final + other.without_final,
             self.words + other.words,
             max(self.lag_s, other.lag_s),
@@ -93,19 +93,19 @@ def quantile(times: Sequence[float], share: float) -> float | None:
     return sorted(times)[max(0, math.ceil(share * len(times)) - 1)] if times else None
 
 
-def judge(reference: Sequence[Utterance], arrivals: Sequence[Arrival]) -> Verdict:
-    """Return the verdict on what one client received of the utterances that it played."""
+def score_client(reference: Sequence[Utterance], arrivals: Sequence[Arrival]) -> ClientScore:
+    """Return the score of what one client received of the utterances that it played."""
     spoken = [u for u in reference if normalised(u.text)]
     hypothesis = list(hypothesis_words(arrivals))
     pairs = [pair for stretch in stretches(spoken, hypothesis) for pair in _counterparts(*stretch)]
     ends = [(u, words[-1]) for u, words in pairs if words[-1]]
     finals = [a.message for a in arrivals if isinstance(a.message, Final)]
-    return Verdict(
+    return ClientScore(
         utterances=len(spoken),
         committed_s=tuple(word.committed_s - u.end_s for u, word in ends),
         final_s=tuple(word.final_s - u.end_s for u, word in ends),
         first_partial_s=tuple(_first_partials(spoken, arrivals)),
-        unheard_ends=len(spoken) - len(ends),
+        missing_last_words=len(spoken) - len(ends),
         without_final=sum(not any(words) for _, words in pairs),
         words=errors(" ".join(u.text for u in spoken), " ".join(f.text for f in finals)),
         lag_s=max((a.message.lag_s for a in arrivals if isinstance(a.message, Ack)), default=0.0),
@@ -115,17 +115,12 @@ def judge(reference: Sequence[Utterance], arrivals: Sequence[Arrival]) -> Verdic
 @lru_cache(maxsize=100_000)
 def normalised(text: str) -> tuple[str, ...]:
     """The words of `text` as they are compared; kept, since one `stable` is sent many times."""
-    return tuple(digitwise(text).split())
-
-
-def digitwise(text: str) -> str:
-    """The English normaliser, and "one" is a digit: it makes 1 2 of "one two", and leaves "one" alone."""
-    return " ".join("1" if word == "one" else word for word in english(text).split())
+    return tuple(english(text).split())
 
 
 def errors(reference: str, hypothesis: str) -> ErrorCounts:
-    """The word errors by which everything here is judged."""
-    return word_errors(reference, hypothesis, digitwise)
+    """Count the word errors, here as in the comparison offline."""
+    return word_errors(reference, hypothesis)
 
 
 def hypothesis_words(arrivals: Sequence[Arrival]) -> Iterator[HypothesisWord]:

@@ -4,15 +4,15 @@ from itertools import accumulate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.benchmarks.judging import (
+from tests.benchmarks.client_scores import (
     Arrival,
+    ClientScore,
     Spread,
-    Verdict,
     aligned,
     hypothesis_words,
-    judge,
     normalised,
     quantile,
+    score_client,
 )
 from tests.benchmarks.recordings import Utterance
 
@@ -44,10 +44,12 @@ def partial(number: int, reference: Utterance, stable: str, unstable: str = "") 
 
 @given(utterances(), SECONDS)
 def test_a_perfect_recogniser_has_exactly_its_delay(reference: list[Utterance], delay_s: float) -> None:
-    verdict = judge(reference, [Arrival(u.end_s + delay_s, segment(i, u)) for i, u in enumerate(reference)])
+    score = score_client(
+        reference, [Arrival(u.end_s + delay_s, segment(i, u)) for i, u in enumerate(reference)]
+    )
 
-    assert verdict.committed_s == verdict.final_s == pytest.approx([delay_s] * len(reference))
-    assert (verdict.words.errors, verdict.unheard_ends, verdict.without_final) == (0, 0, 0)
+    assert score.committed_s == score.final_s == pytest.approx([delay_s] * len(reference))
+    assert (score.words.errors, score.missing_last_words, score.without_final) == (0, 0, 0)
 
 
 @given(utterances(), SECONDS, SECONDS)
@@ -62,11 +64,11 @@ def test_words_are_committed_when_they_are_stable_and_not_before(
             yield Arrival(u.end_s + delay_s, partial(i, u, u.text))
             yield Arrival(u.end_s + delay_s + later_s, segment(i, u, text=u.text + "."))
 
-    verdict = judge(reference, list(arrivals()))
+    score = score_client(reference, list(arrivals()))
 
-    assert verdict.committed_s == pytest.approx([delay_s] * len(reference))
-    assert verdict.final_s == pytest.approx([delay_s + later_s] * len(reference))
-    assert verdict.first_partial_s == pytest.approx([0.1] * len(reference))
+    assert score.committed_s == pytest.approx([delay_s] * len(reference))
+    assert score.final_s == pytest.approx([delay_s + later_s] * len(reference))
+    assert score.first_partial_s == pytest.approx([0.1] * len(reference))
 
 
 @given(utterances(), SECONDS)
@@ -76,10 +78,10 @@ def test_cuts_in_other_places_do_not_matter(reference: list[Utterance], delay_s:
     finals = [
         Final(i, two[0].start_s, two[-1].end_s, " ".join(u.text for u in two)) for i, two in enumerate(glued)
     ]
-    verdict = judge(reference, [Arrival(f.end_s + delay_s, f) for f in finals])
+    score = score_client(reference, [Arrival(f.end_s + delay_s, f) for f in finals])
 
-    assert verdict.words.errors == 0
-    assert [s for s in verdict.final_s if s > delay_s + 1e-6] == pytest.approx(
+    assert score.words.errors == 0
+    assert [s for s in score.final_s if s > delay_s + 1e-6] == pytest.approx(
         [two[1].end_s - two[0].end_s + delay_s for two in glued if len(two) == 2]
     )
 
@@ -90,12 +92,12 @@ def test_an_utterance_that_was_not_recognised_is_without_a_final(
 ) -> None:
     lost = data.draw(st.integers(0, len(reference) - 1))
     hypothesis = [Arrival(u.end_s + 1, segment(i, u)) for i, u in enumerate(reference) if i != lost]
-    verdict = judge(reference, hypothesis)
+    score = score_client(reference, hypothesis)
 
-    assert verdict.without_final == 1
-    assert verdict.unheard_ends == 1
-    assert verdict.words.deletions == verdict.words.errors == len(normalised(reference[lost].text))
-    assert verdict.final_s == pytest.approx([1.0] * (len(reference) - 1))
+    assert score.without_final == 1
+    assert score.missing_last_words == 1
+    assert score.words.deletions == score.words.errors == len(normalised(reference[lost].text))
+    assert score.final_s == pytest.approx([1.0] * (len(reference) - 1))
 
 
 def test_a_lost_last_word_has_no_latency_though_its_like_comes_later() -> None:
@@ -104,11 +106,11 @@ def test_a_lost_last_word_has_no_latency_though_its_like_comes_later() -> None:
         Arrival(2.5, segment(0, reference[0], text="four")),
         Arrival(5.5, segment(1, reference[1], text="two two nine")),
     ]
-    verdict = judge(reference, hypothesis)
+    score = score_client(reference, hypothesis)
 
-    assert verdict.unheard_ends == 1
-    assert verdict.without_final == 0
-    assert verdict.final_s == (0.5,)
+    assert score.missing_last_words == 1
+    assert score.without_final == 0
+    assert score.final_s == (0.5,)
 
 
 def test_twenty_is_not_yet_twenty_one() -> None:
@@ -125,28 +127,28 @@ def test_a_segment_that_begins_elsewhere_is_no_ones_first_partial() -> None:
     early = Partial(0, 1.0, 2.0, "", "hum")
     empty = partial(1, reference, "")
 
-    assert judge([reference], [Arrival(2.0, early), Arrival(3.1, empty)]).first_partial_s == ()
+    assert score_client([reference], [Arrival(2.0, early), Arrival(3.1, empty)]).first_partial_s == ()
     arrivals = [Arrival(3.1, empty), Arrival(3.6, partial(1, reference, "", "red"))]
-    assert judge([reference], arrivals).first_partial_s == pytest.approx([0.6])
+    assert score_client([reference], arrivals).first_partial_s == pytest.approx([0.6])
 
 
 def test_no_hypothesis_is_all_deletions() -> None:
-    verdict = judge([Utterance(0.0, 1.0, "one two three")], [])
+    score = score_client([Utterance(0.0, 1.0, "one two three")], [])
 
-    assert (verdict.words.deletions, verdict.words.rate) == (3, 1.0)
-    assert (verdict.without_final, verdict.unheard_ends, verdict.final_s) == (1, 1, ())
+    assert (score.words.deletions, score.words.rate) == (3, 1.0)
+    assert (score.without_final, score.missing_last_words, score.final_s) == (1, 1, ())
 
 
 def test_no_words_are_no_utterance() -> None:
-    assert judge([], []) == Verdict()
-    assert judge([Utterance(0.0, 1.0, "...")], []) == Verdict()
+    assert score_client([], []) == ClientScore()
+    assert score_client([Utterance(0.0, 1.0, "...")], []) == ClientScore()
 
 
 def test_verdicts_add_up_and_the_worst_lag_stays() -> None:
     reference = [Utterance(0.0, 1.0, "one two")]
     acks = [Arrival(0.1 * i, Ack(0, 0, 0, 0.0, lag_s)) for i, lag_s in enumerate((0.1, 0.7, 0.2))]
-    one = judge(reference, [*acks, Arrival(1.5, segment(0, reference[0]))])
-    both = one + judge(reference, [Arrival(2.0, segment(0, reference[0], text="one"))])
+    one = score_client(reference, [*acks, Arrival(1.5, segment(0, reference[0]))])
+    both = one + score_client(reference, [Arrival(2.0, segment(0, reference[0], text="one"))])
 
     assert both.utterances == 2
     assert both.committed_s == (0.5,)
