@@ -24,17 +24,16 @@ from voxray.corpora.store import Clip
 from voxray.errors import CorpusError, LabellingError, OutputError
 from voxray.recipes.adapt_scores import print_scores
 from voxray.recipes.adapt_training import Training, TrainingOptions
-from voxray.scoring.windows import WindowEvaluator, WindowScore, smallest_passed
+from voxray.scoring.windows import TeacherTexts, WindowEvaluator, WindowScore, smallest_passed
 from voxray.speech import cut_at_pauses
 from voxray.text import NormaliserName
 from voxray.training.augment import AugmentOptions
 from voxray.training.plan import PlanOptions
-from voxray.training.rendering import RenderedWindows, plan_corpora
+from voxray.training.rendering import RenderedWindows, plan_corpora, plan_silences
 from voxray.training.teacher_cache import Teacher, TeacherCache, fill
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.digest import digest
-from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.tokens import Tokens
@@ -47,7 +46,16 @@ CONTENTS = (
 )
 FREE = {"out", "overwrite", "threads"}
 """Keys that may differ when an unfinished run goes on."""
-TAUGHT = {"model_digest", "corpus", "language", "passes", "windows_per_corpus", "windows", "augment"}
+TAUGHT = {
+    "model_digest",
+    "corpus",
+    "language",
+    "passes",
+    "windows_per_corpus",
+    "windows",
+    "silences",
+    "augment",
+}
 """What the teacher's targets depend on."""
 
 
@@ -69,9 +77,14 @@ class AdaptConfig(TrainingOptions):
     windows_per_corpus: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] | None = None
     """Most windows of a corpus, one number or one for each: bounds labelling and balances the corpora."""
     windows: PlanOptions = PlanOptions(
-        cut_probability=0.3, join_probability=0.15, speed_probability=0.25, no_speech_probability=0.04
+        cut_probability=0.3,
+        join_probability=0.08,
+        join_s=(6.0, 20.0),
+        speed_probability=0.25,
     )
     """How clips become the windows that the teacher hears."""
+    silences: int = Field(default=64, ge=0)
+    """Windows of silence and noise, labelled as such without a teacher."""
     augment: AugmentOptions = AugmentOptions(noise=0.25, room=0.05, telephone=0.1, gain_db=6.0)
     """What is done to their audio."""
     max_dev_clips: int = Field(default=100, ge=1)
@@ -111,14 +124,15 @@ def run(config: AdaptConfig) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     durations_s = [[clip.duration_s for clip in clips] for clips in corpora]
     plans = plan_corpora(durations_s, config.windows, config.passes, config.most_windows())
+    plans += plan_silences(config.silences, config.windows.seed)
     windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
     cache = _taught(config, base, windows, out / TEACHER)
-    evaluator = WindowEvaluator(dev, _said(config, dev, out), config.normaliser)
+    evaluator = WindowEvaluator(dev, _teacher_texts(config, dev, out / "said.json"), config.normaliser)
     before = _before(config, evaluator, out / "before.json")
     training = Training(config, base, windows, cache, out)
     training.run(evaluator)
     engine = CTranslate2Engine(convert(training.write(), out / "ctranslate2"), threads=config.threads)
-    after = evaluator.scores(engine, config.smallest_window_s)
+    after = list(evaluator.scores(engine, config.smallest_window_s))
     passed_s = smallest_passed(after, config.tolerance)
     training.finish(config.model, passed_s or WINDOW_S)
     print_scores(before, after, config.tolerance)
@@ -228,21 +242,18 @@ def _teacher_engine(config: AdaptConfig) -> CTranslate2Engine:
     return engine
 
 
-def _said(config: AdaptConfig, clips: Sequence[Clip], out: Path) -> list[str]:
-    """Return what the model hears in `clips` on 30 s, in float, read from `out` where it was heard before."""
-    file = out / "said.json"
+def _teacher_texts(config: AdaptConfig, clips: Sequence[Clip], file: Path) -> TeacherTexts:
+    """Return what the model transcribes in `clips` on 30 s, in float, read from `file` where that exists."""
     if not file.exists():
-        languages = [clip.language or None for clip in clips]
-        heard = _teacher_engine(config).transcribe([c.pcm for c in clips], DecodingOptions(), languages)
-        file.write_text(json.dumps([result.text for result in heard]))
-    return [str(text) for text in json.loads(file.read_text())]
+        file.write_text(json.dumps(asdict(TeacherTexts.of(_teacher_engine(config), clips))))
+    return TeacherTexts(**json.loads(file.read_text()))
 
 
 def _before(config: AdaptConfig, evaluator: WindowEvaluator, file: Path) -> list[WindowScore]:
     if not file.exists():
         _report("scores of the model as it is")
         engine = CTranslate2Engine(ctranslate2_folder(config.model), threads=config.threads)
-        scores = evaluator.scores(engine, config.smallest_window_s)
+        scores = list(evaluator.scores(engine, config.smallest_window_s))
         file.write_text(json.dumps([asdict(score) for score in scores]))
     return [WindowScore(**values) for values in json.loads(file.read_text())]
 

@@ -31,6 +31,7 @@ from voxray.whisper.tokens import Tokens
 SHARD = 32  # windows
 BATCH = 8  # windows that are heard at once: 30 s of them take 50 MB each in an encoder layer of tiny
 MAX_COMPRESSION = 2.4  # a teacher's text that compresses better has fallen into a loop (openai/whisper)
+NO_SPEECH_PROB, MIN_LOGPROB = 0.6, -1.0  # above the one and below the other is silence (openai/whisper)
 
 States = np.ndarray[Any, np.dtype[np.float16]]
 
@@ -70,7 +71,7 @@ class Teacher:
         results = self.engine.decode(encoded, clips, DecodingOptions(), [None] * len(clips))
         labels = [_label(self.engine.tokens, r, len(c)) for r, c in zip(results, clips, strict=True)]
         states_BTD = torch.from_numpy(np.array(encoded, dtype=np.float32))
-        kept = [i for i, label in enumerate(labels) if label]
+        kept = [i for i, label in enumerate(labels) if label and not is_silence(results[i])]
         states = dict(zip(kept, self._states([labels[i] for i in kept], states_BTD[kept]), strict=True))
         return [Target(label, states.get(i, self._no_states())) for i, label in enumerate(labels)]
 
@@ -89,7 +90,12 @@ class Teacher:
 
 
 def _label(tokens: Tokens, heard: DecodingResult, samples: int) -> Label | None:
-    """Return the label of the teacher's own tokens; None where it writes more than anyone can have said."""
+    """Return the label of the teacher's own tokens; None where it writes more than anyone can have said.
+
+    What Whisper takes for silence is labelled so, not by the words that a teacher invents to it.
+    """
+    if is_silence(heard):
+        return no_speech_label(tokens, named=False, language=heard.language)
     if (
         len(heard.tokens) > most_tokens(samples / SAMPLE_RATE)
         or compression_ratio(heard.text) > MAX_COMPRESSION
@@ -97,6 +103,11 @@ def _label(tokens: Tokens, heard: DecodingResult, samples: int) -> Label | None:
         return None
     ids = [*tokens.prompt(heard.language), *heard.tokens, tokens.end]
     return Label(tuple(ids[:-1]), tuple(ids[1:]))
+
+
+def is_silence(heard: DecodingResult) -> bool:
+    """Say whether Whisper's own rule takes what was decoded for silence (openai/whisper, transcribe.py)."""
+    return (heard.no_speech_prob or 0.0) > NO_SPEECH_PROB and heard.avg_logprob < MIN_LOGPROB
 
 
 def fill(

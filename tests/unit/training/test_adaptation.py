@@ -1,6 +1,7 @@
 """A student comes nearer to a cached teacher, learns silence as silence, and its run goes on exactly."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import torch
 
 from voxray.audio import to_float
 from voxray.corpora.store import Clip
-from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions, Part, with_states
+from voxray.training.adaptation import (
+    CachedLoop,
+    CachedObjective,
+    DistanceOptions,
+    Part,
+    TaughtBatch,
+    with_states,
+)
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import Example, collate
 from voxray.training.loop import Loop, LoopOptions
@@ -79,25 +87,64 @@ def _batch(taught: Sequence[Target], clips: Sequence[Clip], tokens: Tokens) -> A
     return with_states(collate(examples, tokens.end), taught)
 
 
+def _as_its_student_hears(
+    objective: CachedObjective, taught: Sequence[Target], clips: Sequence[Clip], tokens: Tokens
+) -> TaughtBatch:
+    """Return a batch whose teacher has the states that the student has on the same short window."""
+    batch: TaughtBatch = _batch(taught, clips, tokens)
+    with torch.no_grad():
+        states_BTD = encode(objective.student.model.encoder, log_mel(batch.samples_BT, 80))
+        own_BLD = decode_states(objective.student.model.decoder, batch.inputs_BL, states_BTD)
+    return replace(batch, taught_BLD=own_BLD)
+
+
 def test_a_teacher_that_hears_as_its_student_leaves_no_distance(
     tiny: Path, tokens: Tokens, clips: list[Clip], taught: list[Target]
 ) -> None:
     objective = CachedObjective(_student(tiny), "lora", DistanceOptions()).eval()
     batch = _batch(taught[:2], clips[:2], tokens)
-    states_BTD = encode(objective.student.model.encoder, log_mel(batch.samples_BT, 80))
-    own_BLD = (
-        decode_states(objective.student.model.decoder, batch.inputs_BL, states_BTD).detach().half().numpy()
-    )
-    own = [Target(t.label, own_BLD[i, : len(t.states)]) for i, t in enumerate(taught[:2])]
 
     with torch.no_grad():
-        near, far = objective(_batch(own, clips[:2], tokens)), objective(batch)
+        near = objective(_as_its_student_hears(objective, taught[:2], clips[:2], tokens))
+        far = objective(batch)
 
     assert float(near.decoder.kl) == pytest.approx(0.0, abs=1e-3)
     assert float(near.mse) == pytest.approx(0.0, abs=1e-3)
     assert float(far.decoder.kl) > 0.0
     assert float(far.mse) > 0.0
     assert float(far.decoder.ce) == 0.0
+
+
+def test_the_first_token_is_learned_from_a_teacher_that_may_not_end_there(
+    tiny: Path, tokens: Tokens, clips: list[Clip], taught: list[Target]
+) -> None:
+    student = _student(tiny)
+    student.generation_config.begin_suppress_tokens = [tokens.end]
+    objective = CachedObjective(student, "lora", DistanceOptions()).eval()
+    batch = _as_its_student_hears(objective, taught[:2], clips[:2], tokens)
+    first_BL = batch.inputs_BL == tokens.no_timestamps
+    p_end = (batch.taught_BLD[first_BL] @ objective.projection.T).softmax(-1)[:, tokens.end]
+
+    with torch.no_grad():
+        sums = objective(batch)
+
+    # The KL from a distribution without an event of probability p to the one with it is -log(1 - p).
+    assert float(sums.decoder.kl) == pytest.approx(float(-(1 - p_end).log().sum()), abs=1e-3)
+    assert sums.decoder.positions == batch.positions
+
+
+def test_the_distance_of_states_is_relative_to_the_teachers(
+    tiny: Path, tokens: Tokens, clips: list[Clip], taught: list[Target]
+) -> None:
+    objective = CachedObjective(_student(tiny), "lora", DistanceOptions()).eval()
+    batch = _as_its_student_hears(objective, taught[:1], clips[:1], tokens)
+    doubled = replace(batch, taught_BLD=2 * batch.taught_BLD)
+
+    with torch.no_grad():
+        sums = objective(doubled)
+
+    learned = batch.positions - 1  # no distance at the first token, whose distribution is another
+    assert float(sums.mse) == pytest.approx(learned / 4, rel=1e-2)
 
 
 def test_silence_is_learned_by_its_label_alone(

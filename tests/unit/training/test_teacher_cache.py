@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from voxray import job
 from voxray.audio import Pcm
 from voxray.errors import TrainingError
-from voxray.training.teacher_cache import SHARD, Target, TeacherCache, fill, write_shard
+from voxray.training.teacher_cache import SHARD, Target, TeacherCache, fill, is_silence, write_shard
+from voxray.whisper.engines import DecodingResult
 from voxray.whisper.labels import IGNORED, Label
 
 WIDTH = 4
@@ -105,6 +106,18 @@ def test_a_full_disk_ends_in_one_sentence_and_what_was_cached_is_kept(tmp_path: 
     again = CountingTeacher()
     _fill(tmp_path, again)
     assert again.heard == len(AUDIO) - SHARD
+
+
+@pytest.mark.parametrize(
+    ("no_speech_prob", "avg_logprob", "silent"),
+    [(0.9, -1.5, True), (0.9, -0.5, False), (0.1, -1.5, False), (None, -1.5, False)],
+)
+def test_silence_is_what_whisper_takes_for_it(
+    no_speech_prob: float | None, avg_logprob: float, silent: bool
+) -> None:
+    words = DecodingResult(" you", "en", (345,), (), (), avg_logprob, no_speech_prob, 1.0)
+
+    assert is_silence(words) is silent
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
