@@ -70,7 +70,7 @@ class TeacherTexts:
     def of(cls, engine: CTranslate2Engine, clips: Sequence[Clip]) -> Self:
         """Return what `engine` transcribes in `clips`."""
         texts = [result.text for result in _transcribed(engine, clips, WINDOW_S)]
-        return cls(texts, _invented(engine, silences(np.random.default_rng(0)), WINDOW_S))
+        return cls(texts, invented_words(engine, WINDOW_S))
 
 
 class WindowEvaluator:
@@ -79,7 +79,6 @@ class WindowEvaluator:
     def __init__(self, clips: Sequence[Clip], teacher: TeacherTexts, name: NormaliserName = "auto") -> None:
         self.clips, self.teacher, self.name = clips, teacher, name
         self.referenced = all(clip.text for clip in clips)
-        self.silences = silences(np.random.default_rng(0))
 
     def scores(self, engine: CTranslate2Engine, smallest_s: float) -> Iterator[WindowScore]:
         """Yield the scores of `engine` with each smallest window from `smallest_s` up, one by one."""
@@ -98,7 +97,7 @@ class WindowEvaluator:
             wer_of_teacher=_percent(teacher_own) if self.referenced else None,
             loops=round(student.repeated_per_1000, 2),
             loops_of_teacher=round(teacher_own.repeated_per_1000, 2),
-            invented=_invented(engine, self.silences, window_s),
+            invented=invented_words(engine, window_s),
             invented_of_teacher=self.teacher.invented,
         )
 
@@ -107,6 +106,12 @@ class WindowEvaluator:
         return summarise(
             [score_clip("", text, words, 0.0, clip.language, self.name) for clip, text, words in rows]
         )
+
+
+def invented_words(engine: CTranslate2Engine, window_s: float) -> int:
+    """Return how many words `engine` finds in silence and noise, no clip padded to less than `window_s`."""
+    wordless = silences(np.random.default_rng(0))
+    return sum(len(result.text.split()) for result in _transcribed(engine, wordless, window_s))
 
 
 def silences(rng: np.random.Generator, count: int = SILENCES, max_s: float = MAX_SILENCE_S) -> list[Clip]:
@@ -122,10 +127,6 @@ def _wordless(rng: np.random.Generator, index: int, seconds: float) -> Clip:
 
 def _transcribed(engine: CTranslate2Engine, clips: Sequence[Clip], window_s: float) -> list[DecodingResult]:
     return transcribe_on(engine, [c.pcm for c in clips], [c.language or None for c in clips], window_s)
-
-
-def _invented(engine: CTranslate2Engine, wordless: Sequence[Clip], window_s: float) -> int:
-    return sum(len(result.text.split()) for result in _transcribed(engine, wordless, window_s))
 
 
 def _percent(summary: Summary) -> float:

@@ -70,12 +70,13 @@ def make_loop(
 ) -> MakeLoop:
     """Makes a loop over one window a clip, each time with the same student."""
 
-    def make(part: Part = "lora", targets: Sequence[Target] = taught) -> CachedLoop:
+    def make(part: Part = "lora", targets: Sequence[Target] = taught, **more: float) -> CachedLoop:
         plans = plan_windows([c.duration_s for c in clips], PLAIN, 1)
         write_shard(tmp_path / "00000.safetensors", [targets[w.clips[0]] for w in plans])
         windows = RenderedWindows(clips, plans, AugmentOptions())
         objective = CachedObjective(_student(tiny, part), part, DistanceOptions())
-        return CachedLoop(objective, windows, TeacherCache(tmp_path, len(clips)), tokens, OPTIONS)
+        cache = TeacherCache(tmp_path, len(clips))
+        return CachedLoop(objective, windows, cache, tokens, OPTIONS, **more)  # type: ignore[arg-type]  # no device
 
     return make
 
@@ -209,6 +210,15 @@ def test_windows_of_which_nothing_is_learned_are_left_out(
     in_a_loop = Target(None, np.zeros((0, 32), np.float16))
 
     assert len(make_loop(targets=[in_a_loop, *taught[1:]]).rows) == len(clips) - 1
+
+
+def test_windows_longer_than_the_longest_are_left_out(make_loop: MakeLoop, clips: list[Clip]) -> None:
+    longest_s = max(clip.duration_s for clip in clips)
+    kept = [clip for clip in clips if clip.duration_s < longest_s]
+
+    loop = make_loop(longest_window_s=longest_s - 0.001)
+
+    assert 0 < len(loop.rows) == len(kept) < len(clips)
 
 
 def test_timing_a_step_changes_nothing(make_loop: MakeLoop) -> None:
