@@ -48,9 +48,9 @@ def main() -> None:
 
 def word_errors(engine: CTranslate2Engine, window_s: float, clips: Sequence[Clip]) -> str:
     """Return WER in per cent of `clips` on windows from `window_s` up, and loops if there are any."""
-    heard = transcribe_on(engine, [c.pcm for c in clips], [c.language or None for c in clips], window_s)
-    rows = zip(clips, heard, strict=True)
-    summary = summarise([score_clip(c.id, c.text, h.text, c.duration_s, c.language) for c, h in rows])
+    results = transcribe_on(engine, [c.pcm for c in clips], [c.language or None for c in clips], window_s)
+    rows = zip(clips, results, strict=True)
+    summary = summarise([score_clip(c.id, c.text, r.text, c.duration_s, c.language) for c, r in rows])
     loops = f" ({summary.repeated_per_1000:.1f})" if summary.repeated_per_1000 else ""
     return f"{100 * summary.wer:.2f}{loops}"
 

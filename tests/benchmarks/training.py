@@ -144,10 +144,10 @@ def _script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, 
     targets_BL = torch.full((len(clips), SCRIPT_LABEL), IGNORED)
     for row, clip in enumerate(clips):
         samples_BT[row, : len(clip.pcm)] = torch.from_numpy(to_float(clip.pcm))
-        said = label(tokens, [Segment(0.0, clip.duration_s, clip.text)])
-        assert said
-        inputs_BL[row, : len(said.inputs)] = torch.tensor(said.inputs)
-        targets_BL[row, : len(said.targets)] = torch.tensor(said.targets)
+        target = label(tokens, [Segment(0.0, clip.duration_s, clip.text)])
+        assert target
+        inputs_BL[row, : len(target.inputs)] = torch.tensor(target.inputs)
+        targets_BL[row, : len(target.targets)] = torch.tensor(target.targets)
     return samples_BT, inputs_BL, targets_BL
 
 
@@ -157,10 +157,10 @@ def _script_step(
     def step(samples_BT: torch.Tensor, inputs_BL: torch.Tensor, targets_BL: torch.Tensor) -> None:
         features = log_mel(samples_BT, student.config.num_mel_bins)
         with torch.no_grad():
-            taught_BLV = teacher(input_features=features, decoder_input_ids=inputs_BL).logits
+            teacher_BLV = teacher(input_features=features, decoder_input_ids=inputs_BL).logits
         logits_BLV = student(input_features=features, decoder_input_ids=inputs_BL).logits
         ce = F.cross_entropy(logits_BLV.flatten(0, 1), targets_BL.flatten(), ignore_index=IGNORED)
-        soft_BLV = F.softmax(taught_BLV / SCRIPT_TEMPERATURE, dim=-1)
+        soft_BLV = F.softmax(teacher_BLV / SCRIPT_TEMPERATURE, dim=-1)
         log_p_BLV = F.log_softmax(logits_BLV / SCRIPT_TEMPERATURE, dim=-1)
         kl_BLV = F.kl_div(log_p_BLV, soft_BLV, reduction="none") * SCRIPT_TEMPERATURE**2
         wanted_BL1 = (targets_BL != IGNORED).unsqueeze(-1)

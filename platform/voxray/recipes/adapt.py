@@ -1,4 +1,4 @@
-"""Any Whisper made streamable: it learns to hear in short windows what it hears in 30 s.
+"""Makes any Whisper streamable: trains it to transcribe short windows as it does windows of 30 s.
 
 corpora -> windows (cut, joined, sped up, noisy, silent) -> the model itself on 30 s, cached
 -> LoRA or full training on 2 to 30 s -> scores on each window, before and after -> adapter, model, int8
@@ -42,11 +42,11 @@ LEAST_S = 60.0  # of audio to learn from
 TEACHER = "teacher"
 CONTENTS = (
     *("model", "ctranslate2", "adapter", "checkpoint.pt", "steps.json"),
-    *("config.json", "said.json", "before.json", "result.json"),
+    *("config.json", "teacher.json", "before.json", "result.json"),
 )
 FREE = {"out", "overwrite", "threads"}
 """Keys that may differ when an unfinished run goes on."""
-TAUGHT = {
+TARGET_KEYS = {
     "model_digest",
     "corpus",
     "language",
@@ -82,7 +82,7 @@ class AdaptConfig(TrainingOptions):
         join_s=(6.0, 20.0),
         speed_probability=0.25,
     )
-    """How clips become the windows that the teacher hears."""
+    """How clips become the windows that the teacher labels."""
     silences: int = Field(default=64, ge=0)
     """Windows of silence and noise, labelled as such without a teacher."""
     augment: AugmentOptions = AugmentOptions(noise=0.25, room=0.05, telephone=0.1, gain_db=6.0)
@@ -111,10 +111,10 @@ class AdaptConfig(TrainingOptions):
 
 
 def run(config: AdaptConfig) -> dict[str, Any]:
-    """Adapt; `out` gets the adapter, the merged model and its int8 export. Return what the JSON line says.
+    """Adapt into `out`: adapter, merged model and int8 export. Return the values of the JSON line.
 
     The same `out` goes on where a killed run stopped. Raises CorpusError for a corpus of under a minute and
-    LabellingError where the model hears no words in it.
+    LabellingError where the model transcribes no words in it.
     """
     base = hf_folder(config.model)
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True).resolve()
@@ -126,8 +126,8 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     plans = plan_corpora(durations_s, config.windows, config.passes, config.most_windows())
     plans += plan_silences(config.silences, config.windows.seed)
     windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
-    cache = _taught(config, base, windows, out / TEACHER)
-    evaluator = WindowEvaluator(dev, _teacher_texts(config, dev, out / "said.json"), config.normaliser)
+    cache = _targets(config, base, windows, out / TEACHER)
+    evaluator = WindowEvaluator(dev, _teacher_texts(config, dev, out / "teacher.json"), config.normaliser)
     before = _before(config, evaluator, out / "before.json")
     training = Training(config, base, windows, cache, out)
     training.run(evaluator)
@@ -150,10 +150,10 @@ def run(config: AdaptConfig) -> dict[str, Any]:
 def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
     """Bind `out` to the options of this run; OutputError if the unfinished run there has others.
 
-    `overwrite` clears it, but keeps what the teacher said where that would be the same again.
+    `overwrite` clears it, but keeps the teacher's targets where they would be the same again.
     """
     options = {"model_digest": digest(base), **config.model_dump(mode="json", exclude=FREE)}
-    taught = {key: value for key, value in options.items() if key in TAUGHT}
+    target_options = {key: value for key, value in options.items() if key in TARGET_KEYS}
     file = out / "config.json"
     before = json.loads(file.read_text()) if file.exists() else options
     if before != options and not config.overwrite:
@@ -162,7 +162,7 @@ def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
             "overwrite=true to start afresh."
         )
     if config.overwrite:
-        same = taught == {key: value for key, value in before.items() if key in TAUGHT}
+        same = target_options == {key: value for key, value in before.items() if key in TARGET_KEYS}
         for path in (out / name for name in (*CONTENTS, *(() if same else (TEACHER,)))):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -216,8 +216,8 @@ def _spread(clips: Sequence[Clip], most: int) -> list[Clip]:
     return [clips[int(i * step)] for i in range(min(most, len(clips)))]
 
 
-def _taught(config: AdaptConfig, base: Path, windows: RenderedWindows, folder: Path) -> TeacherCache:
-    """Return the teacher's targets of `windows`; LabellingError where it hears words in none of them."""
+def _targets(config: AdaptConfig, base: Path, windows: RenderedWindows, folder: Path) -> TeacherCache:
+    """Return the teacher's targets of `windows`; LabellingError where there is no word in any."""
     cache = fill(
         folder,
         windows,
@@ -228,8 +228,8 @@ def _taught(config: AdaptConfig, base: Path, windows: RenderedWindows, folder: P
     tokens = Tokens.load(base)
     if not any(tokens.decode(label.inputs) for label in cache.labels() if label):
         raise LabellingError(
-            f"{', '.join(config.corpus)}: expected speech, and {config.model} hears no word in it; check the "
-            "level of the recordings and their language."
+            f"{', '.join(config.corpus)}: expected speech, got none in which {config.model} finds a word; "
+            "check the level of the recordings and their language."
         )
     return cache
 

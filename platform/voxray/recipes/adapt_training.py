@@ -45,7 +45,7 @@ class TrainingOptions(Config):
     longest_window_s: float = Field(default=WINDOW_S, gt=0, le=WINDOW_S)
     """Longest window in seconds that is trained; a step costs what its seconds cost."""
     full_probability: float = Field(default=0.03, ge=0, le=1)
-    """How many windows are padded to 30 s, so that the model keeps what it hears there."""
+    """How many windows are padded to 30 s, so that the model keeps its results there."""
     batch_s: float = Field(default=40.0, gt=0)
     """Seconds of audio in a batch, padding included."""
     epochs: float = Field(default=6.0, gt=0)
@@ -200,7 +200,7 @@ class Training:
         (folder / "voxray.json").write_text(json.dumps(values, indent=1) + "\n")
 
     def result(self) -> dict[str, Any]:
-        """Return what the job's result says of the training."""
+        """Return the training's part of the job's result."""
         trained = [p for p in self.objective.parameters() if p.requires_grad]
         return {
             "windows": len(self.loop.rows),

@@ -4,7 +4,7 @@
 
 An adapter is a folder as peft writes it (adapter_config.json, adapter_model.safetensors) with a voxray.json
 that says which weights it was made for, the smallest window that the two of them passed, and which tokens
-are still barred at the beginning of a text: an adapter that was taught silence may end there at once.
+are still barred at the beginning of a text: a model that was trained on silence may end there at once.
 """
 
 import hashlib

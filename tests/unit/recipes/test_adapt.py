@@ -89,7 +89,7 @@ def test_less_than_a_minute_is_refused(minute: Path, tmp_path: Path) -> None:
         run(_config(short, tmp_path / "out"))
 
 
-def test_a_teacher_that_hears_nothing_ends_the_run(tmp_path: Path) -> None:
+def test_a_corpus_without_speech_ends_the_run(tmp_path: Path) -> None:
     corpus = tmp_path / "silence"
     corpus.mkdir()
     for i in range(5):
@@ -98,5 +98,5 @@ def test_a_teacher_that_hears_nothing_ends_the_run(tmp_path: Path) -> None:
         rows = "".join(f"silence-{i},silence-{i}.flac\n" for i in names)
         (corpus / f"{split}_files.csv").write_text(f"uid,file_name\n{rows}")
 
-    with pytest.raises(LabellingError, match=r"expected speech, and .*model hears no word in it"):
+    with pytest.raises(LabellingError, match=r"expected speech, got none in which .*model finds a word"):
         run(_config(corpus, tmp_path / "out", "windows.no_speech_probability=0"))
