@@ -130,7 +130,7 @@ def test_the_first_token_is_learned_from_a_teacher_that_may_not_end_there(
         sums = objective(batch)
 
     # The KL from a distribution without an event of probability p to the one with it is -log(1 - p).
-    assert float(sums.decoder.kl) == pytest.approx(float(-(1 - p_end).log().sum()), abs=1e-3)
+    assert float(sums.decoder.kl) == pytest.approx(float(-(1 - p_end).log().sum()), rel=1e-2)
     assert sums.decoder.positions == batch.positions
 
 
