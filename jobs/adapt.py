@@ -1,8 +1,8 @@
-"""Adapt: a Whisper becomes streamable; it learns to hear in windows of 2 s what it hears in 30 s.
+"""Adapt: make a Whisper streamable: train it to transcribe windows of 2 s as it does windows of 30 s.
 
-    corpus -> windows (cut, joined, sped up, noisy, silent) -> the model itself on 30 s: its words and last
+    corpus -> windows (cut, joined, sped up, noisy, silent) -> the model itself on 30 s: its texts and last
     decoder states, cached in out/teacher -> LoRA on encoder and decoder, KL + MSE to what is cached
-    -> WER, loops and invented words on each window, before and after
+    -> WER, loops and words invented in silence on each window, before and after
     -> out/adapter (LoRA, float16), out/model (merged), out/ctranslate2 (int8), each with its min_window_s
 
 A corpus is an audio folder, a JSONL manifest or `builtin`, or a list of them; it needs no texts. With texts,

@@ -1,4 +1,4 @@
-"""Any Whisper made streamable: it learns to hear in short windows what it hears in 30 s.
+"""Makes any Whisper streamable: trains it to transcribe short windows as it does windows of 30 s.
 
 corpora -> windows (cut, joined, sped up, noisy, silent) -> the model itself on 30 s, cached
 -> LoRA or full training on 2 to 30 s -> scores on each window, before and after -> adapter, model, int8
@@ -25,17 +25,16 @@ from voxray.errors import CorpusError, LabellingError, OutputError
 from voxray.languages import KnownLanguage
 from voxray.recipes.adapt_scores import print_scores
 from voxray.recipes.adapt_training import Training, TrainingOptions
-from voxray.scoring.windows import WindowEvaluator, WindowScore, smallest_passed
+from voxray.scoring.windows import TeacherTexts, WindowEvaluator, WindowScore, smallest_passed
 from voxray.speech import cut_at_pauses
 from voxray.text import NormaliserName
 from voxray.training.augment import AugmentOptions
 from voxray.training.plan import PlanOptions
-from voxray.training.rendering import RenderedWindows, plan_corpora
+from voxray.training.rendering import RenderedWindows, plan_corpora, plan_silences
 from voxray.training.teacher_cache import Teacher, TeacherCache, fill
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.digest import digest
-from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.tokens import Tokens
@@ -44,11 +43,20 @@ LEAST_S = 60.0  # of audio to learn from
 TEACHER = "teacher"
 CONTENTS = (
     *("model", "ctranslate2", "adapter", "checkpoint.pt", "steps.json"),
-    *("config.json", "said.json", "before.json", "result.json"),
+    *("config.json", "teacher.json", "before.json", "result.json"),
 )
 FREE = {"out", "overwrite", "threads"}
 """Keys that may differ when an unfinished run goes on."""
-TAUGHT = {"model_digest", "corpus", "language", "passes", "windows_per_corpus", "windows", "augment"}
+TARGET_KEYS = {
+    "model_digest",
+    "corpus",
+    "language",
+    "passes",
+    "windows_per_corpus",
+    "windows",
+    "silences",
+    "augment",
+}
 """What the teacher's targets depend on."""
 
 
@@ -70,9 +78,14 @@ class AdaptConfig(TrainingOptions):
     windows_per_corpus: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] | None = None
     """Most windows of a corpus, one number or one for each: bounds labelling and balances the corpora."""
     windows: PlanOptions = PlanOptions(
-        cut_probability=0.3, join_probability=0.15, speed_probability=0.25, no_speech_probability=0.04
+        cut_probability=0.3,
+        join_probability=0.08,
+        join_s=(6.0, 20.0),
+        speed_probability=0.25,
     )
-    """How clips become the windows that the teacher hears."""
+    """How clips become the windows that the teacher labels."""
+    silences: int = Field(default=64, ge=0)
+    """Windows of silence and noise, labelled as such without a teacher."""
     augment: AugmentOptions = AugmentOptions(noise=0.25, room=0.05, telephone=0.1, gain_db=6.0)
     """What is done to their audio."""
     max_dev_clips: int = Field(default=100, ge=1)
@@ -99,10 +112,10 @@ class AdaptConfig(TrainingOptions):
 
 
 def run(config: AdaptConfig) -> dict[str, Any]:
-    """Adapt; `out` gets the adapter, the merged model and its int8 export. Return what the JSON line says.
+    """Adapt into `out`: adapter, merged model and int8 export. Return the values of the JSON line.
 
     The same `out` goes on where a killed run stopped. Raises CorpusError for a corpus of under a minute and
-    LabellingError where the model hears no words in it.
+    LabellingError where the model transcribes no words in it.
     """
     base = hf_folder(config.model)
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True).resolve()
@@ -112,14 +125,15 @@ def run(config: AdaptConfig) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     durations_s = [[clip.duration_s for clip in clips] for clips in corpora]
     plans = plan_corpora(durations_s, config.windows, config.passes, config.most_windows())
+    plans += plan_silences(config.silences, config.windows.seed)
     windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
-    cache = _taught(config, base, windows, out / TEACHER)
-    evaluator = WindowEvaluator(dev, _said(config, dev, out), config.normaliser)
+    cache = _targets(config, base, windows, out / TEACHER)
+    evaluator = WindowEvaluator(dev, _teacher_texts(config, dev, out / "teacher.json"), config.normaliser)
     before = _before(config, evaluator, out / "before.json")
     training = Training(config, base, windows, cache, out)
     training.run(evaluator)
     engine = CTranslate2Engine(convert(training.write(), out / "ctranslate2"), threads=config.threads)
-    after = evaluator.scores(engine, config.smallest_window_s)
+    after = list(evaluator.scores(engine, config.smallest_window_s))
     passed_s = smallest_passed(after, config.tolerance)
     training.finish(config.model, passed_s or WINDOW_S)
     print_scores(before, after, config.tolerance)
@@ -137,10 +151,10 @@ def run(config: AdaptConfig) -> dict[str, Any]:
 def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
     """Bind `out` to the options of this run; OutputError if the unfinished run there has others.
 
-    `overwrite` clears it, but keeps what the teacher said where that would be the same again.
+    `overwrite` clears it, but keeps the teacher's targets where they would be the same again.
     """
     options = {"model_digest": digest(base), **config.model_dump(mode="json", exclude=FREE)}
-    taught = {key: value for key, value in options.items() if key in TAUGHT}
+    target_options = {key: value for key, value in options.items() if key in TARGET_KEYS}
     file = out / "config.json"
     before = json.loads(file.read_text()) if file.exists() else options
     if before != options and not config.overwrite:
@@ -149,7 +163,7 @@ def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
             "overwrite=true to start afresh."
         )
     if config.overwrite:
-        same = taught == {key: value for key, value in before.items() if key in TAUGHT}
+        same = target_options == {key: value for key, value in before.items() if key in TARGET_KEYS}
         for path in (out / name for name in (*CONTENTS, *(() if same else (TEACHER,)))):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -203,8 +217,8 @@ def _spread(clips: Sequence[Clip], most: int) -> list[Clip]:
     return [clips[int(i * step)] for i in range(min(most, len(clips)))]
 
 
-def _taught(config: AdaptConfig, base: Path, windows: RenderedWindows, folder: Path) -> TeacherCache:
-    """Return the teacher's targets of `windows`; LabellingError where it hears words in none of them."""
+def _targets(config: AdaptConfig, base: Path, windows: RenderedWindows, folder: Path) -> TeacherCache:
+    """Return the teacher's targets of `windows`; LabellingError where there is no word in any."""
     cache = fill(
         folder,
         windows,
@@ -215,8 +229,8 @@ def _taught(config: AdaptConfig, base: Path, windows: RenderedWindows, folder: P
     tokens = Tokens.load(base)
     if not any(tokens.decode(label.inputs) for label in cache.labels() if label):
         raise LabellingError(
-            f"{', '.join(config.corpus)}: expected speech, and {config.model} hears no word in it; check the "
-            "level of the recordings and their language."
+            f"{', '.join(config.corpus)}: expected speech, got none in which {config.model} finds a word; "
+            "check the level of the recordings and their language."
         )
     return cache
 
@@ -229,21 +243,18 @@ def _teacher_engine(config: AdaptConfig) -> CTranslate2Engine:
     return engine
 
 
-def _said(config: AdaptConfig, clips: Sequence[Clip], out: Path) -> list[str]:
-    """Return what the model hears in `clips` on 30 s, in float, read from `out` where it was heard before."""
-    file = out / "said.json"
+def _teacher_texts(config: AdaptConfig, clips: Sequence[Clip], file: Path) -> TeacherTexts:
+    """Return what the model transcribes in `clips` on 30 s, in float, read from `file` where that exists."""
     if not file.exists():
-        languages = [clip.language or None for clip in clips]
-        heard = _teacher_engine(config).transcribe([c.pcm for c in clips], DecodingOptions(), languages)
-        file.write_text(json.dumps([result.text for result in heard]))
-    return [str(text) for text in json.loads(file.read_text())]
+        file.write_text(json.dumps(asdict(TeacherTexts.of(_teacher_engine(config), clips))))
+    return TeacherTexts(**json.loads(file.read_text()))
 
 
 def _before(config: AdaptConfig, evaluator: WindowEvaluator, file: Path) -> list[WindowScore]:
     if not file.exists():
         _report("scores of the model as it is")
         engine = CTranslate2Engine(ctranslate2_folder(config.model), threads=config.threads)
-        scores = evaluator.scores(engine, config.smallest_window_s)
+        scores = list(evaluator.scores(engine, config.smallest_window_s))
         file.write_text(json.dumps([asdict(score) for score in scores]))
     return [WindowScore(**values) for values in json.loads(file.read_text())]
 

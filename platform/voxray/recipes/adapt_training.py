@@ -15,7 +15,7 @@ from voxray.config import Config
 from voxray.scoring.windows import WindowEvaluator
 from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions, Part
 from voxray.training.loop import Loop, LoopOptions
-from voxray.training.lora import LoraOptions, add_lora, base_digest, merged_state, save_adapter
+from voxray.training.lora import LoraOptions, add_lora, base_digest, load_lora, merged_state, save_adapter
 from voxray.training.plan import PlanOptions
 from voxray.training.rendering import RenderedWindows
 from voxray.training.teacher_cache import TeacherCache
@@ -36,12 +36,16 @@ class TrainingOptions(Config):
     """What moves: low-rank adapters of encoder and decoder, the encoder, or all of the model."""
     lora: LoraOptions = LoraOptions()
     """The adapter, if that is what is trained."""
+    start: Path | None = None
+    """An adapter of an earlier run, of the same rank, to start from; null starts from the model as it is."""
     distance: DistanceOptions = DistanceOptions()
     """The loss against the teacher."""
     smallest_window_s: float = Field(default=2.0, gt=0, le=WINDOW_S)
     """Shortest window in seconds that is trained and scored."""
+    longest_window_s: float = Field(default=WINDOW_S, gt=0, le=WINDOW_S)
+    """Longest window in seconds that is trained; a step costs what its seconds cost."""
     full_probability: float = Field(default=0.03, ge=0, le=1)
-    """How many windows are padded to 30 s, so that the model keeps what it hears there."""
+    """How many windows are padded to 30 s, so that the model keeps its results there."""
     batch_s: float = Field(default=40.0, gt=0)
     """Seconds of audio in a batch, padding included."""
     epochs: float = Field(default=6.0, gt=0)
@@ -52,8 +56,8 @@ class TrainingOptions(Config):
     """Peak learning rate of AdamW."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     """Part of the training in which the rate rises; it falls linearly to zero in the rest."""
-    evaluate_every: int = Field(default=0, ge=0)
-    """Steps between checks on the smallest window, the first passed of which ends the run; 0: none."""
+    evaluate_every: int = Field(default=100, ge=0)
+    """Steps between checks; the run ends where every window passes; 0: no check before the last step."""
     tolerance: float = Field(default=0.5, ge=0)
     """Points of WER by which a window may be worse than the model on 30 s."""
     seed: int = 0
@@ -87,14 +91,15 @@ class Training:
         self.options, self.base, self.out = options, base, out
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(options.seed)
-        objective = CachedObjective(self._student(), options.train, options.distance).to(self.device)
-        self.data = objective, windows, cache, Tokens.load(base)
+        self.tokens = Tokens.load(base)
+        self.objective = CachedObjective(self._student(), options.train, options.distance).to(self.device)
+        self.data = self.objective, windows, cache, self.tokens
         self.loop = self._loop(self._steps())
-        self.minutes = 0.0
+        self.minutes, self.passed = 0.0, False
         if self._checkpoint.exists():
             state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
             self.loop.restore(state["loop"])
-            self.minutes = state["minutes"]
+            self.minutes, self.passed = state["minutes"], state["passed"]
         self.started = self.saved = time.monotonic()
 
     @property
@@ -105,13 +110,19 @@ class Training:
         model = load_model(self.base)
         if not torch.cuda.is_available():
             model.set_attn_implementation("eager")  # twice as fast backward on a CPU, at these sizes
-        return add_lora(model, self.options.lora) if self.options.train == "lora" else model
+        if self.options.train != "lora":
+            return model
+        student = add_lora(model, self.options.lora)
+        if self.options.start:
+            load_lora(student, self.options.start)
+        return student
 
     def _loop(self, steps: int) -> CachedLoop:
         return CachedLoop(
             *self.data,
             self.options.loop(steps),
             smallest_window_s=self.options.smallest_window_s,
+            longest_window_s=self.options.longest_window_s,
             device=self.device,
         )
 
@@ -126,9 +137,9 @@ class Training:
         return int(json.loads(file.read_text()))
 
     def run(self, evaluator: WindowEvaluator) -> None:
-        """Train to the last step, or until a check on the smallest window passes."""
+        """Train to the last step, or until a check passes on every window."""
         self.evaluator = evaluator
-        if self.loop.step < self.loop.options.max_steps:
+        if not self.passed and self.loop.step < self.loop.options.max_steps:
             self.loop.run(self._after_step)
         self._save()
 
@@ -143,47 +154,54 @@ class Training:
         if now - self.saved > SAVE_EVERY_S:
             self._save()
         every = self.options.evaluate_every
-        return bool(every and loop.step % every == 0 and self._passes())
+        self.passed = bool(every and loop.step % every == 0 and loop.step < last and self._passes())
+        return self.passed
 
     def _save(self) -> None:
         self.saved = time.monotonic()
         self.minutes += (self.saved - self.started) / 60
         self.started = self.saved
         part = self._checkpoint.with_suffix(".part")
-        torch.save({"loop": self.loop.state(), "minutes": self.minutes}, part)
+        torch.save({"loop": self.loop.state(), "minutes": self.minutes, "passed": self.passed}, part)
         part.rename(self._checkpoint)
 
     def _passes(self) -> bool:
         folder = convert(self.write(), self.out / "ctranslate2")
         engine = CTranslate2Engine(folder, threads=self.options.threads)
-        score = self.evaluator.score(engine, self.options.smallest_window_s)
-        return score.passes(self.options.tolerance)
+        scores = self.evaluator.scores(engine, self.options.smallest_window_s)
+        return all(score.passes(self.options.tolerance) for score in scores)
 
     def write(self) -> Path:
         """Write the student, its adapter merged, to `out/model` and return that."""
         model = load_model(self.base)
-        model.load_state_dict(merged_state(self.loop.objective.student))
+        model.load_state_dict(merged_state(self.objective.student))
+        model.generation_config.begin_suppress_tokens = self._barred()
         folder = save_model(model, self.out / "model", self.base)
         self._describe(folder, self.options.smallest_window_s)
         return folder
+
+    def _barred(self) -> list[int]:
+        """Return what decoding bars at the beginning of a text: what the model does, but not to end it."""
+        return [token for token in self.objective.barred if token != self.tokens.end]
 
     def finish(self, name: str, min_window_s: float) -> None:
         """Write the window that was passed beside model and export, and the adapter of the model `name`."""
         for form in ("model", "ctranslate2"):
             self._describe(self.out / form, min_window_s)
         if self.options.train == "lora":
-            student = self.loop.objective.student
+            student = self.objective.student
             folder = save_adapter(student, self.out / "adapter", self.options.lora)
-            self._describe(folder, min_window_s, base=name, base_digest=base_digest(student))
+            made_for = {"base": name, "base_digest": base_digest(student)}
+            self._describe(folder, min_window_s, begin_suppress_tokens=self._barred(), **made_for)
         self._checkpoint.unlink()
 
-    def _describe(self, folder: Path, min_window_s: float, **more: str) -> None:
+    def _describe(self, folder: Path, min_window_s: float, **more: Any) -> None:
         values = {"min_window_s": min_window_s, **more}
         (folder / "voxray.json").write_text(json.dumps(values, indent=1) + "\n")
 
     def result(self) -> dict[str, Any]:
-        """Return what the job's result says of the training."""
-        trained = [p for p in self.loop.objective.parameters() if p.requires_grad]
+        """Return the training's part of the job's result."""
+        trained = [p for p in self.objective.parameters() if p.requires_grad]
         return {
             "windows": len(self.loop.rows),
             "steps": self.loop.step,

@@ -22,7 +22,7 @@ from voxray.corpora.store import Clip
 from voxray.recipes import distil, export, pseudo_label
 from voxray.scoring.report import ModelScores, ReportTable, write_report
 from voxray.scoring.suites import score_engine, stage_times
-from voxray.scoring.windows import WindowEvaluator
+from voxray.scoring.windows import TeacherTexts, WindowEvaluator
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import LabelOptions
 from voxray.training.plan import PlanOptions
@@ -150,7 +150,7 @@ def _scored(out: Path, student: Mapping[str, Any], clips: Sequence[Clip]) -> lis
 
 def _by_window(out: Path, clips: Sequence[Clip], said: Sequence[str]) -> WindowRates:
     """Return the WER of stock Whisper, the teacher and the student on each window."""
-    evaluator = WindowEvaluator(clips, said)
+    evaluator = WindowEvaluator(clips, TeacherTexts(said, invented=0))
     folders = {
         f"{DEFAULT_MODEL}, stock": ctranslate2_folder(DEFAULT_MODEL + STOCK),
         f"teacher ({DEFAULT_MODEL})": ctranslate2_folder(DEFAULT_MODEL),

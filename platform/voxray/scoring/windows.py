@@ -1,11 +1,12 @@
 """Scores of a model that is served on short windows beside a teacher on 30 s: errors, loops, inventions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from voxray.audio import SAMPLE_RATE, to_pcm
+from voxray.audio import SAMPLE_RATE, WINDOW_S, to_pcm
 from voxray.corpora.store import Clip
 from voxray.scoring.metrics import Summary, score_clip, summarise
 from voxray.text import NormaliserName
@@ -24,7 +25,7 @@ class WindowScore:
 
     Rates are in per cent. `wer` is against the references and `wer_of_teacher` the teacher's on the same
     clips, both None where clips lack references. `loops` and `loops_of_teacher` are repeated 5-grams per
-    1,000 words; `invented` counts the words found in silence and noise.
+    1,000 words; `invented` and `invented_of_teacher` count the words found in silence and noise.
     """
 
     window_s: float
@@ -34,13 +35,14 @@ class WindowScore:
     loops: float
     loops_of_teacher: float
     invented: int
+    invented_of_teacher: int
 
     def passes(self, tolerance: float) -> bool:
-        """Return whether WER is within `tolerance` points of the teacher's, without more loops than its own.
+        """Return whether WER is within `tolerance` points of the teacher's, without more loops or inventions.
 
         Without references, the words that differ from the teacher's may be TOLERANCE_TO_TEACHER points.
         """
-        if self.loops > self.loops_of_teacher:
+        if self.loops > self.loops_of_teacher or self.invented > self.invented_of_teacher:
             return False
         if self.wer is None or self.wer_of_teacher is None:
             return self.wer_to_teacher <= TOLERANCE_TO_TEACHER
@@ -57,26 +59,37 @@ def smallest_passed(scores: Sequence[WindowScore], tolerance: float) -> float | 
     return passed
 
 
+@dataclass(frozen=True, slots=True)
+class TeacherTexts:
+    """What a teacher transcribes on 30 s in each clip, and how many words in silence and noise."""
+
+    texts: Sequence[str]
+    invented: int
+
+    @classmethod
+    def of(cls, engine: CTranslate2Engine, clips: Sequence[Clip]) -> Self:
+        """Return what `engine` transcribes in `clips`."""
+        texts = [result.text for result in _transcribed(engine, clips, WINDOW_S)]
+        return cls(texts, invented_words(engine, WINDOW_S))
+
+
 class WindowEvaluator:
-    """Scores models on `clips` against `by_teacher`, what a teacher transcribed in each of them on 30 s."""
+    """Scores models on `clips` against what a teacher transcribes in them on 30 s."""
 
-    def __init__(
-        self, clips: Sequence[Clip], by_teacher: Sequence[str], name: NormaliserName = "auto"
-    ) -> None:
-        self.clips, self.by_teacher, self.name = clips, by_teacher, name
+    def __init__(self, clips: Sequence[Clip], teacher: TeacherTexts, name: NormaliserName = "auto") -> None:
+        self.clips, self.teacher, self.name = clips, teacher, name
         self.referenced = all(clip.text for clip in clips)
-        self.silences = silences(np.random.default_rng(0))
 
-    def scores(self, engine: CTranslate2Engine, smallest_s: float) -> list[WindowScore]:
-        """Return the scores of `engine` with each smallest window from `smallest_s` up."""
-        return [self.score(engine, window) for window in WINDOWS_S if window >= smallest_s]
+    def scores(self, engine: CTranslate2Engine, smallest_s: float) -> Iterator[WindowScore]:
+        """Yield the scores of `engine` with each smallest window from `smallest_s` up, one by one."""
+        return (self.score(engine, window) for window in WINDOWS_S if window >= smallest_s)
 
     def score(self, engine: CTranslate2Engine, window_s: float) -> WindowScore:
         """Return the score of `engine` where no clip is padded to less than `window_s`."""
         hypotheses = [result.text for result in _transcribed(engine, self.clips, window_s)]
         texts = [clip.text for clip in self.clips]
-        teacher, student = self._summary(self.by_teacher, hypotheses), self._summary(texts, hypotheses)
-        teacher_own = self._summary(texts, self.by_teacher)
+        teacher, student = self._summary(self.teacher.texts, hypotheses), self._summary(texts, hypotheses)
+        teacher_own = self._summary(texts, self.teacher.texts)
         return WindowScore(
             window_s=window_s,
             wer_to_teacher=_percent(teacher),
@@ -84,7 +97,8 @@ class WindowEvaluator:
             wer_of_teacher=_percent(teacher_own) if self.referenced else None,
             loops=round(student.repeated_per_1000, 2),
             loops_of_teacher=round(teacher_own.repeated_per_1000, 2),
-            invented=sum(len(r.text.split()) for r in _transcribed(engine, self.silences, window_s)),
+            invented=invented_words(engine, window_s),
+            invented_of_teacher=self.teacher.invented,
         )
 
     def _summary(self, texts: Sequence[str], hypotheses: Sequence[str]) -> Summary:
@@ -92,6 +106,12 @@ class WindowEvaluator:
         return summarise(
             [score_clip("", text, words, 0.0, clip.language, self.name) for clip, text, words in rows]
         )
+
+
+def invented_words(engine: CTranslate2Engine, window_s: float) -> int:
+    """Return how many words `engine` finds in silence and noise, no clip padded to less than `window_s`."""
+    wordless = silences(np.random.default_rng(0))
+    return sum(len(result.text.split()) for result in _transcribed(engine, wordless, window_s))
 
 
 def silences(rng: np.random.Generator, count: int = SILENCES, max_s: float = MAX_SILENCE_S) -> list[Clip]:

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from voxray.config import Config
-from voxray.whisper.adapter import weights_digest
+from voxray.errors import ModelError
+from voxray.whisper.adapter import load_adapter, weights_digest
 
 ADAPTER_PREFIX = "base_model.model."  # peft's, before the names of the modules of what it wraps
 
@@ -34,6 +35,24 @@ def add_lora(model: Any, options: LoraOptions) -> Any:
     ]
     config = LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=linear)  # type: ignore[arg-type]  # peft takes floats
     return inject_adapter_in_model(config, model)
+
+
+def load_lora(model: Any, folder: Path) -> None:
+    """Set the adapter in `model` to that in `folder`, which has the same rank and layers.
+
+    Raises ModelError where `folder` holds none or another shape of one.
+    """
+    matrices = load_adapter(folder).matrices
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    for name, layer in layers.items():
+        for side, matrix in zip("AB", matrices.get(name, ()), strict=False):
+            weight = getattr(layer, f"lora_{side}")["default"].weight
+            if weight.shape != matrix.shape:
+                raise ModelError(
+                    f"{folder}: expected matrices of {tuple(weight.shape)} for {name}, got {matrix.shape}; "
+                    "set lora.rank to that of the adapter."
+                )
+            weight.data.copy_(torch.from_numpy(matrix))
 
 
 def adapter_state(model: Any) -> dict[str, torch.Tensor]:

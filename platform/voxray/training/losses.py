@@ -2,8 +2,9 @@
 
     CE = -sum log p_S(target)      KL = tau^2 * sum p_T (log p_T - log p_S), both softened by tau
 
-(Distil-Whisper, section 3.2; Hinton et al., arXiv 1503.02531). Computed a chunk of positions at a time and
-recomputed in the backward pass, so that positions x vocabulary is never whole in memory.
+(Distil-Whisper, section 3.2; Hinton et al., arXiv 1503.02531). Computed a chunk of positions at a time and,
+where there are several chunks, recomputed in the backward pass, so that positions x vocabulary is never
+whole in memory.
 """
 
 from dataclasses import dataclass
@@ -38,11 +39,13 @@ def distillation_sums(
     hidden_ND, projection = student_NL[0][wanted], student_NL[1]
     teacher_ND = teacher_NL[0][wanted] if teacher_NL else None
     ce = kl = hidden_ND[:0].sum(dtype=torch.float32)  # zero, with a gradient even where no position counts
+    several = len(targets_N) > CHUNK
     for at in range(0, len(targets_N), CHUNK):
         here = slice(at, at + CHUNK)
         soft = (teacher_ND[here], teacher_NL[1]) if teacher_ND is not None and teacher_NL else None
-        ce_part, kl_part = checkpoint(
-            _chunk_sums, hidden_ND[here], projection, soft, targets_N[here], temperature, use_reentrant=False
+        arguments = hidden_ND[here], projection, soft, targets_N[here], temperature
+        ce_part, kl_part = (
+            checkpoint(_chunk_sums, *arguments, use_reentrant=False) if several else _chunk_sums(*arguments)
         )
         ce, kl = ce + ce_part, kl + kl_part
     return LossSums(ce, kl, len(targets_N))

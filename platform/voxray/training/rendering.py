@@ -41,6 +41,15 @@ def plan_corpora(
     return windows
 
 
+def plan_silences(count: int, seed: int = 0) -> list[PlannedWindow]:
+    """Return `count` windows of 0.5 to 10 s without a clip: noise, or digital silence."""
+    rng = np.random.default_rng((seed, count))
+    return [
+        PlannedWindow((), (), 1.0, float(rng.uniform(0.5, 10.0)), False, False, int(rng.integers(2**32)))
+        for _ in range(count)
+    ]
+
+
 def render(clips: Sequence[Clip], window: PlannedWindow, augmentation: AugmentOptions) -> Pcm:
     """Return the audio of `window`, made of `clips`: at most 30 s, decided by the window's seed alone."""
     rng = np.random.default_rng(window.seed)

@@ -1,4 +1,4 @@
-"""What a teacher hears in each window, and its decoder states for it, computed once and kept on disk.
+"""A teacher's labels and decoder states of each window, computed once and kept on disk.
 
     folder/00000.safetensors, 00001.safetensors, ...    SHARD windows each, in the windows' order
 
@@ -29,8 +29,9 @@ from voxray.whisper.loops import most_tokens
 from voxray.whisper.tokens import Tokens
 
 SHARD = 32  # windows
-BATCH = 8  # windows that are heard at once: 30 s of them take 50 MB each in an encoder layer of tiny
+BATCH = 8  # windows in a batch: 30 s of them take 50 MB each in an encoder layer of tiny
 MAX_COMPRESSION = 2.4  # a teacher's text that compresses better has fallen into a loop (openai/whisper)
+NO_SPEECH_PROB, MIN_LOGPROB = 0.6, -1.0  # above the one and below the other is silence (openai/whisper)
 
 States = np.ndarray[Any, np.dtype[np.float16]]
 
@@ -48,7 +49,7 @@ class Target:
 
 
 class Teacher:
-    """A model that hears windows padded to 30 s: CTranslate2 encodes and decodes, torch gives the states."""
+    """A model on windows padded to 30 s: CTranslate2 encodes and decodes, torch gives the states."""
 
     def __init__(self, engine: CTranslate2Engine, model: Any) -> None:
         """`model` is `engine`'s in Hugging Face form; its decoder and projection are used."""
@@ -56,21 +57,21 @@ class Teacher:
         self.width: int = model.config.d_model
 
     def targets(self, clips: Sequence[Pcm], speech: Sequence[bool]) -> list[Target]:
-        """Return one target per clip; the clips that are not `speech` are labelled as silence, unheard."""
-        heard = [i for i, said in enumerate(speech) if said]
+        """Return one target per clip; those that are not `speech` are labelled as silence, not decoded."""
+        decoded = [i for i, is_speech in enumerate(speech) if is_speech]
         found: dict[int, Target] = {}
-        for at in range(0, len(heard), BATCH):
-            rows = heard[at : at + BATCH]
-            found.update(zip(rows, self._heard([clips[i] for i in rows]), strict=True))
+        for at in range(0, len(decoded), BATCH):
+            rows = decoded[at : at + BATCH]
+            found.update(zip(rows, self._decoded([clips[i] for i in rows]), strict=True))
         silent = Target(no_speech_label(self.engine.tokens, named=False), self._no_states())
         return [found.get(i, silent) for i in range(len(clips))]
 
-    def _heard(self, clips: Sequence[Pcm]) -> list[Target]:
+    def _decoded(self, clips: Sequence[Pcm]) -> list[Target]:
         encoded = self.engine.encode(clips, WINDOW_S)
         results = self.engine.decode(encoded, clips, DecodingOptions(), [None] * len(clips))
         labels = [_label(self.engine.tokens, r, len(c)) for r, c in zip(results, clips, strict=True)]
         states_BTD = torch.from_numpy(np.array(encoded, dtype=np.float32))
-        kept = [i for i, label in enumerate(labels) if label]
+        kept = [i for i, label in enumerate(labels) if label and not is_silence(results[i])]
         states = dict(zip(kept, self._states([labels[i] for i in kept], states_BTD[kept]), strict=True))
         return [Target(label, states.get(i, self._no_states())) for i, label in enumerate(labels)]
 
@@ -88,15 +89,25 @@ class Teacher:
         return np.zeros((0, self.width), np.float16)
 
 
-def _label(tokens: Tokens, heard: DecodingResult, samples: int) -> Label | None:
-    """Return the label of the teacher's own tokens; None where it writes more than anyone can have said."""
+def _label(tokens: Tokens, result: DecodingResult, samples: int) -> Label | None:
+    """Return the label of the teacher's own tokens; None where they are more than can be spoken in that time.
+
+    What Whisper takes for silence is labelled so, not by the words that a teacher invents to it.
+    """
+    if is_silence(result):
+        return no_speech_label(tokens, named=False, language=result.language)
     if (
-        len(heard.tokens) > most_tokens(samples / SAMPLE_RATE)
-        or compression_ratio(heard.text) > MAX_COMPRESSION
+        len(result.tokens) > most_tokens(samples / SAMPLE_RATE)
+        or compression_ratio(result.text) > MAX_COMPRESSION
     ):
         return None
-    ids = [*tokens.prompt(heard.language), *heard.tokens, tokens.end]
+    ids = [*tokens.prompt(result.language), *result.tokens, tokens.end]
     return Label(tuple(ids[:-1]), tuple(ids[1:]))
+
+
+def is_silence(result: DecodingResult) -> bool:
+    """Say whether Whisper's own rule takes what was decoded for silence (openai/whisper, transcribe.py)."""
+    return (result.no_speech_prob or 0.0) > NO_SPEECH_PROB and result.avg_logprob < MIN_LOGPROB
 
 
 def fill(

@@ -3,7 +3,8 @@
     W + alpha / rank * B A        for each linear layer that the adapter names
 
 An adapter is a folder as peft writes it (adapter_config.json, adapter_model.safetensors) with a voxray.json
-that says which weights it was made for and the smallest window that the two of them passed.
+that says which weights it was made for, the smallest window that the two of them passed, and which tokens
+are still barred at the beginning of a text: a model that was trained on silence may end there at once.
 """
 
 import hashlib
@@ -38,6 +39,8 @@ class Adapter:
     matrices: Mapping[str, tuple[Array, Array]]
     base_digest: str
     min_window_s: float
+    begin_suppress_tokens: tuple[int, ...] | None
+    """What may not be decoded first, in place of the model's own; None leaves that as it is."""
 
     def delta(self, module: str) -> Array:
         """Return what is added to the weight of `module`, shape (outputs, inputs), float32."""
@@ -72,6 +75,7 @@ def load_adapter(folder: Path) -> Adapter:
             matrices,  # type: ignore[arg-type]  # tuples of two
             ours["base_digest"],
             float(ours["min_window_s"]),
+            tuple(barred) if (barred := ours.get("begin_suppress_tokens")) is not None else None,
         )
     except (OSError, KeyError, ValueError, SafetensorError) as e:
         raise ModelError(
@@ -107,8 +111,15 @@ def apply_adapter(base: Path, adapter: Adapter, out: Path) -> Path:
             )
         for module, weight in weights.items():
             weight[...] = weight.astype(np.float32) + adapter.delta(module)
+        if adapter.begin_suppress_tokens is not None:
+            _bar_first(part / "config.json", adapter.begin_suppress_tokens)
         ModelInfo(min_window_s=adapter.min_window_s, adapter=adapter.digest).save(part)
     return out
+
+
+def _bar_first(file: Path, tokens: tuple[int, ...]) -> None:
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "suppress_ids_begin": list(tokens)}, indent=1))
 
 
 def adapted(base: Path, folder: Path, cache: Path) -> Path:

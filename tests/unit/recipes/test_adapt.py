@@ -79,6 +79,20 @@ def test_a_model_is_adapted_and_an_unfinished_run_goes_on(minute: Path, tmp_path
         run(_config(minute, out))
 
 
+def test_a_run_ends_at_the_first_check_that_passes(minute: Path, tmp_path: Path) -> None:
+    corpus = Path(shutil.copytree(minute, tmp_path / "with texts"))
+    for item in list_corpus("builtin").items:
+        if (corpus / Path(item.source).name).exists():
+            shutil.copy(Path(item.source).with_suffix(".txt"), corpus)
+    more = ("evaluate_every=1", "tolerance=1000", "max_minutes=5", "epochs=3", "learning_rate=1e-9")
+
+    result = run(_config(corpus, tmp_path / "out", *more))
+
+    assert result["passed"]
+    assert result["steps"] == 1
+    assert all(score["wer"] is not None for score in result["after"])
+
+
 def test_less_than_a_minute_is_refused(minute: Path, tmp_path: Path) -> None:
     short = tmp_path / "short"
     short.mkdir()
@@ -89,7 +103,7 @@ def test_less_than_a_minute_is_refused(minute: Path, tmp_path: Path) -> None:
         run(_config(short, tmp_path / "out"))
 
 
-def test_a_teacher_that_hears_nothing_ends_the_run(tmp_path: Path) -> None:
+def test_a_corpus_without_speech_ends_the_run(tmp_path: Path) -> None:
     corpus = tmp_path / "silence"
     corpus.mkdir()
     for i in range(5):
@@ -98,5 +112,5 @@ def test_a_teacher_that_hears_nothing_ends_the_run(tmp_path: Path) -> None:
         rows = "".join(f"silence-{i},silence-{i}.flac\n" for i in names)
         (corpus / f"{split}_files.csv").write_text(f"uid,file_name\n{rows}")
 
-    with pytest.raises(LabellingError, match=r"expected speech, and .*model hears no word in it"):
+    with pytest.raises(LabellingError, match=r"expected speech, got none in which .*model finds a word"):
         run(_config(corpus, tmp_path / "out", "windows.no_speech_probability=0"))

@@ -8,7 +8,7 @@ import pytest
 
 from voxray.scoring.windows import MAX_SILENCE_S, WindowScore, silences, smallest_passed
 
-SAME = WindowScore(30.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0)
+SAME = WindowScore(30.0, 0.0, 5.0, 5.0, 0.0, 0.0, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -20,11 +20,15 @@ SAME = WindowScore(30.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0)
         ({"wer": 4.0, "wer_to_teacher": 9.0}, True),
         ({"loops": 0.5}, False),
         ({"loops": 0.5, "loops_of_teacher": 0.5}, True),
+        ({"invented": 4}, False),
+        ({"invented": 0}, True),
         ({"wer": None, "wer_of_teacher": None, "wer_to_teacher": 5.0}, True),
         ({"wer": None, "wer_of_teacher": None, "wer_to_teacher": 5.1}, False),
     ],
 )
-def test_a_window_passes_near_the_teacher_without_loops(change: dict[str, Any], passes: bool) -> None:
+def test_a_window_passes_near_the_teacher_without_more_loops_or_inventions(
+    change: dict[str, Any], passes: bool
+) -> None:
     assert replace(SAME, **change).passes(0.5) is passes
 
 

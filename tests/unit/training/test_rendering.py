@@ -12,7 +12,7 @@ from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES
 from voxray.corpora.store import Clip
 from voxray.training.augment import AugmentOptions
 from voxray.training.plan import PlanOptions
-from voxray.training.rendering import RenderedWindows, plan_corpora, plan_windows
+from voxray.training.rendering import RenderedWindows, plan_corpora, plan_silences, plan_windows
 
 VARIED = PlanOptions(
     cut_probability=0.4, join_probability=0.3, speed_probability=0.3, no_speech_probability=0.2
@@ -79,3 +79,12 @@ def test_a_window_that_nothing_changes_is_its_clip() -> None:
 
     for window, audio in zip(windows.windows, windows, strict=True):
         np.testing.assert_array_equal(audio, clips[window.clips[0]].pcm)
+
+
+@given(st.integers(0, 20), st.integers(0, 3))
+def test_silences_have_no_clip_and_repeat_with_their_seed(count: int, seed: int) -> None:
+    windows = plan_silences(count, seed)
+
+    assert windows == plan_silences(count, seed)
+    assert len({window.seed for window in windows}) == count
+    assert all(not window.clips and 0.5 <= window.length_s <= 10.0 for window in windows)

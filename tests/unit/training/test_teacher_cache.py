@@ -1,4 +1,4 @@
-"""What a teacher said stays as it was said, is said once, and survives a kill and a full disk."""
+"""A teacher's targets are read as they were written, computed once, and survive a kill and a full disk."""
 
 import errno
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from voxray import job
 from voxray.audio import Pcm
 from voxray.errors import TrainingError
-from voxray.training.teacher_cache import SHARD, Target, TeacherCache, fill, write_shard
+from voxray.training.teacher_cache import SHARD, Target, TeacherCache, fill, is_silence, write_shard
+from voxray.whisper.engines import DecodingResult
 from voxray.whisper.labels import IGNORED, Label
 
 WIDTH = 4
@@ -27,37 +28,37 @@ def targets(draw: st.DrawFn) -> Target:
     ids = st.lists(st.integers(0, 51_864), min_size=length, max_size=length)
     label = Label(tuple(draw(ids)), (IGNORED, *draw(ids)[1:]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    taught = Target(label, rng.standard_normal((length, WIDTH)).astype(np.float16))
+    known = Target(label, rng.standard_normal((length, WIDTH)).astype(np.float16))
     nothing = np.zeros((0, WIDTH), np.float16)
-    return draw(st.sampled_from([taught, Target(label, nothing), Target(None, nothing)]))
+    return draw(st.sampled_from([known, Target(label, nothing), Target(None, nothing)]))
 
 
 class CountingTeacher:
     """Says the first sample of a clip, and counts the clips that it was given."""
 
     def __init__(self, dies_after: int | None = None) -> None:
-        self.heard, self.dies_after = 0, dies_after
+        self.decoded, self.dies_after = 0, dies_after
 
     def targets(self, clips: Sequence[Pcm], speech: Sequence[bool]) -> list[Target]:
-        if self.dies_after is not None and self.heard >= self.dies_after:
+        if self.dies_after is not None and self.decoded >= self.dies_after:
             raise KeyboardInterrupt
-        self.heard += len(clips)
-        said = [int(clip[0]) for clip in clips]
-        return [Target(Label((i,), (i,)), np.full((1, WIDTH), i, np.float16)) for i in said]
+        self.decoded += len(clips)
+        written = [int(clip[0]) for clip in clips]
+        return [Target(Label((i,), (i,)), np.full((1, WIDTH), i, np.float16)) for i in written]
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(targets(), min_size=1, max_size=SHARD))
 def test_targets_come_back_as_they_were_written(
-    tmp_path_factory: pytest.TempPathFactory, said: list[Target]
+    tmp_path_factory: pytest.TempPathFactory, written: list[Target]
 ) -> None:
     folder = tmp_path_factory.mktemp("cache")
-    write_shard(folder / "00000.safetensors", said)
+    write_shard(folder / "00000.safetensors", written)
 
-    cache = TeacherCache(folder, len(said))
+    cache = TeacherCache(folder, len(written))
 
-    assert list(cache.labels()) == [target.label for target in said]
-    for got, target in zip(cache, said, strict=True):
+    assert list(cache.labels()) == [target.label for target in written]
+    for got, target in zip(cache, written, strict=True):
         assert got.label == target.label
         np.testing.assert_array_equal(got.states, target.states)
 
@@ -82,7 +83,7 @@ def test_a_killed_run_goes_on_with_the_next_shard(tmp_path: Path) -> None:
 
     cache = _fill(tmp_path, second)
 
-    assert (first.heard, second.heard) == (SHARD, len(AUDIO) - SHARD)
+    assert (first.decoded, second.decoded) == (SHARD, len(AUDIO) - SHARD)
     assert [label.inputs for label in cache.labels() if label] == [(i,) for i in range(len(AUDIO))]
 
 
@@ -104,7 +105,19 @@ def test_a_full_disk_ends_in_one_sentence_and_what_was_cached_is_kept(tmp_path: 
     assert "No space left on device; free some room" in (job.explain(caught.value) or "")
     again = CountingTeacher()
     _fill(tmp_path, again)
-    assert again.heard == len(AUDIO) - SHARD
+    assert again.decoded == len(AUDIO) - SHARD
+
+
+@pytest.mark.parametrize(
+    ("no_speech_prob", "avg_logprob", "silent"),
+    [(0.9, -1.5, True), (0.9, -0.5, False), (0.1, -1.5, False), (None, -1.5, False)],
+)
+def test_silence_is_what_whisper_takes_for_it(
+    no_speech_prob: float | None, avg_logprob: float, silent: bool
+) -> None:
+    words = DecodingResult(" you", "en", (345,), (), (), avg_logprob, no_speech_prob, 1.0)
+
+    assert is_silence(words) is silent
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:

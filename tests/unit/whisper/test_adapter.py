@@ -1,6 +1,7 @@
 """An adapter merged by numpy is the adapter merged by peft, and goes onto no other model."""
 
 import json
+import shutil
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.small_model import SMALL_MODEL, SMALL_MODEL_INT8
 
 from voxray.corpora.sources import load_clips
 from voxray.errors import ModelError
-from voxray.training.lora import LoraOptions, add_lora, base_digest, merged_state, save_adapter
+from voxray.training.lora import LoraOptions, add_lora, base_digest, load_lora, merged_state, save_adapter
 from voxray.whisper.adapter import adapted, apply_adapter, load_adapter
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -94,6 +95,31 @@ def test_numpy_merges_into_ctranslate2_what_peft_merges(
     for name, value in got.items():
         np.testing.assert_allclose(value, expected[name], rtol=2e-3, atol=1e-6, err_msg=name)
     assert json.loads((out / "voxray.json").read_text())["min_window_s"] == 2.0
+
+
+def test_training_goes_on_from_an_adapter(student: Any, adapter: Path) -> None:
+    again = add_lora(load_model(SMALL_MODEL), OPTIONS)
+
+    load_lora(again, adapter)
+
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in student.state_dict().items())
+    with pytest.raises(ModelError, match=r"expected matrices of .* got .*; set lora.rank"):
+        load_lora(add_lora(load_model(SMALL_MODEL), LoraOptions(rank=2)), adapter)
+
+
+@pytest.mark.parametrize(("barred", "kept"), [([220], [220]), ([], []), (None, [220, 50256])])
+def test_an_adapter_says_what_may_not_be_decoded_first(
+    base: Path, adapter: Path, tmp_path: Path, barred: list[int] | None, kept: list[int]
+) -> None:
+    stock, ours = (Path(shutil.copytree(f, tmp_path / f.name)) for f in (base, adapter))
+    config = json.loads((stock / "config.json").read_text())
+    (stock / "config.json").write_text(json.dumps({**config, "suppress_ids_begin": [220, 50256]}))
+    values = json.loads((ours / "voxray.json").read_text())
+    (ours / "voxray.json").write_text(json.dumps({**values, "begin_suppress_tokens": barred}))
+
+    out = apply_adapter(stock, load_adapter(ours), tmp_path / "out")
+
+    assert json.loads((out / "config.json").read_text()) == {**config, "suppress_ids_begin": kept}
 
 
 def test_a_model_is_merged_once(base: Path, adapter: Path, tmp_path: Path) -> None:
