@@ -20,7 +20,6 @@ Format = Literal["json", "text", "srt", "vtt", "verbose_json"]
 STREAMED: tuple[Format, ...] = ("json", "text", "verbose_json")
 WITH_WORDS: tuple[Format, ...] = ("json", "verbose_json")
 WHISPER_1 = "whisper-1"  # OpenAI's name for the default model
-AUTO = "auto"  # what clients send as the language to have it detected
 
 IGNORED = frozenset(
     """

@@ -29,11 +29,6 @@ def test_a_language_is_given_by_code_or_by_name(text: str) -> None:
     assert parsed(language=text).language == "de"
 
 
-@pytest.mark.parametrize("text", ["auto", " AUTO "])
-def test_a_language_of_auto_is_detected(text: str) -> None:
-    assert parsed(language=text).language is None
-
-
 def test_an_unknown_language_is_answered_with_the_nearest() -> None:
     with pytest.raises(ApiError, match=r"such as de or German, got 'Germn'\."):
         parsed(language="Germn")
