@@ -66,11 +66,11 @@ def run(config: DistilConfig) -> dict[str, Any]:
     teacher = hf_folder(config.teacher)
     smallest_s = smallest_window_s(config, teacher)
     table = read_table(config.labelled)
-    kept = _kept_ids(table, config)
+    kept = kept_ids(table, config)
     out = prepared(config)
-    options = _run_options(config, teacher, smallest_s)
+    options = distil_options(config, teacher, smallest_s)
     _write_stores(config, table, kept, options)
-    sizes = _write_student(config, teacher, options.start)
+    sizes = write_student(config, teacher, options.start)
     with cluster():
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
 
@@ -100,12 +100,12 @@ def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
     return wanted_s
 
 
-def _kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+def kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+    """Return the clips to train on, in the order of `table`; TrainingError if the filter leaves none."""
     options = config.filter.model_copy(update={"wer_threshold": config.wer_threshold})
-    mask = keep_mask(table, options)
-    held_out = {*_held_out(table, config), *_ids_in(table, "dev"), *_ids_in(table, "test")}
+    candidates, mask = set(train_ids(table, config)), keep_mask(table, options)
     ids = table["id"].to_pylist()
-    train = [i for i, keep in zip(ids, mask, strict=True) if keep and i not in held_out]
+    train = [i for i, keep in zip(ids, mask, strict=True) if keep and i in candidates]
     if not train:
         reasons = ", ".join(f"{count} for {why}" for why, count in count_reasons(table, options).items())
         raise TrainingError(
@@ -115,17 +115,23 @@ def _kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
     return train
 
 
-def _dev_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+def train_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+    """Return the clips that are neither of another split nor held out, in the order of `table`."""
+    held_out = {*held_out_ids(table, config), *ids_in(table, "dev"), *ids_in(table, "test")}
+    return [i for i in table["id"].to_pylist() if i not in held_out]
+
+
+def dev_ids(table: pa.Table, config: DistilConfig) -> list[str]:
     """Return the clips that the student is evaluated on: the dev split, else clips held out of train."""
-    return (_ids_in(table, "dev") or sorted(_held_out(table, config)))[: config.max_dev_clips]
+    return (ids_in(table, "dev") or sorted(held_out_ids(table, config)))[: config.max_dev_clips]
 
 
-def _held_out(table: pa.Table, config: DistilConfig) -> set[str]:
+def held_out_ids(table: pa.Table, config: DistilConfig) -> set[str]:
     """Return the train clips to hold out of a corpus without a dev split: at most about a tenth, by hash.
 
     All clips of a speaker are held out together; those of a recording, if that would leave one side empty.
     """
-    if _ids_in(table, "dev"):
+    if ids_in(table, "dev"):
         return set()
     rows = [
         r for r in table.select(["id", "split", "speaker", "recording"]).to_pylist() if r["split"] == "train"
@@ -144,12 +150,14 @@ def _held_out(table: pa.Table, config: DistilConfig) -> set[str]:
     return set()
 
 
-def _ids_in(table: pa.Table, split: str) -> list[str]:
+def ids_in(table: pa.Table, split: str) -> list[str]:
+    """Return the ids of a split, in the order of `table`."""
     ids, splits = table["id"].to_pylist(), table["split"].to_pylist()
     return [i for i, its in zip(ids, splits, strict=True) if its == split]
 
 
-def _run_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
+def distil_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
+    """Return the run of `config` with windows of at least `smallest_s` seconds."""
     losses = config.model_dump(include=set(DistillationOptions.model_fields))
     return run_options(
         config,
@@ -161,7 +169,7 @@ def _run_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunO
 
 
 def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], options: RunOptions) -> None:
-    dev = _dev_ids(table, config)
+    dev = dev_ids(table, config)
     references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
     assert options.dev is not None
     clips: Iterable[Clip] = read_clips(config.labelled, kept)
@@ -179,7 +187,7 @@ def referenced(clip: Clip, reference: str | None) -> Clip:
     return replace(clip, text=reference, segments=()) if reference is not None else clip
 
 
-def _write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int, int]:
+def write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int, int]:
     """Write the untrained student to `start`; returns the parameters of teacher and student."""
     source = load_model(teacher)
     if config.student:

@@ -13,7 +13,16 @@ from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions, SpecAugmentOptions
 from voxray.training.run import RunOptions
 
-FREE = {"out", "overwrite", "workers", "threads", "evaluate_every", "report_every", "patience"}
+FREE = {
+    "out",
+    "overwrite",
+    "workers",
+    "threads",
+    "evaluate_every",
+    "report_every",
+    "patience",
+    "cpus_per_worker",
+}
 """Keys that may differ when an unfinished run is resumed: no step depends on them."""
 
 
@@ -86,7 +95,8 @@ def clear(out: Path) -> None:
         "start",
         "tensorboard",
         "evaluation",
+        *("clips-test", "selected", "starts", "trials", "tune", "best"),  # of a sweep
     ):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("progress.jsonl", "result.json", "config.json"):
+    for name in ("progress.jsonl", "trials.json", "report.html", "result.json", "config.json"):
         (out / name).unlink(missing_ok=True)

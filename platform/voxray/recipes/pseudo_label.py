@@ -24,6 +24,7 @@ from voxray.labelling.teacher import Dtype, EngineName, Teacher, binding
 from voxray.speech import MAX_PAUSE_S
 from voxray.transcript import Task
 from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.models import source_digest
 
 
 class PseudoLabelConfig(Config):
@@ -82,7 +83,7 @@ def run(config: PseudoLabelConfig) -> dict[str, Any]:
     listing = list_corpus(config.corpus, config.split)
     teacher, options = _teacher(config), _options(config)
     bound = binding(teacher, options, config.corpus, config.split, config.max_pause_s)
-    with Shards(_prepared(config), bound).open() as shards:
+    with Shards(_prepared(config), bound, source_digest(teacher.name)).open() as shards:
         ledger = Ledger(listing, shards, config.max_rejected)
         before_s = ledger.audio_s()
         _label(config, teacher, options, ledger)

@@ -23,11 +23,11 @@ def config(labelled: Path, **options: Any) -> DistilConfig:
 
 
 def kept(config: DistilConfig) -> list[str]:
-    return distil._kept_ids(read_table(config.labelled), config)
+    return distil.kept_ids(read_table(config.labelled), config)
 
 
 def dev(config: DistilConfig) -> list[str]:
-    return distil._dev_ids(read_table(config.labelled), config)
+    return distil.dev_ids(read_table(config.labelled), config)
 
 
 def test_only_correct_labels_of_the_train_split_are_trained_on(write_labels: WriteLabels) -> None:
@@ -141,7 +141,7 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
         {"a": {}, "b": {"split": "dev"}, "c": {"split": "dev", "text": None, "reference_length": None}}
     )
     its = config(labels)
-    options = distil._run_options(its, SMALL_MODEL, 30.0)
+    options = distil.distil_options(its, SMALL_MODEL, 30.0)
     distil._write_stores(its, read_table(labels), kept(its), options)
     assert options.dev is not None
     assert [c.text for c in ClipStore(options.train)] == ["label of a"]
@@ -151,7 +151,7 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
 def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: WriteLabels) -> None:
     name = next(n for n in map(str, range(100)) if split_of(n) != "dev")
     its = config(write_labels({name: {}}))
-    options = distil._run_options(its, SMALL_MODEL, 30.0)
+    options = distil.distil_options(its, SMALL_MODEL, 30.0)
     distil._write_stores(its, read_table(its.labelled), kept(its), options)
     assert options.dev is not None
     assert list(ClipStore([options.dev])) == []
@@ -177,17 +177,17 @@ def test_a_teacher_that_names_no_window_has_passed_30_s(tmp_path: Path) -> None:
 def test_the_teacher_gets_short_windows_only_where_it_passed_them(tmp_path: Path) -> None:
     (tmp_path / "voxray.json").write_text(json.dumps({"min_window_s": 4.0}))
     its = config(tmp_path)
-    assert distil._run_options(its, tmp_path, 4.0).teacher_short
-    assert not distil._run_options(its, tmp_path, 2.0).teacher_short
+    assert distil.distil_options(its, tmp_path, 4.0).teacher_short
+    assert not distil.distil_options(its, tmp_path, 2.0).teacher_short
 
 
 def test_without_kd_no_teacher_is_in_memory(tmp_path: Path) -> None:
-    assert distil._run_options(config(tmp_path, kl_weight=0), SMALL_MODEL, 30.0).teacher is None
+    assert distil.distil_options(config(tmp_path, kl_weight=0), SMALL_MODEL, 30.0).teacher is None
 
 
 def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
     teacher, start = SMALL_MODEL, tmp_path / "start"
-    before, after = distil._write_student(config(tmp_path, decoder_layers=[1]), teacher, start)
+    before, after = distil.write_student(config(tmp_path, decoder_layers=[1]), teacher, start)
     source, student = load_file(teacher / "model.safetensors"), load_file(start / "model.safetensors")
     layer = "model.decoder.layers.{}.fc1.weight"
     assert before > after
@@ -197,7 +197,7 @@ def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
 
 def test_layers_that_the_teacher_lacks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected"):
-        distil._write_student(config(tmp_path, decoder_layers=[7]), SMALL_MODEL, tmp_path / "start")
+        distil.write_student(config(tmp_path, decoder_layers=[7]), SMALL_MODEL, tmp_path / "start")
 
 
 def test_clearing_a_finished_run_leaves_what_is_not_its_own(tmp_path: Path) -> None:
