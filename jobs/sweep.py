@@ -1,7 +1,8 @@
 """Sweep: Ray Tune over learning rate and WER threshold, each trial a `distil` run on the same labels.
 
     labels of pseudo_label -> one store of clips, for each threshold a selection from it
-    -> trials on Ray Train -> ASHA by WER on the dev clips -> out/best/model and out/best/checkpoint, scored on the test clips
+    -> trials on Ray Train -> ASHA by WER on the dev clips
+    -> out/best/model, scored on the test clips, out/best/checkpoint
     -> table of trials: stdout, out/trials.json, out/report.html
 
 Nothing is labelled or copied for a trial. All trials are judged by the same dev clips and make max_steps

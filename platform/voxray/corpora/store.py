@@ -125,7 +125,8 @@ class ClipStore(Sequence[Clip]):
 class ClipSubset(Sequence[Clip]):
     """Some clips of `clips`, in their order, without a copy of them.
 
-    `selected` (clips, 2) says of each clip whether it is in the subset and whether it keeps its previous text.
+    `selected` (clips, 2) says of each clip whether it is in the subset, and whether it keeps its
+    previous text.
     """
 
     def __init__(self, clips: ClipStore, selected: NDArray[np.bool_]) -> None:

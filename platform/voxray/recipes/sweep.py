@@ -1,4 +1,4 @@
-"""Searches learning rate, WER threshold and shape of a student with Ray Tune: many `distil` runs on the same labels."""
+"""Searches learning rate, WER threshold and shape of a student: many `distil` runs on the same labels."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class SweepConfig(DistilConfig):
     grace_steps: int | None = Field(default=None, ge=1)
     """Steps before which no trial is stopped; null is the first evaluation."""
     reduction_factor: float = Field(default=3.0, gt=1)
-    """ASHA: about one in this many trials goes on at each rung, and the next rung is this many times as far."""
+    """ASHA: about one trial in this many goes on at a rung; the next rung is this many times as far."""
 
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
@@ -136,8 +136,8 @@ def _kept(config: SweepConfig, table: pa.Table) -> Mapping[float | None, int]:
     }
     if not dev_ids(table, next(iter(by_threshold.values()))):
         raise TrainingError(
-            f"{config.labelled}: expected clips to judge the trials by, got none in 'dev' and too few to hold "
-            "any out; label a corpus with a dev split."
+            f"{config.labelled}: expected clips to judge the trials by, got none in 'dev' and too few to "
+            "hold any out; label a corpus with a dev split."
         )
     kept = {}
     for threshold, each in by_threshold.items():

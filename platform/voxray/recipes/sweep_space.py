@@ -94,7 +94,8 @@ class Demand:
         if fitting < 1:
             raise ConfigError(
                 f"workers={self.workers} cpus_per_worker={self.cpus_per_worker:g}: expected a cluster with "
-                f"{self.trial_cpus:g} CPUs for one trial, got {cpus:g}; set workers=1 or lower cpus_per_worker."
+                f"{self.trial_cpus:g} CPUs for one trial, got {cpus:g}; "
+                "set workers=1 or lower cpus_per_worker."
             )
         resource = "CPUs"
         if gpus >= self.workers and gpus // self.workers < fitting:  # trainer.py gives each worker a GPU
@@ -102,8 +103,8 @@ class Demand:
         if fitting < self.max_concurrent:
             each, got = (self.trial_cpus, cpus) if resource == "CPUs" else (self.workers, gpus)
             raise ConfigError(
-                f"max_concurrent={self.max_concurrent}: expected a cluster with {each * self.max_concurrent:g} "
-                f"{resource} for that many trials at a time ({each:g} each), got {got:g}; set "
+                f"max_concurrent={self.max_concurrent}: expected a cluster with "
+                f"{each * self.max_concurrent:g} {resource} for that many trials at a time ({each:g} each), got {got:g}; set "
                 f"max_concurrent={fitting}, because more trials would wait for each other's workers for ever."
             )
 

@@ -73,7 +73,7 @@ def _ended(curve: Mapping[int, float], run: RunOptions) -> bool:
 
 
 def evaluations(out: Path) -> dict[int, float]:
-    """Return the WER on the dev clips after each number of steps that the run in `out` evaluated, in order."""
+    """Return the WER on the dev clips by step, as far as the run in `out` was evaluated."""
     found = {int(line["step"]): float(line["wer"]) for line in lines(out) if "wer" in line}
     return dict(sorted(found.items()))
 

@@ -26,7 +26,7 @@ FAILURE = "failure.txt"
 
 
 def nodes() -> list[Mapping[str, float]]:
-    """Return the resources of each node; of an autoscaling cluster, the most that it may have, as one node."""
+    """Return the resources of each node; of an autoscaling cluster the most it may have, as one node."""
     largest = state.get_max_resources_from_cluster_config()
     if largest and largest.get("CPU"):
         return [{name: float(amount) for name, amount in largest.items()}]
@@ -96,7 +96,7 @@ def _name(trial: Trial) -> str:
 def run_trial(
     config: dict[str, Any], runs: Sequence[dict[str, Any]], workers: int, cpus_per_worker: float
 ) -> None:
-    """Train the trial `config["trial"]` of `runs`; a foreseen error, which no restart would mend, is written."""
+    """Train trial `config["trial"]` of `runs`; write a foreseen error, which no restart would mend."""
     options = RunOptions.model_validate(runs[config["trial"]])
     options.out.mkdir(parents=True, exist_ok=True)
     try:
@@ -129,7 +129,7 @@ class ReplayingASHA(ASHAScheduler):
         """Add `trial`, with the results that it logged in an earlier run."""
         super().on_trial_add(tune_controller, trial)
         for step, wer in evaluations(self._outs[trial.config["trial"]]).items():
-            if 0 < step:  # what comes before the first step is not reported to Tune
+            if step > 0:  # what comes before the first step is not reported to Tune
                 self.on_trial_result(tune_controller, trial, {"step": step, "wer": wer})
 
 
