@@ -104,8 +104,9 @@ class Demand:
             each, got = (self.trial_cpus, cpus) if resource == "CPUs" else (self.workers, gpus)
             raise ConfigError(
                 f"max_concurrent={self.max_concurrent}: expected a cluster with "
-                f"{each * self.max_concurrent:g} {resource} for that many trials at a time ({each:g} each), got {got:g}; set "
-                f"max_concurrent={fitting}, because more trials would wait for each other's workers for ever."
+                f"{each * self.max_concurrent:g} {resource} for that many trials at a time "
+                f"({each:g} each), got {got:g}; set max_concurrent={fitting}, because more trials would wait for "
+                "each other's workers for ever."
             )
 
     def _fitting_cpus(self, nodes: Sequence[Mapping[str, float]]) -> int:
