@@ -105,8 +105,8 @@ class Demand:
             raise ConfigError(
                 f"max_concurrent={self.max_concurrent}: expected a cluster with "
                 f"{each * self.max_concurrent:g} {resource} for that many trials at a time "
-                f"({each:g} each), got {got:g}; set max_concurrent={fitting}, because more trials would wait for "
-                "each other's workers for ever."
+                f"({each:g} each), got {got:g}; set max_concurrent={fitting}, because more trials would "
+                "wait for each other's workers for ever."
             )
 
     def _fitting_cpus(self, nodes: Sequence[Mapping[str, float]]) -> int:
