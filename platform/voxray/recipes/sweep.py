@@ -144,7 +144,8 @@ def _kept(config: SweepConfig, table: pa.Table) -> Mapping[float | None, int]:
         try:
             kept[threshold] = len(kept_ids(table, each))
         except TrainingError as e:
-            raise TrainingError(f"wer_threshold={threshold}: {e}") from e
+            name = "null" if threshold is None else f"{threshold:g}"
+            raise TrainingError(f"wer_threshold={name}: {e}") from e
     return kept
 
 

@@ -137,7 +137,7 @@ def test_a_threshold_that_rejects_everything_is_named_and_nothing_is_written(
 ) -> None:
     its = config(labels, wer_threshold=[None, 0], teacher=str(SMALL_MODEL))
     with pytest.raises(
-        TrainingError, match=r"^wer_threshold=0.0: .*the filter leaves none of 28 \(28 for error rate\)"
+        TrainingError, match=r"^wer_threshold=0: .*the filter leaves none of 28 \(28 for error rate\)"
     ):
         sweep.run(its)
     assert not its.out.exists()
