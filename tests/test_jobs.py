@@ -70,18 +70,7 @@ def places(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "file").write_text("- not\n- a mapping\n")
     (tmp_path / "garbled.yaml").write_text("steps: [1, 2\n")
     shutil.copytree(SMALL_MODEL, tmp_path / "weightless", ignore=shutil.ignore_patterns("*.safetensors"))
-    names = (
-        "corpus",
-        "splits",
-        "labels",
-        "judged",
-        "empty",
-        "taken",
-        "file",
-        "garbled.yaml",
-        "weightless",
-        "out",
-    )
+    names = "corpus splits labels judged empty taken file garbled.yaml weightless out".split()
     return {name.partition(".")[0]: tmp_path / name for name in names} | {
         "here": tmp_path,
         "small": SMALL_MODEL,
