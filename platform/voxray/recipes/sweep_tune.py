@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,9 @@ def search(config: SweepConfig, runs: Sequence[RunOptions]) -> list[str | None]:
                 callbacks=[Progress(config.max_steps)],
             ),
         )
-    errors = {
-        int(result.config["trial"]): result.error for result in tuner.fit() if result.config is not None
-    }
+    with redirect_stdout(sys.stderr):  # Tune says where its files are, even with verbose=0
+        results = tuner.fit()
+    errors = {int(result.config["trial"]): result.error for result in results if result.config}
     return [_failure(run.out, errors.get(i)) for i, run in enumerate(runs)]
 
 
