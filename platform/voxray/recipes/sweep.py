@@ -178,40 +178,31 @@ def _finish(
     with atomic_directory(data.out / "best") as part:
         shutil.copytree(best.out / "model", part / "model")
         shutil.copytree(best_checkpoint(best.out), part / "checkpoint")
-    dev, test = (
-        _wers(config, place, data.out / "best" / "model", smallest_s) for place in (data.dev, data.test)
-    )
+    teacher = ctranslate2_folder(config.teacher)
+    student = convert(data.out / "best" / "model", data.out / "evaluation")
     result = {
         "trials": len(trials),
         **{status: sum(t.status == status for t in trials) for status in ("finished", "stopped", "failed")},
         "best": best.name,
         **best.point.to_dict(),
         "kept": best.kept,
-        "wer_dev_teacher": dev[0],
+        "wer_dev_teacher": _wer(config, data.dev, teacher, smallest_s),
         "wer_dev": best.wer,
-        "wer_test_teacher": test[0],
-        "wer_test": test[1],
+        "wer_test_teacher": _wer(config, data.test, teacher, smallest_s),
+        "wer_test": _wer(config, data.test, student, smallest_s),
         "parameters": best.parameters,
         "decoder_ms": best.decoder_ms,
         "model": str(data.out / "best" / "model"),
     }
+    shutil.rmtree(student)
     write_trials(data.out / "trials.json", trials, result)
     write_sweep_report(data.out / "report.html", f"Sweep of {config.labelled}", trials, result)
     print_trials(trials)
     return result
 
 
-def _wers(
-    config: SweepConfig, place: Path, model: Path, smallest_s: float
-) -> tuple[float | None, float | None]:
-    """Return the WER of the teacher and of `model` on the clips in `place`; None where there are none."""
+def _wer(config: SweepConfig, place: Path, model: Path, smallest_s: float) -> float | None:
+    """Return the WER of a CTranslate2 folder on the clips in `place`; None where there are none."""
     clips = list(ClipStore([place]))
-    if not clips:
-        return None, None
     evaluator = Evaluator(clips, smallest_s, config.normaliser, threads=max(1, config.threads))
-    work = model.parents[1] / "evaluation"
-    try:
-        student = evaluator.score(convert(model, work))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return evaluator.score(ctranslate2_folder(config.teacher)), student
+    return evaluator.score(model) if clips else None
