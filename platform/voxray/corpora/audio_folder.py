@@ -11,17 +11,22 @@ from pathlib import PurePosixPath
 
 from voxray.audio import EXTENSIONS
 from voxray.corpora import places
+from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.splits import check_split, split_key, split_of
 from voxray.errors import CorpusError
 
 _CSV = "_files.csv"
+_NAMES = {"id": "uid", "audio": "file_name", "text": "text"}
 _BESIDE = frozenset({"", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".html", ".yaml", ".pdf"})
 """Extensions that are no audio and are left out without being rejected."""
 
 
-def list_folder(folder: str) -> Listing:
-    """List the clips of `folder`, an absolute path or URL; raise CorpusError where it holds none."""
+def list_folder(folder: str, columns: Columns = DEFAULT) -> Listing:
+    """List the clips of `folder`, an absolute path or URL; raise CorpusError where it holds none.
+
+    `columns` are those of its csv files.
+    """
     names = places.list_names(folder)
     tables = [n for n in names if n.endswith(_CSV) and "/" not in n]
     nested = [n for n in names if n.endswith(_CSV) and "/" in n]
@@ -30,7 +35,7 @@ def list_folder(folder: str) -> Listing:
             f"{folder}: expected one corpus, got several in subfolders ({nested[0]}); name one of them."
         )
     if tables:
-        entries = [e for table in tables for e in _of_table(folder, table, frozenset(names))]
+        entries = [e for table in tables for e in _of_table(folder, table, frozenset(names), columns)]
     else:
         entries = list(_of_names(folder, names))
     if not entries:
@@ -38,21 +43,23 @@ def list_folder(folder: str) -> Listing:
     return Listing.of(entries)
 
 
-def _of_table(folder: str, table: str, names: frozenset[str]) -> Iterator[Item | Rejected]:
+def _of_table(folder: str, table: str, names: frozenset[str], columns: Columns) -> Iterator[Item | Rejected]:
     where = places.join(folder, table)
     split = check_split(table.removesuffix(_CSV), where)
-    for number, row in enumerate(_rows(where), start=2):
+    for number, row in enumerate(_rows(where, columns), start=2):
         yield _of_row(folder, where, split, number, row, names)
 
 
-def _rows(where: str) -> list[dict[str, str]]:
+def _rows(where: str, columns: Columns) -> list[dict[str, str]]:
     try:
         reader = csv.DictReader(places.read_text(where).splitlines())
-        if missing := {"uid", "file_name"} - set(reader.fieldnames or ()):
+        header = dict.fromkeys(reader.fieldnames or (), "")
+        if missing := {"uid", "file_name"} - set(columns.renamed(header, where, **_NAMES)):
             raise CorpusError(
-                f"{where}: expected the columns uid,file_name,text, got none called {min(missing)!r}."
+                f"{where}: expected the columns uid,file_name,text, got none called {min(missing)!r}; "
+                "name the columns with id_column, audio_column and text_column."
             )
-        return list(reader)
+        return [columns.renamed(row, where, **_NAMES) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise CorpusError(f"{where}: expected a csv file in UTF-8, got one that cannot be read ({e}).") from e
 

@@ -8,6 +8,7 @@ Both may have `id`, `speaker`, `language`, `task` and `split`. Paths are relativ
 be a URL only where the manifest is at a URL of the same scheme.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -15,6 +16,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voxray.corpora import places
+from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.splits import check_split, split_key, split_of
 from voxray.errors import CorpusError
@@ -62,30 +64,30 @@ class _Entry(_Line):
         return {**values, "audio": audio, "sentence": values.get("text")}
 
 
-def list_manifest(manifest: str) -> Listing:
+def list_manifest(manifest: str, columns: Columns = DEFAULT) -> Listing:
     """List the clips of a manifest, an absolute path or URL; raise CorpusError where it cannot be read."""
     try:
         lines = places.read_text(manifest).splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise CorpusError(f"{manifest}: expected a JSONL manifest, got one that cannot be read ({e}).") from e
-    return Listing.of(list(_entries(lines, manifest)))
+    return Listing.of(list(_entries(lines, manifest, columns)))
 
 
-def _entries(lines: list[str], manifest: str) -> Iterator[Item | Rejected]:
+def _entries(lines: list[str], manifest: str, columns: Columns) -> Iterator[Item | Rejected]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            yield parse_line(line, manifest, number)
+            yield parse_line(line, manifest, number, columns)
         except CorpusError as e:
             yield Rejected(f"line {number}", manifest, str(e))
 
 
-def parse_line(line: str, manifest: str, number: int = 1) -> Item:
+def parse_line(line: str, manifest: str, number: int = 1, columns: Columns = DEFAULT) -> Item:
     """Parse one line into its clip; raise CorpusError naming the line and what is wrong in it."""
     where = f"{manifest} line {number}"
     try:
-        entry = _Entry.model_validate_json(line)
+        entry = _Entry.model_validate_json(_renamed(line, where, columns))
     except ValidationError as e:
         raise CorpusError(f"{where}: {_explain(e)}") from e
     start_s, end_s = entry.audio.start_time, entry.audio.end_time
@@ -107,6 +109,22 @@ def parse_line(line: str, manifest: str, number: int = 1) -> Item:
         end_s=end_s,
         sentences=_segments(entry),
     )
+
+
+def _renamed(line: str, where: str, columns: Columns) -> str:
+    """Return `line` with the keys of `columns` under the names of its form, NeMo's if its audio is a path."""
+    if not columns.given:
+        return line
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return line  # refused by whoever parses it
+    if not isinstance(values, dict):
+        return line
+    audio = values.get(columns.audio_column or "audio_filepath")
+    nemo = isinstance(audio, str)
+    names = {"audio": "audio_filepath", "text": "text"} if nemo else {"audio": "audio", "text": "sentence"}
+    return json.dumps(columns.renamed(values, where, id="id", **names))
 
 
 def _name(recording: str, start_s: float | None, end_s: float | None) -> str:

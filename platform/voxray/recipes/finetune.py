@@ -8,6 +8,7 @@ from pydantic import Field
 
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
+from voxray.corpora.columns import Columns
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
@@ -26,7 +27,7 @@ from voxray.whisper.models import ctranslate2_folder, hf_folder
 Part = Literal["encoder", "decoder", "all"]
 
 
-class FinetuneConfig(LearningConfig):
+class FinetuneConfig(LearningConfig, Columns):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
     corpus: str
@@ -107,7 +108,9 @@ def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
 def _clips(config: FinetuneConfig, split: str) -> tuple[list[Clip], int]:
     """Return the clips of `split` that have a text and fit a window, and how many were rejected."""
     try:
-        clips, rejected = load_clips(config.corpus, split, language=config.language, max_s=WINDOW_S)
+        clips, rejected = load_clips(
+            config.corpus, split, language=config.language, max_s=WINDOW_S, columns=config
+        )
     except CorpusError:
         if split != "test":  # a corpus without a test split can still be trained on
             raise
