@@ -151,8 +151,7 @@ class Progress(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Show that a trial has ended or was stopped."""
-        done = sum(t.is_finished() for t in trials)
-        self._show(trial, f"ended; {done} of {len(trials)} trials")
+        self._show(trial, "ended")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Show that a trial has failed."""
