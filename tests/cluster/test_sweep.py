@@ -1,6 +1,7 @@
 """A sweep as a Ray job on two CPUs: killed and resumed, with a trial that fails."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -52,6 +53,7 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # the log, as it comes
         )
 
     def kill_drivers(self) -> None:

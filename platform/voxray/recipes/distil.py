@@ -15,6 +15,7 @@ from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
+from voxray.labelling.teacher import check_teacher
 from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Evaluator
@@ -61,12 +62,14 @@ def run(config: DistilConfig) -> dict[str, Any]:
     """Distil into `out/model` and return what the JSON line says, WER in per cent on the dev clips.
 
     A killed run in the same `out` is resumed (`prepared`). Raises TrainingError if the filter leaves nothing,
-    ConfigError if a frozen encoder would be given windows that it never passed.
+    ConfigError if a frozen encoder would be given windows that it never passed or another teacher labelled.
     """
     teacher = hf_folder(config.teacher)
     smallest_s = smallest_window_s(config, teacher)
     table = read_table(config.labelled)
     kept = kept_ids(table, config)
+    if config.kl_weight:
+        check_teacher(config.labelled, config.teacher)
     out = prepared(config)
     options = distil_options(config, teacher, smallest_s)
     _write_stores(config, table, kept, options)
