@@ -98,7 +98,9 @@ class ClipStore(Sequence[Clip]):
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._parts = [_Part(folder) for folder in folders]
-        self._ends = list(accumulate(len(p.rows) for p in self._parts))
+        self.sizes = tuple(len(part.rows) for part in self._parts)
+        """The number of clips in each folder."""
+        self._ends = list(accumulate(self.sizes))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -137,6 +139,9 @@ class ClipSubset(Sequence[Clip]):
             )
         self._clips, self._previous = clips, selected[:, 1]
         self._indices = np.flatnonzero(selected[:, 0])
+        ends = np.searchsorted(self._indices, np.cumsum(clips.sizes))
+        self.sizes = tuple(int(size) for size in np.diff(ends, prepend=0))
+        """The number of clips of each folder of `clips`."""
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -1,12 +1,12 @@
 """Distils a small student from a teacher and its labels: filter, choose layers, train, keep the best."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from voxray.cluster import cluster
 from voxray.corpora.labelled import read_clips, read_table
@@ -16,7 +16,7 @@ from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
 from voxray.labelling.teacher import check_teacher
-from voxray.recipes.learning import LearningConfig, prepared, run_options
+from voxray.recipes.learning import LearningConfig, prepared, run_options, several
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
@@ -30,8 +30,10 @@ from voxray.whisper.student import make_student
 class DistilConfig(LearningConfig, DistillationOptions):
     """Teacher, data and training of a student. The defaults follow Distil-Whisper."""
 
-    labelled: Path
-    """Labels to learn from: the OUT of pseudo_label."""
+    labelled: Annotated[tuple[Path, ...], Field(min_length=1), BeforeValidator(several)]
+    """Labels to learn from: the OUT of pseudo_label, or a list of several."""
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Share of each of several labels among the clips of an epoch; empty: each clip counts the same."""
     teacher: str = "tiny.en"
     """The model that labelled: a name such as tiny.en, a Hugging Face folder or a hub name."""
     student: str | None = None
@@ -50,6 +52,20 @@ class DistilConfig(LearningConfig, DistillationOptions):
     max_dev_clips: int = Field(default=200, ge=1)
     """Clips that the student is evaluated on, at most."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.weights and len(self.weights) != len(self.labelled):
+            raise ValueError(f"expected {len(self.labelled)} weights, one for each of labelled")
+        if self.weights and abs(sum(self.weights) - 1) > 1e-6:
+            raise ValueError(f"expected weights that sum to 1, got {sum(self.weights):g}")
+        return self
+
+    def sets(self) -> list[Self]:
+        """Return the configuration for each of `labelled` by itself, with its part of the dev clips."""
+        most = max(1, self.max_dev_clips // len(self.labelled))
+        each = {"weights": (), "max_dev_clips": most}
+        return [self.model_copy(update={**each, "labelled": (place,)}) for place in self.labelled]
+
     @field_validator("filter")
     @classmethod
     def _one_threshold(cls, options: FilterOptions) -> FilterOptions:
@@ -66,13 +82,14 @@ def run(config: DistilConfig) -> dict[str, Any]:
     """
     teacher = hf_folder(config.teacher)
     smallest_s = smallest_window_s(config, teacher)
-    table = read_table(config.labelled)
-    kept = kept_ids(table, config)
-    if config.kl_weight:
-        check_teacher(config.labelled, config.teacher)
+    sets = config.sets()
+    tables = [read_table(each.labelled[0]) for each in sets]
+    kept = [kept_ids(table, each) for table, each in zip(tables, sets, strict=True)]
+    for place in config.labelled if config.kl_weight else ():
+        check_teacher(place, config.teacher)
     out = prepared(config)
     options = distil_options(config, teacher, smallest_s)
-    _write_stores(config, table, kept, options)
+    _write_stores(sets, tables, kept, options)
     sizes = write_student(config, teacher, options.start)
     with cluster():
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
@@ -80,8 +97,8 @@ def run(config: DistilConfig) -> dict[str, Any]:
         train(options, config.workers)
     return {
         "steps": last_step(out),
-        "kept": len(kept),
-        "dropped": table.num_rows - len(kept),
+        "kept": sum(map(len, kept)),
+        "dropped": sum(table.num_rows for table in tables) - sum(map(len, kept)),
         "wer_teacher": _teacher_wer(config, options, smallest_s),
         "wer_student": best_wer(out),
         "parameters_teacher": sizes[0],
@@ -112,8 +129,9 @@ def kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
     if not train:
         reasons = ", ".join(f"{count} for {why}" for why, count in count_reasons(table, options).items())
         raise TrainingError(
-            f"{config.labelled}: expected clips to train on, but the filter leaves none of {table.num_rows} "
-            f"({reasons or 'all are dev or test clips'}); raise wer_threshold or use a better teacher."
+            f"{config.labelled[0]}: expected clips to train on, but the filter leaves none of "
+            f"{table.num_rows} ({reasons or 'all are dev or test clips'}); raise wer_threshold or use a "
+            "better teacher."
         )
     return train
 
@@ -162,25 +180,47 @@ def ids_in(table: pa.Table, split: str) -> list[str]:
 def distil_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
     """Return the run of `config` with windows of at least `smallest_s` seconds."""
     losses = config.model_dump(include=set(DistillationOptions.model_fields))
-    return run_options(
+    options = run_options(
         config,
         ObjectiveOptions(**losses, freeze_encoder=not config.adapt_encoder),
         smallest_s,
         teacher.resolve() if config.kl_weight else None,
         teacher_short=smallest_s >= ModelInfo.load(teacher).min_window_s,
     )
+    stores = train_stores(options.train[0], len(config.labelled))
+    return options.model_copy(update={"train": stores, "weights": config.weights})
 
 
-def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], options: RunOptions) -> None:
-    dev = dev_ids(table, config)
-    references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+def train_stores(place: Path, sets: int) -> tuple[Path, ...]:
+    """Return the clip stores of so many labelled sets at `place`."""
+    return (place,) if sets == 1 else tuple(place / str(i) for i in range(sets))
+
+
+def _write_stores(
+    sets: Sequence[DistilConfig],
+    tables: Sequence[pa.Table],
+    kept: Sequence[Collection[str]],
+    options: RunOptions,
+) -> None:
     assert options.dev is not None
-    clips: Iterable[Clip] = read_clips(config.labelled, kept)
-    _write_once(options.train[0], pack(clips, PackingOptions()) if config.pack else clips)
-    _write_once(options.dev, (referenced(c, references[c.id]) for c in read_clips(config.labelled, dev)))
+    for place, its, ids in zip(options.train, sets, kept, strict=True):
+        clips: Iterable[Clip] = read_clips(its.labelled[0], ids)
+        write_once(place, pack(clips, PackingOptions()) if its.pack else clips)
+    dev = [dev_ids(table, its) for table, its in zip(tables, sets, strict=True)]
+    write_once(options.dev, referenced_clips(sets, tables, dev))
 
 
-def _write_once(folder: Path, clips: Iterable[Clip]) -> None:
+def referenced_clips(
+    sets: Sequence[DistilConfig], tables: Sequence[pa.Table], ids: Sequence[Collection[str]]
+) -> Iterator[Clip]:
+    """Yield the clips called `ids`, of each set its own, with their references as their texts."""
+    for its, table, chosen in zip(sets, tables, ids, strict=True):
+        references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+        yield from (referenced(c, references[c.id]) for c in read_clips(its.labelled[0], chosen))
+
+
+def write_once(folder: Path, clips: Iterable[Clip]) -> None:
+    """Write a store of `clips` to `folder`, unless there is one."""
     if not folder.exists():
         write_store(folder, clips)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -24,6 +25,11 @@ FREE = {
     "cpus_per_worker",
 }
 """Keys that may differ when an unfinished run is resumed: no step depends on them."""
+
+
+def several(value: Any) -> Any:
+    """Return a list of one for a single value."""
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 class LearningConfig(LoopOptions, EvaluationOptions, SpecAugmentOptions):

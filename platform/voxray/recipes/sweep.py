@@ -23,7 +23,7 @@ from voxray.recipes.distil import (
     smallest_window_s,
     write_student,
 )
-from voxray.recipes.learning import prepared
+from voxray.recipes.learning import prepared, several
 from voxray.recipes.sweep_data import SweepData
 from voxray.recipes.sweep_report import print_trials, write_sweep_report, write_trials
 from voxray.recipes.sweep_space import Demand, Hyperparameters, SearchSpace, trial_name
@@ -37,10 +37,6 @@ Positive = Annotated[float, Field(gt=0)]
 Layers = int | tuple[int, ...]
 
 
-def _several(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else (value,)
-
-
 class SweepConfig(DistilConfig):
     """What is searched, and what all trials share: every other key of `distil`."""
 
@@ -49,15 +45,15 @@ class SweepConfig(DistilConfig):
     learning_rate: tuple[Positive, Positive] = (3e-5, 3e-4)  # type: ignore[assignment]  # searched, not given
     """Bounds of the peak learning rate, which is log-uniform."""
     wer_threshold: Annotated[  # type: ignore[assignment]  # the same
-        tuple[float | None, ...], Field(min_length=1), BeforeValidator(_several)
+        tuple[float | None, ...], Field(min_length=1), BeforeValidator(several)
     ] = (5.0, 10.0, 20.0, 40.0, None)
     """WER thresholds to choose from, in per cent; null drops no clip for its WER."""
     decoder_layers: Annotated[  # type: ignore[assignment]  # the same
-        tuple[Layers, ...], Field(min_length=1), BeforeValidator(_several)
+        tuple[Layers, ...], Field(min_length=1), BeforeValidator(several)
     ] = (2,)
     """Decoder layers to choose from: a list of counts, or of lists of the teacher's layers."""
     kl_weight: Annotated[  # type: ignore[assignment]  # the same
-        tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_several)
+        tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(several)
     ] = (1.0,)
     """Weights of the KL divergence to choose from; 0 needs no teacher in memory."""
     max_concurrent: int = Field(default=2, ge=1)
@@ -103,21 +99,21 @@ def run(config: SweepConfig) -> dict[str, Any]:
     leaves no clips, there are none to judge by, or every trial failed; ConfigError where the trials do not
     fit the cluster.
     """
-    teacher, table = hf_folder(config.teacher), read_table(config.labelled)
+    teacher, tables = hf_folder(config.teacher), [read_table(place) for place in config.labelled]
     points = config.space.sample(config.trials, config.plan.seed)
     configs = [config.of_trial(point) for point in points]
     smallest_s = smallest_window_s(configs[0], teacher)
-    kept = _kept(config, table)
-    if any(config.kl_weight):
-        check_teacher(config.labelled, config.teacher)
+    kept = _kept(config, tables)
+    for place in config.labelled if any(config.kl_weight) else ():
+        check_teacher(place, config.teacher)
     job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     with cluster():
         from voxray.recipes.sweep_tune import nodes, search  # Ray Tune: 3 s of imports
 
         config.demand.check(nodes())
         out = prepared(config).resolve()
-        data = SweepData(out)
-        data.write(table, configs)
+        data = SweepData(out, len(config.labelled))
+        data.write(tables, configs)
         runs = [_trial_run(each, teacher, smallest_s, data, i) for i, each in enumerate(configs)]
         sizes = [write_student(c, teacher, r.start)[1] for c, r in zip(configs, runs, strict=True)]
         failures = search(config, runs)
@@ -128,21 +124,23 @@ def run(config: SweepConfig) -> dict[str, Any]:
     return _finish(config, data, measure(trials, data.dev), smallest_s)
 
 
-def _kept(config: SweepConfig, table: pa.Table) -> Mapping[float | None, int]:
+def _kept(config: SweepConfig, tables: Sequence[pa.Table]) -> Mapping[float | None, int]:
     """Count the clips that each threshold keeps; TrainingError where one keeps none, or none can judge."""
     first = config.space.sample(1, 0)[0].to_dict()
     by_threshold = {
-        t: config.of_trial(Hyperparameters(**{**first, "wer_threshold": t})) for t in config.wer_threshold
+        t: config.of_trial(Hyperparameters(**{**first, "wer_threshold": t})).sets()
+        for t in config.wer_threshold
     }
-    if not dev_ids(table, next(iter(by_threshold.values()))):
+    pairs = zip(tables, next(iter(by_threshold.values())), strict=True)
+    if not any(dev_ids(table, its) for table, its in pairs):
         raise TrainingError(
-            f"{config.labelled}: expected clips to judge the trials by, got none in 'dev' and too few to "
+            f"{config.labelled[0]}: expected clips to judge the trials by, got none in 'dev' and too few to "
             "hold any out; label a corpus with a dev split."
         )
     kept = {}
-    for threshold, each in by_threshold.items():
+    for threshold, sets in by_threshold.items():
         try:
-            kept[threshold] = len(kept_ids(table, each))
+            kept[threshold] = sum(len(kept_ids(t, its)) for t, its in zip(tables, sets, strict=True))
         except TrainingError as e:
             name = "null" if threshold is None else f"{threshold:g}"
             raise TrainingError(f"wer_threshold={name}: {e}") from e
@@ -158,7 +156,7 @@ def _trial_run(
         update={
             "out": data.out / "trials" / trial_name(index),
             "start": data.out / "starts" / f"layers-{shape}",
-            "train": (data.train,),
+            "train": data.train,
             "selected": data.selected(config.wer_threshold),
             "dev": data.dev,
         }
@@ -196,7 +194,8 @@ def _finish(
     }
     shutil.rmtree(student)
     write_trials(data.out / "trials.json", trials, result)
-    write_sweep_report(data.out / "report.html", f"Sweep of {config.labelled}", trials, result)
+    title = f"Sweep of {', '.join(map(str, config.labelled))}"
+    write_sweep_report(data.out / "report.html", title, trials, result)
     print_trials(trials)
     return result
 

@@ -16,9 +16,17 @@ from numpy.typing import NDArray
 
 from voxray.corpora.items import Item, previous_texts
 from voxray.corpora.labelled import read_clips
-from voxray.corpora.store import Clip, write_store
 from voxray.files import atomic_file
-from voxray.recipes.distil import DistilConfig, dev_ids, ids_in, kept_ids, referenced, train_ids
+from voxray.recipes.distil import (
+    DistilConfig,
+    dev_ids,
+    ids_in,
+    kept_ids,
+    referenced_clips,
+    train_ids,
+    train_stores,
+    write_once,
+)
 
 _PLACE_COLUMNS = ["id", "speaker", "language", "recording", "split", "start_s", "end_s"]
 
@@ -28,11 +36,12 @@ class SweepData:
     """Where the clips of a sweep are, under its `out`."""
 
     out: Path
+    sets: int = 1
 
     @property
-    def train(self) -> Path:
-        """All train clips."""
-        return self.out / "clips-train"
+    def train(self) -> tuple[Path, ...]:
+        """All train clips, a store for each labelled set."""
+        return train_stores(self.out / "clips-train", self.sets)
 
     @property
     def dev(self) -> Path:
@@ -49,25 +58,24 @@ class SweepData:
         name = "none" if wer_threshold is None else f"{wer_threshold:g}"
         return self.out / "selected" / f"wer-{name}.npy"
 
-    def write(self, table: pa.Table, configs: Sequence[DistilConfig]) -> None:
+    def write(self, tables: Sequence[pa.Table], configs: Sequence[DistilConfig]) -> None:
         """Write what is not there yet for `configs`, which differ in what `Hyperparameters` has."""
-        config = configs[0]
-        references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
-        _write_once(self.train, read_clips(config.labelled, train_ids(table, config)))
-        for place, ids in ((self.dev, dev_ids(table, config)), (self.test, ids_in(table, "test"))):
-            clips = read_clips(config.labelled, ids)
-            _write_once(place, (referenced(clip, references[clip.id]) for clip in clips))
-        ids = pq.read_table(self.train / "clips.parquet", columns=["id"])["id"].to_pylist()
+        sets = configs[0].sets()
+        for place, table, its in zip(self.train, tables, sets, strict=True):
+            write_once(place, read_clips(its.labelled[0], train_ids(table, its)))
+        dev = [dev_ids(table, its) for table, its in zip(tables, sets, strict=True)]
+        write_once(self.dev, referenced_clips(sets, tables, dev))
+        write_once(self.test, referenced_clips(sets, tables, [ids_in(table, "test") for table in tables]))
+        stored = [pq.read_table(p / "clips.parquet", columns=["id"])["id"].to_pylist() for p in self.train]
         for each in configs:
             file = self.selected(each.wer_threshold)
             file.parent.mkdir(exist_ok=True)
+            parts = [
+                selection(table, ids, kept_ids(table, its))
+                for table, ids, its in zip(tables, stored, each.sets(), strict=True)
+            ]
             with atomic_file(file) as part, part.open("wb") as stream:
-                np.save(stream, selection(table, ids, kept_ids(table, each)))
-
-
-def _write_once(place: Path, clips: Iterable[Clip]) -> None:
-    if not place.exists():
-        write_store(place, clips)
+                np.save(stream, np.concatenate(parts))
 
 
 def selection(table: pa.Table, ids: Sequence[str], kept: Iterable[str]) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from voxray.files import atomic_directory
 from voxray.training.evaluation import EvaluationOptions, Evaluator
 from voxray.training.loop import Loop, LoopOptions, Progress
 from voxray.training.objective import Objective, ObjectiveOptions
+from voxray.training.plan import Mixture
 from voxray.whisper.checkpoint import load_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.model_info import ModelInfo
@@ -34,6 +35,8 @@ class RunOptions(EvaluationOptions):
     """Whether the teacher gets the same short windows; else its own are padded to 30 s."""
     train: tuple[Path, ...]
     """Clip stores."""
+    weights: tuple[float, ...] = ()
+    """The share of each store; empty: each clip counts the same."""
     selected: Path | None = None
     """What of `train` is trained on, as `ClipSubset` takes it, in a .npy file; None is all of it."""
     dev: Path | None = None
@@ -198,6 +201,7 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
         smallest_window_s=options.smallest_window_s,
         device=device,
         wrapped=wrap(objective),
+        mixture=Mixture(clips.sizes, options.weights) if options.weights else None,
     )
 
 

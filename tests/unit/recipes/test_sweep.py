@@ -52,8 +52,8 @@ def test_a_selection_from_the_one_store_is_what_distil_reads_at_that_threshold(
     its = config(labels)
     point = Hyperparameters(1e-4, threshold, 2, 1.0)
     data, table, of_trial = SweepData(its.out), read_table(labels), its.of_trial(point)
-    data.write(table, [of_trial])
-    subset = ClipSubset(ClipStore([data.train]), np.load(data.selected(threshold)))
+    data.write([table], [of_trial])
+    subset = ClipSubset(ClipStore(data.train), np.load(data.selected(threshold)))
     expected = list(read_clips(labels, kept_ids(table, of_trial)))
 
     assert [(c.id, c.text, c.previous) for c in subset] == [(c.id, c.text, c.previous) for c in expected]
@@ -65,13 +65,13 @@ def test_labels_are_copied_once_and_dev_clips_are_the_same_for_all_trials(labels
     its = config(labels, trials=10)
     data, table = SweepData(its.out), read_table(labels)
     configs = [its.of_trial(point) for point in its.space.sample(its.trials, 0)]
-    data.write(table, configs)
-    written = data.train.stat().st_mtime_ns
-    data.write(table, configs)  # after a kill
+    data.write([table], configs)
+    written = data.train[0].stat().st_mtime_ns
+    data.write([table], configs)  # after a kill
 
-    assert data.train.stat().st_mtime_ns == written
+    assert data.train[0].stat().st_mtime_ns == written
     assert len(list(its.out.rglob("audio.s16"))) == 3
-    assert len(ClipStore([data.train])) == 24
+    assert len(ClipStore(data.train)) == 24
     assert {p.name for p in (its.out / "selected").iterdir()} == {
         "wer-5.npy",
         "wer-10.npy",
@@ -86,7 +86,7 @@ def test_no_trial_sees_a_test_clip(labels: Path, tmp_path: Path) -> None:
     its = config(labels)
     data, table = SweepData(its.out), read_table(labels)
     configs = [its.of_trial(point) for point in its.space.sample(5, 0)]
-    data.write(table, configs)
+    data.write([table], configs)
     runs = [sweep._trial_run(c, tmp_path, 30.0, data, i) for i, c in enumerate(configs)]
     seen = {place for run in runs for place in (*run.train, run.dev)}
 
@@ -163,6 +163,6 @@ def test_labels_of_another_teacher_are_refused_where_the_teacher_is_needed(label
 def test_a_selection_of_another_store_is_refused(labels: Path) -> None:
     its = config(labels)
     data = SweepData(its.out)
-    data.write(read_table(labels), [its.of_trial(its.space.sample(1, 0)[0])])
+    data.write([read_table(labels)], [its.of_trial(its.space.sample(1, 0)[0])])
     with pytest.raises(CorpusError, match="expected a selection from 24 clips"):
-        ClipSubset(ClipStore([data.train]), np.ones((3, 2), np.bool_))
+        ClipSubset(ClipStore(data.train), np.ones((3, 2), np.bool_))
