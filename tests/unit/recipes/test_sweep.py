@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,21 @@ def test_a_selection_of_another_store_is_refused(labels: Path) -> None:
     data.write([read_table(labels)], [its.of_trial(its.space.sample(1, 0)[0])])
     with pytest.raises(CorpusError, match="expected a selection from 24 clips"):
         ClipSubset(ClipStore(data.train), np.ones((3, 2), np.bool_))
+
+
+def test_a_selection_from_several_labelled_sets_counts_the_clips_of_each(
+    labels: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(labels, tmp_path / "more"))
+    its = parse(SweepConfig, {"labelled": [labels, other], "out": tmp_path / "out", "weights": [0.5, 0.5]})
+    of_trial = its.of_trial(Hyperparameters(1e-4, 10.0, 2, 1.0))
+    data, tables = SweepData(its.out, 2), [read_table(labels)] * 2
+    data.write(tables, [of_trial])
+    subset = ClipSubset(ClipStore(data.train), np.load(data.selected(10.0)))
+    each = len(kept_ids(tables[0], of_trial.sets()[0]))
+    run = sweep._trial_run(of_trial, tmp_path, 30.0, data, 0)
+
+    assert ClipStore(data.train).sizes == (24, 24)
+    assert subset.sizes == (each, each)
+    assert len(subset) == 2 * each
+    assert (run.train, run.weights) == (data.train, (0.5, 0.5))
