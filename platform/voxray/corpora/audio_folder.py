@@ -54,12 +54,12 @@ def _rows(where: str, columns: Columns) -> list[dict[str, str]]:
     try:
         reader = csv.DictReader(places.read_text(where).splitlines())
         header = dict.fromkeys(reader.fieldnames or (), "")
-        if missing := {"uid", "file_name"} - set(columns.renamed(header, where, **_NAMES)):
+        if missing := {"uid", "file_name"} - set(columns.mapped(header, where, **_NAMES)):
             raise CorpusError(
                 f"{where}: expected the columns uid,file_name,text, got none called {min(missing)!r}; "
                 "name the columns with id_column, audio_column and text_column."
             )
-        return [columns.renamed(row, where, **_NAMES) for row in reader]
+        return [columns.mapped(row, where, **_NAMES) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise CorpusError(f"{where}: expected a csv file in UTF-8, got one that cannot be read ({e}).") from e
 

@@ -22,9 +22,7 @@ class Columns(Config):
         """Whether a name differs from the format's."""
         return any((self.id_column, self.audio_column, self.text_column))
 
-    def renamed(
-        self, row: Mapping[str, Any], where: str, *, id: str, audio: str, text: str
-    ) -> dict[str, Any]:
+    def mapped(self, row: Mapping[str, Any], where: str, *, id: str, audio: str, text: str) -> dict[str, Any]:
         """Return `row` with the columns that are given under the format's names `id`, `audio` and `text`.
 
         Raises CorpusError where `row`, which is at `where`, lacks one.

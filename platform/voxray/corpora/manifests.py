@@ -87,7 +87,7 @@ def parse_line(line: str, manifest: str, number: int = 1, columns: Columns = DEF
     """Parse one line into its clip; raise CorpusError naming the line and what is wrong in it."""
     where = f"{manifest} line {number}"
     try:
-        entry = _Entry.model_validate_json(_renamed(line, where, columns))
+        entry = _Entry.model_validate_json(_mapped(line, where, columns))
     except ValidationError as e:
         raise CorpusError(f"{where}: {_explain(e)}") from e
     start_s, end_s = entry.audio.start_time, entry.audio.end_time
@@ -111,7 +111,7 @@ def parse_line(line: str, manifest: str, number: int = 1, columns: Columns = DEF
     )
 
 
-def _renamed(line: str, where: str, columns: Columns) -> str:
+def _mapped(line: str, where: str, columns: Columns) -> str:
     """Return `line` with the keys of `columns` under the names of its form, NeMo's if its audio is a path."""
     if not columns.given:
         return line
@@ -124,7 +124,7 @@ def _renamed(line: str, where: str, columns: Columns) -> str:
     audio = values.get(columns.audio_column or "audio_filepath")
     nemo = isinstance(audio, str)
     names = {"audio": "audio_filepath", "text": "text"} if nemo else {"audio": "audio", "text": "sentence"}
-    return json.dumps(columns.renamed(values, where, id="id", **names))
+    return json.dumps(columns.mapped(values, where, id="id", **names))
 
 
 def _name(recording: str, start_s: float | None, end_s: float | None) -> str:
