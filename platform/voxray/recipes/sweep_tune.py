@@ -68,7 +68,8 @@ def search(config: SweepConfig, runs: Sequence[RunOptions]) -> list[str | None]:
         )
     with redirect_stdout(sys.stderr):  # Tune says where its files are, even with verbose=0
         results = tuner.fit()
-    errors = {int(result.config["trial"]): result.error for result in results if result.config}
+    ended = [results[i] for i in range(len(results))]
+    errors = {int(result.config["trial"]): result.error for result in ended if result.config}
     return [_failure(run.out, errors.get(i)) for i, run in enumerate(runs)]
 
 
@@ -101,7 +102,8 @@ def run_trial(
     options = RunOptions.model_validate(runs[config["trial"]])
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        train(options, workers, cpus_per_worker, [TuneReportCallback()])
+        reports = TuneReportCallback()  # type: ignore[no-untyped-call]  # Ray's own
+        train(options, workers, cpus_per_worker, [reports])
     except VoxrayError as e:
         with atomic_file(options.out / FAILURE) as part:
             part.write_text(str(e))

@@ -40,7 +40,7 @@ def train(
         run_config=RunConfig(
             name="run",
             storage_path=str((options.out / "train").resolve()),
-            callbacks=list(callbacks),
+            callbacks=list(callbacks),  # type: ignore[arg-type]  # the same
             checkpoint_config=CheckpointConfig(
                 num_to_keep=2, checkpoint_score_attribute="wer", checkpoint_score_order="min"
             ),

@@ -235,7 +235,12 @@ def test_an_unfinished_run_with_other_options_is_not_gone_on_with(tmp_path: Path
 @pytest.fixture
 def two_sets(write_labels: WriteLabels, tmp_path: Path) -> list[Path]:
     """Labels of two corpora whose clips have the same ids."""
-    clips = {"a": {}, "b": {"substitutions": 3}, "dev-1": {"split": "dev"}, "dev-2": {"split": "dev"}}
+    clips: dict[str, dict[str, Any]] = {
+        "a": {},
+        "b": {"substitutions": 3},
+        "dev-1": {"split": "dev"},
+        "dev-2": {"split": "dev"},
+    }
     first = write_labels(clips)
     return [first, Path(shutil.copytree(first, tmp_path / "more"))]
 
