@@ -34,7 +34,10 @@ from voxray.whisper.export import convert
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 
 Positive = Annotated[float, Field(gt=0)]
-Layers = int | tuple[int, ...]
+Several = (Field(min_length=1), BeforeValidator(several))
+Thresholds = Annotated[tuple[float | None, ...], *Several]
+LayerChoices = Annotated[tuple[int | tuple[int, ...], ...], *Several]
+Weights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], *Several]
 
 
 class SweepConfig(DistilConfig):
@@ -44,19 +47,11 @@ class SweepConfig(DistilConfig):
     """Trials in all. Each makes max_steps optimiser steps, whatever its threshold, unless it is stopped."""
     learning_rate: tuple[Positive, Positive] = (3e-5, 3e-4)  # type: ignore[assignment]  # searched, not given
     """Bounds of the peak learning rate, which is log-uniform."""
-    wer_threshold: Annotated[tuple[float | None, ...], Field(min_length=1), BeforeValidator(several)] = (
-        5.0,
-        10.0,
-        20.0,
-        40.0,
-        None,
-    )  # type: ignore[assignment]  # the same
+    wer_threshold: Thresholds = (5.0, 10.0, 20.0, 40.0, None)  # type: ignore[assignment]  # the same
     """WER thresholds to choose from, in per cent; null drops no clip for its WER."""
-    decoder_layers: Annotated[tuple[Layers, ...], Field(min_length=1), BeforeValidator(several)] = (2,)  # type: ignore[assignment]  # the same
+    decoder_layers: LayerChoices = (2,)  # type: ignore[assignment]  # the same
     """Decoder layers to choose from: a list of counts, or of lists of the teacher's layers."""
-    kl_weight: Annotated[
-        tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(several)
-    ] = (1.0,)  # type: ignore[assignment]  # the same
+    kl_weight: Weights = (1.0,)  # type: ignore[assignment]  # the same
     """Weights of the KL divergence to choose from; 0 needs no teacher in memory."""
     max_concurrent: int = Field(default=2, ge=1)
     """Trials that train at the same time."""
