@@ -31,6 +31,9 @@ import sys, ray
 port, folder, store = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 ray.init(address="local", num_cpus=2, object_store_memory=store, include_dashboard=True, dashboard_port=port,
          log_to_driver=False, _temp_dir=folder)
+# As `ray start` does: jobs join the cluster that is named there, else any one of this machine.
+with open(f"{folder}/ray_current_cluster", "w") as file:
+    file.write(ray.get_runtime_context().gcs_address)
 print("up", flush=True)
 sys.stdin.read()
 """
