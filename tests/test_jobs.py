@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from voxray import job
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.config import Config
 from voxray.corpora.labelled import SCHEMA
-from voxray.recipes import adapt, demo, distil, export, finetune, pseudo_label, score
+from voxray.recipes import adapt, demo, distil, export, finetune, pseudo_label, score, sweep
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ JOBS = {
     "score": Job(
         score.ScoreConfig, score.run, ("corpus={corpus}", "split=null", "model={small}", "out={out}")
     ),
+    "sweep": Job(
+        sweep.SweepConfig,
+        sweep.run,
+        ("labelled={judged}", "wer_threshold=null", "teacher={small}", "out={out}"),
+    ),
 }
 
 
@@ -57,13 +63,14 @@ def places(tmp_path: Path) -> dict[str, Path]:
     for split, uid in (("train", "one"), ("dev", "two"), ("test", "three")):
         (tmp_path / "splits" / f"{split}_files.csv").write_text(f"uid,file_name\n{uid},{uid}.flac\n")
     write_labels(tmp_path / "labels")
+    write_labels(tmp_path / "judged", {"c": "dev"})
     (tmp_path / "empty").mkdir()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "result.json").write_text("{}")
     (tmp_path / "file").write_text("- not\n- a mapping\n")
     (tmp_path / "garbled.yaml").write_text("steps: [1, 2\n")
     shutil.copytree(SMALL_MODEL, tmp_path / "weightless", ignore=shutil.ignore_patterns("*.safetensors"))
-    names = ("corpus", "splits", "labels", "empty", "taken", "file", "garbled.yaml", "weightless", "out")
+    names = "corpus splits labels judged empty taken file garbled.yaml weightless out".split()
     return {name.partition(".")[0]: tmp_path / name for name in names} | {
         "here": tmp_path,
         "small": SMALL_MODEL,
@@ -78,13 +85,15 @@ def write_clips(folder: Path, uids: tuple[str, ...]) -> None:
         (folder / f"{uid}.txt").write_text(uid)
 
 
-def write_labels(folder: Path) -> None:
-    """Two clips that the teacher got wrong."""
+def write_labels(folder: Path, others: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Two train clips that the teacher got wrong, and `others` by their splits."""
     wrong = {"reference_length": 1, "substitutions": 1, "deletions": 0, "insertions": 0, "wer": 1.0}
     row = {**dict.fromkeys(SCHEMA.names), "audio": b"\0\0", "text": "one", "pseudo_text": "two", **wrong}
-    row |= {"language": "en", "split": "train", "no_speech": False, "words": []}
+    row |= {"language": "en", "no_speech": False, "words": []}
     (folder / "labelled").mkdir(parents=True)
-    table = pa.Table.from_pylist([{**row, "id": "a"}, {**row, "id": "b"}], schema=SCHEMA)
+    splits = {"a": "train", "b": "train", **others}
+    rows = [{**row, "id": uid, "split": split} for uid, split in splits.items()]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
     pq.write_table(table, folder / "labelled" / "shard-0.parquet")
 
 
@@ -230,6 +239,7 @@ def test_a_threshold_that_drops_everything(
         ("demo", "max_step", "max_steps"),
         ("distil", "wer_treshold", "wer_threshold"),
         ("distil", "plan.batch", "batch_s"),
+        ("sweep", "max_concurent", "max_concurrent"),
         ("export", "quantisation", "quantization"),
         ("finetune", "learning-rate", "learning_rate"),
         ("pseudo_label", "timestamp", "timestamps"),
@@ -289,6 +299,7 @@ def test_a_config_file_that_is_none(
     [
         ("distil", "teacher"),
         ("pseudo_label", "teacher"),
+        ("sweep", "teacher"),
         *((n, "model") for n in ("adapt", "export", "finetune", "score")),
     ],
 )
@@ -306,6 +317,7 @@ def test_a_model_without_weights(
     [
         ("distil", "teacher"),
         ("pseudo_label", "teacher"),
+        ("sweep", "teacher"),
         *((n, "model") for n in ("adapt", "export", "finetune", "score")),
     ],
 )
@@ -314,6 +326,17 @@ def test_a_model_that_is_not_there(
 ) -> None:
     message = ended(name, f"{key}={{here}}/nowhere", places, capsys)
     assert f"'{places['here']}/nowhere': expected a folder, a hub name or one such as tiny.en" in message
+
+
+def test_a_threshold_of_a_sweep_that_drops_everything(
+    places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = ended("sweep", "wer_threshold=[null,50]", places, capsys)
+    assert message == (
+        f"wer_threshold=50: {places['judged']}: expected clips to train on, but the filter leaves none of 3 "
+        "(3 for error rate); raise wer_threshold or use a better teacher."
+    )
+    assert not places["out"].exists()
 
 
 def test_layers_that_the_teacher_lacks(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

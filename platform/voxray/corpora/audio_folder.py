@@ -15,6 +15,7 @@ from posixpath import normpath
 
 from voxray.audio import EXTENSIONS
 from voxray.corpora import places
+from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.manifests import numbered_lines, parse_entry
 from voxray.corpora.splits import check_split, split_in_path, split_key, split_of
@@ -25,6 +26,7 @@ from voxray.text import spaced
 _CSV = "_files.csv"
 _METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
 _TABLES = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
+_NAMES = {"id": "uid", "audio": "file_name", "text": "text"}
 _BESIDE = frozenset({"", ".txt", ".json", ".md", ".html", ".yaml", ".pdf"})
 """Extensions that are no audio and are left out without being rejected."""
 
@@ -32,16 +34,19 @@ Names = Mapping[str, str]
 """The files of a folder: composed names to names as they are stored."""
 
 
-def list_folder(folder: str) -> Listing:
-    """List the clips of `folder`, an absolute path or URL; raise CorpusError where it holds none."""
+def list_folder(folder: str, columns: Columns = DEFAULT) -> Listing:
+    """List the clips of `folder`, an absolute path or URL; raise CorpusError where it holds none.
+
+    `columns` are those of its tables.
+    """
     names = {places.composed(name): name for name in places.list_names(folder)}
     tables = [n for n in names if n.endswith(_CSV) and "/" not in n]
     metadata = [n for n in names if PurePosixPath(n).name in _METADATA]
     _check_tables(folder, names, tables or metadata)
     if tables:
-        entries = [e for table in tables for e in _of_table(folder, table, names)]
+        entries = [e for table in tables for e in _of_table(folder, table, names, columns)]
     else:
-        entries = [e for table in metadata for e in _of_metadata(folder, table, names)]
+        entries = [e for table in metadata for e in _of_metadata(folder, table, names, columns)]
     if tables or metadata:
         entries += _unlisted(folder, names, entries)
     else:
@@ -64,21 +69,24 @@ def _check_tables(folder: str, names: Names, used: list[str]) -> None:
         )
 
 
-def _of_table(folder: str, table: str, names: Names) -> Iterator[Item | Rejected]:
+def _of_table(folder: str, table: str, names: Names, columns: Columns) -> Iterator[Item | Rejected]:
     where = places.join(folder, names[table])
     split = check_split(table.removesuffix(_CSV), where)
-    for number, row in _rows(where, ("uid", "file_name")):
+    rows = _rows(where, columns, ("uid", "file_name"))
+    for number, row in ((n, columns.mapped(row, where, **_NAMES)) for n, row in rows):
         yield _of_row(folder, where, split, number, row, names)
 
 
-def _rows(where: str, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+def _rows(where: str, columns: Columns, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a table, each with the line on which it ends."""
     delimiter = "\t" if where.endswith(".tsv") else ","
     try:
         reader = csv.DictReader(io.StringIO(places.read_text(where), newline=""), delimiter=delimiter)
-        if missing := set(needed) - set(reader.fieldnames or ()):
+        header = dict.fromkeys(reader.fieldnames or (), "")
+        if missing := set(needed) - set(columns.mapped(header, where, **_NAMES)):
             raise CorpusError(
-                f"{where}: expected the columns {','.join(needed)},text, got none called {min(missing)!r}."
+                f"{where}: expected the columns {','.join(needed)},text, got none called {min(missing)!r}; "
+                "name the columns with id_column, audio_column and text_column."
             )
         return [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
@@ -112,13 +120,13 @@ def _of_row(
     return _with_text_beside(folder, places.composed(name), item, names)
 
 
-def _of_metadata(folder: str, table: str, names: Names) -> Iterator[Item | Rejected]:
+def _of_metadata(folder: str, table: str, names: Names, columns: Columns) -> Iterator[Item | Rejected]:
     where, parent = places.join(folder, names[table]), PurePosixPath(table).parent
     records: Sequence[tuple[int, str | Mapping[str, str]]]
-    records = numbered_lines(where) if table.endswith(".jsonl") else _rows(where, ("file_name",))
+    records = numbered_lines(where) if table.endswith(".jsonl") else _rows(where, columns, ("file_name",))
     for number, record in records:
         try:
-            entry = parse_entry(record, f"{where} line {number}")
+            entry = parse_entry(record, f"{where} line {number}", columns)
             name = _name_of(str(parent / entry.audio.path), names)
             if name not in names:
                 yield _missing(_uid(name), where, number, entry.audio.path, None)

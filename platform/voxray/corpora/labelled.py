@@ -48,6 +48,7 @@ LABEL_FIELDS = [
     ("chars_per_s", pa.float32()),
 ]
 SCHEMA = pa.schema([*CLIP_FIELDS, *LABEL_FIELDS])
+TEACHER = b"voxray.teacher"  # metadata of a shard: the digest of the model that labelled it
 
 _CLIP_COLUMNS = ["id", "audio", "pseudo_text", "speaker", "language", "task", "words", "segments"]
 _PLACE_COLUMNS = ["id", "pseudo_text", "speaker", "language", "recording", "split", "start_s", "end_s"]
@@ -89,6 +90,12 @@ def shard_files(folder: Path) -> list[Path]:
             f"{folder}: expected a labelled corpus (labelled/*.parquet), got none; run pseudo_label."
         )
     return found
+
+
+def teachers(folder: Path) -> set[str]:
+    """Return the digests of the models that labelled; shards of earlier versions name none."""
+    footers = (pq.read_schema(file).metadata or {} for file in shard_files(folder))
+    return {footer[TEACHER].decode() for footer in footers if TEACHER in footer}
 
 
 def _read(file: Path, columns: list[str]) -> pa.Table:

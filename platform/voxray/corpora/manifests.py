@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voxray.corpora import places
+from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.splits import split_key, split_named, split_of
 from voxray.errors import CorpusError
@@ -113,9 +114,9 @@ class Entry(_Record):
         )
 
 
-def list_manifest(manifest: str) -> Listing:
+def list_manifest(manifest: str, columns: Columns = DEFAULT) -> Listing:
     """List the clips of a manifest, an absolute path or URL; raise CorpusError where it cannot be read."""
-    return Listing.of(list(_entries(numbered_lines(manifest), manifest)))
+    return Listing.of(list(_entries(numbered_lines(manifest), manifest, columns)))
 
 
 def numbered_lines(manifest: str) -> list[tuple[int, str]]:
@@ -133,33 +134,50 @@ def numbered_lines(manifest: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
-def _entries(lines: Iterable[tuple[int, str]], manifest: str) -> Iterator[Item | Rejected]:
+def _entries(lines: Iterable[tuple[int, str]], manifest: str, columns: Columns) -> Iterator[Item | Rejected]:
     for number, line in lines:
         try:
-            yield parse_line(line, manifest, number)
+            yield parse_line(line, manifest, number, columns)
         except CorpusError as e:
             yield Rejected(f"line {number}", manifest, str(e))
 
 
-def parse_line(line: str, manifest: str, number: int = 1) -> Item:
+def parse_line(line: str, manifest: str, number: int = 1, columns: Columns = DEFAULT) -> Item:
     """Parse one line into its clip; raise CorpusError naming the line and what is wrong in it."""
     where = f"{manifest} line {number}"
-    entry = parse_entry(line, where)
+    entry = parse_entry(line, where, columns)
     recording = str(PurePosixPath(entry.audio.path).with_suffix(""))
     return entry.item(_resolve(entry.audio.path, manifest, where), recording, where)
 
 
-def parse_entry(record: str | Mapping[str, str], where: str) -> Entry:
+def parse_entry(record: str | Mapping[str, str], where: str, columns: Columns = DEFAULT) -> Entry:
     """Parse a line of JSON, or a row of a table, in which empty columns count as missing ones.
 
     Raises CorpusError that begins with `where` and says what is wrong.
     """
     try:
         if isinstance(record, str):
-            return Entry.model_validate_json(record)
-        return Entry.model_validate({k: v for k, v in record.items() if k and (v or k in TEXT_KEYS)})
+            return Entry.model_validate_json(_mapped(record, where, columns))
+        values = columns.mapped(record, where, id="id", audio="file_name", text="text")
+        return Entry.model_validate({k: v for k, v in values.items() if k and (v or k in TEXT_KEYS)})
     except ValidationError as e:
         raise CorpusError(f"{where}: {_explain(e)}") from e
+
+
+def _mapped(line: str, where: str, columns: Columns) -> str:
+    """Return `line` with the keys of `columns` under the names of its form, NeMo's if its audio is a path."""
+    if not columns.given:
+        return line
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return line  # refused by whoever parses it
+    if not isinstance(values, dict):
+        return line
+    audio = values.get(columns.audio_column or "audio_filepath")
+    nemo = isinstance(audio, str)
+    names = {"audio": "audio_filepath", "text": "text"} if nemo else {"audio": "audio", "text": "sentence"}
+    return json.dumps(columns.mapped(values, where, id="id", **names))
 
 
 def _name(recording: str, start_s: float | None, end_s: float | None) -> str:

@@ -12,6 +12,7 @@ from itertools import groupby
 from voxray.audio import duration_s
 from voxray.corpora import places
 from voxray.corpora.audio_folder import list_folder
+from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected, previous_texts, timed_segments
 from voxray.corpora.manifests import list_manifest
 from voxray.corpora.reading import DecodedItem, read_items
@@ -22,7 +23,9 @@ from voxray.errors import CorpusError
 BUILTIN = "builtin"
 
 
-def list_corpus(corpus: str, split: str | None = None, *, need_text: bool = False) -> Listing:
+def list_corpus(
+    corpus: str, split: str | None = None, *, need_text: bool = False, columns: Columns = DEFAULT
+) -> Listing:
     """List what `corpus` holds in `split` (None: all of it), and what was rejected.
 
     `need_text` rejects clips without a reference. Raises CorpusError where the corpus is missing, holds
@@ -30,7 +33,7 @@ def list_corpus(corpus: str, split: str | None = None, *, need_text: bool = Fals
     """
     if split is not None:
         check_split(split, corpus)
-    listing = _unique(_list(corpus))
+    listing = _unique(_list(corpus, columns))
     whole = _with_texts(listing) if need_text else listing
     if not whole.items:
         raise CorpusError(f"{corpus}: expected clips, got none that can be used: {whole.rejected[0].reason}")
@@ -45,13 +48,14 @@ def load_clips(
     language: str = "en",
     max_s: float | None = None,
     threads: int = 4,
+    columns: Columns = DEFAULT,
 ) -> tuple[list[Clip], list[Rejected]]:
     """Load a corpus into memory, in its order: clips, and what was rejected.
 
     `language` is for clips that name none; `max_s` rejects longer clips. A clip without a text has "".
     Raises CorpusError as `list_corpus` does, and where not one clip can be decoded.
     """
-    listing = list_corpus(corpus, split, need_text=need_text)
+    listing = list_corpus(corpus, split, need_text=need_text, columns=columns)
     groups = [list(group) for _, group in groupby(listing.items, key=lambda item: item.source)]
     with ThreadPoolExecutor(threads) as pool:
         read = [r for part in pool.map(lambda g: list(_limited(read_items(g), max_s)), groups) for r in part]
@@ -63,11 +67,13 @@ def load_clips(
     return clips, rejected
 
 
-def _list(corpus: str) -> Listing:
+def _list(corpus: str, columns: Columns) -> Listing:
     if corpus == BUILTIN:
         return list_folder(str(files("voxray") / "assets" / "clips"))
     place = places.absolute(corpus)
-    return list_manifest(place) if place.endswith((".jsonl", ".json")) else list_folder(place)
+    if place.endswith((".jsonl", ".json")):
+        return list_manifest(place, columns)
+    return list_folder(place, columns)
 
 
 def _unique(listing: Listing) -> Listing:

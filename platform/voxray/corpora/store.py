@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from voxray.audio import SAMPLE_RATE, Pcm
 from voxray.errors import CorpusError
@@ -97,7 +98,9 @@ class ClipStore(Sequence[Clip]):
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._parts = [_Part(folder) for folder in folders]
-        self._ends = list(accumulate(len(p.rows) for p in self._parts))
+        self.sizes = tuple(len(part.rows) for part in self._parts)
+        """The number of clips in each folder."""
+        self._ends = list(accumulate(self.sizes))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -119,6 +122,40 @@ class ClipStore(Sequence[Clip]):
         index %= len(self)
         k = bisect_right(self._ends, index)
         return self._parts[k], index - (self._ends[k - 1] if k else 0)
+
+
+class ClipSubset(Sequence[Clip]):
+    """Some clips of `clips`, in their order, without a copy of them.
+
+    `selected` (clips, 2) says of each clip whether it is in the subset, and whether it keeps its
+    previous text.
+    """
+
+    def __init__(self, clips: ClipStore, selected: NDArray[np.bool_]) -> None:
+        if selected.shape != (len(clips), 2):
+            raise CorpusError(
+                f"expected a selection from {len(clips)} clips, got one of shape {selected.shape}; "
+                "write it again."
+            )
+        self._clips, self._previous = clips, selected[:, 1]
+        self._indices = np.flatnonzero(selected[:, 0])
+        ends = np.searchsorted(self._indices, np.cumsum(clips.sizes))
+        self.sizes = tuple(int(size) for size in np.diff(ends, prepend=0))
+        """The number of clips of each folder of `clips`."""
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = int(self._indices[index])
+        clip: Clip = self._clips[at]
+        return clip if self._previous[at] else replace(clip, previous="")
+
+    def samples(self, index: int) -> int:
+        """Return the length of clip `index` in samples, without reading them."""
+        return self._clips.samples(int(self._indices[index]))
 
 
 class _Part:

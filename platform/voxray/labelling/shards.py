@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxray.corpora.items import Rejected
-from voxray.corpora.labelled import SCHEMA
+from voxray.corpora.labelled import SCHEMA, TEACHER
 from voxray.errors import OutputError
 from voxray.files import atomic_file
 
@@ -32,10 +32,12 @@ class Shards:
     """The shards of one labelling under `out`, all with the same `binding`.
 
     Call `open` first; it reads the footers of the shards that are there, and nothing reads them again.
+    `teacher` is the digest of the model that labels, for those who train on the labels.
     """
 
-    def __init__(self, out: Path, binding: str) -> None:
+    def __init__(self, out: Path, binding: str, teacher: str = "") -> None:
         self.out = out
+        self.teacher = teacher
         self.folder = out / "labelled"
         self.binding = binding
         self._next = 0
@@ -78,7 +80,7 @@ class Shards:
     def commit(self, rows: pa.Table, items: Sequence[str], rejected: Sequence[Rejected]) -> Path:
         """Write one more shard: labelled `rows`, the `items` finished with it, and what was rejected."""
         file = self.folder / f"shard-{self._next:05d}-{self.binding}.parquet"
-        _write(file, rows.select(SCHEMA.names).cast(SCHEMA), items, rejected)
+        _write(file, rows.select(SCHEMA.names).cast(SCHEMA), items, rejected, self.teacher)
         self._next += 1
         self._done.update(items)
         self._rejected += rejected
@@ -91,7 +93,7 @@ class Shards:
             back = {r.id for r in rejected} & set(items)
             if back:
                 kept = [r for r in rejected if r.id not in back]
-                _write(file, pq.read_table(file), [i for i in items if i not in back], kept)
+                _write(file, pq.read_table(file), [i for i in items if i not in back], kept, self.teacher)
         self._load()
 
     def _load(self) -> None:
@@ -106,8 +108,11 @@ def _number(file: Path) -> int:
     return int(file.name.split("-")[1])
 
 
-def _write(file: Path, rows: pa.Table, items: Sequence[str], rejected: Sequence[Rejected]) -> None:
+def _write(
+    file: Path, rows: pa.Table, items: Sequence[str], rejected: Sequence[Rejected], teacher: str
+) -> None:
     notes = {
+        **({TEACHER: teacher.encode()} if teacher else {}),
         _DONE: json.dumps(list(items)).encode(),
         _REJECTED: json.dumps([asdict(r) for r in rejected]).encode(),
     }

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from voxray.config import Config
+from voxray.corpora.labelled import teachers
 from voxray.errors import ConfigError
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.digest import digest
 from voxray.whisper.engines import DecodingOptions, Engine
 from voxray.whisper.model_info import ModelInfo
-from voxray.whisper.models import ctranslate2_folder, hf_folder
+from voxray.whisper.models import ctranslate2_folder, hf_folder, source_digest
 
 EngineName = Literal["ctranslate2", "transformers"]
 FloatType = Literal["auto", "float32", "float16", "bfloat16"]
@@ -76,3 +77,14 @@ def binding(engine: EngineSource, options: DecodingOptions, *inputs: object) -> 
     """Return twelve hexadecimal digits that change with the engine, the options, or one of `inputs`."""
     text = "\n".join([engine.digest(), options.model_dump_json(), *map(repr, inputs)])
     return blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def check_teacher(labelled: Path, name: str) -> None:
+    """Raise ConfigError where the labels in `labelled` say that another model than `name` made them."""
+    made_by, own = teachers(labelled), source_digest(name)
+    if made_by - {own}:
+        raise ConfigError(
+            f"{labelled}: expected labels that the teacher {name} made ({own[:12]}), got those of another "
+            f"model ({min(made_by - {own})[:12]}); name that one as teacher=, label again, or add "
+            "kl_weight=0, which needs no teacher."
+        )

@@ -117,7 +117,7 @@ def _labels(out: Path) -> pseudo_label.PseudoLabelConfig:
 
 def _student(config: DemoConfig, out: Path) -> distil.DistilConfig:
     return distil.DistilConfig(
-        labelled=out / "labels",
+        labelled=(out / "labels",),
         teacher=DEFAULT_MODEL,
         out=out / "student",
         decoder_layers=config.decoder_layers,

@@ -1,12 +1,12 @@
 """Distils a small student from a teacher and its labels: filter, choose layers, train, keep the best."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from voxray.cluster import cluster
 from voxray.corpora.labelled import read_clips, read_table
@@ -15,7 +15,8 @@ from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
-from voxray.recipes.learning import LearningConfig, prepared, run_options
+from voxray.labelling.teacher import check_teacher
+from voxray.recipes.learning import LearningConfig, prepared, run_options, several
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
@@ -29,8 +30,10 @@ from voxray.whisper.student import make_student
 class DistilConfig(LearningConfig, DistillationOptions):
     """Teacher, data and training of a student. The defaults follow Distil-Whisper."""
 
-    labelled: Path
-    """Labels to learn from: the OUT of pseudo_label."""
+    labelled: Annotated[tuple[Path, ...], Field(min_length=1), BeforeValidator(several)]
+    """Labels to learn from: the OUT of pseudo_label, or a list of several."""
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Share of each of several labels among the clips of an epoch; empty: each clip counts the same."""
     teacher: str = "tiny.en"
     """The model that labelled: a name such as tiny.en, a Hugging Face folder or a hub name."""
     student: str | None = None
@@ -49,6 +52,20 @@ class DistilConfig(LearningConfig, DistillationOptions):
     max_dev_clips: int = Field(default=200, ge=1)
     """Clips that the student is evaluated on, at most."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.weights and len(self.weights) != len(self.labelled):
+            raise ValueError(f"expected {len(self.labelled)} weights, one for each of labelled")
+        if self.weights and abs(sum(self.weights) - 1) > 1e-6:
+            raise ValueError(f"expected weights that sum to 1, got {sum(self.weights):g}")
+        return self
+
+    def sets(self) -> list[Self]:
+        """Return the configuration for each of `labelled` by itself, with its part of the dev clips."""
+        most = max(1, self.max_dev_clips // len(self.labelled))
+        each = {"weights": (), "max_dev_clips": most}
+        return [self.model_copy(update={**each, "labelled": (place,)}) for place in self.labelled]
+
     @field_validator("filter")
     @classmethod
     def _one_threshold(cls, options: FilterOptions) -> FilterOptions:
@@ -61,24 +78,27 @@ def run(config: DistilConfig) -> dict[str, Any]:
     """Distil into `out/model` and return what the JSON line says, WER in per cent on the dev clips.
 
     A killed run in the same `out` is resumed (`prepared`). Raises TrainingError if the filter leaves nothing,
-    ConfigError if a frozen encoder would be given windows that it never passed.
+    ConfigError if a frozen encoder would be given windows that it never passed or another teacher labelled.
     """
     teacher = hf_folder(config.teacher)
     smallest_s = smallest_window_s(config, teacher)
-    table = read_table(config.labelled)
-    kept = _kept_ids(table, config)
+    sets = config.sets()
+    tables = [read_table(each.labelled[0]) for each in sets]
+    kept = [kept_ids(table, each) for table, each in zip(tables, sets, strict=True)]
+    for place in config.labelled if config.kl_weight else ():
+        check_teacher(place, config.teacher)
     out = prepared(config)
-    options = _run_options(config, teacher, smallest_s)
-    _write_stores(config, table, kept, options)
-    sizes = _write_student(config, teacher, options.start)
+    options = distil_options(config, teacher, smallest_s)
+    _write_stores(sets, tables, kept, options)
+    sizes = write_student(config, teacher, options.start)
     with cluster():
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
 
         train(options, config.workers)
     return {
         "steps": last_step(out),
-        "kept": len(kept),
-        "dropped": table.num_rows - len(kept),
+        "kept": sum(map(len, kept)),
+        "dropped": sum(table.num_rows for table in tables) - sum(map(len, kept)),
         "wer_teacher": _teacher_wer(config, options, smallest_s),
         "wer_student": best_wer(out),
         "parameters_teacher": sizes[0],
@@ -100,32 +120,39 @@ def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
     return wanted_s
 
 
-def _kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+def kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+    """Return the clips to train on, in the order of `table`; TrainingError if the filter leaves none."""
     options = config.filter.model_copy(update={"wer_threshold": config.wer_threshold})
-    mask = keep_mask(table, options)
-    held_out = {*_held_out(table, config), *_ids_in(table, "dev"), *_ids_in(table, "test")}
+    candidates, mask = set(train_ids(table, config)), keep_mask(table, options)
     ids = table["id"].to_pylist()
-    train = [i for i, keep in zip(ids, mask, strict=True) if keep and i not in held_out]
+    train = [i for i, keep in zip(ids, mask, strict=True) if keep and i in candidates]
     if not train:
         reasons = ", ".join(f"{count} for {why}" for why, count in count_reasons(table, options).items())
         raise TrainingError(
-            f"{config.labelled}: expected clips to train on, but the filter leaves none of {table.num_rows} "
-            f"({reasons or 'all are dev or test clips'}); raise wer_threshold or use a better teacher."
+            f"{config.labelled[0]}: expected clips to train on, but the filter leaves none of "
+            f"{table.num_rows} ({reasons or 'all are dev or test clips'}); raise wer_threshold or use a "
+            "better teacher."
         )
     return train
 
 
-def _dev_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+def train_ids(table: pa.Table, config: DistilConfig) -> list[str]:
+    """Return the clips that are neither of another split nor held out, in the order of `table`."""
+    held_out = {*held_out_ids(table, config), *ids_in(table, "dev"), *ids_in(table, "test")}
+    return [i for i in table["id"].to_pylist() if i not in held_out]
+
+
+def dev_ids(table: pa.Table, config: DistilConfig) -> list[str]:
     """Return the clips that the student is evaluated on: the dev split, else clips held out of train."""
-    return (_ids_in(table, "dev") or sorted(_held_out(table, config)))[: config.max_dev_clips]
+    return (ids_in(table, "dev") or sorted(held_out_ids(table, config)))[: config.max_dev_clips]
 
 
-def _held_out(table: pa.Table, config: DistilConfig) -> set[str]:
+def held_out_ids(table: pa.Table, config: DistilConfig) -> set[str]:
     """Return the train clips to hold out of a corpus without a dev split: at most about a tenth, by hash.
 
     All clips of a speaker are held out together; those of a recording, if that would leave one side empty.
     """
-    if _ids_in(table, "dev"):
+    if ids_in(table, "dev"):
         return set()
     rows = [
         r for r in table.select(["id", "split", "speaker", "recording"]).to_pylist() if r["split"] == "train"
@@ -144,32 +171,56 @@ def _held_out(table: pa.Table, config: DistilConfig) -> set[str]:
     return set()
 
 
-def _ids_in(table: pa.Table, split: str) -> list[str]:
+def ids_in(table: pa.Table, split: str) -> list[str]:
+    """Return the ids of a split, in the order of `table`."""
     ids, splits = table["id"].to_pylist(), table["split"].to_pylist()
     return [i for i, its in zip(ids, splits, strict=True) if its == split]
 
 
-def _run_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
+def distil_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
+    """Return the run of `config` with windows of at least `smallest_s` seconds."""
     losses = config.model_dump(include=set(DistillationOptions.model_fields))
-    return run_options(
+    options = run_options(
         config,
         ObjectiveOptions(**losses, freeze_encoder=not config.adapt_encoder),
         smallest_s,
         teacher.resolve() if config.kl_weight else None,
         teacher_short=smallest_s >= ModelInfo.load(teacher).min_window_s,
     )
+    stores = train_stores(options.train[0], len(config.labelled))
+    return options.model_copy(update={"train": stores, "weights": config.weights})
 
 
-def _write_stores(config: DistilConfig, table: pa.Table, kept: list[str], options: RunOptions) -> None:
-    dev = _dev_ids(table, config)
-    references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+def train_stores(place: Path, sets: int) -> tuple[Path, ...]:
+    """Return the clip stores of so many labelled sets at `place`."""
+    return (place,) if sets == 1 else tuple(place / str(i) for i in range(sets))
+
+
+def _write_stores(
+    sets: Sequence[DistilConfig],
+    tables: Sequence[pa.Table],
+    kept: Sequence[Collection[str]],
+    options: RunOptions,
+) -> None:
     assert options.dev is not None
-    clips: Iterable[Clip] = read_clips(config.labelled, kept)
-    _write_once(options.train[0], pack(clips, PackingOptions()) if config.pack else clips)
-    _write_once(options.dev, (referenced(c, references[c.id]) for c in read_clips(config.labelled, dev)))
+    for place, its, ids in zip(options.train, sets, kept, strict=True):
+        clips: Iterable[Clip] = read_clips(its.labelled[0], ids)
+        write_once(place, pack(clips, PackingOptions()) if its.pack else clips)
+    dev = [dev_ids(table, its) for table, its in zip(tables, sets, strict=True)]
+    write_once(options.dev, referenced_clips(sets, tables, dev))
 
 
-def _write_once(folder: Path, clips: Iterable[Clip]) -> None:
+def referenced_clips(
+    sets: Sequence[DistilConfig], tables: Sequence[pa.Table], ids: Sequence[Collection[str]]
+) -> Iterator[Clip]:
+    """Yield the clips called `ids`, of each set its own, with their references as their texts."""
+    for its, table, chosen in zip(sets, tables, ids, strict=True):
+        references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+        yield from (referenced(c, references[c.id]) for c in read_clips(its.labelled[0], chosen))
+
+
+def write_once(folder: Path, clips: Iterable[Clip]) -> None:
+    """Write a store of `clips` to `folder`, unless there is one."""
     if not folder.exists():
         write_store(folder, clips)
 
@@ -179,7 +230,7 @@ def referenced(clip: Clip, reference: str | None) -> Clip:
     return replace(clip, text=reference, segments=()) if reference is not None else clip
 
 
-def _write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int, int]:
+def write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int, int]:
     """Write the untrained student to `start`; returns the parameters of teacher and student."""
     source = load_model(teacher)
     if config.student:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from voxray import job
 from voxray.audio import WINDOW_S
-from voxray.config import Config
+from voxray.corpora.columns import Columns
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
 from voxray.languages import Language
@@ -17,7 +17,7 @@ from voxray.whisper.export import TOLERANCE, Quantization, export
 from voxray.whisper.models import hf_folder
 
 
-class ExportConfig(Config):
+class ExportConfig(Columns):
     """What to export, in which quantization, and the clips it is checked on."""
 
     model: str = "tiny.en"
@@ -78,7 +78,12 @@ def run(config: ExportConfig) -> dict[str, Any]:
 def check_set(config: ExportConfig) -> list[Clip]:
     """Return at most `max_clips` clips of the corpus that fit a window, spread evenly over it."""
     clips, _ = load_clips(
-        config.corpus, config.split, need_text=False, language=config.language or "en", max_s=WINDOW_S
+        config.corpus,
+        config.split,
+        need_text=False,
+        language=config.language or "en",
+        max_s=WINDOW_S,
+        columns=config,
     )
     step = max(1.0, len(clips) / config.max_clips)
     return [clips[int(i * step)] for i in range(min(config.max_clips, len(clips)))]

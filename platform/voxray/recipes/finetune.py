@@ -9,6 +9,7 @@ from pydantic import Field
 
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
+from voxray.corpora.columns import Columns
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
@@ -31,7 +32,7 @@ from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
 Part = Literal["encoder", "decoder", "all"]
 
 
-class FinetuneConfig(LearningConfig):
+class FinetuneConfig(LearningConfig, Columns):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
     corpus: str
@@ -117,7 +118,9 @@ def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Cli
     learned.
     """
     try:
-        clips, rejected = load_clips(config.corpus, split, language=config.language, max_s=WINDOW_S)
+        clips, rejected = load_clips(
+            config.corpus, split, language=config.language, max_s=WINDOW_S, columns=config
+        )
     except CorpusError:
         if split != "test":  # a corpus without a test split can still be trained on
             raise

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -13,8 +14,22 @@ from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions, SpecAugmentOptions
 from voxray.training.run import RunOptions
 
-FREE = {"out", "overwrite", "workers", "threads", "evaluate_every", "report_every", "patience"}
+FREE = {
+    "out",
+    "overwrite",
+    "workers",
+    "threads",
+    "evaluate_every",
+    "report_every",
+    "patience",
+    "cpus_per_worker",
+}
 """Keys that may differ when an unfinished run is resumed: no step depends on them."""
+
+
+def several(value: Any) -> Any:
+    """Return a list of one for a single value."""
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 class LearningConfig(LoopOptions, EvaluationOptions, SpecAugmentOptions):
@@ -86,7 +101,8 @@ def clear(out: Path) -> None:
         "start",
         "tensorboard",
         "evaluation",
+        *("clips-test", "selected", "starts", "trials", "tune", "best"),  # of a sweep
     ):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("progress.jsonl", "result.json", "config.json"):
+    for name in ("progress.jsonl", "trials.json", "report.html", "result.json", "config.json"):
         (out / name).unlink(missing_ok=True)

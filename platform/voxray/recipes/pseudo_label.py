@@ -14,7 +14,7 @@ from pydantic import Field
 
 from voxray import job
 from voxray.cluster import cluster
-from voxray.config import Config
+from voxray.corpora.columns import Columns
 from voxray.corpora.items import Listing, Rejected
 from voxray.corpora.labelled import read_table
 from voxray.corpora.sources import list_corpus
@@ -25,9 +25,10 @@ from voxray.languages import Language
 from voxray.speech import MAX_PAUSE_S
 from voxray.transcript import Task
 from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.models import source_digest
 
 
-class PseudoLabelConfig(Config):
+class PseudoLabelConfig(Columns):
     """What to label, with which teacher, and where the labels go."""
 
     corpus: str
@@ -82,10 +83,11 @@ def run(config: PseudoLabelConfig) -> dict[str, Any]:
     `max_rejected` of the clips were rejected, which `out/rejected.jsonl` lists.
     """
     began_s = time.monotonic()
-    listing = list_corpus(config.corpus, config.split)
+    listing = list_corpus(config.corpus, config.split, columns=config)
     teacher, options = _teacher(config), _options(config)
-    bound = binding(teacher, options, config.corpus, config.split, config.max_pause_s)
-    with Shards(_prepared(config), bound).open() as shards:
+    columns = [getattr(config, key) for key in Columns.model_fields] if config.given else []
+    bound = binding(teacher, options, config.corpus, config.split, config.max_pause_s, *columns)
+    with Shards(_prepared(config), bound, source_digest(teacher.name)).open() as shards:
         ledger = Ledger(listing, shards, config.max_rejected)
         before_s = ledger.audio_s()
         _label(config, teacher, options, ledger)

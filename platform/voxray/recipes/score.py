@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from voxray import job
 from voxray.audio import WINDOW_S
-from voxray.config import Config
+from voxray.corpora.columns import Columns
 from voxray.corpora.items import Rejected
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
@@ -35,7 +35,7 @@ ComputeType = Literal[
 TIMED_CLIPS = 8  # clips over which the decoder is timed
 
 
-class ScoreConfig(Config):
+class ScoreConfig(Columns):
     """Which model to score, on what, and how it decodes."""
 
     model: str = "tiny.en"
@@ -100,7 +100,9 @@ def run(config: ScoreConfig) -> dict[str, Any]:
 
 
 def _clips(config: ScoreConfig) -> tuple[list[Clip], list[Rejected]]:
-    clips, rejected = load_clips(config.corpus, config.split, language=config.language or "en")
+    clips, rejected = load_clips(
+        config.corpus, config.split, language=config.language or "en", columns=config
+    )
     if not any(clip.text.strip() for clip in clips):
         raise CorpusError(
             f"{config.corpus}: expected clips with reference texts in {config.split or 'any split'}, but "

@@ -29,18 +29,18 @@ def wer_by_duration(models: Models) -> str:
         name: [100 * pooled([s.errors for s in _in_range(scores, i)]).rate for i in occupied]
         for name, scores in models.items()
     }
-    figure, axes = _figure(3.0)
+    figure, axes = new_figure(3.0)
     _grouped_bars(axes, labels, rates)
     axes.set_xlabel("clip duration")
     axes.set_ylabel(f"{rate_name(first)}, %")
-    return _svg(figure, "duration", f"{rate_name(first)} by clip duration")
+    return to_svg(figure, "duration", f"{rate_name(first)} by clip duration")
 
 
 def wer_by_speaker(models: Mapping[str, Mapping[str, Summary]], name: RateName = "WER") -> str:
     """Draw each speaker's error rate, a bar per model; the worst speakers of the last model, at most 20."""
     last = list(models.values())[-1]
     speakers = sorted(last, key=lambda s: last[s].wer)[-MAX_SPEAKERS:]
-    figure, axes = _figure(0.9 + 0.28 * len(speakers) * max(1.0, 0.6 * len(models)))
+    figure, axes = new_figure(0.9 + 0.28 * len(speakers) * max(1.0, 0.6 * len(models)))
     height = 0.8 / len(models)
     for i, (model, by_name) in enumerate(models.items()):
         at = [k - 0.4 + height * (len(models) - i - 0.5) for k in range(len(speakers))]
@@ -49,8 +49,8 @@ def wer_by_speaker(models: Mapping[str, Mapping[str, Summary]], name: RateName =
     axes.set_yticks(range(len(speakers)), [_plain(s) for s in speakers])
     axes.set_xlabel(f"{name}, %")
     axes.grid(axis="x", alpha=0.2)
-    _legend(axes, len(models))
-    return _svg(figure, "speaker", f"{name} by speaker")
+    legend(axes, len(models))
+    return to_svg(figure, "speaker", f"{name} by speaker")
 
 
 def wer_histogram(models: Models) -> str:
@@ -58,11 +58,11 @@ def wer_histogram(models: Models) -> str:
     name = rate_name(next(iter(models.values())))
     labels = ["0", *(f"≤{b}" for b in RATES[1:-1]), "<100", "100+"]
     counts = {model: _histogram(scores) for model, scores in models.items()}
-    figure, axes = _figure(3.0)
+    figure, axes = new_figure(3.0)
     _grouped_bars(axes, labels, counts)
     axes.set_xlabel(f"{name} of the clip, %")
     axes.set_ylabel("clips")
-    return _svg(figure, "histogram", f"Number of clips by {name}")
+    return to_svg(figure, "histogram", f"Number of clips by {name}")
 
 
 def _histogram(scores: Sequence[ClipScore]) -> list[float]:
@@ -85,7 +85,8 @@ def _range_name(i: int) -> str:
     return f"{DURATIONS_S[i]:g}-{DURATIONS_S[i + 1]:g} s"
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
+def new_figure(height: float) -> tuple[Figure, Axes]:
+    """Return a figure of `height` inches on a clear ground, and its axes."""
     figure = Figure(figsize=(5.6, height), layout="constrained")
     figure.patch.set_alpha(0.0)
     axes = figure.add_subplot()
@@ -108,10 +109,11 @@ def _grouped_bars(axes: Axes, labels: Sequence[str], heights: Mapping[str, Seque
         axes.bar(at, values, width * 0.92, color=COLOURS[i % len(COLOURS)], label=name)
     axes.set_xticks(range(len(labels)), labels)
     axes.grid(axis="y", alpha=0.2)
-    _legend(axes, len(heights))
+    legend(axes, len(heights))
 
 
-def _legend(axes: Axes, models: int) -> None:
+def legend(axes: Axes, models: int) -> None:
+    """Put the legend above the axes where there is more than one model."""
     if models > 1:  # above the axes, where no bar reaches
         axes.legend(
             frameon=False,
@@ -129,7 +131,7 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def to_svg(figure: Figure, name: str, title: str) -> str:
     """Write the figure as an SVG element; its ids begin with `name`, so that a page can hold several."""
     out = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):

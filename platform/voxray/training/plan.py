@@ -3,7 +3,7 @@
 The cursor (epoch, batch) is all that a resume needs: it makes the same plan again and goes on in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -73,10 +73,51 @@ class Cursor:
     batch: int = 0
 
 
-def plan_epoch(durations_s: Sequence[float], options: PlanOptions, epoch: int) -> list[list[PlannedWindow]]:
-    """Return all batches of `epoch` in order; each clip is in exactly one window."""
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Sets of `sizes` clips, one after another in the list of all clips, and the share that each has."""
+
+    sizes: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """Return the clips of `epoch` in order: as many as there are clips, of each set its share.
+
+        Each set is gone through again and again, in another order each time: at the end of any epoch, its
+        clips have been drawn equally often, or some once more.
+        """
+        counts = _shares(self.weights, sum(self.sizes))
+        starts = [sum(self.sizes[:k]) for k in range(len(self.sizes))]
+        chosen = [
+            start + clip
+            for k, (start, size, count) in enumerate(zip(starts, self.sizes, counts, strict=True))
+            for clip in _cycle(size, epoch * count, count, (seed, k))
+        ]
+        return [chosen[int(i)] for i in np.random.default_rng((seed, epoch)).permutation(len(chosen))]
+
+
+def _shares(weights: Sequence[float], total: int) -> list[int]:
+    """Divide `total` by `weights`; the parts add up to it, and each is at most one away from its share."""
+    ends = np.rint(np.cumsum(weights) / sum(weights) * total).astype(int)
+    return [int(n) for n in np.diff(ends, prepend=0)]
+
+
+def _cycle(size: int, start: int, count: int, seed: tuple[int, int]) -> Iterator[int]:
+    """Yield places `start` to `start + count` of an endless row of permutations of `size` clips."""
+    for at in range(start, start + count):
+        if at == start or at % size == 0:
+            permutation = np.random.default_rng((*seed, at // size, size)).permutation(size)
+        yield int(permutation[at % size])
+
+
+def plan_epoch(
+    durations_s: Sequence[float], options: PlanOptions, epoch: int, mixture: Mixture | None = None
+) -> list[list[PlannedWindow]]:
+    """Return all batches of `epoch` in order; each clip is in one window, unless a `mixture` weighs."""
     rng = np.random.default_rng((options.seed, epoch))
     order = [int(i) for i in rng.permutation(len(durations_s))]
+    if mixture:
+        order = mixture.order(options.seed, epoch)
     windows: list[PlannedWindow] = []
     while order:
         windows.append(_next_window(order, durations_s, options, rng))

@@ -7,15 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from voxray.audio import SAMPLE_RATE
-from voxray.corpora.store import ClipStore
+from voxray.corpora.store import ClipStore, ClipSubset
 from voxray.files import atomic_directory
 from voxray.training.evaluation import EvaluationOptions, Evaluator
 from voxray.training.loop import Loop, LoopOptions, Progress
 from voxray.training.objective import Objective, ObjectiveOptions
+from voxray.training.plan import Mixture
 from voxray.whisper.checkpoint import load_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.model_info import ModelInfo
@@ -33,6 +35,10 @@ class RunOptions(EvaluationOptions):
     """Whether the teacher gets the same short windows; else its own are padded to 30 s."""
     train: tuple[Path, ...]
     """Clip stores."""
+    weights: tuple[float, ...] = ()
+    """The share of each store; empty: each clip counts the same."""
+    selected: Path | None = None
+    """What of `train` is trained on, as `ClipSubset` takes it, in a .npy file; None is all of it."""
     dev: Path | None = None
     """A clip store; without one, or without clips in it, the last weights are kept, not the best."""
     smallest_window_s: float = WINDOWS_S[0]
@@ -183,7 +189,8 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
     objective = Objective(
         student, options.objective, teacher, blank=tokens.end, teacher_short=options.teacher_short
     ).to(device)
-    clips = ClipStore(options.train)
+    store = ClipStore(options.train)
+    clips = ClipSubset(store, np.load(options.selected)) if options.selected else store
     durations_s = [clips.samples(i) / SAMPLE_RATE for i in range(len(clips))]
     return Loop(
         objective,
@@ -194,6 +201,7 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
         smallest_window_s=options.smallest_window_s,
         device=device,
         wrapped=wrap(objective),
+        mixture=Mixture(clips.sizes, options.weights) if options.weights else None,
     )
 
 

@@ -4,13 +4,13 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray.train
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
 from voxray.errors import TrainingError, VoxrayError
@@ -19,7 +19,12 @@ from voxray.training.run import Run, RunOptions, build_loop
 MAX_FAILURES = 2  # how often a lost worker is replaced; the run then continues from its last checkpoint
 
 
-def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -> None:
+def train(
+    options: RunOptions,
+    workers: int = 1,
+    cpus_per_worker: float = 1.0,
+    callbacks: Sequence[UserCallback] = (),
+) -> None:
     """Run `options` on `workers` workers, with a GPU each if there are enough; the best model is `out/model`.
 
     A killed run in the same `out` is continued. Raises TrainingError with the worker's own reason.
@@ -35,7 +40,10 @@ def train(options: RunOptions, workers: int = 1, cpus_per_worker: float = 1.0) -
         run_config=RunConfig(
             name="run",
             storage_path=str((options.out / "train").resolve()),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=list(callbacks),  # type: ignore[arg-type]  # the same
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=2, checkpoint_score_attribute="wer", checkpoint_score_order="min"
+            ),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from voxray.errors import MissingDependency, ModelError
 from voxray.whisper.adapter import adapted
 from voxray.whisper.digest import digest, sha256_of, weight_files
+from voxray.whisper.model_info import ModelInfo
 
 DEFAULT_MODEL = "tiny.en"
 STOCK = "@stock"
@@ -57,6 +58,12 @@ def ctranslate2_folder(name: str, quantization: str = "int8") -> Path:
 
         convert(source, kept, quantization)
     return kept
+
+
+def source_digest(name: str) -> str:
+    """Return the digest of the model `name`: of an export, that of the model it was made from."""
+    folder = _folder(name)
+    return ModelInfo.load(folder).source or digest(folder)
 
 
 def adapter_for(name: str) -> Path | None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.corpora.items import Rejected
-from voxray.corpora.labelled import read_table
+from voxray.corpora.labelled import read_table, teachers
 from voxray.errors import OutputError
 from voxray.labelling.collecting import Collector
 from voxray.labelling.pieces import LABEL_SCHEMA
@@ -44,6 +44,13 @@ def test_done_items_and_rejected_ones_are_found_again(tmp_path: Path) -> None:
         assert again.done() == {"a", "b", "c"}
         assert again.rejected() == [bad]
     assert read_table(tmp_path)["id"].to_pylist() == ["a#0", "a#1", "c#0"]
+
+
+def test_shards_name_the_teacher_also_once_rejected_items_are_taken_back(tmp_path: Path) -> None:
+    with Shards(tmp_path, "t1", "digest").open() as shards:
+        shards.commit(rows("a", range(1), 1), ["a", "b"], [Rejected("b", "/b", "gone")])
+        shards.take_back_rejected()
+    assert teachers(tmp_path) == {"digest"}
 
 
 def test_items_taken_back_are_not_done_and_their_neighbours_stay(tmp_path: Path) -> None:

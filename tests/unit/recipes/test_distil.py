@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ def config(labelled: Path, **options: Any) -> DistilConfig:
 
 
 def kept(config: DistilConfig) -> list[str]:
-    return distil._kept_ids(read_table(config.labelled), config)
+    return distil.kept_ids(read_table(config.labelled[0]), config)
 
 
 def dev(config: DistilConfig) -> list[str]:
-    return distil._dev_ids(read_table(config.labelled), config)
+    return distil.dev_ids(read_table(config.labelled[0]), config)
 
 
 def test_only_correct_labels_of_the_train_split_are_trained_on(write_labels: WriteLabels) -> None:
@@ -141,8 +142,8 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
         {"a": {}, "b": {"split": "dev"}, "c": {"split": "dev", "text": None, "reference_length": None}}
     )
     its = config(labels)
-    options = distil._run_options(its, SMALL_MODEL, 30.0)
-    distil._write_stores(its, read_table(labels), kept(its), options)
+    options = distil.distil_options(its, SMALL_MODEL, 30.0)
+    distil._write_stores([its], [read_table(labels)], [kept(its)], options)
     assert options.dev is not None
     assert [c.text for c in ClipStore(options.train)] == ["label of a"]
     assert [c.text for c in ClipStore([options.dev])] == ["text of b", "label of c"]
@@ -151,8 +152,8 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
 def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: WriteLabels) -> None:
     name = next(n for n in map(str, range(100)) if split_of(n) != "dev")
     its = config(write_labels({name: {}}))
-    options = distil._run_options(its, SMALL_MODEL, 30.0)
-    distil._write_stores(its, read_table(its.labelled), kept(its), options)
+    options = distil.distil_options(its, SMALL_MODEL, 30.0)
+    distil._write_stores([its], [read_table(its.labelled[0])], [kept(its)], options)
     assert options.dev is not None
     assert list(ClipStore([options.dev])) == []
     assert distil._teacher_wer(its, options, 30.0) is None
@@ -177,17 +178,17 @@ def test_a_teacher_that_names_no_window_has_passed_30_s(tmp_path: Path) -> None:
 def test_the_teacher_gets_short_windows_only_where_it_passed_them(tmp_path: Path) -> None:
     (tmp_path / "voxray.json").write_text(json.dumps({"min_window_s": 4.0}))
     its = config(tmp_path)
-    assert distil._run_options(its, tmp_path, 4.0).teacher_short
-    assert not distil._run_options(its, tmp_path, 2.0).teacher_short
+    assert distil.distil_options(its, tmp_path, 4.0).teacher_short
+    assert not distil.distil_options(its, tmp_path, 2.0).teacher_short
 
 
 def test_without_kd_no_teacher_is_in_memory(tmp_path: Path) -> None:
-    assert distil._run_options(config(tmp_path, kl_weight=0), SMALL_MODEL, 30.0).teacher is None
+    assert distil.distil_options(config(tmp_path, kl_weight=0), SMALL_MODEL, 30.0).teacher is None
 
 
 def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
     teacher, start = SMALL_MODEL, tmp_path / "start"
-    before, after = distil._write_student(config(tmp_path, decoder_layers=[1]), teacher, start)
+    before, after = distil.write_student(config(tmp_path, decoder_layers=[1]), teacher, start)
     source, student = load_file(teacher / "model.safetensors"), load_file(start / "model.safetensors")
     layer = "model.decoder.layers.{}.fc1.weight"
     assert before > after
@@ -197,7 +198,7 @@ def test_the_student_starts_as_the_teachers_layers(tmp_path: Path) -> None:
 
 def test_layers_that_the_teacher_lacks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected"):
-        distil._write_student(config(tmp_path, decoder_layers=[7]), SMALL_MODEL, tmp_path / "start")
+        distil.write_student(config(tmp_path, decoder_layers=[7]), SMALL_MODEL, tmp_path / "start")
 
 
 def test_clearing_a_finished_run_leaves_what_is_not_its_own(tmp_path: Path) -> None:
@@ -229,3 +230,45 @@ def test_an_unfinished_run_with_other_options_is_not_gone_on_with(tmp_path: Path
     learning.prepared(other.model_copy(update={"overwrite": True}))
     assert not checkpoint.exists()
     learning.prepared(other)  # now these are its options
+
+
+@pytest.fixture
+def two_sets(write_labels: WriteLabels, tmp_path: Path) -> list[Path]:
+    """Labels of two corpora whose clips have the same ids."""
+    clips: dict[str, dict[str, Any]] = {
+        "a": {},
+        "b": {"substitutions": 3},
+        "dev-1": {"split": "dev"},
+        "dev-2": {"split": "dev"},
+    }
+    first = write_labels(clips)
+    return [first, Path(shutil.copytree(first, tmp_path / "more"))]
+
+
+def test_each_of_several_labelled_sets_has_a_store_and_its_part_of_the_dev_clips(
+    two_sets: list[Path],
+) -> None:
+    its = parse(DistilConfig, {"labelled": two_sets, "out": two_sets[0].parent / "out", "max_dev_clips": 3})
+    options, tables = distil.distil_options(its, SMALL_MODEL, 30.0), [read_table(p) for p in two_sets]
+    distil._write_stores(its.sets(), tables, [["a"], ["a", "b"]], options)
+    assert options.dev is not None
+    assert ClipStore(options.train).sizes == (1, 2)
+    assert [c.id for c in ClipStore([options.dev])] == ["dev-1", "dev-1"]
+
+
+def test_weights_go_to_the_run(two_sets: list[Path]) -> None:
+    its = parse(DistilConfig, {"labelled": two_sets, "out": "out", "weights": [0.25, 0.75]})
+    assert distil.distil_options(its, SMALL_MODEL, 30.0).weights == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([0.5], "expected 2 weights, one for each of labelled"),
+        ([0.5, 0.6], "expected weights that sum to 1, got 1.1"),
+        ([1.5, -0.5], "'weights.1': input should be greater than 0"),
+    ],
+)
+def test_weights_that_do_not_sum_or_fit(weights: list[float], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        parse(DistilConfig, {"labelled": ["a", "b"], "out": "out", "weights": weights})

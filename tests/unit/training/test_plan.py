@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import chain
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.audio import WINDOW_S
-from voxray.training.plan import PlannedWindow, PlanOptions, plan_epoch, shard
+from voxray.training.plan import Mixture, PlannedWindow, PlanOptions, plan_epoch, shard
 
 durations = st.lists(st.floats(0.3, 30.0), min_size=1, max_size=40)
 options = st.builds(
@@ -110,3 +111,46 @@ def test_the_ranks_of_any_world_share_a_batch_out(count: int, world: int) -> Non
     shares = [shard(batch, rank, world) for rank in range(world)]
     assert sorted(chain(*shares), key=lambda w: w.seed) == batch
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+MIXTURES = st.lists(
+    st.tuples(st.integers(1, 30), st.floats(0.05, 1.0, allow_nan=False)), min_size=1, max_size=4
+).map(lambda sets: Mixture(tuple(n for n, _ in sets), tuple(w / sum(w for _, w in sets) for _, w in sets)))
+
+
+def drawn(mixture: Mixture, seed: int, epochs: int) -> list[Counter[int]]:
+    """How often each clip of each set comes in the first `epochs`."""
+    ends = [sum(mixture.sizes[: k + 1]) for k in range(len(mixture.sizes))]
+    counts = Counter(clip for epoch in range(epochs) for clip in mixture.order(seed, epoch))
+    return [
+        Counter({clip: counts[clip] for clip in range(end - size, end)})
+        for end, size in zip(ends, mixture.sizes, strict=True)
+    ]
+
+
+@given(MIXTURES, st.integers(0, 2**31), st.integers(1, 5))
+def test_each_set_has_its_share_and_its_clips_come_equally_often(
+    mixture: Mixture, seed: int, epochs: int
+) -> None:
+    total = sum(mixture.sizes)
+    for counts, weight in zip(drawn(mixture, seed, epochs), mixture.weights, strict=True):
+        assert abs(sum(counts.values()) - epochs * weight * total) <= epochs
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@given(MIXTURES, st.integers(0, 2**31), st.integers(0, 5))
+def test_an_epoch_of_a_mixture_is_a_function_of_seed_and_number(
+    mixture: Mixture, seed: int, epoch: int
+) -> None:
+    """So that a resume, which starts at a cursor, sees the clips that it would have seen."""
+    order = mixture.order(seed, epoch)
+    assert len(order) == sum(mixture.sizes)
+    assert order == mixture.order(seed, epoch)
+
+
+def test_the_windows_of_an_epoch_are_those_of_the_mixture() -> None:
+    mixture = Mixture((3, 30), (0.5, 0.5))
+    alone = PlanOptions(cut_probability=0.0, full_probability=0.0)
+    clips = [clip for batch in plan_epoch([2.0] * 33, alone, 0, mixture) for w in batch for clip in w.clips]
+    assert len(clips) == 33
+    assert 16 <= sum(clip < 3 for clip in clips) <= 17
