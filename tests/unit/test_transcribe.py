@@ -288,3 +288,15 @@ def test_channels_are_merged_by_time() -> None:
     ]
     assert [getattr(s, "channel", None) for s in call.segments] == [1, 2, 1]
     assert (call.language, call.duration_s) == ("cy", 6.0)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.5, 0.8])
+def test_speech_of_less_than_a_second_has_words(
+    seconds: float, engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]
+) -> None:
+    pcm = clips[0][0]
+    first = int(np.flatnonzero(np.abs(pcm) > 500)[0])
+
+    (segment,) = transcribe(pcm[first : first + round(seconds * SAMPLE_RATE)], engine).segments
+    assert segment.text
+    assert 0.0 <= segment.start_s < segment.end_s <= seconds
