@@ -14,7 +14,7 @@ from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
 TIME_DIGITS = 3  # milliseconds, as captions have them
 PROBABILITY_DIGITS = 3
-MIN_AVG_LOGPROB = -1.2  # as babble has; of 38 words of noisy or accented speech below it, 10 were right
+MIN_AVG_LOGPROB = -1.2  # of 38 words of noisy or accented speech below it, 10 were right
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import without_pauses, word_tokens
 
 PAUSE_S = 0.6  # between two clips
-MAX_CLIP_S = 12.0  # a longer one is decoded by itself
+MAX_CLIP_S = 20.0  # a longer one is decoded by itself
 EDGE_S = 0.15  # how far a word may reach into the pauses around its clip
 MIN_PROBABILITY = 0.5  # of a clip's words, in the mean
 
@@ -43,7 +43,7 @@ def transcribe_packed(
     `decode` must give words and the probabilities of their tokens. Clips of unknown language are not packed:
     each may be in another one. Results of packed clips have no `no_speech_prob`, which is their window's.
     """
-    packs = list(packed(clips, languages))
+    packs = packed(clips, languages)
     windows = decode([p.pcm for p in packs], [languages[p.clips[0]] for p in packs])
     found = {
         i: result
@@ -57,17 +57,19 @@ def transcribe_packed(
     return [found[i] for i in range(len(clips))]
 
 
-def packed(clips: Sequence[Pcm], languages: Sequence[str | None]) -> Iterator[Pack]:
-    """Yield packs of two or more clips that are short and have a known language in common, in order."""
+def packed(clips: Sequence[Pcm], languages: Sequence[str | None]) -> list[Pack]:
+    """Return packs of two or more clips that are short and have a known language in common, in order."""
     pause = round(PAUSE_S * SAMPLE_RATE)
     waiting: dict[str, list[int]] = defaultdict(list)
+    full: list[list[int]] = []
     for i, (clip, language) in enumerate(zip(clips, languages, strict=True)):
         if language is None or not 0 < duration_s(clip) <= MAX_CLIP_S:
             continue
         if sum(len(clips[k]) + pause for k in waiting[language]) + len(clip) > WINDOW_SAMPLES:
-            yield _pack(waiting.pop(language), clips, pause)
+            full.append(waiting.pop(language))
         waiting[language].append(i)
-    yield from (_pack(indices, clips, pause) for indices in waiting.values() if len(indices) > 1)
+    groups = (group for group in [*full, *waiting.values()] if len(group) > 1)
+    return [_pack(group, clips, pause) for group in groups]
 
 
 def _pack(indices: Sequence[int], clips: Sequence[Pcm], pause: int) -> Pack:

@@ -9,7 +9,6 @@ import pytest
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, decode, duration_s
 from voxray.text import ErrorCounts, basic, word_errors
-from voxray.transcribe import FULL_WINDOWS, transcribe
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.decoding import AudioWindow
 from voxray.whisper.engines import DecodingOptions
@@ -74,18 +73,6 @@ def test_a_text_past_the_limit_is_decoded_to_its_end(
 
     assert not limited.truncated
     assert word_errors(whole.text, limited.text).rate < 0.1
-
-
-@pytest.mark.parametrize("voices", [8])
-def test_babble_gives_no_words(voices: int, engine: CTranslate2Engine, clips: list[tuple[Pcm, str]]) -> None:
-    random = np.random.default_rng(0)
-    mixed = np.zeros(20 * SAMPLE_RATE)
-    for _ in range(voices):
-        order = random.permutation(len(clips))
-        mixed += np.concatenate([clips[i][0] for i in order])[: len(mixed)].astype(np.float64)
-    pcm = (mixed / np.abs(mixed).max() * 12_000).astype(np.int16)
-
-    assert transcribe(pcm, engine, cutting=FULL_WINDOWS).text == ""
 
 
 @pytest.mark.parametrize("hotwords", ["Kubernetes, Ceph, Istio", "Voxray"])
