@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.transcript import Segment, Transcript
-from voxray.whisper.words import split_words
+from voxray.word_segmentation import split_words
 from voxray.writing_systems import join_texts
 
 UNSPACED_TEXTS = {

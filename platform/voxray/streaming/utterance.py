@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from voxray.guards import GuardResult
 from voxray.streaming.agreement import Agreement, Fit, ended_before, strip_punctuation
 from voxray.streaming.events import DecodeMode, HypothesisWord, samples, seconds
-from voxray.streaming.guards import GuardResult
 
 OVERLAP_WORDS = 2  # before a cut
 OVERLAP_S = 2.0  # at most

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 from voxray.audio import SAMPLE_RATE, Pcm, duration_s
 from voxray.speech import quietest_s
-from voxray.text import compression_ratio, join_texts, text_language
+from voxray.text import compression_ratio
 from voxray.transcript import Task, shifted
 from voxray.whisper.engines import DecodingResult
 from voxray.whisper.tokens import Tokens
+from voxray.writing_systems import join_texts
 
 MIN_PART_S = 3.0  # a shorter clip is not cut: what stays truncated there is no speech
 NEAR_MIDDLE = 0.2  # of the clip on both sides of its middle: where its quietest place is looked for
@@ -58,7 +59,7 @@ def joined(
 
     `avg_logprob` is the mean over the tokens of both; `no_speech_prob` the lesser, as either may hold speech.
     """
-    text = join_texts((first.text, second.text), text_language(first.language, task))
+    text = join_texts((first.text, second.text))
     silent = [p for p in (first.no_speech_prob, second.no_speech_prob) if p is not None]
     lengths = [len(r.tokens) + 1 for r in (first, second)]  # with the end of the text
     return DecodingResult(

@@ -131,7 +131,9 @@ def test_a_json_array_is_a_manifest_too(tmp_path: Path, indent: int | None) -> N
 @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\u00a0"])
 def test_a_record_ends_with_its_line_and_not_inside_a_string(tmp_path: Path, character: str) -> None:
     (tmp_path / "x.flac").write_bytes(encode(np.ones(800, np.int16)))
-    lines = [{"audio": {"path": "x.flac"}, "sentence": f"one{character}two", "id": k} for k in "ab"]
+    lines: list[dict[str, object]] = [
+        {"audio": {"path": "x.flac"}, "sentence": f"one{character}two", "id": k} for k in "ab"
+    ]
     lines.append(
         {"audio": {"path": "x.flac"}, "sentences": [{"start": 0, "end": 0.05, "text": f"a{character}b"}]}
     )

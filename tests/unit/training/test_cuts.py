@@ -11,7 +11,7 @@ from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
 from voxray.training.cuts import WORD_TOLERANCE_S, cut, random_cut, words_inside
 from voxray.transcript import Segment, Word
-from voxray.whisper.words import split_words
+from voxray.word_segmentation import split_words
 
 
 @st.composite
