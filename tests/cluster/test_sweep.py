@@ -1,5 +1,6 @@
 """A sweep as a Ray job on two CPUs: killed and resumed, with a trial that fails."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from ray.job_submission import JobSubmissionClient
+from tests.service.launched import wait_until
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE, decode
@@ -26,24 +29,14 @@ from voxray.whisper.checkpoint import load_model, parameters
 pytestmark = pytest.mark.ray
 
 SPLITS = [*["train"] * 6, *["dev"] * 2, *["test"] * 2]
-CLUSTER = """
-import sys, ray
-port, folder, store = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-ray.init(address="local", num_cpus=2, object_store_memory=store, include_dashboard=True, dashboard_port=port,
-         log_to_driver=False, _temp_dir=folder)
-# As `ray start` does: jobs join the cluster that is named there, else any one of this machine.
-with open(f"{folder}/ray_current_cluster", "w") as file:
-    file.write(ray.get_runtime_context().gcs_address)
-print("up", flush=True)
-sys.stdin.read()
-"""
+STARTED_S = 120.0  # for a cluster to take jobs, on a busy machine
 
 
 @dataclass(frozen=True)
 class Cluster:
     """A Ray cluster with two CPUs that takes jobs; its processes are below `process`."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     address: str
 
     def submit(self, repository: Path, *words: str) -> subprocess.Popen[str]:
@@ -70,18 +63,35 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of its own, because the session's has no dashboard and more CPUs."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("s", numbered=True)
-    words = [sys.executable, "-c", CLUSTER, str(port), str(folder), str(OBJECT_STORE_BYTES)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert "up" in process.stdout.readline()
-        yield Cluster(process, f"http://127.0.0.1:{port}")
-        process.stdin.close()
+    """A cluster of its own, because the session's has no dashboard and more CPUs; on free ports."""
+    dashboard, *others = free_ports(4)
+    ports = ("--port", "--dashboard-agent-listen-port", "--ray-client-server-port")
+    words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
+    words += [f"--temp-dir={tmp_path_factory.mktemp('s', numbered=True)}", f"--dashboard-port={dashboard}"]
+    words += [f"--object-store-memory={OBJECT_STORE_BYTES}", "--node-ip-address=127.0.0.1"]
+    words += [f"{name}={port}" for name, port in zip(ports, others, strict=True)]
+    address = f"http://127.0.0.1:{dashboard}"
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: takes_jobs(address), STARTED_S)
+            yield Cluster(process, address)
+        finally:
+            process.terminate()
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [s.getsockname()[1] for s in sockets]
+
+
+def takes_jobs(address: str) -> bool:
+    """Return whether the cluster runs a job; one whose agent has not started refuses it."""
+    try:
+        JobSubmissionClient(address).submit_job(entrypoint="true")
+    except (ConnectionError, RuntimeError):
+        return False
+    return True
 
 
 @pytest.fixture
