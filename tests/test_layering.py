@@ -14,17 +14,19 @@ MODULES = {
 }
 
 GROUND = {"errors", "transcript", "audio", "text", "config", "languages", "files", "guards"}
-GROUND |= {"captions", "word_segmentation"}
+GROUND |= {"captions", "orthography", "word_segmentation", "writing_systems"}
 MODELS = GROUND | {"speech", "whisper"}
 STAGES = {"labelling", "training", "scoring", "serving"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "transcript": set(),
+    "writing_systems": set(),
+    "orthography": {"writing_systems"},
+    "transcript": {"writing_systems"},
     "audio": {"errors"},
-    "text": {"errors"},
+    "text": {"errors", "orthography"},
     "config": {"errors"},
     "files": set(),
-    "word_segmentation": set(),
+    "word_segmentation": {"writing_systems"},
     "captions": {"transcript", "word_segmentation"},
     "guards": {"text"},
     "languages": {"errors"},
