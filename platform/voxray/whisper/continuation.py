@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from voxray.audio import SAMPLE_RATE, Pcm, duration_s
 from voxray.speech import quietest_s
 from voxray.text import compression_ratio
-from voxray.transcript import Task, shifted
+from voxray.transcript import shifted
 from voxray.whisper.engines import DecodingResult
 from voxray.whisper.tokens import Tokens
 from voxray.writing_systems import join_texts
@@ -21,7 +21,7 @@ Decode = Callable[[Sequence[Pcm], Sequence[str | None]], list[DecodingResult]]
 
 
 def decode_whole(
-    decode: Decode, clips: Sequence[Pcm], languages: Sequence[str | None], tokens: Tokens, task: Task
+    decode: Decode, clips: Sequence[Pcm], languages: Sequence[str | None], tokens: Tokens
 ) -> list[DecodingResult]:
     """Return what `decode` gives for `clips` and their `languages`, truncated texts decoded in parts.
 
@@ -32,9 +32,9 @@ def decode_whole(
     if cuts:
         parts = [part for i, at in cuts.items() for part in (clips[i][:at], clips[i][at:])]
         own = [results[i].language for i in cuts for _ in range(2)]
-        found = iter(decode_whole(decode, parts, own, tokens, task))
+        found = iter(decode_whole(decode, parts, own, tokens))
         for i, at in cuts.items():
-            results[i] = joined(tokens, next(found), next(found), at / SAMPLE_RATE, task)
+            results[i] = joined(tokens, next(found), next(found), at / SAMPLE_RATE)
     return results
 
 
@@ -52,9 +52,7 @@ def _cut(clip: Pcm, result: DecodingResult) -> int | None:
     return round(ended_s * SAMPLE_RATE)
 
 
-def joined(
-    tokens: Tokens, first: DecodingResult, second: DecodingResult, at_s: float, task: Task = "transcribe"
-) -> DecodingResult:
+def joined(tokens: Tokens, first: DecodingResult, second: DecodingResult, at_s: float) -> DecodingResult:
     """Return the result of a clip from those of its parts, of which the second begins at `at_s`.
 
     `avg_logprob` is the mean over the tokens of both; `no_speech_prob` the lesser, as either may hold speech.

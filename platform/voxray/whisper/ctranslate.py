@@ -93,7 +93,7 @@ class CTranslate2Engine:
         self, clips: Sequence[Pcm], languages: Sequence[str | None], options: DecodingOptions
     ) -> list[DecodingResult]:
         decode = partial(self._transcribe_batches, options=options)
-        return decode_whole(decode, clips, languages, self.tokens, options.task)
+        return decode_whole(decode, clips, languages, self.tokens)
 
     def _transcribe_batches(
         self, clips: Sequence[Pcm], languages: Sequence[str | None], options: DecodingOptions

@@ -59,7 +59,7 @@ class TransformersEngine:
         """Transcribe as `Engine.transcribe`: clips of like length share a batch and a window."""
         own = [options.language or language for language in languages or [None] * len(clips)]
         decode = partial(self._transcribe_batches, options=options)
-        return decode_whole(decode, clips, own, self.tokens, options.task)
+        return decode_whole(decode, clips, own, self.tokens)
 
     def _transcribe_batches(
         self, clips: Sequence[Pcm], languages: Sequence[str | None], options: DecodingOptions

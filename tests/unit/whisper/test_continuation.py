@@ -1,7 +1,7 @@
 """Texts at the limit of tokens, with a decoder that can write only so many."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ class Decoder:
 @pytest.mark.parametrize("limit", [28, 20, 14, 8])
 def test_nothing_of_a_truncated_text_is_lost(limit: int, timed: bool, tokens: Tokens) -> None:
     decoder = Decoder(limit, timed)
-    [result] = decode_whole(decoder, [speech(30)], [None], tokens, "transcribe")
+    [result] = decode_whole(decoder, [speech(30)], [None], tokens)
 
     assert result.text.split() == [str(v) for v in range(1, 31)]
     assert " ".join(s.text for s in result.segments) == result.text
@@ -76,14 +76,14 @@ def test_nothing_of_a_truncated_text_is_lost(limit: int, timed: bool, tokens: To
 
 def test_a_timed_text_goes_on_after_its_last_whole_sentence(tokens: Tokens) -> None:
     decoder = Decoder(20, timed=True)
-    decode_whole(decoder, [speech(30)], ["en"], tokens, "transcribe")
+    decode_whole(decoder, [speech(30)], ["en"], tokens)
 
     assert [seconds for seconds, _ in decoder.asked] == [30.0, 17.9, 12.1]
 
 
 def test_a_whole_text_is_decoded_once(tokens: Tokens) -> None:
     decoder = Decoder(30)
-    results = decode_whole(decoder, [speech(30), speech(2)], ["en", "fr"], tokens, "transcribe")
+    results = decode_whole(decoder, [speech(30), speech(2)], ["en", "fr"], tokens)
 
     assert decoder.asked == [(30.0, "en"), (2.0, "fr")]
     assert [r.language for r in results] == ["en", "fr"]
@@ -91,7 +91,7 @@ def test_a_whole_text_is_decoded_once(tokens: Tokens) -> None:
 
 def test_what_never_ends_stays_truncated(tokens: Tokens) -> None:
     decoder = Decoder(limit=1)
-    results = decode_whole(decoder, [speech(30), speech(9)], ["en"] * 2, tokens, "transcribe")
+    results = decode_whole(decoder, [speech(30), speech(9)], ["en"] * 2, tokens)
 
     assert [r.truncated for r in results] == [True, True]
     assert min(seconds for seconds, _ in decoder.asked) >= 0.6 * MIN_PART_S
@@ -112,4 +112,4 @@ def test_texts_without_spaces_are_joined_without_them(tokens: Tokens) -> None:
     parts = [DecodingResult(t, "zh", (), (), (), -1.0, None, 1.0) for t in ("今天", "天气")]
 
     assert joined(tokens, parts[0], parts[1], 5.0).text == "今天天气"
-    assert joined(tokens, parts[0], parts[1], 5.0, "translate").text == "今天 天气"
+    assert joined(tokens, replace(parts[0], text="we"), replace(parts[1], text="go"), 5.0).text == "we go"
