@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from voxray.text import repeated_ngrams
+from voxray.text import MAX_COMPRESSION_RATIO, repeated_ngrams
 
 
 class GuardResult(Enum):
@@ -49,28 +49,28 @@ class Guards:
 
     max_no_speech_prob: float = 0.6  # counts only where the log-probability is low too
     min_avg_logprob: float = -1.0
-    max_compression_ratio: float = 2.4
+    max_compression_ratio: float = MAX_COMPRESSION_RATIO
     max_repeated_ngrams: int = 2  # word 5-grams that occurred before; "six six six six six six" has one
 
     def check(self, decoded: Scored) -> GuardResult:
         """Return the worst result that applies to `decoded`; one without words is sound."""
         if not decoded.text:
             return GuardResult.SOUND
-        improbable = _below(decoded.avg_logprob, self.min_avg_logprob)
-        if (improbable or decoded.avg_logprob is None) and _above(
+        improbable = _less_than(decoded.avg_logprob, self.min_avg_logprob)
+        if (improbable or decoded.avg_logprob is None) and _greater_than(
             decoded.no_speech_prob, self.max_no_speech_prob
         ):
             return GuardResult.SILENCE
-        if _above(decoded.compression_ratio, self.max_compression_ratio) or _above(
+        if _greater_than(decoded.compression_ratio, self.max_compression_ratio) or _greater_than(
             repeated_ngrams(decoded.text), self.max_repeated_ngrams
         ):
             return GuardResult.LOOP
         return GuardResult.DOUBTFUL if improbable else GuardResult.SOUND
 
 
-def _above(value: float | None, bound: float) -> bool:
+def _greater_than(value: float | None, bound: float) -> bool:
     return value is not None and value > bound
 
 
-def _below(value: float | None, bound: float) -> bool:
+def _less_than(value: float | None, bound: float) -> bool:
     return value is not None and value < bound

@@ -16,6 +16,8 @@ import jiwer
 
 from voxray.orthography import one_spelling, straight_apostrophes
 
+MAX_COMPRESSION_RATIO = 2.4  # of a text that is not a repetition (openai/whisper, transcribe.py)
+
 Normaliser = Callable[[str], str]
 L = TypeVar("L", str, str | None)
 NormaliserName = Literal["auto", "english", "whisper-english", "basic", "none"]
@@ -177,6 +179,6 @@ def repeated_ngrams(text: str, n: int = 5, language: str | None = None) -> int:
 
 
 def compression_ratio(text: str) -> float:
-    """Divide bytes by zlib-compressed bytes; Whisper distrusts more than 2.4 (decoding.py)."""
+    """Divide bytes by zlib-compressed bytes; over `MAX_COMPRESSION_RATIO` it is a repetition."""
     raw = text.encode()
     return len(raw) / len(zlib.compress(raw)) if raw else 0.0

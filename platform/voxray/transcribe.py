@@ -103,28 +103,16 @@ def only_speech(results: Sequence[DecodingResult], guards: Guards | None = None)
     ]
 
 
-def transcribe_blocks(
-    blocks: Iterable[Block],
-    engine: Engine,
-    options: DecodingOptions | None = None,
-    cutting: Cutting | None = None,
-) -> Transcript:
-    """Transcribe the blocks of a recording, of any length, with `SECTION_S` of its audio in memory at a time.
-
-    Times are on the clock of `blocks`.
-    """
-    return transcribe_sections(sections(blocks), engine, options, cutting)
-
-
 def transcribe_sections(
     parts: Iterable[Block],
     engine: Engine,
     options: DecodingOptions | None = None,
     cutting: Cutting | None = None,
 ) -> Transcript:
-    """Transcribe the sections of a recording, one after another, each as `transcribe` does.
+    """Transcribe the `speech.sections` of a recording, one after another, each as `transcribe` does.
 
-    Unless `options` name the language, it is that of the first section with speech.
+    Times are on the recording's clock, and one section's audio is in memory at a time. Unless `options` name
+    the language, it is that of the first section with speech.
     """
     options = options or DecodingOptions()
     segments = list[Segment]()

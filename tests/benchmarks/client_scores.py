@@ -64,7 +64,7 @@ class ClientScore:
 
 
 @dataclass(frozen=True, slots=True)
-class HypothesisWord:
+class FinalWord:
     """A normalised word of a final, when it came, and when it was committed."""
 
     text: str
@@ -123,7 +123,7 @@ def errors(reference: str, hypothesis: str) -> ErrorCounts:
     return word_errors(reference, hypothesis)
 
 
-def hypothesis_words(arrivals: Sequence[Arrival]) -> Iterator[HypothesisWord]:
+def hypothesis_words(arrivals: Sequence[Arrival]) -> Iterator[FinalWord]:
     """The words of all finals, in the order in which these came."""
     stables: dict[int, list[tuple[float, tuple[str, ...]]]] = defaultdict(list)
     for arrival in arrivals:
@@ -135,7 +135,7 @@ def hypothesis_words(arrivals: Sequence[Arrival]) -> Iterator[HypothesisWord]:
                 stood = [(at_s, _agreeing(words, stable)) for at_s, stable in stables[final.segment]]
                 for i, word in enumerate(words):
                     committed_s = next((at_s for at_s, agreed in stood if agreed > i), arrival.at_s)
-                    yield HypothesisWord(word, final, committed_s, arrival.at_s)
+                    yield FinalWord(word, final, committed_s, arrival.at_s)
 
 
 def _agreeing(final: Sequence[str], stable: Sequence[str]) -> int:
@@ -149,14 +149,12 @@ def _agreeing(final: Sequence[str], stable: Sequence[str]) -> int:
 
 
 def stretches(
-    reference: Sequence[Utterance], hypothesis: Sequence[HypothesisWord]
-) -> Iterator[tuple[list[Utterance], list[HypothesisWord]]]:
+    reference: Sequence[Utterance], hypothesis: Sequence[FinalWord]
+) -> Iterator[tuple[list[Utterance], list[FinalWord]]]:
     """Yield all utterances and words, in order, grouped by what overlaps in time, by the segments' times."""
-    parts: list[tuple[float, float, Utterance | HypothesisWord]] = [
-        (u.start_s, u.end_s, u) for u in reference
-    ]
+    parts: list[tuple[float, float, Utterance | FinalWord]] = [(u.start_s, u.end_s, u) for u in reference]
     parts += [(w.segment.start_s - SLACK_S, w.segment.end_s + SLACK_S, w) for w in hypothesis]
-    stretch: list[Utterance | HypothesisWord] = []
+    stretch: list[Utterance | FinalWord] = []
     until_s = -math.inf
     for start_s, end_s, part in sorted(parts, key=lambda p: p[0]):
         if start_s > until_s and stretch:
@@ -168,13 +166,13 @@ def stretches(
         yield _told_apart(stretch)
 
 
-def _told_apart(parts: Sequence[Utterance | HypothesisWord]) -> tuple[list[Utterance], list[HypothesisWord]]:
-    return [p for p in parts if isinstance(p, Utterance)], [p for p in parts if isinstance(p, HypothesisWord)]
+def _told_apart(parts: Sequence[Utterance | FinalWord]) -> tuple[list[Utterance], list[FinalWord]]:
+    return [p for p in parts if isinstance(p, Utterance)], [p for p in parts if isinstance(p, FinalWord)]
 
 
 def _counterparts(
-    reference: Sequence[Utterance], hypothesis: Sequence[HypothesisWord]
-) -> Iterator[tuple[Utterance, list[HypothesisWord | None]]]:
+    reference: Sequence[Utterance], hypothesis: Sequence[FinalWord]
+) -> Iterator[tuple[Utterance, list[FinalWord | None]]]:
     """Yield each utterance with the hypothesis word of each of its words, None where that is lost."""
     places = iter(aligned([w for u in reference for w in normalised(u.text)], [w.text for w in hypothesis]))
     for utterance in reference:

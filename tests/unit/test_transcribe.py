@@ -7,7 +7,7 @@ import pytest
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Block, Pcm, decode, duration_s
-from voxray.speech import PAD_S, Span
+from voxray.speech import PAD_S, Span, sections
 from voxray.text import english, word_errors
 from voxray.transcribe import (
     UNDETERMINED,
@@ -21,7 +21,7 @@ from voxray.transcribe import (
     spoken_language,
     transcribe,
     transcribe_all,
-    transcribe_blocks,
+    transcribe_sections,
 )
 from voxray.transcript import Segment, Transcript, Word
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -245,17 +245,17 @@ def test_blocks_are_transcribed_as_the_whole_is(
     pcm, options = joined(clips, pause_s=1.0), DecodingOptions(words=True)
     blocks = [Block(at, pcm[at : at + 999]) for at in range(0, len(pcm), 999)]
 
-    assert transcribe_blocks(blocks, engine, options) == transcribe(pcm, engine, options)
+    assert transcribe_sections(sections(blocks), engine, options) == transcribe(pcm, engine, options)
     spans = cut(pcm, Cutting())
-    sections = cut_sections(blocks, Cutting())
-    assert sections.spans == spans.spans
-    assert all(np.array_equal(a, b) for a, b in zip(sections.clips, spans.clips, strict=True))
+    windows = cut_sections(blocks, Cutting())
+    assert windows.spans == spans.spans
+    assert all(np.array_equal(a, b) for a, b in zip(windows.clips, spans.clips, strict=True))
 
 
 def test_times_after_a_hole_of_hours_are_on_the_clock(clips: list[tuple[Pcm, str]]) -> None:
     said, hours = clips[0][0], 5 * 3_600
     blocks = [Block(0, said), Block(hours * SAMPLE_RATE, said)]
-    first, second = transcribe_blocks(blocks, ScriptedEngine(["de"])).segments
+    first, second = transcribe_sections(sections(blocks), ScriptedEngine(["de"])).segments
 
     assert second.start_s == pytest.approx(first.start_s + hours, abs=0.001)
     assert second.end_s == pytest.approx(first.end_s + hours, abs=0.001)
@@ -269,11 +269,11 @@ def test_the_first_section_with_speech_decides_the_language(clips: list[tuple[Pc
     silence, far = np.zeros(SAMPLE_RATE, np.int16), 100 * SAMPLE_RATE
     engine = ScriptedEngine(["cy"])
     blocks = [Block(0, silence), Block(far, clips[0][0]), Block(3 * far, clips[1][0])]
-    whole = transcribe_blocks(blocks, engine)
+    whole = transcribe_sections(sections(blocks), engine)
 
     assert whole.language == "cy"
     assert [o.language for o in engine.asked if o.language != UNDETERMINED][-2:] == ["cy", "cy"]
-    assert transcribe_blocks([Block(0, silence)], engine).language == UNDETERMINED
+    assert transcribe_sections(sections([Block(0, silence)]), engine).language == UNDETERMINED
 
 
 def test_channels_are_merged_by_time() -> None:

@@ -160,7 +160,7 @@ def _short_or_transcribed(
     """Return the samples of a recording of one section; the transcript of a longer one, or of channels."""
     from voxray.audio import Selection, channel_count, decode_blocks
     from voxray.speech import sections
-    from voxray.transcribe import cutting_for, merge_channels, transcribe_blocks, transcribe_sections
+    from voxray.transcribe import cutting_for, merge_channels, transcribe_sections
 
     name, cutting = str(file), cutting_for(engine.min_window_s)
     with _opened(file) as source:
@@ -168,7 +168,7 @@ def _short_or_transcribed(
         def transcribed(channel: int) -> Transcript:
             warn = _ignore if channel else print_warning
             blocks = decode_blocks(source, name=name, warn=warn, selection=Selection(track, channel))
-            return transcribe_blocks(blocks, engine, options, cutting)
+            return transcribe_sections(sections(blocks), engine, options, cutting)
 
         if multichannel:
             channels = channel_count(source, name=name, track=track)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import pyarrow as pa
 
 from voxray.config import Config
-from voxray.text import repeated_ngrams, text_language
+from voxray.text import MAX_COMPRESSION_RATIO, repeated_ngrams, text_language
 
 
 class FilterOptions(Config):
@@ -22,7 +22,7 @@ class FilterOptions(Config):
     """WER in per cent from which a label is dropped; Distil-Whisper trains at 10."""
     min_avg_logprob: float | None = -1.0
     """Without a reference: the lowest mean log-probability of a token that is kept."""
-    max_compression_ratio: float | None = 2.4
+    max_compression_ratio: float | None = MAX_COMPRESSION_RATIO
     """Without a reference: the highest compression ratio that is kept."""
     max_no_speech_prob: float | None = 0.6
     """Without a reference: the highest probability of no speech that is kept."""

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm
 from voxray.errors import TrainingError
-from voxray.text import compression_ratio
+from voxray.text import MAX_COMPRESSION_RATIO, compression_ratio
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.encoder import decode_states
 from voxray.whisper.engines import DecodingOptions, DecodingResult
@@ -30,7 +30,6 @@ from voxray.whisper.tokens import Tokens
 
 SHARD = 32  # windows
 BATCH = 8  # windows in a batch: 30 s of them take 50 MB each in an encoder layer of tiny
-MAX_COMPRESSION = 2.4  # a teacher's text that compresses better has fallen into a loop (openai/whisper)
 NO_SPEECH_PROB, MIN_LOGPROB = 0.6, -1.0  # above the one and below the other is silence (openai/whisper)
 
 States = np.ndarray[Any, np.dtype[np.float16]]
@@ -98,7 +97,7 @@ def _label(tokens: Tokens, result: DecodingResult, samples: int) -> Label | None
         return no_speech_label(tokens, named=False, language=result.language)
     if (
         len(result.tokens) > most_tokens(samples / SAMPLE_RATE)
-        or compression_ratio(result.text) > MAX_COMPRESSION
+        or compression_ratio(result.text) > MAX_COMPRESSION_RATIO
     ):
         return None
     ids = [*tokens.prompt(result.language), *result.tokens, tokens.end]

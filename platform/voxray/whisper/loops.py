@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from voxray.text import compression_ratio
+from voxray.text import MAX_COMPRESSION_RATIO, compression_ratio
 from voxray.whisper.tokens import Tokens
 
 TOKENS_PER_S = 20.0  # more than is spoken in a script whose words have tokens of their own
 SPARE_TOKENS = 32  # for timestamps, and for what short clips hold
 CHARACTERS_PER_S = 30.0  # more than anyone speaks, in any script
 SPARE_CHARACTERS = 60  # for what short clips hold
-MAX_COMPRESSION_RATIO = 2.4  # of a text that is not a repetition (openai/whisper, transcribe.py)
 NO_REPEAT_NGRAM = 3  # tokens that may not come twice when a repetition is decoded again
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from voxray.audio import SAMPLE_RATE, WINDOW_SAMPLES, Pcm, duration_s
-from voxray.text import compression_ratio
+from voxray.text import MAX_COMPRESSION_RATIO, compression_ratio
 from voxray.transcript import Segment, Word, shifted
 from voxray.whisper.continuation import Decode
 from voxray.whisper.engines import DecodingResult
-from voxray.whisper.loops import MAX_COMPRESSION_RATIO
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import without_pauses, word_tokens
 
