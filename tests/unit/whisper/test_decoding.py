@@ -8,7 +8,7 @@ import pytest
 from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import Pcm, decode, duration_s
-from voxray.text import compression_ratio
+from voxray.text import MAX_COMPRESSION_RATIO, compression_ratio
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.decoding import (
     AudioWindow,
@@ -17,7 +17,7 @@ from voxray.whisper.decoding import (
     cached_rows,
 )
 from voxray.whisper.engines import DecodingOptions, decoding_result
-from voxray.whisper.loops import MAX_COMPRESSION_RATIO, repeats
+from voxray.whisper.loops import repeats
 
 ENGLISH = DecodingOptions(language="en")
 LIVE = DecodingOptions(max_new_tokens=448)
