@@ -123,9 +123,14 @@ def _packets(
     name: str,
     damaged: Callable[[str], None],
 ) -> Iterator["av.Packet[av.audio.stream.AudioStream]"]:
-    """Yield the packets of `stream`; where the container cannot be read any further, `damaged` is called."""
+    """Yield the packets of `stream`; where the container cannot be read any further, `damaged` is called.
+
+    Raises FFmpegError where not even the first can be read.
+    """
     packets = container.demux(stream)
-    while True:
+    packet = next(packets, None)
+    while packet is not None:
+        yield packet
         try:
             packet = next(packets, None)
         except av.error.FFmpegError as e:
@@ -133,6 +138,3 @@ def _packets(
                 f"{name}: expected audio, got a damaged file that cannot be decoded further ({e.strerror})."
             )
             return
-        if packet is None:
-            return
-        yield packet
