@@ -30,7 +30,7 @@ class EngineSource(Protocol):
         ...
 
 
-class Teacher(Config):
+class TeacherConfig(Config):
     """A model by its name, for one of the engines."""
 
     name: str = "tiny.en"

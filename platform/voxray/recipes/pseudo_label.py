@@ -20,7 +20,7 @@ from voxray.corpora.labelled import read_table
 from voxray.corpora.sources import list_corpus
 from voxray.errors import LabellingError
 from voxray.labelling.shards import Shards, write_rejected
-from voxray.labelling.teacher import Dtype, EngineName, Teacher, binding
+from voxray.labelling.teacher import Dtype, EngineName, TeacherConfig, binding
 from voxray.languages import Language
 from voxray.speech import MAX_PAUSE_S
 from voxray.transcript import Task
@@ -95,7 +95,7 @@ def run(config: PseudoLabelConfig) -> dict[str, Any]:
         return _result(ledger, before_s, time.monotonic() - began_s)
 
 
-def _label(config: PseudoLabelConfig, teacher: Teacher, options: DecodingOptions, ledger: "Ledger") -> None:
+def _label(config: PseudoLabelConfig, teacher: TeacherConfig, options: DecodingOptions, ledger: "Ledger") -> None:
     with cluster():
         import ray
 
@@ -124,9 +124,9 @@ def _prepared(config: PseudoLabelConfig) -> Path:
     return out
 
 
-def _teacher(config: PseudoLabelConfig) -> Teacher:
+def _teacher(config: PseudoLabelConfig) -> TeacherConfig:
     local = Path(config.teacher).expanduser()
-    return Teacher(
+    return TeacherConfig(
         name=str(local.resolve()) if local.exists() else config.teacher,  # workers have other folders
         engine=config.engine,
         dtype=config.dtype,

@@ -63,7 +63,7 @@ def search(config: SweepConfig, runs: Sequence[RunOptions]) -> list[str | None]:
                 storage_path=str(place),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                callbacks=[Progress(config.max_steps)],
+                callbacks=[SweepProgress(config.max_steps)],
             ),
         )
     with redirect_stdout(sys.stderr):  # Tune says where its files are, even with verbose=0
@@ -136,7 +136,7 @@ class ReplayingASHA(ASHAScheduler):
                 self.on_trial_result(tune_controller, trial, {"step": step, "wer": wer})
 
 
-class Progress(tune.Callback):
+class SweepProgress(tune.Callback):
     """Shows the results of the trials on stderr as they come."""
 
     def __init__(self, max_steps: int) -> None:

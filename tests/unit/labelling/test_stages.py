@@ -14,7 +14,7 @@ from voxray.corpora.labelled import SCHEMA
 from voxray.errors import ConfigError, ModelError
 from voxray.labelling.pieces import Piece, item_table, piece_table, pieces_of
 from voxray.labelling.stages import LabelStage, labels_of, read_stage, transcribe
-from voxray.labelling.teacher import Teacher, binding
+from voxray.labelling.teacher import TeacherConfig, binding
 from voxray.transcript import Segment, Word
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 from voxray.whisper.tokens import Tokens
@@ -152,7 +152,7 @@ def test_reading_gives_a_piece_for_every_item_good_or_bad(tmp_path: Path) -> Non
 
 
 def test_a_teacher_loads_and_transcribes() -> None:
-    stage = LabelStage(Teacher(name=str(SMALL_MODEL_INT8), threads=1), DecodingOptions(words=True))
+    stage = LabelStage(TeacherConfig(name=str(SMALL_MODEL_INT8), threads=1), DecodingOptions(words=True))
     clip = decode(min(SMALL_MODEL_CLIPS.glob("*.ogg")))
     (row,) = stage(piece_table([piece("spoken", 0, audio=clip.tobytes())])).to_pylist()
     assert (row["reason"], row["wer"]) == (None, None)
@@ -160,11 +160,11 @@ def test_a_teacher_loads_and_transcribes() -> None:
 
 
 def test_the_binding_changes_with_teacher_options_and_corpus() -> None:
-    teacher = Teacher()
+    teacher = TeacherConfig()
     bound = binding(teacher, OPTIONS, "corpus")
-    assert bound == binding(Teacher(), DecodingOptions(), "corpus")
+    assert bound == binding(TeacherConfig(), DecodingOptions(), "corpus")
     others = {
-        binding(Teacher(dtype="float32"), OPTIONS, "corpus"),
+        binding(TeacherConfig(dtype="float32"), OPTIONS, "corpus"),
         binding(teacher, DecodingOptions(beams=2), "corpus"),
         binding(teacher, OPTIONS, "other"),
     }
@@ -173,6 +173,6 @@ def test_the_binding_changes_with_teacher_options_and_corpus() -> None:
 
 def test_a_teacher_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        Teacher(name=str(tmp_path)).load()
+        TeacherConfig(name=str(tmp_path)).load()
     with pytest.raises(ConfigError, match="expected a float type for engine=transformers"):
-        Teacher(engine="transformers", dtype="int8").digest()
+        TeacherConfig(engine="transformers", dtype="int8").digest()
