@@ -95,7 +95,9 @@ def run(config: PseudoLabelConfig) -> dict[str, Any]:
         return _result(ledger, before_s, time.monotonic() - began_s)
 
 
-def _label(config: PseudoLabelConfig, teacher: TeacherConfig, options: DecodingOptions, ledger: "Ledger") -> None:
+def _label(
+    config: PseudoLabelConfig, teacher: TeacherConfig, options: DecodingOptions, ledger: "Ledger"
+) -> None:
     with cluster():
         import ray
 
