@@ -42,8 +42,9 @@ demo: install
 serve: install
 	@exec $(BIN)/python -m voxray.serving.ray.launch serve/local.yaml $(SERVE)
 
+# One process runs the tests of clusters and of the service, the other those of units.
 test: install browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 # The page is tested in Debian's Chromium: installed where this user may, else its tests are skipped.
 browser:
