@@ -127,11 +127,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a job: a hypothesis; None if it failed or a newer job replaced it."""
+    """The result of a job: a hypothesis; None if it failed or a newer job replaced it.
+
+    `queued_s`: how long it waited for the batches of other jobs.
+    """
 
     session: str
     number: int
     hypothesis: Hypothesis | None
+    queued_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

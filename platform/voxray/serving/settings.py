@@ -48,6 +48,7 @@ class Decoding(Config):
     compute_type: str = "default"  # int8 on CPU, float16 on CUDA
     threads: int = 0  # 0: the replica's CPUs
     max_batch: int = Field(default=16, ge=1)
+    max_partials: int = Field(default=0, ge=0)  # in a batch that has any; 0: 4 on CPU, max_batch on CUDA
     fill_ms: float = Field(default=20.0, ge=0)
     policy: Policy = Policy.AGREEMENT
     partial_every_s: float = Field(default=0.5, ge=0.1)

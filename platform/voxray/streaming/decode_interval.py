@@ -3,25 +3,31 @@
 from dataclasses import dataclass
 
 FIRST_S = 0.3  # after the onset
-LONGEST_S = 2.0  # whatever the load
+LONGEST_S = 6.0  # whatever the load
+ONGOING_S = 5.0  # speech that has lasted longer may not end soon
+LONGEST_ONGOING_S = 2.0  # in it, where nothing but partials commits words
 SMOOTHING = 0.5  # weight of the newest answer's time in their moving average
+BACKOFF = 8.0  # seconds of the interval for each second that decodes are queued
 
 
 @dataclass(slots=True)
 class DecodeInterval:
-    """The time from asking for a decode to its answer, and the interval between decodes that follows from it.
+    """How long answers take, and are queued for, and the interval between decodes that follows from it.
 
-    The decodes of one session then fill at most half of its time, so that a loaded engine gets fewer of them.
+    The decodes of one session fill at most half of its time, and where they wait for those of others, far
+    less: then all sessions ask for fewer partials, so that finals are not kept waiting.
     """
 
     shortest_s: float = 0.5
     answer_s: float = 0.0
+    queued_s: float = 0.0
 
-    def receive_answer(self, took_s: float) -> None:
-        """A decode was answered after `took_s`."""
+    def receive_answer(self, took_s: float, queued_s: float = 0.0) -> None:
+        """A decode was answered `took_s` after it was asked for, `queued_s` of which it waited for others."""
         self.answer_s += SMOOTHING * (max(0.0, took_s) - self.answer_s)
+        self.queued_s += SMOOTHING * (max(0.0, queued_s) - self.queued_s)
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of audio from one window's end to the next one's."""
-        return max(self.shortest_s, min(2 * self.answer_s, LONGEST_S))
+    def seconds(self, *, ongoing: bool = False) -> float:
+        """Return the seconds of audio from one window's end to the next one's, in `ongoing` speech or not."""
+        wanted_s = 2 * self.answer_s + BACKOFF * self.queued_s
+        return max(self.shortest_s, min(wanted_s, LONGEST_ONGOING_S if ongoing else LONGEST_S))

@@ -21,6 +21,7 @@ class SessionOptions:
     guards: Guards = field(default_factory=Guards)
     policy: Policy = Policy.AGREEMENT
     partials: bool = True
+    word_times: bool = True  # of finals
     language: str | None = None
     partial_every_s: float = 0.5
     min_certain_logprob: float = -0.3  # at a pause, for words that no earlier hypothesis has

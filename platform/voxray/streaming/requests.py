@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from voxray.streaming.agreement import Policy
-from voxray.streaming.decode_interval import FIRST_S, DecodeInterval
+from voxray.streaming.decode_interval import FIRST_S, ONGOING_S, DecodeInterval
 from voxray.streaming.events import DecodeMode, DecodeRequest, samples, seconds
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.utterance import Attempt, Utterance
@@ -31,7 +31,8 @@ class Requests:
 
     def partial(self, u: Utterance, position: int, now_s: float) -> None:
         """Ask for a partial of the audio up to `position`, if enough of it is new."""
-        interval_s = self.interval.seconds
+        ongoing = bool(u.overlap.words) or seconds(position - u.start) > ONGOING_S
+        interval_s = self.interval.seconds(ongoing=ongoing)
         due = u.onset + samples(FIRST_S) if u.asked is None else u.asked + samples(interval_s)
         if position >= due and (self.options.partials or self._long(u, position)):
             self._ask(u, DecodeMode.PARTIAL, position, now_s, now_s + interval_s)
@@ -74,7 +75,8 @@ class Requests:
         assert u.segment is not None  # its start was sent before
         if self._waiting:
             del self._asked[self._waiting.id]
-        times = mode is not DecodeMode.PARTIAL or self.options.policy is Policy.ATTENTION
+        final = mode is not DecodeMode.PARTIAL
+        times = (final and self.options.word_times) or self.options.policy is Policy.ATTENTION
         request = DecodeRequest(
             id=self._count,
             segment=u.segment,

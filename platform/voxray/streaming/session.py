@@ -94,11 +94,13 @@ class Session:
             self._mark(self._endpointer.feed(probability))
         self._advance(now_s)
 
-    def receive_hypothesis(self, request: int, hypothesis: Hypothesis, now_s: float) -> None:
-        """Receive the answer to a request; if it comes too late, it is ignored."""
+    def receive_hypothesis(
+        self, request: int, hypothesis: Hypothesis, now_s: float, queued_s: float = 0.0
+    ) -> None:
+        """Receive the answer to a request, which waited `queued_s` for others; one too late is ignored."""
         answered, front = self._requests.receive_answer(request), self._front
         if answered and front:
-            self._requests.interval.receive_answer(now_s - answered.asked_s)
+            self._requests.interval.receive_answer(now_s - answered.asked_s, queued_s)
             self._apply(front, answered, hypothesis)
         self._advance(now_s)
 

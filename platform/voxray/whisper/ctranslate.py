@@ -22,13 +22,15 @@ from voxray.whisper.prompts import previous_tokens
 from voxray.whisper.tokens import Tokens
 
 WINDOWS_S = (2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
+"""Window lengths that models are scored at, one by one."""
+PADDED_S = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 """Window lengths that batches are padded to, in training and in serving alike."""
 
 
-def window_s(seconds: float, smallest_s: float = WINDOWS_S[0]) -> float:
+def window_s(seconds: float, smallest_s: float = PADDED_S[0]) -> float:
     """Return the smallest window that holds `seconds` of audio and that the model can be given."""
-    fitting = (w for w in WINDOWS_S if w >= seconds - 1e-6 and w >= smallest_s)
-    return next(fitting, WINDOWS_S[-1])
+    fitting = (w for w in PADDED_S if w >= seconds - 1e-6 and w >= smallest_s)
+    return next(fitting, PADDED_S[-1])
 
 
 def batches(clips: Sequence[Pcm], batch_s: float, smallest_s: float) -> Iterator[tuple[list[int], float]]:

@@ -304,7 +304,7 @@ def test_padding_is_masked_by_length_so_that_the_first_end_is_learned() -> None:
     [
         (0.5, True, 2.0, 2.0),
         (2.0, True, 2.0, 2.0),
-        (2.01, True, 2.0, 4.0),
+        (2.01, True, 2.0, 3.0),
         (2.01, False, 2.0, 2.5),
         (0.5, False, 0.0, 0.5),
         (0.5, True, 6.0, 6.0),

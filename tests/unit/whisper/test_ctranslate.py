@@ -28,7 +28,7 @@ def clips() -> list[Pcm]:
 
 @pytest.mark.parametrize(
     ("seconds", "smallest_s", "window"),
-    [(0.5, 2, 2), (2.0, 2, 2), (2.01, 2, 4), (1, 10, 10), (29, 2, 30), (31, 2, 30)],
+    [(0.5, 2, 2), (2.0, 2, 2), (2.01, 2, 3), (1, 10, 10), (29, 2, 30), (31, 2, 30)],
 )
 def test_the_window_is_the_smallest_that_holds_the_clip_and_that_the_model_takes(
     seconds: float, smallest_s: float, window: float

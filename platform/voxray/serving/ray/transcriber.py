@@ -74,7 +74,12 @@ class Transcriber:
                 WINDOW_S,
                 args.model,
             )
-        options = SchedulerOptions(max_batch=decoding.max_batch, fill_s=decoding.fill_ms / 1000)
+        options = SchedulerOptions(
+            max_batch=decoding.max_batch,
+            max_partials=decoding.max_partials
+            or (4 if self._engine.model.device == "cpu" else decoding.max_batch),
+            fill_s=decoding.fill_ms / 1000,
+        )
         self._observed = Observations()
         self._longest_s = 0.0  # that a window has waited since Serve last asked
         self._decoder = Decoder(self._engine)

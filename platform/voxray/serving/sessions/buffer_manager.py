@@ -267,6 +267,7 @@ def session_options(start: Start, limits: Limits, decoding: Decoding) -> Session
         endpoint=EndpointOptions(endpoint_ms=start.endpoint_ms),
         policy=decoding.policy,
         partials=start.partials,
+        word_times=start.words,
         language=start.language,
         partial_every_s=decoding.partial_every_s,
         max_undecoded_s=limits.undecoded_s,

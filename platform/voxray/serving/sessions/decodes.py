@@ -43,7 +43,7 @@ class DecodeQueue:
         if request is None:
             return None
         if answer.hypothesis is not None:
-            self.session.receive_hypothesis(request.id, answer.hypothesis, now_s)
+            self.session.receive_hypothesis(request.id, answer.hypothesis, now_s, answer.queued_s)
         else:
             self.session.receive_failure(request.id, now_s)
         self.collect(now_s)

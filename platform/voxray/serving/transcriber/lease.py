@@ -28,9 +28,9 @@ class Lease:
         """Return a name for the session of `job` that differs from all those of other leases."""
         return f"{self.number}/{job.session}"
 
-    def answer(self, job: Job, hypothesis: Hypothesis | None) -> None:
-        """Queue the result of `job` for delivery."""
-        self._answers.append(Answer(job.session, job.number, hypothesis))
+    def answer(self, job: Job, hypothesis: Hypothesis | None, queued_s: float = 0.0) -> None:
+        """Queue the result of `job`, which waited `queued_s` for others, for delivery."""
+        self._answers.append(Answer(job.session, job.number, hypothesis, queued_s))
         self._changed.set()
 
     def end(self) -> None:

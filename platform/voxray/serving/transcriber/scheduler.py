@@ -2,10 +2,10 @@
 
 Finals come before partials, and among either the earliest deadline first; a partial that is late by
 `patience_s` counts as a final, so that none waits for ever. A batch holds what may share one (`Group`), led
-by the most urgent request; it is ready when it is full, when its oldest request has waited `fill_s`, or when
-its leader's deadline has come. A session has at most one request running and one queued: a newer one takes
-the place of the queued one, with its arrival and its deadline if that is earlier, so that it is not set
-back.
+by the most urgent request, and partials only up to `max_partials` in all: whoever waits behind it waits for
+them too. It is ready when it is full, when its oldest request has waited `fill_s`, or when its leader's
+deadline has come. A session has at most one request running and one queued: a newer one takes the place of
+the queued one, with its arrival and its deadline if that is earlier, so that it is not set back.
 """
 
 from collections.abc import Iterable
@@ -49,18 +49,19 @@ class Ticket(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class SchedulerOptions:
-    """Batches of at most `max_batch`; times in seconds."""
+    """Batches of at most `max_batch`, those with partials of at most `max_partials`; times in seconds."""
 
     max_batch: int = 16
+    max_partials: int = 16
     fill_s: float = 0.02
-    patience_s: float = 1.0
+    patience_s: float = 5.0
 
     def __post_init__(self) -> None:
         """Raise ConfigError naming the options where one is out of range."""
-        if self.max_batch < 1 or self.fill_s < 0 or self.patience_s < 0:
+        if self.max_batch < 1 or self.max_partials < 1 or self.fill_s < 0 or self.patience_s < 0:
             raise ConfigError(
-                f"max_batch, fill_s, patience_s: expected at least 1, 0 and 0, got {self.max_batch}, "
-                f"{self.fill_s:g} and {self.patience_s:g}."
+                "max_batch, max_partials, fill_s, patience_s: expected at least 1, 1, 0 and 0, got "
+                f"{self.max_batch}, {self.max_partials}, {self.fill_s:g} and {self.patience_s:g}."
             )
 
 
@@ -125,13 +126,16 @@ class Scheduler(Generic[P]):
             return []
         leader = min(free, key=lambda t: self._urgency(t, now_s))
         alike = sorted((t for t in free if t.group == leader.group), key=lambda t: self._urgency(t, now_s))
-        return alike[: self.options.max_batch]
+        urgent = sum(self._is_urgent(t, now_s) for t in alike)
+        return alike[: min(self.options.max_batch, max(urgent, self.options.max_partials))]
+
+    def _is_urgent(self, ticket: Ticket[P], now_s: float) -> bool:
+        return ticket.final or now_s >= ticket.deadline_s + self.options.patience_s
 
     def _urgency(self, ticket: Ticket[P], now_s: float) -> tuple[bool, float, float]:
-        late = now_s >= ticket.deadline_s + self.options.patience_s
-        return not (ticket.final or late), ticket.deadline_s, ticket.arrived_s
+        return not self._is_urgent(ticket, now_s), ticket.deadline_s, ticket.arrived_s
 
     def _ready_s(self, batch: list[Ticket[P]]) -> float:
-        if len(batch) == self.options.max_batch:
+        if len(batch) >= min(self.options.max_batch, self.options.max_partials):
             return min(t.arrived_s for t in batch)
         return min(batch[0].deadline_s, min(t.arrived_s for t in batch) + self.options.fill_s)

@@ -242,7 +242,8 @@ class DecodeService:
         self._scheduler.finish(batch)
         for ticket, hypothesis in zip(batch, hypotheses, strict=True):
             ticket.payload.lease.running -= 1
-            ticket.payload.lease.answer(ticket.payload.job, hypothesis)
+            queued_s = max(0.0, now_s - ticket.arrived_s - self._options.fill_s)
+            ticket.payload.lease.answer(ticket.payload.job, hypothesis, queued_s)
 
     async def _decode(self, jobs: list[Job]) -> list[Hypothesis | None]:
         """Return the hypotheses of the decode thread; None for each job where it raises."""

@@ -205,7 +205,7 @@ def test_a_group_gives_where_the_start_token_stands(decoder: Decoder, clips: lis
     assert 1 < prompted.previous_tokens < spoken_of.previous_tokens < long.previous_tokens
     assert long.previous_tokens == MAX_PREVIOUS_TOKENS + 1
     assert decoder.group(job(clips[0], mode=DecodeMode.FALLBACK)).temperature > 0
-    assert decoder.group(job(bytes(2 * 5 * SAMPLE_RATE))).window_s == 6.0
+    assert decoder.group(job(bytes(2 * 7 * SAMPLE_RATE))).window_s == 8.0
 
 
 def test_hotwords_stand_before_the_prompt_and_its_end_is_kept(engine: CTranslate2Engine) -> None:

@@ -35,6 +35,16 @@ def test_finals_come_before_partials() -> None:
     assert names(s.pop_batch(0.02)) == ["b0", "a0"]
 
 
+def test_partials_fill_a_batch_only_so_far() -> None:
+    finals = [ticket(f"f{i}", final=True, deadline_s=i) for i in range(3)]
+    partials = [ticket(f"p{i}", deadline_s=i) for i in range(3)]
+
+    few = scheduler(finals[0], *partials, max_partials=2)
+    assert [names(few.pop_batch(0.02)) for _ in range(2)] == [["f00", "p00"], ["p10", "p20"]]
+    many = scheduler(*finals, *partials, max_partials=2)
+    assert names(many.pop_batch(0.02)) == ["f00", "f10", "f20"]
+
+
 def test_a_batch_holds_one_group_and_the_most_urgent_leads() -> None:
     s = scheduler(ticket("a", deadline_s=3), ticket("b", deadline_s=1, group=LONG), ticket("c", deadline_s=2))
 
@@ -113,7 +123,7 @@ def test_delay_is_the_wait_of_the_oldest() -> None:
 
 
 def test_a_partial_is_served_however_many_finals_come() -> None:
-    s = scheduler(ticket("patient", deadline_s=0.5), max_batch=1)
+    s = scheduler(ticket("patient", deadline_s=0.5), max_batch=1, patience_s=1.0)
     now_s = 0.0
     for i in range(100):
         s.add(ticket(f"f{i}", final=True, deadline_s=now_s), now_s)
