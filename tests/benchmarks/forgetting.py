@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +19,7 @@ from voxray.audio import WINDOW_S
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
 from voxray.scoring.metrics import score_clip, summarise
-from voxray.scoring.windows import invented_words
+from voxray.scoring.windows import SILENCES, invented_words, silences
 from voxray.whisper.comparison import transcribe_on
 from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
 from voxray.whisper.models import ctranslate2_folder
@@ -42,7 +43,9 @@ def main() -> None:
         row = [Path(corpus).name, str(len(clips)), *(word_errors(*column, clips) for column in columns)]
         print(*row, sep="\t", flush=True)
         table.add_row(*row)
-    table.add_row("silence and noise", "20", *(str(invented_words(*column)) for column in columns))
+    wordless = silences(np.random.default_rng(0))
+    invented = (str(invented_words(engine, wordless, window_s)) for engine, window_s in columns)
+    table.add_row("silence and noise", str(SILENCES), *invented)
     Console(width=130).print(table)
 
 

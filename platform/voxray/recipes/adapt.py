@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
 import torch
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -25,7 +26,14 @@ from voxray.errors import CorpusError, LabellingError, OutputError
 from voxray.languages import KnownLanguage
 from voxray.recipes.adapt_scores import print_scores
 from voxray.recipes.adapt_training import Training, TrainingOptions
-from voxray.scoring.windows import TeacherTexts, WindowEvaluator, WindowScore, smallest_passed
+from voxray.scoring.windows import (
+    SILENCES,
+    TeacherTexts,
+    WindowEvaluator,
+    WindowScore,
+    silences,
+    smallest_passed,
+)
 from voxray.speech import cut_at_pauses
 from voxray.text import NormaliserName
 from voxray.training.augment import AugmentOptions
@@ -90,6 +98,8 @@ class AdaptConfig(TrainingOptions):
     """What is done to their audio."""
     max_dev_clips: int = Field(default=100, ge=1)
     """Held-out clips that judge: of the corpora's dev splits, else a tenth of their clips."""
+    dev_silences: int = Field(default=SILENCES, ge=0)
+    """Clips of silence and noise that judge too: no word may be found in them that the teacher does not."""
     language: KnownLanguage = "en"
     """Language of clips that name none."""
     normaliser: NormaliserName = "auto"
@@ -128,7 +138,7 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     plans += plan_silences(config.silences, config.windows.seed)
     windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
     cache = _targets(config, base, windows, out / TEACHER)
-    evaluator = WindowEvaluator(dev, _teacher_texts(config, dev, out / "teacher.json"), config.normaliser)
+    evaluator = _evaluator(config, dev, out / "teacher.json")
     before = _before(config, evaluator, out / "before.json")
     training = Training(config, base, windows, cache, out)
     training.run(evaluator)
@@ -243,11 +253,16 @@ def _teacher_engine(config: AdaptConfig) -> CTranslate2Engine:
     return engine
 
 
-def _teacher_texts(config: AdaptConfig, clips: Sequence[Clip], file: Path) -> TeacherTexts:
-    """Return what the model transcribes in `clips` on 30 s, in float, read from `file` where that exists."""
+def _evaluator(config: AdaptConfig, clips: Sequence[Clip], file: Path) -> WindowEvaluator:
+    """Return what judges on `clips`.
+
+    What the model transcribes in them on 30 s, in float, is read from `file` where that exists.
+    """
+    wordless = silences(np.random.default_rng(0), config.dev_silences)
     if not file.exists():
-        file.write_text(json.dumps(asdict(TeacherTexts.of(_teacher_engine(config), clips))))
-    return TeacherTexts(**json.loads(file.read_text()))
+        file.write_text(json.dumps(asdict(TeacherTexts.of(_teacher_engine(config), clips, wordless))))
+    teacher = TeacherTexts(**json.loads(file.read_text()))
+    return WindowEvaluator(clips, teacher, config.normaliser, wordless)
 
 
 def _before(config: AdaptConfig, evaluator: WindowEvaluator, file: Path) -> list[WindowScore]:

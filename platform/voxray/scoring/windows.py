@@ -14,8 +14,8 @@ from voxray.whisper.comparison import transcribe_on
 from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
 from voxray.whisper.engines import DecodingResult
 
-SILENCES = 20  # clips without a word, up to MAX_SILENCE_S each
-MAX_SILENCE_S = 10.0
+SILENCES = 20  # clips without a word
+MAX_SILENCE_S = 10.0  # of each
 TOLERANCE_TO_TEACHER = 5.0  # points, where no reference says which of the two is right
 
 
@@ -67,17 +67,23 @@ class TeacherTexts:
     invented: int
 
     @classmethod
-    def of(cls, engine: CTranslate2Engine, clips: Sequence[Clip]) -> Self:
-        """Return what `engine` transcribes in `clips`."""
+    def of(cls, engine: CTranslate2Engine, clips: Sequence[Clip], wordless: Sequence[Clip] = ()) -> Self:
+        """Return what `engine` transcribes in `clips` and in `wordless` ones."""
         texts = [result.text for result in _transcribed(engine, clips, WINDOW_S)]
-        return cls(texts, invented_words(engine, WINDOW_S))
+        return cls(texts, invented_words(engine, wordless, WINDOW_S))
 
 
 class WindowEvaluator:
-    """Scores models on `clips` against what a teacher transcribes in them on 30 s."""
+    """Scores models on `clips`, and on `wordless` ones, against what a teacher transcribes on 30 s."""
 
-    def __init__(self, clips: Sequence[Clip], teacher: TeacherTexts, name: NormaliserName = "auto") -> None:
-        self.clips, self.teacher, self.name = clips, teacher, name
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        teacher: TeacherTexts,
+        name: NormaliserName = "auto",
+        wordless: Sequence[Clip] = (),
+    ) -> None:
+        self.clips, self.teacher, self.name, self.wordless = clips, teacher, name, wordless
         self.referenced = all(clip.text for clip in clips)
 
     def scores(self, engine: CTranslate2Engine, smallest_s: float) -> Iterator[WindowScore]:
@@ -97,7 +103,7 @@ class WindowEvaluator:
             wer_of_teacher=_percent(teacher_own) if self.referenced else None,
             loops=round(student.repeated_per_1000, 2),
             loops_of_teacher=round(teacher_own.repeated_per_1000, 2),
-            invented=invented_words(engine, window_s),
+            invented=invented_words(engine, self.wordless, window_s),
             invented_of_teacher=self.teacher.invented,
         )
 
@@ -108,9 +114,8 @@ class WindowEvaluator:
         )
 
 
-def invented_words(engine: CTranslate2Engine, window_s: float) -> int:
-    """Return how many words `engine` finds in silence and noise, no clip padded to less than `window_s`."""
-    wordless = silences(np.random.default_rng(0))
+def invented_words(engine: CTranslate2Engine, wordless: Sequence[Clip], window_s: float) -> int:
+    """Return how many words `engine` finds in `wordless` clips, none padded to less than `window_s`."""
     return sum(len(result.text.split()) for result in _transcribed(engine, wordless, window_s))
 
 

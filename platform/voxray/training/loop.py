@@ -137,7 +137,10 @@ class Loop:
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(objective, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.999)
+            parameter_groups(objective, options.weight_decay),
+            lr=options.learning_rate,
+            betas=(0.9, 0.999),
+            fused=True,  # one pass over the weights instead of a dozen
         )
         self.cursor, self.step, self.samples = Cursor(), 0, 0
         self.ema = EMA(objective.student, options.ema_decay) if options.ema_decay else None

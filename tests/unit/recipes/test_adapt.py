@@ -19,6 +19,9 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 
 QUICK = (f"model={SMALL_MODEL}", "passes=1", "max_minutes=0.1", "epochs=1", "max_dev_clips=2", "threads=1")
+QUICK += ("windows_per_corpus=8", "silences=4", "dev_silences=2")
+# In silence on shorter windows the small model finds words.
+QUICK += ("smallest_window_s=15",)
 MINUTE_S = 62.0
 
 
@@ -85,10 +88,8 @@ def test_a_run_ends_at_the_first_check_that_passes(minute: Path, tmp_path: Path)
         if (corpus / Path(item.source).name).exists():
             shutil.copy(Path(item.source).with_suffix(".txt"), corpus)
     more = ("evaluate_every=1", "tolerance=1000", "max_minutes=5", "epochs=3", "learning_rate=1e-9")
-    more += ("windows_per_corpus=8", "silences=4")
 
-    # In silence on shorter windows the small model finds words.
-    result = run(_config(corpus, tmp_path / "out", *more, "smallest_window_s=15"))
+    result = run(_config(corpus, tmp_path / "out", *more))
 
     assert result["passed"]
     assert result["steps"] == 1
