@@ -429,6 +429,17 @@ def test_an_overlap_after_which_the_decoder_writes_nothing_is_given_up() -> None
     assert played(script, engine=changed(script, change)).text == script.text
 
 
+def test_words_are_timed_only_for_cuts_where_nobody_wants_their_times() -> None:
+    options = SessionOptions(word_times=False)
+    script = Script.of(" ".join(f"w{i}" for i in range(60)))
+    long = played(script, options=options)
+
+    assert not any(r.word_times for r in played(options=options).requests)
+    first = [r for r in long.requests if r.segment == 0 and r.end - r.start > 16_000 * options.cut_s]
+    assert {r.word_times for r in first} == {True}
+    assert long.text == script.text
+
+
 def test_without_word_times_a_long_utterance_is_cut_where_a_window_is_full() -> None:
     def change(_: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
         return replace(decoded, words=tuple(replace(w, start_s=None, end_s=None) for w in decoded.words))
