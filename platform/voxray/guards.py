@@ -22,7 +22,7 @@ class GuardResult(Enum):
     SOUND = "sound"
     DOUBTFUL = "doubtful"  # improbable, and nothing worse: better than no text
     LOOP = "loop"  # the decoder repeats itself
-    SILENCE = "silence"  # words without speech
+    SILENCE = "silence"  # words without speech, or none that can be understood
 
 
 class Scored(Protocol):
@@ -55,6 +55,7 @@ class Guards:
 
     max_no_speech_prob: float = 0.6  # counts only where the log-probability is low too
     min_avg_logprob: float = -1.0
+    min_speech_logprob: float = -1.2  # of 38 words of noisy or accented speech below it, 10 were right
     max_compression_ratio: float = MAX_COMPRESSION_RATIO
     max_repetitions: int = 3  # of a stretch of words after its first time; "six" said eight times has three
 
@@ -62,6 +63,8 @@ class Guards:
         """Return the worst result that applies to `decoded`; one without words is sound."""
         if not decoded.text:
             return GuardResult.SOUND
+        if _less_than(decoded.avg_logprob, self.min_speech_logprob):
+            return GuardResult.SILENCE
         improbable = _less_than(decoded.avg_logprob, self.min_avg_logprob)
         if (improbable or decoded.avg_logprob is None) and _greater_than(
             decoded.no_speech_prob, self.max_no_speech_prob

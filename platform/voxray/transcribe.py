@@ -14,7 +14,6 @@ from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
 TIME_DIGITS = 3  # milliseconds, as captions have them
 PROBABILITY_DIGITS = 3
-MIN_AVG_LOGPROB = -1.2  # of 38 words of noisy or accented speech below it, 10 were right
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +89,14 @@ def _transcript(
 
 
 def only_speech(results: Sequence[DecodingResult], guards: Guards | None = None) -> list[DecodingResult]:
-    """Return `results`, without the texts that `guards` take for silence, or that no clear speech stands for.
+    """Return `results`, without the texts that `guards` take for silence.
 
     Loops stay: they were cut off when they were decoded.
     """
     guards = guards or Guards()
     return [
         replace(r, text="", tokens=(), segments=(), words=(), token_probs=())
-        if guards.check(r) is GuardResult.SILENCE or r.avg_logprob < MIN_AVG_LOGPROB
+        if guards.check(r) is GuardResult.SILENCE
         else r
         for r in results
     ]

@@ -16,6 +16,7 @@ def hypothesis(text: str, *, logprob: float | None = -0.2, silence: float | None
         (hypothesis("turn on the light"), GuardResult.SOUND),
         (hypothesis("turn on", logprob=None, silence=None, ratio=None), GuardResult.SOUND),
         (hypothesis("turn on", logprob=-1.1), GuardResult.DOUBTFUL),
+        (hypothesis("turn on", logprob=-1.3), GuardResult.SILENCE),
         (hypothesis("turn on", logprob=-1.1, silence=0.7), GuardResult.SILENCE),
         (hypothesis("turn on", logprob=-0.5, silence=0.7), GuardResult.SOUND),
         (hypothesis("turn on", logprob=None, silence=0.7), GuardResult.SILENCE),

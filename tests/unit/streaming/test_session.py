@@ -147,10 +147,11 @@ def test_a_final_that_the_guards_stop_is_decoded_once_more(bad: dict[str, object
     [
         ({"compression_ratio": 3.0}, "turn on"),
         ({"avg_logprob": -2.0, "no_speech_prob": 0.9}, "turn on"),
-        ({"avg_logprob": -2.0}, SCRIPT.text),
+        ({"avg_logprob": -1.1}, SCRIPT.text),
+        ({"avg_logprob": -2.0}, "turn on"),
         ({"words": ()}, "turn on"),
     ],
-    ids=["loop", "no speech", "doubtful", "misfit"],
+    ids=["loop", "no speech", "doubtful", "babble", "misfit"],
 )
 def test_what_the_fallback_cannot_save_is_dropped_but_for_the_committed_words(
     bad: dict[str, object], text: str
