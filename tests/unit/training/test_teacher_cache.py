@@ -7,15 +7,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prose import PROSE
+from tests.small_model import SMALL_MODEL_INT8
 
 from voxray import job
 from voxray.audio import Pcm
 from voxray.errors import TrainingError
-from voxray.training.teacher_cache import SHARD, Target, TeacherCache, fill, is_silence, write_shard
+from voxray.training.teacher_cache import (
+    SHARD,
+    Target,
+    Teacher,
+    TeacherCache,
+    _label,
+    fill,
+    is_silence,
+    write_shard,
+)
 from voxray.whisper.engines import DecodingResult
 from voxray.whisper.labels import IGNORED, Label
+from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
 
 WIDTH = 4
 AUDIO = [np.full(160, i, np.int16) for i in range(SHARD + 3)]
@@ -126,3 +139,46 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(TrainingError, match=r"00000\.safetensors: expected a shard"):
         TeacherCache(tmp_path, len(AUDIO))
+
+
+@pytest.mark.parametrize("language", PROSE)
+def test_a_whole_text_is_learned_with_its_end_however_many_tokens_it_has(language: str) -> None:
+    tokens = Tokens.load(SMALL_MODEL_INT8)
+    ids = tuple(tokens.encode(PROSE[language])[:430])
+    whole = DecodingResult(tokens.decode(ids), language, ids, (), (), -0.3, 0.1, 1.3)
+    label = _label(tokens, whole)
+
+    assert label is not None
+    assert label.targets[-len(ids) - 1 :] == (*ids, tokens.end)
+
+
+def test_nothing_is_learned_of_a_text_that_does_not_end() -> None:
+    tokens = Tokens.load(SMALL_MODEL_INT8)
+    half = DecodingResult("turn on", "en", (5, 6), (), (), -0.3, 0.1, 1.0, truncated=True)
+
+    assert _label(tokens, half) is None
+
+
+def test_the_teacher_writes_as_much_as_its_decoder_holds() -> None:
+    class Engine:
+        tokens = Tokens.load(SMALL_MODEL_INT8)
+
+        def encode(self, clips: Sequence[Pcm], window: float) -> Any:
+            return np.zeros((len(clips), 2, WIDTH), np.float32)
+
+        def decode(self, encoded: Any, clips: Sequence[Pcm], options: Any, languages: Any) -> Any:
+            self.limit = options.max_new_tokens
+            return [DecodingResult("half", "en", (5,), (), (), -0.3, 0.1, 1.0, truncated=True)] * len(clips)
+
+    class Model:
+        class model:  # as transformers names it
+            decoder = torch.nn.Identity()
+
+        class config:
+            d_model = WIDTH
+
+    engine: Any = Engine()
+    [target] = Teacher(engine, Model()).targets(AUDIO[:1], [True])
+
+    assert engine.limit >= MAX_LABEL_TOKENS - len(engine.tokens.prompt()) - 1
+    assert target.label is None
