@@ -30,7 +30,7 @@ TEXTS = st.text(
         ("ပ်တို့", ["ပ်", "တို့"]),  # the asat ends a syllable
         ("သင်္ဘော", ["သ", "င်္ဘော"]),  # and the virama after it stacks the next letter
         ("ကမ္ဘာ", ["က", "မ္ဘာ"]),
-        ("สฺวา", ["สฺ", "วา"]),  # the phinthu of Pali stacks nothing
+        ("สฺวา", ["สฺ", "ว", "า"]),  # the phinthu of Pali stacks nothing
         ("ពេទ្យ", ["ពេ", "ទ្យ"]),
         ("한국어 말", ["한국어", " 말"]),
         (" ...世", [" ...世"]),

@@ -74,8 +74,10 @@ class Teacher:
         return [Target(label, states.get(i, self._no_states())) for i, label in enumerate(labels)]
 
     def _states(self, labels: Sequence[Label | None], states_BTD: torch.Tensor) -> list[States]:
+        if not labels:  # the decoder takes no empty batch
+            return []
         lengths = [len(label.inputs) for label in labels if label]
-        inputs_BL = torch.full((len(lengths), max(lengths, default=1)), self.engine.tokens.end)
+        inputs_BL = torch.full((len(lengths), max(lengths)), self.engine.tokens.end)
         for row, label in zip(inputs_BL, labels, strict=True):
             if label:
                 row[: len(label.inputs)] = torch.tensor(label.inputs)

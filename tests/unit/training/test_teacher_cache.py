@@ -2,19 +2,19 @@
 
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.prose import PROSE
-from tests.small_model import SMALL_MODEL_INT8
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray import job
-from voxray.audio import Pcm
+from voxray.audio import Pcm, decode
 from voxray.errors import TrainingError
 from voxray.training.teacher_cache import (
     SHARD,
@@ -26,6 +26,8 @@ from voxray.training.teacher_cache import (
     is_silence,
     write_shard,
 )
+from voxray.whisper.checkpoint import load_model
+from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingResult
 from voxray.whisper.labels import IGNORED, Label
 from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
@@ -159,26 +161,20 @@ def test_nothing_is_learned_of_a_text_that_does_not_end() -> None:
     assert _label(tokens, half) is None
 
 
-def test_the_teacher_writes_as_much_as_its_decoder_holds() -> None:
-    class Engine:
-        tokens = Tokens.load(SMALL_MODEL_INT8)
+class HalfWriter(CTranslate2Engine):
+    """Breaks every text off, and keeps how many tokens it was allowed."""
 
-        def encode(self, clips: Sequence[Pcm], window: float) -> Any:
-            return np.zeros((len(clips), 2, WIDTH), np.float32)
+    limit = 0
 
-        def decode(self, encoded: Any, clips: Sequence[Pcm], options: Any, languages: Any) -> Any:
-            self.limit = options.max_new_tokens
-            return [DecodingResult("half", "en", (5,), (), (), -0.3, 0.1, 1.0, truncated=True)] * len(clips)
+    def decode(self, *args: Any, **options: Any) -> list[DecodingResult]:
+        self.limit = args[2].max_new_tokens
+        return [replace(result, truncated=True) for result in super().decode(*args, **options)]
 
-    class Model:
-        class model:  # as transformers names it
-            decoder = torch.nn.Identity()
 
-        class config:
-            d_model = WIDTH
-
-    engine: Any = Engine()
-    [target] = Teacher(engine, Model()).targets(AUDIO[:1], [True])
+def test_the_teacher_may_write_as_much_as_its_decoder_holds_and_what_breaks_off_is_left_out() -> None:
+    engine = HalfWriter(SMALL_MODEL_INT8)
+    clips = [decode(file) for file in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:2]]
+    targets = Teacher(engine, load_model(SMALL_MODEL)).targets(clips, [True, True])
 
     assert engine.limit >= MAX_LABEL_TOKENS - len(engine.tokens.prompt()) - 1
-    assert target.label is None
+    assert [(target.label, len(target.states)) for target in targets] == [(None, 0), (None, 0)]
