@@ -1,5 +1,6 @@
 """Distils a small student from a teacher and its labels: filter, choose layers, train, keep the best."""
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
     sets = config.sets()
     tables = [read_table(each.labelled[0]) for each in sets]
     kept = [kept_ids(table, each) for table, each in zip(tables, sets, strict=True)]
+    _tell_too_long(tables, sets)
     for place in config.labelled if config.kl_weight else ():
         check_teacher(place, config.teacher)
     out = prepared(config)
@@ -155,6 +157,12 @@ def too_long_ids(table: pa.Table, config: DistilConfig) -> set[str]:
         return set()
     fits = _fitting(config)
     return {i for i, text in suspects.items() if not fits(text)}
+
+
+def _tell_too_long(tables: Sequence[pa.Table], sets: Sequence[DistilConfig]) -> None:
+    for table, its in zip(tables, sets, strict=True):
+        if too_long := too_long_ids(table, its):
+            print(f"{its.labelled[0]}: {len(too_long)} clips rejected for {LONGER}.", file=sys.stderr)
 
 
 def train_ids(table: pa.Table, config: DistilConfig) -> list[str]:
