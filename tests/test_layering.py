@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "word_segmentation": {"writing_systems"},
     "captions": {"transcript", "word_segmentation"},
-    "guards": {"text"},
+    "guards": {"text", "word_segmentation", "writing_systems"},
     "languages": {"errors"},
     "cluster": {"errors"},
     "job": {"errors", "config", "files"},

@@ -17,7 +17,7 @@ from voxray.transcript import (
     to_text,
     to_vtt,
 )
-from voxray.word_segmentation import split_words
+from voxray.word_segmentation import find_words, split_words
 
 MAX_CUE_S = 7.0
 MAX_LINES = 2
@@ -67,8 +67,8 @@ def timed_words(segment: Segment) -> list[Word]:
     """Return the words of the segment's text, each with the spaces before it."""
     text = " ".join(segment.text.split())
     parts = [part for word in split_words(text) for part in _line_parts(word)]
-    starts = _word_starts(text, segment.words)
-    if starts is None:
+    starts = find_words(text, (word.text for word in segment.words))
+    if not starts:
         return _shared_out(parts, segment)
     at, words = 0, []
     for part in parts:
@@ -77,17 +77,6 @@ def timed_words(segment: Segment) -> list[Word]:
         words.append(replace(segment.words[said], text=part))
         at += len(part)
     return words
-
-
-def _word_starts(text: str, words: Sequence[Word]) -> list[int] | None:
-    """Return where each word begins in `text`; None where they are not the words of it."""
-    starts, at = list[int](), 0
-    for word in words:
-        if (found := text.find(word.text.strip(), at)) < 0:
-            return None
-        starts.append(found)
-        at = found + len(word.text.strip())
-    return starts or None
 
 
 def _shared_out(parts: Sequence[str], segment: Segment) -> list[Word]:

@@ -9,8 +9,11 @@ import unicodedata
 
 _APOSTROPHES = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201b\u02b9\u02bb\u02bc\u05f3\u055a\u2032\ua78c\uff07\u00b4`", "'")
+    | dict.fromkeys("\u1fbd\u1fbf\u1fef\u1ffd\u1ffe", "'")  # Greek
 )
-"""Quotation marks, modifier letters, primes, lone accents, the full-width form: keyboards differ in them."""
+"""Quotation marks, modifier letters, primes, lone accents and breathings, the full-width form: keyboards
+differ in them.
+"""
 _TURKIC_CASE = str.maketrans({"I": "\u0131", "\u0130": "i"})
 _TURKIC_LANGUAGES = frozenset({"tr", "az"})
 
@@ -23,28 +26,48 @@ _POINTS = (
 _CHILLUS = zip("\u0d23\u0d28\u0d30\u0d32\u0d33\u0d15", "\u0d7a\u0d7b\u0d7c\u0d7d\u0d7e\u0d7f", strict=True)
 _TONES = "([\u0300\u0301\u0303\u0309\u0323])"
 
+_ANUSVARA_BLOCKS = {"hi": 0x900, "mr": 0x900, "ne": 0x900, "sa": 0x900, "gu": 0xA80, "te": 0xC00, "kn": 0xC80}
+
+
+def _anusvara(block: int) -> tuple[tuple[str, str], ...]:
+    """Write the anusvara for the nasal of its consonant's class; before nasals, both are written.
+
+    The letters have the same places in the Unicode block of each script of India.
+    """
+    virama, anusvara = chr(block + 0x4D), chr(block + 0x02)
+    classes = ((0x19, 0x15), (0x1E, 0x1A), (0x23, 0x1F), (0x28, 0x24), (0x2E, 0x2A))  # nasal, first of four
+    return tuple(
+        (f"{chr(block + nasal)}{virama}(?=[{chr(block + first)}-{chr(block + first + 3)}])", anusvara)
+        for nasal, first in classes
+    )
+
+
 _RULES: dict[str | None, tuple[tuple[str, str], ...]] = {
     None: (
         (_INVISIBLE, ""),
+        ("i\u0307", "i"),  # what lowers from a dotted capital I
         ("\u0e40\u0e40", "\u0e41"),  # Thai and Lao: two E for AE
         ("\u0ec0\u0ec0", "\u0ec1"),
+        ("([\u0e48-\u0e4c])([\u0e31\u0e34-\u0e37\u0e47])", "\\2\\1"),  # their tones before their vowels
+        ("([\u0ec8-\u0ecc])([\u0eb1\u0eb4-\u0eb7\u0ebb])", "\\2\\1"),
         ("\u0e4d([\u0e48-\u0e4b])\u0e32", "\\1\u0e4d\u0e32"),  # Thai and Lao AM around its tone
         ("\u0ecd([\u0ec8-\u0ecb])\u0eb2", "\\1\u0ecd\u0eb2"),
         # Bengali khanda ta and Malayalam chillus, which older texts write with a joiner
         ("\u09a4\u09cd\u200d", "\u09ce"),
         *((f"{letter}\u0d4d\u200d", chillu) for letter, chillu in _CHILLUS),
         ("(?<=[\u0900-\u097f]):(?=[\u0900-\u097f])", "\u0903"),  # a colon for the visarga
+        ("\u0671", "\u0627"),  # the alef of a joined article
+        ("\u06c0", "\u0647\u0654"),  # heh with a hamza
+        ("\u05f0", "\u05d5\u05d5"),  # Yiddish letters that are two in one
+        ("\u05f1", "\u05d5\u05d9"),
+        ("\u05f2", "\u05d9\u05d9"),
     ),
+    "ar": (("\u06a9", "\u0643"), ("\u06cc", "\u064a")),  # letters of Persian keyboards
     "fa": (("\u0643", "\u06a9"), ("[\u064a\u0649]", "\u06cc")),  # letters of Arabic keyboards
+    "ps": (("\u0643", "\u06a9"), ("\u0649", "\u06cc"), ("\u06af", "\u06ab")),  # its two yehs differ
     "ur": (("\u0643", "\u06a9"), ("[\u064a\u0649]", "\u06cc"), ("\u0647", "\u06c1"), ("\u0629", "\u06c3")),
     "fr": (("\u0153", "oe"), ("\u00e6", "ae")),
-    "hi": tuple(  # the anusvara for the nasal of its consonant's class; before nasals, both are written
-        (f"{nasal}\u094d(?=[{first}-{last}])", "\u0902")
-        for nasal, first, last in (
-            *(("\u0919", "\u0915", "\u0918"), ("\u091e", "\u091a", "\u091d"), ("\u0923", "\u091f", "\u0922")),
-            *(("\u0928", "\u0924", "\u0927"), ("\u092e", "\u092a", "\u092d")),
-        )
-    ),
+    **{language: _anusvara(block) for language, block in _ANUSVARA_BLOCKS.items()},
     "ro": (("\u015f", "\u0219"), ("\u0163", "\u021b")),  # cedillas for commas
     "ru": (("\u0451", "\u0435"),),  # the dots, which most texts leave out
     "haw": (("'(?=[aeiou\u0101\u0113\u012b\u014d\u016b])", "\u02bb"),),  # a letter, not a quotation mark

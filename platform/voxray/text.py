@@ -17,6 +17,7 @@ import jiwer
 from voxray.orthography import one_spelling, straight_apostrophes
 
 MAX_COMPRESSION_RATIO = 2.4  # of a text that is not a repetition (openai/whisper, transcribe.py)
+FIRST_IDEOGRAPH = "\u2e80"  # from here on are ideographs, kana and Hangul; before it, letters and marks
 
 Normaliser = Callable[[str], str]
 L = TypeVar("L", str, str | None)
@@ -179,6 +180,19 @@ def repeated_ngrams(text: str, n: int = 5, language: str | None = None) -> int:
 
 
 def compression_ratio(text: str) -> float:
-    """Divide bytes by zlib-compressed bytes; over `MAX_COMPRESSION_RATIO` it is a repetition."""
-    raw = text.encode()
+    """Divide the bytes of `text` by its zlib-compressed bytes; over `MAX_COMPRESSION_RATIO` it is a loop.
+
+    A letter counts as one byte in every alphabet, as it does in English, for which Whisper's bound was
+    chosen. UTF-8 has two or three, of which the first are alike in all letters of a script and compress to
+    nothing: 300 characters of Hindi, Tamil or Burmese prose would be over the bound. Ideographs, kana and
+    Hangul syllables stand for several letters each, and count as the three bytes that UTF-8 has.
+    """
+    raw = b"".join(map(_character_bytes, text))
     return len(raw) / len(zlib.compress(raw)) if raw else 0.0
+
+
+def _character_bytes(character: str) -> bytes:
+    """Return one byte for a letter, alike for no two of a block of 256; the UTF-8 of an ideograph."""
+    if character >= FIRST_IDEOGRAPH:
+        return character.encode()
+    return bytes([(ord(character) ^ ord(character) >> 8) & 0xFF])

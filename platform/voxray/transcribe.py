@@ -1,5 +1,6 @@
 """Recordings of any length to transcripts: their speech is cut at pauses and decoded in batches."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,11 @@ from voxray.speech import MAX_PAUSE_S, Span, cut_at_pauses, part, sections
 from voxray.transcript import Segment, Timed, Transcript, Word, in_channel, shifted
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 
+log = logging.getLogger(__name__)
+
 UNDETERMINED = "und"  # ISO 639-2: the language of a recording without speech
 TIME_DIGITS = 3  # milliseconds, as captions have them
 PROBABILITY_DIGITS = 3
-MIN_AVG_LOGPROB = -1.2  # of 38 words of noisy or accented speech below it, 10 were right
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,21 @@ def _transcript(
 
 
 def only_speech(results: Sequence[DecodingResult], guards: Guards | None = None) -> list[DecodingResult]:
-    """Return `results`, without the texts that `guards` take for silence, or that no clear speech stands for.
+    """Return `results`, without the texts that `guards` take for silence.
 
-    Loops stay: they were cut off when they were decoded.
+    Loops stay: they were cut off when they were decoded. Logs a warning for texts that do not end.
     """
     guards = guards or Guards()
+    if unfinished := sum(r.truncated for r in results):
+        log.warning(
+            "expected texts that end, got %d of %d past the limit of tokens or in a loop; words are missing "
+            "at their ends.",
+            unfinished,
+            len(results),
+        )
     return [
         replace(r, text="", tokens=(), segments=(), words=(), token_probs=())
-        if guards.check(r) is GuardResult.SILENCE or r.avg_logprob < MIN_AVG_LOGPROB
+        if guards.check(r) is GuardResult.SILENCE
         else r
         for r in results
     ]

@@ -7,18 +7,30 @@ the marks and the punctuation after it, and an opening bracket before it. One te
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from itertools import pairwise
 
 from voxray.writing_systems import UNSPACED
 
 _SPACED = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
 _OPENING = {"Ps", "Pi"}
-_VIRAMA = 9  # canonical combining class: the consonant after it stands below the one before
+_STACKING = "\u1039\u17d2"  # Burmese virama, Khmer coeng: the consonant after it stands below the one before
 
 
 def split_words(text: str) -> list[str]:
     """Split `text` into words; concatenated, they give `text` again."""
     return [word for run in _SPACED.findall(text) for word in _split_run(run)]
+
+
+def find_words(text: str, words: Iterable[str]) -> list[int] | None:
+    """Return where each of `words` begins in `text`, in order; None where they are not the words of it."""
+    starts, at = list[int](), 0
+    for word in map(str.strip, words):
+        if (found := text.find(word, at)) < 0:
+            return None
+        starts.append(found)
+        at = found + len(word)
+    return starts
 
 
 def _split_run(run: str) -> list[str]:
@@ -40,7 +52,7 @@ def _begins(word: str, before: str, character: str) -> bool:
     unspaced = UNSPACED.search(word) is not None
     if category in _OPENING:
         return unspaced
-    if category[0] in "MPZC" or not word.strip() or unicodedata.combining(before) == _VIRAMA:
+    if category[0] in "MPZC" or not word.strip() or before in _STACKING:
         return False
     if unspaced:
         return True

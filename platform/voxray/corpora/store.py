@@ -116,6 +116,11 @@ class ClipStore(Sequence[Clip]):
         part, row = self._find(index)
         return int(part.rows[row]["samples"])
 
+    def text(self, index: int) -> str:
+        """Return the text of clip `index`, without reading its samples."""
+        part, row = self._find(index)
+        return str(part.rows[row]["text"])
+
     def _find(self, index: int) -> tuple["_Part", int]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected an index below {len(self)}, got {index}")
@@ -156,6 +161,10 @@ class ClipSubset(Sequence[Clip]):
     def samples(self, index: int) -> int:
         """Return the length of clip `index` in samples, without reading them."""
         return self._clips.samples(int(self._indices[index]))
+
+    def text(self, index: int) -> str:
+        """Return the text of clip `index`, without reading its samples."""
+        return self._clips.text(int(self._indices[index]))
 
 
 class _Part:

@@ -4,7 +4,7 @@ Training on packed windows teaches timestamps and long context (Distil-Whisper p
 filtered before. Streaming: one open pack per speaker, language and task.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,8 +25,10 @@ class PackingOptions(Config):
     """The most samples of a pack, inclusive."""
 
 
-def pack(clips: Iterable[Clip], options: PackingOptions) -> Iterator[Clip]:
-    """Yield packs of `clips`, each clip in exactly one.
+def pack(
+    clips: Iterable[Clip], options: PackingOptions, fits: Callable[[str], bool] = lambda text: True
+) -> Iterator[Clip]:
+    """Yield packs of `clips`, each clip in exactly one, whose texts fit.
 
     Clips without a known speaker ("") count as one speaker's; a clip longer than the limit stays alone.
     """
@@ -34,7 +36,8 @@ def pack(clips: Iterable[Clip], options: PackingOptions) -> Iterator[Clip]:
     waiting: dict[tuple[str, str, str], list[Clip]] = {}
     for clip in clips:
         group = waiting.setdefault((clip.speaker, clip.language, clip.task), [])
-        if group and _samples([*group, clip], gap) > options.max_samples:
+        full = _samples([*group, clip], gap) > options.max_samples
+        if group and (full or not fits(join_texts(c.text for c in (*group, clip)))):
             yield join(group, gap)
             group.clear()
         group.append(clip)

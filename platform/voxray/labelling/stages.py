@@ -20,6 +20,8 @@ from voxray.text import (
 )
 from voxray.transcript import Task
 from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
+from voxray.whisper.labels import label_room, text_tokens
+from voxray.whisper.tokens import Tokens
 
 BLOCK_BYTES = 8_000_000  # of audio in one output table, 250 s: a long recording leaves in several
 
@@ -50,7 +52,8 @@ class LabelStage:
         pieces = pieces_of(table)
         sound = [p for p in pieces if p.reason is None]
         results = dict(zip((p.id for p in sound), transcribe(self.engine, sound, self.options), strict=True))
-        labelled = [_label(p, results.get(p.id), self.options.task) for p in pieces]
+        tokens, task = self.engine.tokens, self.options.task
+        labelled = [_label(p, results.get(p.id), tokens, task) for p in pieces]
         return label_table([piece for piece, _ in labelled], [labels for _, labels in labelled])
 
 
@@ -74,18 +77,24 @@ def transcribe(
 
 
 def _label(
-    piece: Piece, result: DecodingResult | Exception | None, task: Task
+    piece: Piece, result: DecodingResult | Exception | None, tokens: Tokens, task: Task
 ) -> tuple[Piece, Labels | None]:
     if result is None:
         return piece, None
-    if isinstance(result, Exception):
-        failure = f"{type(result).__name__}: {result}"
-        reason = f"{piece.source}: expected words, got a failure of the engine ({failure})."
-        return replace(piece, reason=reason, audio=b""), None
-    if result.truncated:
-        reason = f"{piece.source}: expected a text that ends, got one past the limit of tokens, or a loop."
-        return replace(piece, reason=reason, audio=b""), None
+    reason = _reason_against(result, tokens)
+    if reason or isinstance(result, Exception):
+        return replace(piece, reason=f"{piece.source}: expected {reason}.", audio=b""), None
     return replace(piece, language=result.language, task=task), labels_of(piece, result, task)
+
+
+def _reason_against(result: DecodingResult | Exception, tokens: Tokens) -> str | None:
+    """Say why `result` is no label; a text decoded in parts may be longer than the decoder of a student."""
+    if isinstance(result, Exception):
+        return f"words, got a failure of the engine ({type(result).__name__}: {result})"
+    if result.truncated:
+        return "a text that ends, got one past the limit of tokens, or a loop"
+    count, room = text_tokens(tokens, result.text), label_room(tokens)
+    return f"a text of at most {room} tokens, the decoder, got {count}" if count > room else None
 
 
 def labels_of(piece: Piece, result: DecodingResult, task: Task = "transcribe") -> Labels:

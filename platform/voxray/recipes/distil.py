@@ -1,6 +1,7 @@
 """Distils a small student from a teacher and its labels: filter, choose layers, train, keep the best."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -22,9 +23,14 @@ from voxray.training.evaluation import Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.whisper.checkpoint import load_model, parameters, save_model
+from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
+from voxray.whisper.tokens import Tokens
+
+LONGER = "a text longer than the decoder"
+SURE_BYTES = 400  # of a text that fits into the decoder in any vocabulary: no token has less than one byte
 
 
 class DistilConfig(LearningConfig, DistillationOptions):
@@ -85,6 +91,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
     sets = config.sets()
     tables = [read_table(each.labelled[0]) for each in sets]
     kept = [kept_ids(table, each) for table, each in zip(tables, sets, strict=True)]
+    _tell_too_long(tables, sets)
     for place in config.labelled if config.kl_weight else ():
         check_teacher(place, config.teacher)
     out = prepared(config)
@@ -121,19 +128,41 @@ def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
 
 
 def kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
-    """Return the clips to train on, in the order of `table`; TrainingError if the filter leaves none."""
+    """Return the clips to train on, in the order of `table`; TrainingError if that leaves none.
+
+    Those that the filter drops are left out, and those whose label is longer than the decoder: nothing of it
+    would be a target.
+    """
     options = config.filter.model_copy(update={"wer_threshold": config.wer_threshold})
-    candidates, mask = set(train_ids(table, config)), keep_mask(table, options)
+    too_long = too_long_ids(table, config)
+    candidates, mask = set(train_ids(table, config)) - too_long, keep_mask(table, options)
     ids = table["id"].to_pylist()
     train = [i for i, keep in zip(ids, mask, strict=True) if keep and i in candidates]
     if not train:
-        reasons = ", ".join(f"{count} for {why}" for why, count in count_reasons(table, options).items())
+        counts = count_reasons(table, options) | ({LONGER: len(too_long)} if too_long else {})
+        reasons = ", ".join(f"{count} for {why}" for why, count in counts.items())
         raise TrainingError(
             f"{config.labelled[0]}: expected clips to train on, but the filter leaves none of "
             f"{table.num_rows} ({reasons or 'all are dev or test clips'}); raise wer_threshold or use a "
             "better teacher."
         )
     return train
+
+
+def too_long_ids(table: pa.Table, config: DistilConfig) -> set[str]:
+    """Return the clips whose label is longer than the student's decoder."""
+    labels = zip(table["id"].to_pylist(), table["pseudo_text"].to_pylist(), strict=True)
+    suspects = {i: text for i, text in labels if text and len(text.encode()) > SURE_BYTES}
+    if not suspects:
+        return set()
+    fits = _fitting(config)
+    return {i for i, text in suspects.items() if not fits(text)}
+
+
+def _tell_too_long(tables: Sequence[pa.Table], sets: Sequence[DistilConfig]) -> None:
+    for table, its in zip(tables, sets, strict=True):
+        if too_long := too_long_ids(table, its):
+            print(f"{its.labelled[0]}: {len(too_long)} clips rejected for {LONGER}.", file=sys.stderr)
 
 
 def train_ids(table: pa.Table, config: DistilConfig) -> list[str]:
@@ -205,9 +234,15 @@ def _write_stores(
     assert options.dev is not None
     for place, its, ids in zip(options.train, sets, kept, strict=True):
         clips: Iterable[Clip] = read_clips(its.labelled[0], ids)
-        write_once(place, pack(clips, PackingOptions()) if its.pack else clips)
+        write_once(place, pack(clips, PackingOptions(), _fitting(its)) if its.pack else clips)
     dev = [dev_ids(table, its) for table, its in zip(tables, sets, strict=True)]
     write_once(options.dev, referenced_clips(sets, tables, dev))
+
+
+def _fitting(config: DistilConfig) -> Callable[[str], bool]:
+    """Return what says whether a text fits into the student's decoder."""
+    tokens = Tokens.load(hf_folder(config.student or config.teacher))
+    return lambda text: text_tokens(tokens, text) <= label_room(tokens)
 
 
 def referenced_clips(

@@ -21,13 +21,12 @@ from voxray.training.evaluation import Evaluator
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.training.schedule import Schedule
-from voxray.transcript import Segment
 from voxray.whisper.checkpoint import load_model, parameters, save_model
 from voxray.whisper.export import convert
-from voxray.whisper.labels import label
+from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
-from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
+from voxray.whisper.tokens import Tokens
 
 Part = Literal["encoder", "decoder", "all"]
 
@@ -130,14 +129,13 @@ def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Cli
 
 
 def _fits_decoder(clip: Clip, tokens: Tokens) -> bool:
-    fits = label(tokens, [Segment(0.0, clip.duration_s, clip.text)], language=None) is not None
-    if not fits:
+    count, room = text_tokens(tokens, clip.text), label_room(tokens)
+    if count > room:
         print(
-            f"{clip.id}: expected a text of fewer than {MAX_LABEL_TOKENS} tokens, the decoder, got "
-            f"{len(tokens.encode(clip.text))}; rejected.",
+            f"{clip.id}: expected a text of at most {room} tokens, the decoder, got {count}; rejected.",
             file=sys.stderr,
         )
-    return fits
+    return count <= room
 
 
 def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:

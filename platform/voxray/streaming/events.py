@@ -147,7 +147,8 @@ class Hypothesis:
     """The transcription of one window: all of its words, those of the forced prefix included.
 
     `avg_logprob` is the mean log-probability per token, `no_speech_prob` the probability of `<|nospeech|>`.
-    A score that was not computed is None.
+    A score that was not computed is None. `truncated`: the text goes on, and its last word may be half of
+    one.
     """
 
     words: tuple[HypothesisWord, ...]
@@ -155,6 +156,7 @@ class Hypothesis:
     avg_logprob: float | None = None
     no_speech_prob: float | None = None
     compression_ratio: float | None = None
+    truncated: bool = False
 
     @property
     def text(self) -> str:

@@ -19,7 +19,8 @@ An utterance (`endpoint.py` finds its bounds; they are decoded one after another
 
 Past 8 s a SPEAKING utterance is cut at the last committed word, once that ends 1 s before the window does.
 What lies before a cut becomes a final, what follows is a new segment. Segments are sent one after another:
-start, partials, end, final.
+start, partials, end, final. An ENDED utterance whose text is truncated, at the decoder's limit of tokens or
+before a loop, is cut as a FULL one is, and goes on as ENDED; the end that was sent is that of its speech.
 """
 
 from collections import deque
@@ -223,8 +224,8 @@ class Session:
             return False
         if not self._attempted(u, end, full or u.ended, now_s):
             return False
-        if full:
-            self._cut_full(u, end)
+        if full or self._is_truncated(u, end):
+            self._cut(u, *u.cut_place(end, self.options.cut_margin_s), end)
             return self._step(u, now_s)
         self._emitter.final(u, len(u.best), u.speech_end or u.onset, end)
         self._requests.clear()
@@ -259,7 +260,7 @@ class Session:
             u.attempt = None  # words were committed since it was asked for: ask again
             return
         if attempt:
-            attempt.receive(fit, result)
+            attempt.receive(fit, result, hypothesis.truncated)
         if fit is Fit.MISFIT or result in (GuardResult.LOOP, GuardResult.SILENCE):
             u.best = () if request.mode is DecodeMode.FALLBACK else u.best
             return
@@ -282,7 +283,8 @@ class Session:
         """
         logprob = hypothesis.avg_logprob
         probable = logprob is not None and logprob >= self.options.min_certain_logprob
-        return attempt.outcome is Outcome.PASSED and (probable or u.agreement.agrees_but_for_last(u.best))
+        passed = attempt.outcome is Outcome.PASSED and not attempt.truncated
+        return passed and (probable or u.agreement.agrees_but_for_last(u.best))
 
     def _commit_all(self, u: Utterance, end: int) -> None:
         """Commit and send all words of a window up to `end`."""
@@ -301,10 +303,13 @@ class Session:
             self._cut(u, u.start + cut, count, request.end)
         self._emitter.partial(u, request.end)
 
-    def _cut_full(self, u: Utterance, end: int) -> None:
-        """Cut a full window at the last word far enough from its end; if there is none, at its end."""
-        at, count = u.cut_of_full(end, self.options.cut_margin_s)
-        self._cut(u, at, count, end)
+    def _is_truncated(self, u: Utterance, end: int) -> bool:
+        """Return whether the text of a window up to `end` is truncated, and a cut leaves enough of it."""
+        attempt, margin = u.attempted(end), samples(self.options.cut_margin_s)
+        if attempt is None or not attempt.truncated:
+            return False
+        at, _ = u.cut_place(end, self.options.cut_margin_s)
+        return u.start + margin <= at < end
 
     def _cut(self, u: Utterance, at: int, count: int, end: int) -> None:
         """Send the first `count` words of a window up to `end` as a final; begin a new segment at `at`."""

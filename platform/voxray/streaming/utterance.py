@@ -26,18 +26,23 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Attempt:
-    """A decode of the audio up to `end` in the mode of a final."""
+    """A decode of the audio up to `end` in the mode of a final.
+
+    `truncated`: it passed, and its text goes on.
+    """
 
     request: int
     end: int
     mode: DecodeMode
     outcome: Outcome = Outcome.WAITING
+    truncated: bool = False
 
-    def receive(self, fit: Fit, result: GuardResult) -> None:
+    def receive(self, fit: Fit, result: GuardResult, truncated: bool) -> None:
         """Receive what its hypothesis is taken for; a doubtful one passes in the last decode alone."""
         doubtful_passes = result is GuardResult.DOUBTFUL and self.mode is DecodeMode.FALLBACK
         passed = fit is not Fit.MISFIT and (result is GuardResult.SOUND or doubtful_passes)
         self.outcome = Outcome.PASSED if passed else Outcome.FAILED
+        self.truncated = passed and truncated
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,15 @@ class Utterance:
         self.best, self.asked = rest, asked
         self.decoded = max(self.decoded, at)
 
-    def cut_of_full(self, end: int, margin_s: float) -> tuple[int, int]:
-        """Return where to cut a full window that ends at `end`, and how many words are before the cut.
+    def cut_place(self, end: int, margin_s: float) -> tuple[int, int]:
+        """Return where to cut a window that ends at `end`, and how many words are before the cut.
 
         It is the last word that ends `margin_s` before the window does; the window's end if there is none.
+        The last word of a truncated text does not count: alignment stretches it over what is missing.
         """
-        length_s = seconds(end - self.start)
-        count = max(ended_before(self.best, length_s - margin_s), len(self.agreement.committed))
+        length_s, attempt = seconds(end - self.start), self.attempted(end)
+        whole = self.best[:-1] if attempt and attempt.truncated else self.best
+        count = max(ended_before(whole, length_s - margin_s), len(self.agreement.committed))
         cut = cut_after(self.best, count, length_s, margin_s)
         return (end, len(self.best)) if cut is None else (self.start + cut, count)
 

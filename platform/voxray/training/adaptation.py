@@ -28,7 +28,7 @@ from voxray.training.collate import Batch, Example, collate
 from voxray.training.loop import Loop, LoopOptions
 from voxray.training.losses import LossSums, distillation_sums, kl_sum
 from voxray.training.objective import Objective, ObjectiveOptions, StepSums
-from voxray.training.plan import Cursor, PlannedWindow, plan_epoch
+from voxray.training.plan import Cursor, PlannedWindow
 from voxray.training.rendering import RenderedWindows
 from voxray.training.teacher_cache import Target, TeacherCache
 from voxray.whisper.ctranslate import WINDOWS_S
@@ -170,11 +170,11 @@ class CachedLoop(Loop):
 
     def batches_per_epoch(self) -> int:
         """Return the batches of the first epoch; those of the others are about as many."""
-        return len(plan_epoch(self.durations_s, self.options.plan, 0))
+        return len(self._plan(0))
 
     def seconds_per_step(self, steps: int = 2) -> float:
         """Return how long a step takes here, from `steps` of which nothing is learned."""
-        batches = plan_epoch(self.durations_s, self.options.plan, 0)
+        batches = self._plan(0)
         started = time.perf_counter()
         for windows in batches[:steps]:
             batch, _, _ = self._make(windows, Cursor())

@@ -1,6 +1,6 @@
 """Clips cut at random times, with the words wholly inside: a model must stop where the audio stops."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import Clip
 from voxray.transcript import Segment, Word
+from voxray.word_segmentation import find_words
 from voxray.writing_systems import join_texts
 
 WORD_TOLERANCE_S = 0.03  # of a word that may be missing: alignments are no finer
@@ -19,43 +20,50 @@ def cut(clip: Clip, start_s: float, end_s: float) -> Clip:
     Segments keep the words that are left to them. The previous text goes unless the start of the clip stays.
     """
     inside = words_inside(clip.words, start_s, end_s)
-    words = [
-        replace(w, start_s=max(0.0, w.start_s - start_s), end_s=min(w.end_s, end_s) - start_s) for w in inside
-    ]
+    moved = {i: _within(clip.words[i], start_s, end_s) for i in inside}
     return replace(
         clip,
         pcm=clip.pcm[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)],
-        text=join_texts(w.text for w in words),
-        words=tuple(words),
-        segments=_regrouped(clip, inside, words),
+        text=_text_of(clip, inside),
+        words=tuple(moved.values()),
+        segments=_regrouped(clip, moved),
         previous="" if start_s > 0 else clip.previous,
     )
 
 
-def _regrouped(clip: Clip, inside: Sequence[Word], cut_words: Sequence[Word]) -> tuple[Segment, ...]:
-    """Return the segments of `cut_words`: words whose middle was in one segment of `clip` stay together.
+def _within(word: Word, start_s: float, end_s: float) -> Word:
+    return replace(word, start_s=max(0.0, word.start_s - start_s), end_s=min(word.end_s, end_s) - start_s)
 
-    A word in no segment, or in two, would make text and segments differ: then there are no segments.
+
+def _text_of(clip: Clip, words: Sequence[int]) -> str:
+    """Return the text of `clip` from the first to the last of its `words`, with the spaces that it has there.
+
+    Where it does not have these words in a row, they are joined.
     """
-    groups = [
-        [
-            c
-            for w, c in zip(inside, cut_words, strict=True)
-            if s.start_s <= (w.start_s + w.end_s) / 2 < s.end_s
-        ]
-        for s in clip.segments
-    ]
-    if [w for group in groups for w in group] != list(cut_words):
+    texts = [clip.words[i].text.strip() for i in words]
+    starts = find_words(clip.text, (w.text for w in clip.words))
+    if not words or not starts or words[-1] - words[0] >= len(words):
+        return join_texts(texts)
+    return clip.text[starts[words[0]] : starts[words[-1]] + len(texts[-1])]
+
+
+def _regrouped(clip: Clip, moved: Mapping[int, Word]) -> tuple[Segment, ...]:
+    """Return the segments of words of `clip`, which `moved` has with the times that they have in the cut.
+
+    Words whose middle was in one segment of `clip` stay together. A word in no segment, or in two, would make
+    text and segments differ: then there are no segments.
+    """
+    middles = {i: (clip.words[i].start_s + clip.words[i].end_s) / 2 for i in moved}
+    groups = [[i for i, middle in middles.items() if s.start_s <= middle < s.end_s] for s in clip.segments]
+    if [i for group in groups for i in group] != list(moved):
         return ()
-    texts = (join_texts(w.text for w in g) for g in groups)
-    return tuple(Segment(g[0].start_s, g[-1].end_s, t) for g, t in zip(groups, texts, strict=True) if g)
+    return tuple(Segment(moved[g[0]].start_s, moved[g[-1]].end_s, _text_of(clip, g)) for g in groups if g)
 
 
-def words_inside(words: Sequence[Word], start_s: float, end_s: float) -> list[Word]:
-    """Return the words that lie wholly between the two times."""
-    return [
-        w for w in words if w.start_s >= start_s - WORD_TOLERANCE_S and w.end_s <= end_s + WORD_TOLERANCE_S
-    ]
+def words_inside(words: Sequence[Word], start_s: float, end_s: float) -> list[int]:
+    """Return the indices of the words that lie wholly between the two times."""
+    earliest_s, latest_s = start_s - WORD_TOLERANCE_S, end_s + WORD_TOLERANCE_S
+    return [i for i, w in enumerate(words) if w.start_s >= earliest_s and w.end_s <= latest_s]
 
 
 def random_cut(clip: Clip, rng: np.random.Generator, shortest_s: float = 0.5) -> Clip:

@@ -25,7 +25,7 @@ from voxray.training.augment import AugmentOptions
 from voxray.training.collate import Batch, LabelOptions, collate, example, masked
 from voxray.training.ema import EMA
 from voxray.training.objective import Objective, StepSums
-from voxray.training.plan import Cursor, Mixture, PlannedWindow, PlanOptions, plan_epoch, shard
+from voxray.training.plan import Cursor, Mixture, PlannedWindow, PlanOptions, TextRoom, plan_epoch, shard
 from voxray.training.schedule import Schedule, rate
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.tokens import Tokens
@@ -106,8 +106,9 @@ class _Meter:
 class Loop:
     """Trains `objective.student` on `clips`, with windows of at least `smallest_window_s`.
 
-    `wrapped` is the objective, or DDP around it; a `mixture` weighs the sets that `clips` are of. Call
-    `restore` before `run` to continue from a checkpoint.
+    `wrapped` is the objective, or DDP around it; a `mixture` weighs the sets that `clips` are of, and a
+    `text_room` bounds the texts of those that are joined. Call `restore` before `run` to continue from a
+    checkpoint.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Loop:
         device: torch.device | None = None,
         wrapped: nn.Module | None = None,
         mixture: Mixture | None = None,
+        text_room: TextRoom | None = None,
     ) -> None:
         if not len(clips):
             raise TrainingError("expected clips to train on, got none.")
@@ -133,7 +135,7 @@ class Loop:
         self.tokens, self.options, self.smallest_window_s = tokens, options, smallest_window_s
         self.device = device or torch.device("cpu")
         self.wrapped = wrapped or objective
-        self.mixture = mixture
+        self.mixture, self.text_room = mixture, text_room
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.optimiser = torch.optim.AdamW(
@@ -151,11 +153,14 @@ class Loop:
         """Count the windows of the first `steps` steps in the plan."""
         left, samples, epoch = steps * self.options.gradient_accumulation_steps, 0, 0
         while left > 0:
-            batches = plan_epoch(self.durations_s, self.options.plan, epoch, self.mixture)
+            batches = self._plan(epoch)
             samples += sum(len(b) for b in batches[:left])
             left -= len(batches)
             epoch += 1
         return samples
+
+    def _plan(self, epoch: int) -> list[list[PlannedWindow]]:
+        return plan_epoch(self.durations_s, self.options.plan, epoch, self.mixture, self.text_room)
 
     def run(self, after_step: Callable[["Loop"], bool]) -> None:
         """Train until `max_steps`, or until `after_step` returns True."""
@@ -249,7 +254,7 @@ class Loop:
     def _planned(self) -> Iterator[tuple[list[PlannedWindow], Cursor]]:
         cursor = self.cursor
         while True:
-            batches = plan_epoch(self.durations_s, self.options.plan, cursor.epoch, self.mixture)
+            batches = self._plan(cursor.epoch)
             for number in range(cursor.batch, len(batches)):
                 after = Cursor(cursor.epoch, number + 1)
                 yield batches[number], after

@@ -110,24 +110,43 @@ def _cycle(size: int, start: int, count: int, seed: tuple[int, int]) -> Iterator
         yield int(permutation[at % size])
 
 
+@dataclass(frozen=True, slots=True)
+class TextRoom:
+    """How many `tokens` the text of each clip has, and the most that a window of several clips may hold."""
+
+    tokens: Sequence[int]
+    most: int
+
+
 def plan_epoch(
-    durations_s: Sequence[float], options: PlanOptions, epoch: int, mixture: Mixture | None = None
+    durations_s: Sequence[float],
+    options: PlanOptions,
+    epoch: int,
+    mixture: Mixture | None = None,
+    text_room: TextRoom | None = None,
 ) -> list[list[PlannedWindow]]:
-    """Return all batches of `epoch` in order; each clip is in one window, unless a `mixture` weighs."""
+    """Return all batches of `epoch` in order; each clip is in one window, unless a `mixture` weighs.
+
+    With a `text_room`, no more clips are joined than their texts have room for.
+    """
     rng = np.random.default_rng((options.seed, epoch))
     order = [int(i) for i in rng.permutation(len(durations_s))]
     if mixture:
         order = mixture.order(options.seed, epoch)
     windows: list[PlannedWindow] = []
     while order:
-        windows.append(_next_window(order, durations_s, options, rng))
+        windows.append(_next_window(order, durations_s, options, rng, text_room))
         if rng.random() < options.no_speech_probability:
             windows.append(_no_speech(rng))
     return _batches(windows, options.batch_s, rng)
 
 
 def _next_window(
-    order: list[int], durations_s: Sequence[float], options: PlanOptions, rng: np.random.Generator
+    order: list[int],
+    durations_s: Sequence[float],
+    options: PlanOptions,
+    rng: np.random.Generator,
+    text_room: TextRoom | None,
 ) -> PlannedWindow:
     speed = float(rng.uniform(*options.speed_range)) if rng.random() < options.speed_probability else 1.0
     joined = rng.random() < options.join_probability
@@ -139,7 +158,7 @@ def _next_window(
     while order and length_s < target_s:
         pause_s = float(rng.uniform(*options.pause_s))
         longer_s = length_s + pause_s + durations_s[order[-1]] / speed
-        if longer_s > WINDOW_S:
+        if longer_s > WINDOW_S or (text_room and not _has_room([*clips, order[-1]], text_room)):
             break
         clips.append(order.pop())
         pauses.append(pause_s)
@@ -153,6 +172,10 @@ def _next_window(
         full=bool(rng.random() < options.full_probability),
         seed=int(rng.integers(2**32)),
     )
+
+
+def _has_room(clips: Sequence[int], text_room: TextRoom) -> bool:
+    return sum(text_room.tokens[i] for i in clips) <= text_room.most
 
 
 def _no_speech(rng: np.random.Generator) -> PlannedWindow:

@@ -17,9 +17,10 @@ from voxray.files import atomic_directory
 from voxray.training.evaluation import EvaluationOptions, Evaluator
 from voxray.training.loop import Loop, LoopOptions, Progress
 from voxray.training.objective import Objective, ObjectiveOptions
-from voxray.training.plan import Mixture
+from voxray.training.plan import Mixture, TextRoom
 from voxray.whisper.checkpoint import load_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
+from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
@@ -202,7 +203,14 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
         device=device,
         wrapped=wrap(objective),
         mixture=Mixture(clips.sizes, options.weights) if options.weights else None,
+        text_room=_text_room(clips, tokens) if options.loop.plan.join_probability else None,
     )
+
+
+def _text_room(clips: ClipStore | ClipSubset, tokens: Tokens) -> TextRoom:
+    """Return the tokens of each clip's text, without reading its samples."""
+    counts = [text_tokens(tokens, clips.text(i)) for i in range(len(clips))]
+    return TextRoom(counts, label_room(tokens))
 
 
 def _prepared(student: Any, options: RunOptions) -> Any:

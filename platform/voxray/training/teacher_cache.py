@@ -18,18 +18,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm
+from voxray.audio import WINDOW_S, Pcm
 from voxray.errors import TrainingError
-from voxray.text import MAX_COMPRESSION_RATIO, compression_ratio
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.encoder import decode_states
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.labels import Label, no_speech_label
-from voxray.whisper.loops import most_tokens
-from voxray.whisper.tokens import Tokens
+from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
 
 SHARD = 32  # windows
 BATCH = 8  # windows in a batch: 30 s of them take 50 MB each in an encoder layer of tiny
+WHOLE = DecodingOptions(max_new_tokens=MAX_LABEL_TOKENS)  # bounded by the window and the decoder alone
 NO_SPEECH_PROB, MIN_LOGPROB = 0.6, -1.0  # above the one and below the other is silence (openai/whisper)
 
 States = np.ndarray[Any, np.dtype[np.float16]]
@@ -40,7 +39,7 @@ class Target:
     """A window's label and the teacher's last decoder states at its L positions, shape (L, D).
 
     `states` has no rows where only the label is learned: silence, to which a teacher may invent words.
-    `label` is None where the teacher fell into a loop and nothing is learned.
+    `label` is None where nothing is learned: the teacher's text does not end, or had a loop cut off.
     """
 
     label: Label | None
@@ -67,16 +66,18 @@ class Teacher:
 
     def _decoded(self, clips: Sequence[Pcm]) -> list[Target]:
         encoded = self.engine.encode(clips, WINDOW_S)
-        results = self.engine.decode(encoded, clips, DecodingOptions(), [None] * len(clips))
-        labels = [_label(self.engine.tokens, r, len(c)) for r, c in zip(results, clips, strict=True)]
+        results = self.engine.decode(encoded, clips, WHOLE, [None] * len(clips))
+        labels = [_label(self.engine.tokens, result) for result in results]
         states_BTD = torch.from_numpy(np.array(encoded, dtype=np.float32))
         kept = [i for i, label in enumerate(labels) if label and not is_silence(results[i])]
         states = dict(zip(kept, self._states([labels[i] for i in kept], states_BTD[kept]), strict=True))
         return [Target(label, states.get(i, self._no_states())) for i, label in enumerate(labels)]
 
     def _states(self, labels: Sequence[Label | None], states_BTD: torch.Tensor) -> list[States]:
+        if not labels:  # the decoder takes no empty batch
+            return []
         lengths = [len(label.inputs) for label in labels if label]
-        inputs_BL = torch.full((len(lengths), max(lengths, default=1)), self.engine.tokens.end)
+        inputs_BL = torch.full((len(lengths), max(lengths)), self.engine.tokens.end)
         for row, label in zip(inputs_BL, labels, strict=True):
             if label:
                 row[: len(label.inputs)] = torch.tensor(label.inputs)
@@ -88,17 +89,15 @@ class Teacher:
         return np.zeros((0, self.width), np.float16)
 
 
-def _label(tokens: Tokens, result: DecodingResult, samples: int) -> Label | None:
-    """Return the label of the teacher's own tokens; None where they are more than can be spoken in that time.
+def _label(tokens: Tokens, result: DecodingResult) -> Label | None:
+    """Return the label of the teacher's own tokens; None where they are truncated.
 
-    What Whisper takes for silence is labelled so, not by the words that a teacher invents to it.
+    The end of the text after half of it would teach the student to leave words out. What Whisper takes for
+    silence is labelled so, not by the words that a teacher invents to it.
     """
     if is_silence(result):
         return no_speech_label(tokens, named=False, language=result.language)
-    if (
-        len(result.tokens) > most_tokens(samples / SAMPLE_RATE)
-        or compression_ratio(result.text) > MAX_COMPRESSION_RATIO
-    ):
+    if result.truncated:
         return None
     ids = [*tokens.prompt(result.language), *result.tokens, tokens.end]
     return Label(tuple(ids[:-1]), tuple(ids[1:]))

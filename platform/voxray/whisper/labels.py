@@ -41,6 +41,16 @@ def label(
     return _with_previous(tokens, ids, previous) if len(ids) <= MAX_LABEL_TOKENS else None
 
 
+def label_room(tokens: Tokens) -> int:
+    """Return how many tokens of text fit into a label without times, beside its prompt and its end."""
+    return MAX_LABEL_TOKENS - len(tokens.prompt()) - 1
+
+
+def text_tokens(tokens: Tokens, text: str) -> int:
+    """Return how many tokens `text` has in a label; one over `label_room` has no label."""
+    return len(_plain(tokens, [Segment(0.0, 0.0, text)]))
+
+
 def no_speech_label(
     tokens: Tokens, *, named: bool, language: str | None = "en", task: str = "transcribe"
 ) -> Label:

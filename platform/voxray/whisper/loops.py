@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from voxray.text import MAX_COMPRESSION_RATIO, compression_ratio
+from voxray.guards import Guards
+from voxray.text import compression_ratio
 from voxray.whisper.tokens import Tokens
 
 TOKENS_PER_S = 20.0  # more than is spoken in a script whose words have tokens of their own
@@ -10,6 +11,7 @@ SPARE_TOKENS = 32  # for timestamps, and for what short clips hold
 CHARACTERS_PER_S = 30.0  # more than anyone speaks, in any script
 SPARE_CHARACTERS = 60  # for what short clips hold
 NO_REPEAT_NGRAM = 3  # tokens that may not come twice when a repetition is decoded again
+GUARDS = Guards()  # those of live text
 
 
 def most_tokens(seconds: float) -> int:
@@ -21,10 +23,10 @@ def most_tokens(seconds: float) -> int:
 
 
 def repeats(tokens: Tokens, ids: Sequence[int], seconds: float) -> bool:
-    """Say whether generated `ids` are a loop: more than can be said in `seconds`, or too compressible."""
+    """Say whether generated `ids` are a loop: more than can be said in `seconds`, or one to the guards."""
     text = tokens.decode(ids)
     too_long = len(text) > CHARACTERS_PER_S * seconds + SPARE_CHARACTERS
-    return too_long or compression_ratio(text) > MAX_COMPRESSION_RATIO
+    return too_long or GUARDS.is_loop(text, compression_ratio(text))
 
 
 def without_loop(tokens: Tokens, ids: Sequence[int], seconds: float) -> tuple[int, ...]:

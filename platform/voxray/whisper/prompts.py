@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from voxray.text import basic
 from voxray.whisper.tokens import MAX_LABEL_TOKENS, MAX_PREVIOUS_TOKENS, Tokens
+from voxray.word_segmentation import split_words
 
 CLOSING_TOKENS = 2  # alignment adds <|notimestamps|> and <|endoftext|>
 
@@ -31,9 +32,16 @@ def previous_tokens(tokens: Tokens, prompt: str, hotwords: str) -> tuple[int, ..
 
 
 def echoes(tokens: Tokens, previous: Sequence[int], ids: Sequence[int]) -> bool:
-    """Say whether the text of `ids` has words, and all of them are words of the context `previous`."""
-    words = {*basic(tokens.decode(ids)).split()}
-    return bool(words) and words <= {*basic(tokens.decode(previous)).split()}
+    """Say whether the text of `ids` has words, and all of them are words of the context `previous`.
+
+    In scripts without spaces a word is a character, so that words in a row are an echo of words in a list.
+    """
+    words = _words(tokens, ids)
+    return bool(words) and words <= _words(tokens, previous)
+
+
+def _words(tokens: Tokens, ids: Sequence[int]) -> set[str]:
+    return {stripped for word in split_words(basic(tokens.decode(ids))) if (stripped := word.strip())}
 
 
 def text_room(tokens: Tokens, previous: int) -> int:

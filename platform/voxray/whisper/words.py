@@ -13,6 +13,8 @@ from voxray.transcript import Word
 from voxray.whisper.tokens import Tokens
 from voxray.word_segmentation import split_words
 
+Levels = np.ndarray[Any, np.dtype[np.float64]]
+
 _INCOMPLETE = "\ufffd"  # what a part of a character decodes to
 _PARTS = 4  # bytes, and so tokens, that a character may have
 
@@ -24,6 +26,12 @@ KEPT_S = 0.05  # of the quiet around a word's speech: weak consonants
 TAIL_S = 0.15  # of a word, in which the onset of the next one may lie though a pause is between
 LATE_S = 0.4  # after a word, in which its own onset may lie
 MAX_LATE_S = 0.8  # after a pause: how late the onset of the first word may be
+
+LONGEST = 2.0  # medians that a word may last where levels do not tell (openai/whisper, timing.py)
+MAX_MEDIAN_S = 0.7  # as there: in a window of few words the median may be one of a pause
+MAX_LETTER_S = 0.1  # likewise, of the median time of a letter, by which long words are allowed more
+DIGIT_LETTERS = 5  # a digit is spoken as a word
+LOUDER = 1.25  # times the energy, 1 dB: where a word is rather than at its aligned onset
 
 
 def token_starts(tokens: Tokens, ids: Sequence[int]) -> list[int]:
@@ -91,12 +99,12 @@ def without_pauses(words: Sequence[Word], pcm: Pcm) -> tuple[Word, ...]:
 
     Alignment tiles the window with words, so that one before a pause reaches over it, and often over the
     beginning of the next one, whose onset comes late. Each word is put into the stretch of sound in which it
-    begins, where the window has quiet to tell sound from.
+    begins, where the window has quiet to tell sound from; else none is longer than words are.
     """
     levels = levels_db(pcm)
     bound = _quiet_db(levels)
     if bound is None:
-        return tuple(words)
+        return _shortened(words, levels)
     stretches = list(_stretches(np.flatnonzero(levels > bound).tolist()))
     homes = _homes(words, stretches)
     placed: list[Word] = []
@@ -108,7 +116,42 @@ def without_pauses(words: Sequence[Word], pcm: Pcm) -> tuple[Word, ...]:
     return tuple(placed)
 
 
-def _quiet_db(levels: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+def _shortened(words: Sequence[Word], levels: Levels) -> tuple[Word, ...]:
+    """Return `words`, of those that are too long the loudest part of the longest length allowed."""
+    sums = np.concatenate([[0.0], np.cumsum(10 ** (levels / 10))])
+    return tuple(
+        _loudest(word, longest_s, sums) if word.end_s - word.start_s > longest_s else word
+        for word, longest_s in zip(words, _longest_s(words), strict=True)
+    )
+
+
+def _longest_s(words: Sequence[Word]) -> list[float]:
+    """Return how long each of `words` may be: `LONGEST` times the median word, or as many letters."""
+    letters = [max(1, sum(DIGIT_LETTERS if c.isdigit() else c.isalpha() for c in w.text)) for w in words]
+    lasts_s = [w.end_s - w.start_s for w in words]
+    timed = [(s, s / n) for s, n in zip(lasts_s, letters, strict=True) if s > 0] or [(0.0, 0.0)]
+    word_s, letter_s = np.median(timed, axis=0).tolist()
+    word_s, letter_s = min(word_s, MAX_MEDIAN_S), min(letter_s, MAX_LETTER_S)
+    return [LONGEST * max(word_s, n * letter_s) for n in letters]
+
+
+def _loudest(word: Word, length_s: float, sums: Levels) -> Word:
+    """Return `word` with a length of `length_s`, at its onset or where it is clearly louder.
+
+    `sums` are the energies up to each `LEVEL_S`.
+    """
+    first, last = round(word.start_s / LEVEL_S), round((word.end_s - length_s) / LEVEL_S)
+    starts = np.arange(first, max(first, last) + 1)
+    ends = starts + round(length_s / LEVEL_S)
+    energies = sums[np.minimum(ends, len(sums) - 1)] - sums[np.minimum(starts, len(sums) - 1)]
+    at = int(np.argmax(energies))
+    if energies[at] <= LOUDER * energies[0]:
+        return replace(word, end_s=word.start_s + length_s)
+    start_s = min(word.start_s + at * LEVEL_S, word.end_s - length_s)
+    return replace(word, start_s=start_s, end_s=start_s + length_s)
+
+
+def _quiet_db(levels: Levels) -> float | None:
     """Return the level up to which it is quiet; None where that cannot be told.
 
     Digital silence does not count to the noise: clips are packed with it, and calls are muted with it.
@@ -120,11 +163,11 @@ def _quiet_db(levels: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
     return 0.0 if 0 < len(heard) < len(levels) else None
 
 
-def levels_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
+def levels_db(pcm: Pcm) -> Levels:
     """Return the level of each `LEVEL_S` of `pcm`, in decibels over one quantisation step."""
     step = round(LEVEL_S * SAMPLE_RATE)
     frames = pcm[: len(pcm) // step * step].reshape(-1, step).astype(np.float64)
-    levels: np.ndarray[Any, np.dtype[np.float64]] = 10 * np.log10(np.mean(frames**2, axis=1) + 1.0)
+    levels: Levels = 10 * np.log10(np.mean(frames**2, axis=1) + 1.0)
     return levels
 
 

@@ -88,3 +88,10 @@ def test_words_are_dropped_where_those_of_one_clip_are_not_known() -> None:
     silent = Clip("c", np.zeros(9, np.int16), "", "anna")
     assert next(pack([clip("a", 9), unknown], PackingOptions())).words == ()
     assert [w.text for w in next(pack([clip("a", 9), silent], PackingOptions())).words] == ["a"]
+
+
+def test_a_pack_holds_no_more_clips_than_its_text_has_room_for() -> None:
+    clips = [clip(f"{k:02}", 100) for k in range(10)]
+    packs = list(pack(clips, PackingOptions(), lambda text: len(text) <= 8))
+
+    assert [p.text for p in packs] == ["00 01 02", "03 04 05", "06 07 08", "09"]

@@ -26,12 +26,13 @@ OPTIONS = DecodingOptions()
 class SmallEngine:
     """Holds `room` clips at a time; cannot stand those that are as loud as `bad`.
 
-    The text of one that is as loud as `truncated` does not end.
+    The text of one that is as loud as `truncated` does not end; that of one as loud as `long` has 600 words.
     """
 
     room: int = 64
     bad: int = -1
     truncated: int = -1
+    long: int = -1
     calls: list[int] = field(default_factory=list)
     tokens: Tokens = field(default_factory=lambda: Tokens.load(SMALL_MODEL_INT8))
 
@@ -45,7 +46,8 @@ class SmallEngine:
             raise ValueError("a bad clip")
         spoken = [language or "en" for language in languages]
         results = [
-            decoding_result(f"loud {c[0]}", language) for c, language in zip(clips, spoken, strict=True)
+            decoding_result("loud " * 600 if c[0] == self.long else f"loud {c[0]}", language)
+            for c, language in zip(clips, spoken, strict=True)
         ]
         return [replace(r, truncated=c[0] == self.truncated) for c, r in zip(clips, results, strict=True)]
 
@@ -102,6 +104,15 @@ def test_a_text_past_the_limit_of_tokens_is_rejected_with_its_reason() -> None:
         "/3: expected a text that ends, got one past the limit of tokens, or a loop.",
         None,
     ]
+    assert rows[1]["audio"] == b""
+
+
+def test_a_label_longer_than_the_decoder_is_rejected_with_its_reason() -> None:
+    stage = LabelStage(Loaded(SmallEngine(long=3)), OPTIONS)
+    rows = stage(piece_table([piece(str(k), k) for k in range(2, 5)])).to_pylist()
+
+    assert [r["pseudo_text"] for r in rows] == ["loud 2", None, "loud 4"]
+    assert "/3: expected a text of at most 443 tokens, the decoder, got " in rows[1]["reason"]
     assert rows[1]["audio"] == b""
 
 

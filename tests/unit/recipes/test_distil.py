@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from tests.prose import PROSE
 from tests.small_model import SMALL_MODEL
 
 from voxray.config import parse
@@ -15,6 +16,8 @@ from voxray.corpora.store import ClipStore
 from voxray.errors import ConfigError, ModelError, OutputError, TrainingError
 from voxray.recipes import distil, learning
 from voxray.recipes.distil import DistilConfig
+from voxray.whisper.labels import label_room, text_tokens
+from voxray.whisper.tokens import Tokens
 
 WriteLabels = Callable[[Mapping[str, Mapping[str, Any]]], Path]
 
@@ -45,6 +48,33 @@ def test_the_threshold_can_be_switched_off(write_labels: WriteLabels) -> None:
     assert kept(config(labels, wer_threshold=None)) == ["a", "b"]
     assert kept(config(labels, wer_threshold=100.1)) == ["a", "b"]
     assert kept(config(labels, wer_threshold=100)) == ["a"]
+
+
+LONG = {"pseudo_text": PROSE["my"] * 2}
+
+
+def test_labels_longer_than_the_decoder_are_neither_trained_on_nor_counted(write_labels: WriteLabels) -> None:
+    labels = write_labels({"a": {}, "b": LONG, "c": {"pseudo_text": PROSE["en"]}})
+    assert kept(config(labels, teacher=str(SMALL_MODEL))) == ["a", "c"]
+
+
+def test_a_corpus_of_nothing_but_such_labels_is_refused_with_the_reason(write_labels: WriteLabels) -> None:
+    its = config(write_labels({"a": LONG}), teacher=str(SMALL_MODEL))
+    with pytest.raises(TrainingError, match="1 for a text longer than the decoder"):
+        kept(its)
+
+
+def test_packs_hold_no_more_text_than_the_decoder(write_labels: WriteLabels) -> None:
+    spoken = {"pseudo_text": PROSE["en"], "speaker": "anna"}
+    labels = write_labels({f"clip-{i}": spoken for i in range(6)})
+    its = config(labels, pack=True, teacher=str(SMALL_MODEL), max_dev_clips=1)
+    options = distil.distil_options(its, SMALL_MODEL, 30.0)
+    distil._write_stores([its], [read_table(labels)], [kept(its)], options)
+    tokens = Tokens.load(SMALL_MODEL)
+    counts = [text_tokens(tokens, clip.text) for clip in ClipStore(options.train)]
+
+    assert len(counts) > 1
+    assert max(counts) <= label_room(tokens)
 
 
 def test_the_threshold_has_one_place(tmp_path: Path) -> None:

@@ -86,5 +86,5 @@ def test_a_text_longer_than_the_decoder_is_rejected_and_counted(
     tokens = Tokens.load(SMALL_MODEL)
 
     assert finetune._clips(its, "train", tokens) == ([], 1)
-    assert "train: expected a text of fewer than 448 tokens" in capsys.readouterr().err
+    assert "train: expected a text of at most 443 tokens" in capsys.readouterr().err
     assert len(finetune._clips(its, "dev", tokens)[0]) == 1

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from tests.scripted_engine import Engine, Rehearsal, Script, ScriptedEngine, held
+from tests.unit.streaming.test_session_properties import check_wire
 
 from voxray.errors import ConfigError
 from voxray.streaming.endpoint import EndpointOptions
@@ -147,10 +148,11 @@ def test_a_final_that_the_guards_stop_is_decoded_once_more(bad: dict[str, object
     [
         ({"compression_ratio": 3.0}, "turn on"),
         ({"avg_logprob": -2.0, "no_speech_prob": 0.9}, "turn on"),
-        ({"avg_logprob": -2.0}, SCRIPT.text),
+        ({"avg_logprob": -1.1}, SCRIPT.text),
+        ({"avg_logprob": -2.0}, "turn on"),
         ({"words": ()}, "turn on"),
     ],
-    ids=["loop", "no speech", "doubtful", "misfit"],
+    ids=["loop", "no speech", "doubtful", "babble", "misfit"],
 )
 def test_what_the_fallback_cannot_save_is_dropped_but_for_the_committed_words(
     bad: dict[str, object], text: str
@@ -535,3 +537,41 @@ def test_probabilities_of_audio_that_has_not_come_are_refused() -> None:
 def test_options_that_contradict_one_another_are_named(wrong: dict[str, float], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         SessionOptions(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def truncating(script: Script, room: int, half: str) -> Engine:
+    """The scripted engine with at most `room` words; the last is half a word, stretched over the rest."""
+
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        if len(decoded.words) <= room:
+            return decoded
+        *words, last = decoded.words[:room]
+        stretched = replace(last, text=half, end_s=seconds(request.end - request.start))
+        return replace(decoded, words=(*words, stretched), truncated=True)
+
+    return changed(script, change)
+
+
+@pytest.mark.parametrize("half", [" ?", " t"])
+@pytest.mark.parametrize("partials", [True, False])
+@pytest.mark.parametrize(("words", "word_s"), [(9, 0.4), (14, 0.4), (40, 0.4), (30, 0.15)])
+def test_nothing_of_a_truncated_text_is_lost(words: int, word_s: float, partials: bool, half: str) -> None:
+    texts = [f"{chr(97 + i % 26)}{i}" for i in range(words)]
+    script = Script.of(" ".join(texts), word_s=word_s, gap_s=0.1)
+    rehearsal = played(script, truncating(script, 8, half), SessionOptions(partials=partials))
+
+    assert " ".join(f.text for f in rehearsal.finals).split() == texts
+    assert len(rehearsal.finals) > 1
+    check_wire(rehearsal.events)
+    starts = [f.start_s for f in rehearsal.finals]
+    assert starts == sorted(starts)
+    assert all(f.end_s <= start_s + 0.001 for f, start_s in zip(rehearsal.finals, starts[1:], strict=False))
+
+
+def test_a_truncated_text_that_no_word_allows_to_cut_is_final() -> None:
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        return replace(decoded, words=decoded.words[:1], truncated=True)
+
+    rehearsal = played(engine=changed(SCRIPT, change))
+
+    assert [f.text for f in rehearsal.finals] == ["turn"]

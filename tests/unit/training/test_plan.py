@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.audio import WINDOW_S
-from voxray.training.plan import Mixture, PlannedWindow, PlanOptions, plan_epoch, shard
+from voxray.training.plan import Mixture, PlannedWindow, PlanOptions, TextRoom, plan_epoch, shard
 
 durations = st.lists(st.floats(0.3, 30.0), min_size=1, max_size=40)
 options = st.builds(
@@ -154,3 +154,21 @@ def test_the_windows_of_an_epoch_are_those_of_the_mixture() -> None:
     clips = [clip for batch in plan_epoch([2.0] * 33, alone, 0, mixture) for w in batch for clip in w.clips]
     assert len(clips) == 33
     assert 16 <= sum(clip < 3 for clip in clips) <= 17
+
+
+@given(st.lists(st.tuples(st.floats(0.3, 30.0), st.integers(0, 300)), min_size=1, max_size=40), options)
+def test_no_more_clips_are_joined_than_their_texts_have_room_for(
+    clips: list[tuple[float, int]], chosen: PlanOptions
+) -> None:
+    durations_s, counts = [seconds for seconds, _ in clips], [count for _, count in clips]
+    planned = list(chain(*plan_epoch(durations_s, chosen, 0, None, TextRoom(counts, 300))))
+
+    assert sorted(i for w in planned for i in w.clips) == list(range(len(clips)))
+    assert all(sum(counts[i] for i in w.clips) <= 300 for w in planned)
+
+
+def test_clips_are_joined_up_to_the_room_of_their_texts() -> None:
+    joining = PlanOptions(join_probability=1.0, join_s=(30.0, 30.0))
+    planned = list(chain(*plan_epoch([2.0] * 12, joining, 0, None, TextRoom([100] * 12, 443))))
+
+    assert [len(w.clips) for w in planned] == [4, 4, 4]

@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import torch
 from voxray.corpora.store import Clip, write_store
 from voxray.training.loop import LoopOptions
 from voxray.training.objective import ObjectiveOptions
-from voxray.training.plan import PlanOptions
+from voxray.training.plan import Cursor, PlanOptions
 from voxray.training.run import Commit, Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.model_info import ModelInfo
 
+CPU = torch.device("cpu")
 Folders = Callable[..., RunOptions]
 
 
@@ -67,7 +69,7 @@ def options(tiny: Path, clips: list[Clip], tmp_path: Path) -> RunOptions:
 
 def prepared(options: RunOptions, wers: Sequence[float] | None, commit: Commit) -> Run:
     evaluator = ScriptedEvaluator(wers) if wers is not None else None
-    return Run(options, build_loop(options, torch.device("cpu")), commit, evaluator)
+    return Run(options, build_loop(options, CPU), commit, evaluator)
 
 
 def train(
@@ -218,7 +220,7 @@ def test_a_dev_store_without_clips_is_not_evaluated(
 def test_a_teacher_is_loaded_where_one_is_named(options: RunOptions) -> None:
     loop = options.loop.model_copy(update={"max_steps": 1})
     changes = {"teacher": options.start, "objective": ObjectiveOptions(kl_weight=1.0), "loop": loop}
-    taught = build_loop(options.model_copy(update=changes), torch.device("cpu"))
+    taught = build_loop(options.model_copy(update=changes), CPU)
     taught.run(lambda at: True)
     assert abs(taught.progress().kl) < 1e-3  # the student is the teacher
 
@@ -237,3 +239,15 @@ def test_a_run_that_stopped_early_is_not_resumed(options: RunOptions, tmp_path: 
 
 class KilledError(Exception):
     """Stands for a kill signal."""
+
+
+def test_joined_windows_hold_no_more_text_than_the_decoder(options: RunOptions, clips: list[Clip]) -> None:
+    long = [replace(clip, id=str(i), text="red blue " * 30, words=()) for i, clip in enumerate(clips * 2)]
+    write_store(options.train[0], long)
+    plan = PlanOptions(join_probability=1.0, join_s=(30.0, 30.0), cut_probability=0.0)
+    loop = build_loop(options.model_copy(update={"loop": LoopOptions(max_steps=1, plan=plan)}), CPU)
+    windows = [w for batch in loop._plan(0) for w in batch]
+    batches = [loop._make([w], Cursor())[0] for w in windows]
+
+    assert 1 < len(windows) < len(long)  # or nothing is joined
+    assert all(batch.positions > 0 for batch in batches)

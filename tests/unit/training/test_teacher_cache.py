@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prose import PROSE
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray import job
-from voxray.audio import Pcm
+from voxray.audio import Pcm, decode
 from voxray.errors import TrainingError
-from voxray.training.teacher_cache import SHARD, Target, TeacherCache, fill, is_silence, write_shard
+from voxray.training.teacher_cache import (
+    SHARD,
+    Target,
+    Teacher,
+    TeacherCache,
+    _label,
+    fill,
+    is_silence,
+    write_shard,
+)
+from voxray.whisper.checkpoint import load_model
+from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingResult
 from voxray.whisper.labels import IGNORED, Label
+from voxray.whisper.tokens import MAX_LABEL_TOKENS, Tokens
 
 WIDTH = 4
 AUDIO = [np.full(160, i, np.int16) for i in range(SHARD + 3)]
@@ -126,3 +141,40 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(TrainingError, match=r"00000\.safetensors: expected a shard"):
         TeacherCache(tmp_path, len(AUDIO))
+
+
+@pytest.mark.parametrize("language", PROSE)
+def test_a_whole_text_is_learned_with_its_end_however_many_tokens_it_has(language: str) -> None:
+    tokens = Tokens.load(SMALL_MODEL_INT8)
+    ids = tuple(tokens.encode(PROSE[language])[:430])
+    whole = DecodingResult(tokens.decode(ids), language, ids, (), (), -0.3, 0.1, 1.3)
+    label = _label(tokens, whole)
+
+    assert label is not None
+    assert label.targets[-len(ids) - 1 :] == (*ids, tokens.end)
+
+
+def test_nothing_is_learned_of_a_text_that_does_not_end() -> None:
+    tokens = Tokens.load(SMALL_MODEL_INT8)
+    half = DecodingResult("turn on", "en", (5, 6), (), (), -0.3, 0.1, 1.0, truncated=True)
+
+    assert _label(tokens, half) is None
+
+
+class HalfWriter(CTranslate2Engine):
+    """Breaks every text off, and keeps how many tokens it was allowed."""
+
+    limit = 0
+
+    def decode(self, *args: Any, **options: Any) -> list[DecodingResult]:
+        self.limit = args[2].max_new_tokens
+        return [replace(result, truncated=True) for result in super().decode(*args, **options)]
+
+
+def test_the_teacher_may_write_as_much_as_its_decoder_holds_and_what_breaks_off_is_left_out() -> None:
+    engine = HalfWriter(SMALL_MODEL_INT8)
+    clips = [decode(file) for file in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:2]]
+    targets = Teacher(engine, load_model(SMALL_MODEL)).targets(clips, [True, True])
+
+    assert engine.limit >= MAX_LABEL_TOKENS - len(engine.tokens.prompt()) - 1
+    assert [(target.label, len(target.states)) for target in targets] == [(None, 0), (None, 0)]

@@ -1,6 +1,7 @@
 """What is taken for a loop, and where it is cut off."""
 
 import pytest
+from tests.prose import PROSE, THANKS
 from tests.small_model import SMALL_MODEL_INT8
 
 from voxray.whisper.loops import most_tokens, repeats, without_loop
@@ -20,6 +21,13 @@ def tokens() -> Tokens:
     [
         (SENTENCE, 3.0, False),
         (SENTENCE * 8, 30.0, True),  # too compressible
+        (SENTENCE * 2, 8.0, False),  # said twice
+        (
+            PROSE["en"][:160] + " thank you very much" * 6,
+            30.0,
+            True,
+        ),
+        ("我们先看一下这个问题。" + "我不知道。" * 12, 30.0, True),
         (" so" * 224, 30.0, True),
         (" six six six six six six six six", 3.0, False),  # said
         (
@@ -28,6 +36,8 @@ def tokens() -> Tokens:
             True,
         ),  # more than anyone says
         (BURMESE, 2.0, False),  # more tokens than a Latin text of its length
+        *((prose, 25.0, False) for prose in PROSE.values()),
+        *((prose[:80] + 20 * THANKS[language], 25.0, True) for language, prose in PROSE.items()),
         ("", 0.1, False),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_word_has_the_times_of_its_tokens_inside_the_window(tokens: Tokens) ->
 def test_words_of_scripts_without_spaces_are_timed_by_character(tokens: Tokens, text: str) -> None:
     ids = tokens.encode(text)
 
-    found = word_times(tokens, ids, alignment(10, [0.5] * len(ids)), noise(30.0))
+    found = word_times(tokens, ids, alignment(5, [0.5] * len(ids)), noise(30.0))
 
     assert [w.text for w in found] == split_words(text)
     assert len({w.start_s for w in found}) == len(found) > 1
@@ -106,10 +106,13 @@ def test_words_that_share_a_token_share_its_time() -> None:
         (spoken((1.0, 1.6), (3.0, 3.1)), (1.0, 5.0), (0.95, 1.65)),  # a click after it
         (spoken((1.0, 1.5), hiss=0.0), (1.0, 6.0), (0.95, 1.55)),  # digital silence
         (np.append(spoken((1.0, 1.5), lasts_s=3.0), np.zeros(32_000, np.int16)), (1.0, 5.0), (0.95, 1.55)),
-        (np.zeros(160_000, np.int16), (1.0, 6.0), (1.0, 6.0)),
+        (np.zeros(160_000, np.int16), (1.0, 6.0), (1.0, 2.4)),
         (spoken((1.0, 1.5)), (3.0, 5.0), (3.0, 3.25)),  # nothing to hear where it was aligned
-        (spoken((1.0, 1.5), hiss=500.0), (1.0, 6.0), (1.0, 6.0)),  # too noisy to tell
-        (noise(10.0), (1.0, 6.0), (1.0, 6.0)),
+        (spoken((1.0, 1.5), hiss=500.0), (1.0, 6.0), (1.0, 2.4)),  # too noisy to tell: 6 dB
+        (spoken((1.0, 1.5), hiss=350.0), (1.0, 6.0), (1.0, 2.4)),  # 9 dB
+        (spoken((4.0, 4.6), hiss=500.0), (0.0, 4.6), (3.2, 4.6)),  # a pause before it
+        (noise(10.0), (1.0, 6.0), (1.0, 2.4)),
+        (noise(10.0), (1.0, 2.0), (1.0, 2.0)),  # not too long
         (noise(0.005), (0.0, 0.005), (0.0, 0.005)),
     ],
 )
@@ -120,6 +123,22 @@ def test_a_word_ends_near_its_speech(
 
     assert (found.start_s, found.end_s) == pytest.approx(expected, abs=0.02)
     assert (found.text, found.probability) == ("so", 0.5)
+
+
+@pytest.mark.parametrize("hiss", [350.0, 500.0])
+def test_in_noise_no_word_lasts_over_a_pause(hiss: float) -> None:
+    """Most words last 0.3 s, two of them longer; to two others a pause is counted."""
+    texts = ["we", "said", "so", "then", "internationalisation", "1984", "and", "off", "went", "all"]
+    ends_s = [3.0, 3.3, 6.0, 6.3, 7.6, 9.0, 9.3, 9.6, 9.9, 10.2]
+    words = [Word(t, a, b) for t, a, b in zip(texts, [0.0, *ends_s], ends_s, strict=False)]
+    pcm = spoken((2.7, 3.6), (5.95, 10.2), lasts_s=10.5, hiss=hiss)
+
+    found = list(without_pauses(words, pcm))
+
+    first, before_pause = found.pop(0), found.pop(1)
+    assert (first.start_s, first.end_s) == pytest.approx((2.4, 3.0), abs=0.02)
+    assert (before_pause.start_s, before_pause.end_s) == pytest.approx((3.3, 3.9), abs=0.02)
+    assert found == [words[1], *words[3:]]
 
 
 def test_words_share_their_stretches_of_sound() -> None:
@@ -135,11 +154,17 @@ def test_words_share_their_stretches_of_sound() -> None:
     assert times == [(0.45, 1.0), (1.0, 1.55), (3.95, 4.5), (4.5, 5.05), (6.95, 7.45)]
 
 
-@given(st.lists(st.floats(0, 10), min_size=2, max_size=12), st.lists(st.floats(0, 9), max_size=4))
-def test_words_stay_in_order_and_within_the_window(edges_s: list[float], loud_s: list[float]) -> None:
+@given(
+    st.lists(st.floats(0, 10), min_size=2, max_size=12),
+    st.lists(st.floats(0, 9), max_size=4),
+    st.sampled_from([3.0, 500.0]),
+)
+def test_words_stay_in_order_and_within_the_window(
+    edges_s: list[float], loud_s: list[float], hiss: float
+) -> None:
     edges_s = sorted(edges_s)
     words = [Word("so", a, b) for a, b in pairwise(edges_s)]
-    found = without_pauses(words, spoken(*((at, at + 0.4) for at in loud_s)))
+    found = without_pauses(words, spoken(*((at, at + 0.4) for at in loud_s), hiss=hiss))
 
     times = [t for w in found for t in (w.start_s, w.end_s)]
     assert times == sorted(times)

@@ -124,6 +124,7 @@ def hypothesis(decoded: Decoded) -> Hypothesis:
         avg_logprob=decoded.avg_logprob,
         no_speech_prob=decoded.no_speech_prob,
         compression_ratio=compression_ratio(decoded.text),
+        truncated=decoded.truncated,
     )
 
 
