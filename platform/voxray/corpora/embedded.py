@@ -3,8 +3,8 @@
     FILE.parquet#COLUMN/ROW    FILE.arrow#COLUMN/ROW    FILE.tar#MEMBER
 
 FILE is an absolute path or a URL, and ROW counts from 0. Each process keeps the files that it read last open,
-with the rows around the last one, so that clips in the order of their file cost one pass over it. Of a file
-never more than those rows is in memory.
+with the rows around the last one, so that clips in the order of their file cost one pass over it. In memory
+are only those rows and the page of the file that they are decoded from.
 """
 
 import re
@@ -173,9 +173,9 @@ class _TarMembers:
     """The members of a tar by name; its headers are read as far as the last member that was asked for."""
 
     def __init__(self, file: str) -> None:
-        opened = places.open_file(file)
+        self._file, opened = file, places.open_file(file)
         finalize(self, opened.close)
-        self._tar = tarfile.open(file, fileobj=opened, mode="r:")  # noqa: SIM115  # open as long as self
+        self._tar = tarfile.open(fileobj=opened, mode="r:")  # noqa: SIM115  # open as long as self
         self._found: dict[str, tarfile.TarInfo] = {}
         self._lock = Lock()
 
@@ -184,7 +184,7 @@ class _TarMembers:
             while name not in self._found:
                 member = self._tar.next()
                 if member is None:
-                    raise CorpusError(f"{self._tar.name}: expected a member {name!r}, got none.")
+                    raise CorpusError(f"{self._file}: expected a member {name!r}, got none.")
                 self._found.setdefault(member.name, member)
             content = self._tar.extractfile(self._found[name])
             return content.read() if content else b""

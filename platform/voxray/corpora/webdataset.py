@@ -62,9 +62,9 @@ def _collect(file: str, samples: dict[str, _Sample]) -> CorpusError | None:
         with (
             reading(file),
             places.open_file(file) as opened,
-            tarfile.open(file, fileobj=opened, mode="r:") as tar,
+            tarfile.open(fileobj=opened, mode="r:") as tar,
         ):
-            for member in _members(tar, opened):
+            for member in _members(file, tar, opened):
                 key, extension = _key(member.name)
                 if not member.isreg() or not extension:
                     continue
@@ -80,17 +80,16 @@ def _collect(file: str, samples: dict[str, _Sample]) -> CorpusError | None:
     return None
 
 
-def _members(tar: tarfile.TarFile, opened: BinaryIO) -> Iterator[tarfile.TarInfo]:
+def _members(file: str, tar: tarfile.TarFile, opened: BinaryIO) -> Iterator[tarfile.TarInfo]:
     """Yield the members of a tar; raise CorpusError where they do not end with a block of zeros.
 
     tarfile takes whatever is no header for the end.
     """
-    count = 0
-    for count, member in enumerate(tar, start=1):
-        yield member
+    yield from tar
     opened.seek(tar.offset)
     if opened.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise CorpusError(f"{tar.name}: expected a whole tar, got one that breaks off after {count} members.")
+        count = len(tar.getmembers())
+        raise CorpusError(f"{file}: expected a whole tar, got one that breaks off after {count} members.")
 
 
 def _key(name: str) -> tuple[str, str]:

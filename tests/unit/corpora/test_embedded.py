@@ -31,12 +31,13 @@ class CountingFileSystem(MemoryFileSystem):  # type: ignore[misc]  # it has no t
     store: ClassVar[dict[str, Any]] = {}
     read_bytes = 0
 
-    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BytesIO:
-        return (
-            super()._open(path, mode, **options)
-            if mode != "rb"
-            else CountingFile(self.store[path].getvalue())
-        )
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.removeprefix("counting://").strip("/")
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        opened = super()._open(path, mode, **options)
+        return CountingFile(opened.getvalue()) if mode == "rb" else opened
 
 
 @pytest.fixture(scope="module")
