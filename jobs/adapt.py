@@ -5,7 +5,7 @@
     -> WER, loops and words invented in silence on each window, before and after
     -> out/adapter (LoRA, float16), out/model (merged), out/ctranslate2 (int8), each with its min_window_s
 
-A corpus is an audio folder, a JSONL manifest or `builtin`, or a list of them; it needs no texts. With texts,
+`corpus` is one corpus, of any kind in jobs/README.md, or a list of them; it needs no texts. With texts,
 WER is measured against them too. The run passes where every window from min_window_s up is within
 `tolerance` points of WER of the model on 30 s, without loops. Killed anywhere, the same command goes on.
 

@@ -3,10 +3,9 @@
     corpus -> list -> read, decode, cut at pauses -> teacher -> score -> out/labelled/*.parquet
                                                         \\-> out/rejected.jsonl, with reasons
 
-A corpus is an audio folder (<uid>.<ext> beside <uid>.txt, optional train|dev|test_files.csv), a JSONL
-manifest, or `builtin`, the sample clips of the package. References are optional: with them the labels are
-scored. Killed anywhere, the same command goes on where it was. This process alone writes `out`, so that need
-not be shared between nodes; the corpus must be.
+A corpus is of any kind in jobs/README.md. References are optional: with them the labels are scored. Killed
+anywhere, the same command goes on where it was. This process alone writes `out`, so that need not be shared
+between nodes; the corpus must be.
 
 Smoke:      python jobs/pseudo_label.py --config jobs/configs/pseudo_label.yaml split=test out=runs/smoke
 Reference:  python jobs/pseudo_label.py --config jobs/configs/pseudo_label.yaml

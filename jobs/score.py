@@ -1,6 +1,6 @@
 """Score a model on a corpus with texts: WER, CER, speed, and a report with the worst clips to listen to.
 
-    corpus (audio folder or .jsonl) -> engine -> out/report.html, out/scores.json, out/result.json
+    corpus (of any kind in jobs/README.md) -> engine -> out/report.html, out/scores.json, out/result.json
 
 The model is a name such as `tiny.en`, a Hugging Face or CTranslate2 folder, or a hub name; what is not in
 CTranslate2's form is converted once and kept in ~/.cache/voxray. Clips over 30 s are cut at pauses and scored

@@ -8,10 +8,11 @@ text, and the splits follow from a hash of the uid. Names are compared in their 
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from posixpath import normpath
+from typing import Any
 
 from voxray.audio import EXTENSIONS
 from voxray.corpora import places
@@ -19,12 +20,13 @@ from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.manifests import numbered_lines, parse_entry
 from voxray.corpora.splits import check_split, split_in_path, split_key, split_of
+from voxray.corpora.tables import entry_keys, read_rows
 from voxray.errors import ConfigError, CorpusError
 from voxray.languages import language_of
 from voxray.text import spaced
 
 _CSV = "_files.csv"
-_METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
+_METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _TABLES = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
 _NAMES = {"id": "uid", "audio": "file_name", "text": "text"}
 _BESIDE = frozenset({"", ".txt", ".json", ".md", ".html", ".yaml", ".pdf"})
@@ -56,16 +58,16 @@ def list_folder(folder: str, columns: Columns = DEFAULT) -> Listing:
     return Listing.of([*entries, *_unread_tables(folder, names, tables or metadata)])
 
 
+def has_tables(names: Iterable[str]) -> bool:
+    """Say whether one of the files `names` of a folder is a table that names its audio."""
+    return any(n.endswith(_CSV) or PurePosixPath(n).name in _METADATA for n in names)
+
+
 def _check_tables(folder: str, names: Names, used: list[str]) -> None:
     nested = [n for n in names if n.endswith(_CSV) and "/" in n]
     if nested and not used:
         raise CorpusError(
             f"{folder}: expected one corpus, got several in subfolders ({nested[0]}); name one of them."
-        )
-    parquet = [n for n in names if PurePosixPath(n).name == "metadata.parquet"]
-    if parquet and not used:
-        raise CorpusError(
-            f"{folder}/{parquet[0]}: expected metadata.csv or metadata.jsonl, got parquet; write it as one."
         )
 
 
@@ -122,9 +124,7 @@ def _of_row(
 
 def _of_metadata(folder: str, table: str, names: Names, columns: Columns) -> Iterator[Item | Rejected]:
     where, parent = places.join(folder, names[table]), PurePosixPath(table).parent
-    records: Sequence[tuple[int, str | Mapping[str, str]]]
-    records = numbered_lines(where) if table.endswith(".jsonl") else _rows(where, columns, ("file_name",))
-    for number, record in records:
+    for number, record in _records(where, columns):
         try:
             entry = parse_entry(record, f"{where} line {number}", columns)
             name = _name_of(str(parent / entry.audio.path), names)
@@ -135,6 +135,16 @@ def _of_metadata(folder: str, table: str, names: Names, columns: Columns) -> Ite
             yield _with_text_beside(folder, name, item, names)
         except CorpusError as e:
             yield Rejected(f"{table} line {number}", where, str(e))
+
+
+def _records(where: str, columns: Columns) -> Sequence[tuple[int, str | Mapping[str, Any]]]:
+    """Return the records of a table of metadata, each with its line, or its row from 1."""
+    if where.endswith(".jsonl"):
+        return numbered_lines(where)
+    if where.endswith(".parquet"):
+        keys = entry_keys(columns) | {columns.audio_column or _NAMES["audio"]}
+        return list(enumerate(read_rows(where, keys), start=1))
+    return _rows(where, columns, (_NAMES["audio"],))
 
 
 def _name_of(path: str, names: Names) -> str:

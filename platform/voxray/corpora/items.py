@@ -64,6 +64,18 @@ class Listing:
         )
 
 
+def with_own_ids(entries: Iterable[tuple[Item | Rejected, str | None]], *, always: bool) -> Listing:
+    """Give each item the id beside it where all have one and no two the same, or, with `always`, wherever.
+
+    They come with ids made of their place in the corpus, which no two share.
+    """
+    pairs = list(entries)
+    own = [id for entry, id in pairs if isinstance(entry, Item)]
+    if always or (None not in own and len(set(own)) == len(own)):
+        return Listing.of([replace(e, id=id) if isinstance(e, Item) and id else e for e, id in pairs])
+    return Listing.of([entry for entry, _ in pairs])
+
+
 def previous_texts(items: Iterable[Item]) -> dict[str, str]:
     """Map the ids of clips that continue another one to the text of that one.
 

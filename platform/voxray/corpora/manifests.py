@@ -13,7 +13,7 @@ is at a URL of the same scheme.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -32,6 +32,21 @@ TEXT_KEYS = (
     "transcription_text",
 )
 """What data sets call the text of a clip; the first that is not blank counts."""
+ENTRY_KEYS = frozenset(
+    [
+        *TEXT_KEYS,
+        "sentences",
+        "id",
+        "language",
+        "locale",
+        "lang",
+        "speaker",
+        "speaker_id",
+        "client_id",
+        "task",
+    ]
+) | {"split"}
+"""What an entry reads beside its audio and its place in it."""
 _TIMES = frozenset({"offset", "duration"})  # where NaN is an error
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -147,19 +162,21 @@ def parse_line(line: str, manifest: str, number: int = 1, columns: Columns = DEF
     where = f"{manifest} line {number}"
     entry = parse_entry(line, where, columns)
     recording = str(PurePosixPath(entry.audio.path).with_suffix(""))
-    return entry.item(_resolve(entry.audio.path, manifest, where), recording, where)
+    return entry.item(resolve_path(entry.audio.path, manifest, where), recording, where)
 
 
-def parse_entry(record: str | Mapping[str, str], where: str, columns: Columns = DEFAULT) -> Entry:
-    """Parse a line of JSON, or a row of a table, in which empty columns count as missing ones.
+def parse_entry(record: str | Mapping[str, Any], where: str, columns: Columns = DEFAULT) -> Entry:
+    """Parse a line of JSON, or a row of a table, in which null and empty columns count as missing ones.
 
     Raises CorpusError that begins with `where` and says what is wrong.
     """
     try:
         if isinstance(record, str):
             return Entry.model_validate_json(_mapped(record, where, columns))
-        values = columns.mapped(record, where, id="id", audio="file_name", text="text")
-        return Entry.model_validate({k: v for k, v in values.items() if k and (v or k in TEXT_KEYS)})
+        values = columns.mapped(record, where, id="id", audio="file_name", text=TEXT_KEYS[0])
+        return Entry.model_validate(
+            {k: v for k, v in values.items() if k and (v not in (None, "") or k in TEXT_KEYS)}
+        )
     except ValidationError as e:
         raise CorpusError(f"{where}: {_explain(e)}") from e
 
@@ -198,17 +215,21 @@ def _segments(entry: Entry) -> tuple[Segment, ...] | None:
     return tuple(Segment(s.start, s.end, spaced(s.text)) for s in entry.sentences)
 
 
-def _resolve(path: str, manifest: str, where: str) -> str:
+def resolve_path(path: str, manifest: str, where: str) -> str:
+    """Return the place of `path` as `manifest` means it: relative to itself, or a URL of its own scheme.
+
+    Raises CorpusError that begins with `where` for any other URL.
+    """
     if (kind := places.scheme(path)) and kind != places.scheme(manifest):
         raise CorpusError(
-            f"{where}: expected a path, got a URL ({path}); a manifest opens only URLs of its own kind."
+            f"{where}: expected a path, got a URL ({path}); only URLs of the same kind are opened."
         )
     if kind:
         return path
     if not places.scheme(manifest):
         return places.absolute(str(PurePosixPath(manifest).parent / path))
     if path.startswith("/"):
-        raise CorpusError(f"{where}: expected a path relative to the manifest, got {path}.")
+        raise CorpusError(f"{where}: expected a path relative to its file, got {path}.")
     return places.join(manifest.rpartition("/")[0], path)
 
 

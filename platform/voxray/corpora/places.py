@@ -2,9 +2,11 @@
 
 import os
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from voxray.errors import CorpusError, MissingDependency
 
@@ -47,10 +49,36 @@ def read_bytes(source: str) -> bytes:
     """Read a whole file; raise OSError where it cannot be read."""
     if not scheme(source):
         return _stored(Path(source)).read_bytes()
-    try:
+    with _driver_errors(source, "file that can be read"):
         return bytes(_filesystem(source).cat_file(source))
-    except Exception as e:  # each driver has errors of its own
-        raise CorpusError(f"{source}: expected a file that can be read ({type(e).__name__}: {e}).") from e
+
+
+def open_file(source: str) -> BinaryIO:
+    """Open a file for reading at any place in it; raise OSError or CorpusError where it cannot be opened."""
+    if not scheme(source):
+        return _stored(Path(source)).open("rb")
+    with _driver_errors(source, "file that can be read"):
+        return cast(BinaryIO, _filesystem(source).open(source, "rb"))
+
+
+def modified_ns(source: str) -> int:
+    """Return when a local file was last written; 0 under a URL and where there is no file."""
+    if scheme(source) or not Path(source).exists():
+        return 0
+    return Path(source).stat().st_mtime_ns
+
+
+@contextmanager
+def _driver_errors(place: str, expected: str) -> Iterator[None]:
+    try:
+        yield
+    except (CorpusError, MissingDependency):
+        raise
+    except FileNotFoundError as e:
+        raise CorpusError(f"{place}: expected a {expected}, got none there.") from e
+    except Exception as e:  # each driver has errors of its own, some of several lines
+        text = " ".join(f"{type(e).__name__}: {e}".split())
+        raise CorpusError(f"{place}: expected a {expected}, got an error of its server ({text}).") from e
 
 
 def read_text(source: str) -> str:
@@ -76,7 +104,9 @@ def _stored_names(folder: Path, changed_ns: int) -> dict[str, str]:
 
 def _list_local(folder: Path) -> list[str]:
     if not folder.is_dir():
-        raise CorpusError(f"{folder}: expected a corpus (a folder of audio, or a .jsonl manifest), got none.")
+        raise CorpusError(
+            f"{folder}: expected a corpus (a folder, or a .jsonl, .parquet, .arrow or .tar file), got none."
+        )
     return [
         (Path(parent) / name).relative_to(folder).as_posix()
         for parent, _, names in os.walk(folder)
@@ -87,12 +117,8 @@ def _list_local(folder: Path) -> list[str]:
 def _list_url(folder: str) -> list[str]:
     filesystem = _filesystem(folder)
     root = str(filesystem._strip_protocol(folder)).rstrip("/")
-    try:
+    with _driver_errors(folder, "folder that can be listed"):
         found = [str(path) for path in filesystem.find(root)]
-    except OSError as e:
-        raise CorpusError(
-            f"{folder}: expected a folder of audio, got one that cannot be listed ({e})."
-        ) from e
     return [path.removeprefix(root).lstrip("/") for path in found]
 
 

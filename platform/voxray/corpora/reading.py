@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode, duration_s
-from voxray.corpora import places
+from voxray.corpora.embedded import read_bytes
 from voxray.corpora.items import END_TOLERANCE_S, Item, Rejected
 from voxray.errors import AudioError, VoxrayError
 
@@ -23,7 +23,7 @@ def read_items(items: Iterable[Item]) -> Iterator[DecodedItem | Rejected]:
     for source, group in groupby(items, key=lambda item: item.source):
         clips = list(group)
         try:
-            whole = decode(places.read_bytes(source), name=source)
+            whole = decode(read_bytes(source), name=source)
         except (VoxrayError, OSError) as e:
             yield from (Rejected(i.id, source, _reason(source, e), i.split) for i in clips)
             continue

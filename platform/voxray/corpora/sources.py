@@ -1,4 +1,4 @@
-"""Every corpus by its name: `builtin`, an audio folder, or a JSONL manifest, on disk or under a URL.
+"""Every corpus by its name, on a disk or under a URL: `builtin`, audio folder, manifest, tables, tars.
 
 Listing is cheap and happens where it is called; audio is read later, item by item. `load_clips` reads a small
 corpus at once, without Ray.
@@ -8,19 +8,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from itertools import groupby
+from pathlib import PurePosixPath
 
-from voxray.audio import duration_s
+from voxray.audio import EXTENSIONS, duration_s
 from voxray.corpora import places
-from voxray.corpora.audio_folder import list_folder
+from voxray.corpora.audio_folder import has_tables, list_folder
 from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected, previous_texts, timed_segments
 from voxray.corpora.manifests import list_manifest
 from voxray.corpora.reading import DecodedItem, read_items
 from voxray.corpora.splits import check_split, describe
 from voxray.corpora.store import Clip
+from voxray.corpora.tables import list_tables, saved_tables
+from voxray.corpora.webdataset import list_tars
 from voxray.errors import CorpusError
 
 BUILTIN = "builtin"
+CORPUS_KINDS = (
+    "builtin, an audio folder, a .jsonl manifest, parquet files, a dataset saved by save_to_disk, or "
+    "WebDataset tars; a path or a URL (s3://, gs://, hf://)"
+)
+"""What a corpus may be, for the help of each job that reads one."""
+_LISTERS = {".parquet": list_tables, ".arrow": list_tables, ".tar": list_tars}
 
 
 def list_corpus(
@@ -73,7 +82,31 @@ def _list(corpus: str, columns: Columns) -> Listing:
     place = places.absolute(corpus)
     if place.endswith((".jsonl", ".json")):
         return list_manifest(place, columns)
-    return list_folder(place, columns)
+    if lister := _LISTERS.get(_suffix(place)):
+        return lister({place.rpartition("/")[2]: place}, columns)
+    return _list_folder(place, columns)
+
+
+def _list_folder(folder: str, columns: Columns) -> Listing:
+    names = places.list_names(folder)
+    by_suffix = {s: [n for n in names if _suffix(n) == s] for s in _LISTERS}
+    held = {suffix: found for suffix, found in by_suffix.items() if found}
+    if saved := saved_tables(folder, by_suffix[".arrow"], names):
+        return list_tables(saved, columns)
+    audio = [n for n in names if _suffix(n) in EXTENSIONS]
+    if not held or (audio and has_tables(names)):
+        return list_folder(folder, columns)
+    first = [found[0] for found in held.values()] + audio[:1]
+    if len(first) > 1:
+        raise CorpusError(
+            f"{folder}: expected one kind of corpus, got {' and '.join(first)}; keep them apart, or name one."
+        )
+    ((suffix, found),) = held.items()
+    return _LISTERS[suffix]({name: places.join(folder, name) for name in found}, columns)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _unique(listing: Listing) -> Listing:

@@ -1,5 +1,6 @@
 """Train, dev and test: by name, or by a hash that no other clip can change."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -47,6 +48,15 @@ def split_in_path(path: str) -> str | None:
     """Return the split that a folder of `path` is named after, the last where several are; else None."""
     folders = path.lower().split("/")[:-1]
     return next((_ALIASES[folder] for folder in reversed(folders) if folder in _ALIASES), None)
+
+
+def split_in_name(path: str) -> str | None:
+    """Return the split that is a word of `path`, as in `data/train-00000-of-00002.parquet`; else None.
+
+    The file's own name comes before its folders', the nearest first.
+    """
+    words = (word for part in reversed(path.lower().split("/")) for word in re.findall("[a-z]+", part))
+    return next((_ALIASES[word] for word in words if word in _ALIASES), None)
 
 
 def describe(splits: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from voxray import job
 from voxray.audio import SAMPLE_RATE, WINDOW_S
-from voxray.corpora.sources import load_clips
+from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError, LabellingError, OutputError
@@ -77,8 +77,9 @@ class AdaptConfig(TrainingOptions):
 
     model: str = "tiny.en@stock"
     """The model to adapt: a name such as small, a folder or a hub name."""
-    corpus: Annotated[tuple[str, ...], BeforeValidator(_several)]
-    """Audio folders, manifests or `builtin`, one or a list; texts are not needed."""
+    corpus: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+        description=f"The clips, one corpus or a list, texts not needed: {CORPUS_KINDS}."
+    )
     out: Path
     """Folder of the run: its adapter, model and ctranslate2. An unfinished run in it goes on."""
     passes: int = Field(default=2, ge=1)

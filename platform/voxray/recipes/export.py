@@ -9,7 +9,7 @@ from pydantic import Field
 from voxray import job
 from voxray.audio import WINDOW_S
 from voxray.corpora.columns import Columns
-from voxray.corpora.sources import load_clips
+from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip
 from voxray.languages import Language
 from voxray.text import NormaliserName
@@ -26,8 +26,9 @@ class ExportConfig(Columns):
     """Folder of the export."""
     quantization: Quantization = "int8"
     """Type of the weights."""
-    corpus: str = "builtin"
-    """Clips to check it on, best with texts: builtin, an audio folder or a .jsonl manifest."""
+    corpus: str = Field(
+        default="builtin", description=f"Clips to check it on, best with texts: {CORPUS_KINDS}."
+    )
     split: str | None = "test"
     """train, dev or test; null is all of them."""
     language: Language = None

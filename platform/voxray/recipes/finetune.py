@@ -10,7 +10,7 @@ from pydantic import Field
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
 from voxray.corpora.columns import Columns
-from voxray.corpora.sources import load_clips
+from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
 from voxray.languages import KnownLanguage
@@ -34,8 +34,7 @@ Part = Literal["encoder", "decoder", "all"]
 class FinetuneConfig(LearningConfig, Columns):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
-    corpus: str
-    """Clips with texts: builtin, an audio folder or a .jsonl manifest."""
+    corpus: str = Field(description=f"Clips with texts: {CORPUS_KINDS}.")
     model: str = "tiny.en"
     """The model to start from: a name such as tiny.en, a Hugging Face folder or a hub name."""
     train: Part = "encoder"

@@ -17,7 +17,7 @@ from voxray.cluster import cluster
 from voxray.corpora.columns import Columns
 from voxray.corpora.items import Listing, Rejected
 from voxray.corpora.labelled import read_table
-from voxray.corpora.sources import list_corpus
+from voxray.corpora.sources import CORPUS_KINDS, list_corpus
 from voxray.errors import LabellingError
 from voxray.labelling.shards import Shards, write_rejected
 from voxray.labelling.teacher import Dtype, EngineName, TeacherConfig, binding
@@ -31,8 +31,7 @@ from voxray.whisper.models import source_digest
 class PseudoLabelConfig(Columns):
     """What to label, with which teacher, and where the labels go."""
 
-    corpus: str
-    """The clips: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
+    corpus: str = Field(description=f"The clips: {CORPUS_KINDS}.")
     teacher: str = "tiny.en"
     """The model that labels: a name such as tiny.en, a folder or a hub name."""
     out: Path

@@ -15,7 +15,7 @@ from voxray import job
 from voxray.audio import WINDOW_S
 from voxray.corpora.columns import Columns
 from voxray.corpora.items import Rejected
-from voxray.corpora.sources import load_clips
+from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip
 from voxray.errors import ConfigError, CorpusError
 from voxray.languages import Language
@@ -40,8 +40,7 @@ class ScoreConfig(Columns):
 
     model: str = "tiny.en"
     """The model: a name such as tiny.en, a folder (Hugging Face or CTranslate2) or a hub name."""
-    corpus: str
-    """The clips, with texts: builtin, an audio folder or a .jsonl manifest; a path or a URL."""
+    corpus: str = Field(description=f"Clips with texts: {CORPUS_KINDS}.")
     split: str | None = "test"
     """The part of the corpus: train, dev or test; null is all of them."""
     out: Path
