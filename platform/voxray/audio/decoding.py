@@ -43,22 +43,38 @@ def decode(
 
     `admit` is called with the number of samples before they are kept; what it raises ends the decoding.
 
-    Raises AudioError as `decode_blocks` does, for more than `max_s` seconds, and for a hole of more than
-    `MAX_HOLE_S`; if `warn` is given, it is called with the message about that, and the hole is shortened.
+    Raises AudioError as `decode_chunks` does, and for more than `max_s` seconds.
     """
     name = _name(source, name)
-    held = bytearray()  # an hour of Opus takes 116 MB so; as a list of its blocks, joined at the end, 279
-    end = 0
-    for block in decode_blocks(source, name=name, warn=warn, selection=selection):
-        hole = _bounded(block.start - end, end, name, warn or reject)
-        end = block.end
-        if len(held) + 2 * (hole + len(block.pcm)) > 2 * max_s * SAMPLE_RATE:
+    held = bytearray()  # an hour of Opus takes 116 MB so; as a list of its chunks, joined at the end, 279
+    for pcm in decode_chunks(source, name=name, warn=warn, selection=selection):
+        if len(held) + 2 * len(pcm) > 2 * max_s * SAMPLE_RATE:
             raise AudioError(f"{name}: expected at most {max_s:g} s, got more; split it.")
         if admit:
-            admit(hole + len(block.pcm))
-        held += bytes(2 * hole)
-        held += block.pcm.data
+            admit(len(pcm))
+        held += pcm.data
     return np.frombuffer(held, dtype=np.int16)
+
+
+def decode_chunks(
+    source: bytes | Path | BinaryIO,
+    *,
+    name: str = "",
+    warn: Callable[[str], None] | None = None,
+    selection: Selection = DEFAULT_TRACK,
+) -> Iterator[Pcm]:
+    """Yield `source` as 16 kHz mono int16 in bounded memory, with silence in its holes.
+
+    Raises AudioError as `decode_blocks` does, and for a hole of more than `MAX_HOLE_S`; if `warn` is given,
+    it is called with the message about that, and the hole is shortened.
+    """
+    name = _name(source, name)
+    end = 0
+    for block in decode_blocks(source, name=name, warn=warn, selection=selection):
+        if hole := _bounded(block.start - end, end, name, warn or reject):
+            yield np.zeros(hole, dtype=np.int16)
+        yield block.pcm
+        end = block.end
 
 
 def decode_blocks(

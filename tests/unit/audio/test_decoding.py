@@ -229,6 +229,17 @@ def test_audio_that_changes_its_format_is_decoded_to_its_end(
     assert pitch(pcm[-2 * SAMPLE_RATE :]) == pytest.approx(880, abs=2)
 
 
+@pytest.mark.parametrize("channels", [(2, 1), (1, 2)])
+def test_chained_ogg_opus_whose_channels_change_is_damaged_there(channels: tuple[int, int]) -> None:
+    chained = b"".join(written(tone(3.0, 48_000), 48_000, "libopus", "ogg", count) for count in channels)
+    warnings = list[str]()
+
+    with pytest.raises(AudioError, match=r"cannot be decoded further"):
+        decode(chained)
+    assert duration_s(decode(chained, warn=warnings.append)) == pytest.approx(3.0, abs=0.1)
+    assert ["cannot be decoded further" in warning for warning in warnings] == [True]
+
+
 def channels_as_wav(channels: Sequence[Pcm], rate: int = SAMPLE_RATE) -> bytes:
     """16-bit WAV of any number of channels, for more of which FFmpeg has no layout."""
     n, body = len(channels), np.stack(channels, axis=1).astype("<i2").tobytes()
