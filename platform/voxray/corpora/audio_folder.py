@@ -17,7 +17,7 @@ from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.items import Item, Listing, Rejected
 from voxray.corpora.manifests import check_texts, first_text, keys_of, numbered_lines, parse_entry
 from voxray.corpora.splits import check_split, split_in_path, split_key, split_of
-from voxray.corpora.tables import Row, read_table
+from voxray.corpora.delimited import Row, read_table
 from voxray.errors import ConfigError, CorpusError
 from voxray.languages import language_of
 from voxray.text import spaced

@@ -1,4 +1,4 @@
-"""Tables of a corpus, csv and tsv, row by row: what is wrong in one row changes no other.
+"""Delimited tables of a corpus, csv and tsv, row by row: what is wrong in one row changes no other.
 
 In csv a field that begins with a quote is quoted (RFC 4180). In tsv most quotes are characters of the text:
 there a field is quoted only if it has quotes at both ends, and none but doubled ones between.
