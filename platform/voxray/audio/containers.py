@@ -40,8 +40,8 @@ SAFE_OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}  # for
 WITH_CLOCK = frozenset({"flac", "ogg", "matroska", "mov", "mpegts", "mpeg", "asf", "flv"})
 """Containers that store when a packet is played. In the others, packets follow one another."""
 
-WITH_LENGTH = frozenset({"flac", "aiff", "mov", "au", "caf", "tta"})
+WITH_LENGTH = frozenset({"flac", "aiff", "mov", "au", "caf", "tta", "wv"})
 """Containers whose header says exactly how long they are."""
 
-MAY_HAVE_HOLES = frozenset({"matroska", "mov"})
+MAY_HAVE_HOLES = frozenset({"matroska", "mov", "flv"})
 """Of the containers with a length, those whose holes are no damage."""

@@ -18,8 +18,9 @@ import av.error
 import numpy as np
 
 from voxray.audio import riff
+from voxray.audio.announced import announced_s, has_holes, missing_bytes
 from voxray.audio.constants import MAX_HOLE_S, SAMPLE_RATE
-from voxray.audio.containers import MAY_HAVE_HOLES, SAFE_OPTIONS, WITH_LENGTH
+from voxray.audio.containers import SAFE_OPTIONS
 from voxray.audio.demuxing import blocks, reject
 from voxray.audio.pcm import Block, Pcm
 from voxray.audio.selection import DEFAULT_TRACK, Selection, audio_stream
@@ -27,7 +28,6 @@ from voxray.errors import AudioError
 
 MAX_DECODED_S = 4 * 3600.0
 CUT_OFF_S = 0.25  # codecs' own delay and padding stay below this
-MISCOUNTED_BYTES = 128  # some writers of WAV count its header, or a part of it, as audio
 
 
 def decode(
@@ -43,22 +43,38 @@ def decode(
 
     `admit` is called with the number of samples before they are kept; what it raises ends the decoding.
 
-    Raises AudioError as `decode_blocks` does, for more than `max_s` seconds, and for a hole of more than
-    `MAX_HOLE_S`; if `warn` is given, it is called with the message about that, and the hole is shortened.
+    Raises AudioError as `decode_chunks` does, and for more than `max_s` seconds.
     """
     name = _name(source, name)
-    held = bytearray()  # an hour of Opus takes 116 MB so; as a list of its blocks, joined at the end, 279
-    end = 0
-    for block in decode_blocks(source, name=name, warn=warn, selection=selection):
-        hole = _bounded(block.start - end, end, name, warn or reject)
-        end = block.end
-        if len(held) + 2 * (hole + len(block.pcm)) > 2 * max_s * SAMPLE_RATE:
+    held = bytearray()  # an hour of Opus takes 116 MB so; as a list of its chunks, joined at the end, 279
+    for pcm in decode_chunks(source, name=name, warn=warn, selection=selection):
+        if len(held) + 2 * len(pcm) > 2 * max_s * SAMPLE_RATE:
             raise AudioError(f"{name}: expected at most {max_s:g} s, got more; split it.")
         if admit:
-            admit(hole + len(block.pcm))
-        held += bytes(2 * hole)
-        held += block.pcm.data
+            admit(len(pcm))
+        held += pcm.data
     return np.frombuffer(held, dtype=np.int16)
+
+
+def decode_chunks(
+    source: bytes | Path | BinaryIO,
+    *,
+    name: str = "",
+    warn: Callable[[str], None] | None = None,
+    selection: Selection = DEFAULT_TRACK,
+) -> Iterator[Pcm]:
+    """Yield `source` as 16 kHz mono int16 in bounded memory, with silence in its holes.
+
+    Raises AudioError as `decode_blocks` does, and for a hole of more than `MAX_HOLE_S`; if `warn` is given,
+    it is called with the message about that, and the hole is shortened.
+    """
+    name = _name(source, name)
+    end = 0
+    for block in decode_blocks(source, name=name, warn=warn, selection=selection):
+        if hole := _bounded(block.start - end, end, name, warn or reject):
+            yield np.zeros(hole, dtype=np.int16)
+        yield block.pcm
+        end = block.end
 
 
 def decode_blocks(
@@ -77,8 +93,9 @@ def decode_blocks(
     learn to leave words out. If `warn` is given, it is called with the message about a file that is cut off
     or damaged, and what is there is yielded.
 
-    A file counts as cut off when its header announces more than it holds (`WITH_LENGTH`, WAV, and Matroska
-    without video); the other containers announce nothing. It counts as damaged when more than `MAX_DAMAGED`
+    A file counts as cut off when its header announces more than it holds (see `announced`). MP3 and WavPack
+    without a count, AAC, AC-3, AMR, Ogg, MPEG streams, and Matroska and FLV with video announce nothing that
+    can be checked. It counts as damaged when more than `MAX_DAMAGED`
     of its packets do not decode; they are left out.
     """
     name = _name(source, name)
@@ -156,20 +173,20 @@ def _decoded(
     file: BinaryIO, name: str, incomplete: Callable[[str], None], selection: Selection
 ) -> Iterator[Block]:
     """Decode an open file; `incomplete` is called with a message where it is cut off."""
-    if missing := _missing_wave_bytes(file):
+    if missing := missing_bytes(file):
         incomplete(f"{name}: expected {missing} more bytes of audio by its header; the file is cut off.")
     with _container(file, name) as container:
         held = _Extent()
         for block in blocks(container, name, selection, incomplete):
             held.add(block)
             yield block
-        announced_s = _announced_s(container, audio_stream(container, selection.track, name))
-        decoded_s = held.span_s if _form(container) in MAY_HAVE_HOLES else held.samples / SAMPLE_RATE
+        expected_s = announced_s(file, container, audio_stream(container, selection.track, name))
+        decoded_s = held.span_s if has_holes(container) else held.samples / SAMPLE_RATE
     if not held.samples:
         raise AudioError(f"{name}: expected audio, got a file without samples.")
-    if decoded_s < announced_s - CUT_OFF_S:
+    if decoded_s < expected_s - CUT_OFF_S:
         incomplete(
-            f"{name}: expected {announced_s:.2f} s of audio by its header, got {decoded_s:.2f} s; the file "
+            f"{name}: expected {expected_s:.2f} s of audio by its header, got {decoded_s:.2f} s; the file "
             "is cut off or damaged."
         )
 
@@ -191,35 +208,3 @@ class _Extent:
     @property
     def span_s(self) -> float:
         return (self.end - self.start) / SAMPLE_RATE
-
-
-def _missing_wave_bytes(file: BinaryIO) -> int:
-    """Return how many bytes of audio a RIFF/WAVE header announces that are not there.
-
-    FFmpeg does not report this. A file that lacks no more than `MISCOUNTED_BYTES` is whole.
-    """
-    held_bytes = file.seek(0, io.SEEK_END)
-    try:
-        header = riff.read_header(file)
-    except AudioError:
-        return 0  # left to FFmpeg
-    if header is None or header.data_bytes is None:
-        return 0
-    missing = header.data_start + header.data_bytes - held_bytes
-    return missing if missing > MISCOUNTED_BYTES else 0
-
-
-def _announced_s(container: av.container.InputContainer, stream: av.audio.stream.AudioStream) -> float:
-    """Return the seconds that the header announces; 0 if it announces nothing."""
-    form = _form(container)
-    if form == "matroska" and len(container.streams) == 1 and container.duration:
-        return (container.duration - (container.start_time or 0)) / 1_000_000  # AV_TIME_BASE
-    if form == "caf":  # its duration is counted from the bytes that are there
-        return stream.frames / stream.codec_context.sample_rate
-    if form not in WITH_LENGTH or not stream.duration or not stream.time_base:
-        return 0.0
-    return float(stream.duration * stream.time_base)
-
-
-def _form(container: av.container.InputContainer) -> str:
-    return container.format.name.split(",")[0]

@@ -4,7 +4,8 @@
 
 The chunk `fmt ` describes the audio, and `data` is the audio; text and pictures may stand before and after
 it. Sizes are often unknown (0 or 0xFFFFFFFF, as pipes write them) or a little too large, so that the size of
-the whole file is never looked at.
+the whole file is never looked at. RF64 and BW64 have the size of `data` in a chunk `ds64`, in 64 bits (EBU
+Tech 3306, ITU-R BS.2088).
 """
 
 import io
@@ -18,12 +19,14 @@ from voxray.errors import AudioError
 MAGIC_BYTES = 12  # RIFF, its size, WAVE: with these it is a header, and no audio
 
 UNKNOWN_SIZE = 0xFFFF_FFFF
+UNKNOWN_SIZE_64 = 1 << 62  # at or over this, in a field of 64 bits
 _UNKNOWN_SIZE = 0x7FFF_0000  # at or over this, the writer did not know the length
 _ENCODINGS: dict[tuple[int, int], Literal["pcm_s16le", "pcm_f32le"]] = {
     (1, 16): "pcm_s16le",
     (3, 32): "pcm_f32le",
 }
 """By format tag and bits per sample."""
+_IDS = (b"RIFF", b"RF64", b"BW64")
 _EXTENSIBLE = 0xFFFE  # the tag then follows as the first two bytes of a GUID that ends so:
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _FMT_BYTES = 40  # of `fmt ` that are of use
@@ -69,15 +72,16 @@ def parse_header(head: bytes, max_bytes: int) -> WaveHeader | None:
 
 
 def read_header(file: BinaryIO, max_bytes: int | None = None) -> WaveHeader | None:
-    """Return the header of a file that can seek; None if it ends before `data`, or is not RIFF/WAVE.
+    """Return the header of a file that can seek; None if it ends before `data`, or is not RIFF/WAVE or RF64.
 
     Raises AudioError where `fmt ` is missing or too short, or no audio begins within `max_bytes`.
     """
     file.seek(0)
     magic = file.read(MAGIC_BYTES)
-    if len(magic) < MAGIC_BYTES or not may_begin(magic):
+    if magic[:4] not in _IDS or magic[8:] != b"WAVE":
         return None
     form: WaveFormat | None = None
+    data_bytes: int | None = None
     for name, start, size in _chunks(file):
         if max_bytes is not None and start + (0 if name == b"data" else size) > max_bytes:
             raise AudioError(
@@ -87,7 +91,9 @@ def read_header(file: BinaryIO, max_bytes: int | None = None) -> WaveHeader | No
         if name == b"data":
             if form is None:
                 raise AudioError("WAV header: expected fmt before data, got none; write the file again.")
-            return WaveHeader(form, start, size if 0 < size < _UNKNOWN_SIZE else None)
+            return WaveHeader(form, start, size if 0 < size < _UNKNOWN_SIZE else data_bytes)
+        if name == b"ds64":
+            data_bytes = _data_bytes(file.read(16))
         if name == b"fmt ":
             body = file.read(min(size, _FMT_BYTES))
             if len(body) < min(size, _FMT_BYTES):
@@ -133,7 +139,7 @@ def repaired(file: BinaryIO) -> BinaryIO | None:
         form.frame_bytes,
         form.bits,
     )
-    size = header.data_bytes or UNKNOWN_SIZE
+    size = min(header.data_bytes or UNKNOWN_SIZE, UNKNOWN_SIZE)
     head = (
         b"RIFF\xff\xff\xff\xffWAVEfmt "
         + struct.pack("<I", len(fmt))
@@ -169,6 +175,12 @@ class _Spliced(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+def _data_bytes(ds64: bytes) -> int | None:
+    """Return the size of `data` after the size of the file, None where the writer did not know it."""
+    size = int.from_bytes(ds64[8:16], "little")
+    return size if 0 < size < UNKNOWN_SIZE_64 else None
 
 
 def _parse_format(body: bytes) -> WaveFormat:

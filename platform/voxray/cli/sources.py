@@ -2,16 +2,19 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from voxray.audio.constants import SAMPLE_RATE
-from voxray.audio.pcm import to_float, to_pcm
+from voxray.audio.pcm import Pcm, to_float, to_pcm
 from voxray.audio.riff import may_begin, parse_header
+from voxray.cli.messages import print_warning
 from voxray.errors import AudioError, MissingDependency
 
 BLOCK_S = 0.1
@@ -28,15 +31,37 @@ RECORDERS = (
 MAX_HEADER = 4_096  # bytes of WAV before the audio
 
 
-async def audio_blocks(audio: bytes, *, real_time: bool) -> AsyncIterator[bytes]:
-    """Yield `audio` in blocks of 100 ms; `real_time`: each when its last sample would have been spoken."""
+def recording(file: Path, *, real_time: bool) -> AsyncIterator[bytes]:
+    """Return the audio of a recording of any length in blocks of 100 ms, decoded as they are asked for.
+
+    `real_time`: each comes when its last sample would have been spoken. Raises AudioError where the file
+    cannot be decoded; a warning is printed where it is cut off or damaged.
+    """
+    from voxray.audio import decode_chunks
+
+    chunks = decode_chunks(file, warn=print_warning)
+    return _paced(_blocks(chain([next(chunks)], chunks)), real_time=real_time)
+
+
+def _blocks(chunks: Iterable[Pcm]) -> Iterator[bytes]:
+    """Yield `chunks` again as s16le in blocks of 100 ms, the last one shorter."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk.astype("<i2").data
+        while len(held) >= BLOCK_BYTES:
+            yield bytes(held[:BLOCK_BYTES])
+            del held[:BLOCK_BYTES]
+    if held:
+        yield bytes(held)
+
+
+async def _paced(blocks: Iterable[bytes], *, real_time: bool) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
-    begun_s = loop.time()
-    for at in range(0, len(audio), BLOCK_BYTES):
-        block = audio[at : at + BLOCK_BYTES]
+    begun_s, sent = loop.time(), 0
+    for block in blocks:
+        sent += len(block)
         if real_time:
-            spoken_s = (at + len(block)) / (2 * SAMPLE_RATE)
-            await asyncio.sleep(begun_s + spoken_s - loop.time())
+            await asyncio.sleep(begun_s + sent / (2 * SAMPLE_RATE) - loop.time())
         yield block
 
 

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from voxray.cli.messages import print_error, print_warning
+from voxray.cli.messages import print_error
 from voxray.errors import ConfigError, VoxrayError
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def stream(
-    file: Annotated[Path | None, typer.Argument(help="A recording: any codec.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="A recording: any codec and length.")] = None,
     mic: Annotated[bool, typer.Option("--mic", help="This machine's microphone instead.")] = False,
     url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8000/v1/stream",
     form: Annotated[Literal["text", "srt", "json"], typer.Option("--format", help="What to write.")] = "text",
@@ -56,14 +56,10 @@ def stream(
 
 def _source(file: Path | None, mic: bool, fast: bool) -> AsyncIterator[bytes]:
     """Return the 16 kHz mono s16le audio that the options ask for."""
-    from voxray.cli.sources import audio_blocks, microphone
+    from voxray.cli.sources import microphone, recording
 
     if (file is None) is not mic:
         raise ConfigError("expected a FILE or --mic, one of them; for example `voxray stream talk.mp3`.")
     if mic and fast:
         raise ConfigError("expected --fast with a FILE; --mic gives audio as it is spoken, and no faster.")
-    if file is None:
-        return microphone()
-    from voxray.audio import decode
-
-    return audio_blocks(decode(file, warn=print_warning).astype("<i2").tobytes(), real_time=not fast)
+    return microphone() if file is None else recording(file, real_time=not fast)

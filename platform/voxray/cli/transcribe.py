@@ -15,7 +15,7 @@ import typer
 from voxray.captions import render
 from voxray.cli.messages import print_error, print_warning
 from voxray.cli.output import output_file
-from voxray.errors import AudioError, ConfigError, OutputError, VoxrayError
+from voxray.errors import AudioError, ConfigError, ModelError, OutputError, VoxrayError
 from voxray.transcript import Format, Transcript
 
 if TYPE_CHECKING:
@@ -104,8 +104,12 @@ def _engine(model: str, device: str, options: "DecodingOptions") -> "CTranslate2
     from voxray.whisper.models import ctranslate2_folder
 
     engine = CTranslate2Engine(ctranslate2_folder(model), device=device)
-    if options.language and engine.tokens.multilingual:
-        engine.tokens.language(options.language)  # raises before any file is read
+    known = engine.decoder.languages
+    if options.language and options.language not in known:
+        expected = f"expected {known[0]!r}, the only language" if len(known) == 1 else "expected a language"
+        raise ModelError(
+            f"language {options.language!r}: {expected} of {model}; name a --model that knows it."
+        )
     return engine
 
 

@@ -1,14 +1,12 @@
 """Audio folders: audio beside its texts, or tables of both.
 
-Tables are `train|dev|test_files.csv` with the columns `uid,file_name,text`, or, as Hugging Face's AudioFolder
-has them, `metadata.csv`, `.tsv` or `.jsonl` in the folder or below, with `file_name` and a text (keys as in
-manifests.py). Without any, every audio file in the folder and below is a clip, `<uid>.txt` beside it is its
-text, and the splits follow from a hash of the uid. Names are compared in their composed form (NFC).
+Tables are `train|dev|test_files.csv` with the columns `uid`, `file_name` and a text, or, as Hugging Face's
+AudioFolder has them, `metadata.csv`, `.tsv` or `.jsonl` in the folder or below, with `file_name` and a text
+(keys as in manifests.py). Without any, every audio file in the folder and below is a clip, `<uid>.txt` beside
+it is its text, and the splits follow from a hash of the uid. Names are compared in their composed form (NFC).
 """
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from posixpath import normpath
@@ -17,8 +15,9 @@ from typing import Any
 from voxray.audio import EXTENSIONS
 from voxray.corpora import places
 from voxray.corpora.columns import DEFAULT, Columns
+from voxray.corpora.delimited import Row, read_table
 from voxray.corpora.items import Item, Listing, Rejected
-from voxray.corpora.manifests import numbered_lines, parse_entry
+from voxray.corpora.manifests import check_texts, first_text, keys_of, numbered_lines, parse_entry
 from voxray.corpora.splits import check_split, split_in_path, split_key, split_of
 from voxray.corpora.tables import entry_keys, read_rows
 from voxray.errors import ConfigError, CorpusError
@@ -41,7 +40,7 @@ def list_folder(folder: str, columns: Columns = DEFAULT) -> Listing:
 
     `columns` are those of its tables.
     """
-    names = {places.composed(name): name for name in places.list_names(folder)}
+    names = {_composed(name): name for name in places.list_names(folder)}
     tables = [n for n in names if n.endswith(_CSV) and "/" not in n]
     metadata = [n for n in names if PurePosixPath(n).name in _METADATA]
     _check_tables(folder, names, tables or metadata)
@@ -71,80 +70,91 @@ def _check_tables(folder: str, names: Names, used: list[str]) -> None:
         )
 
 
-def _of_table(folder: str, table: str, names: Names, columns: Columns) -> Iterator[Item | Rejected]:
+def _of_table(folder: str, table: str, names: Names, columns: Columns) -> list[Item | Rejected]:
     where = places.join(folder, names[table])
     split = check_split(table.removesuffix(_CSV), where)
-    rows = _rows(where, columns, ("uid", "file_name"))
-    for number, row in ((n, columns.mapped(row, where, **_NAMES)) for n, row in rows):
-        yield _of_row(folder, where, split, number, row, names)
+    keys, rows = _rows(where, columns, ("uid", "file_name"))
+    entries = [_of_row(folder, where, split, row, names, columns) for row in rows]
+    return [*check_texts(entries, keys, where, columns), *entries]
 
 
-def _rows(where: str, columns: Columns, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Return the rows of a table, each with the line on which it ends."""
-    delimiter = "\t" if where.endswith(".tsv") else ","
-    try:
-        reader = csv.DictReader(io.StringIO(places.read_text(where), newline=""), delimiter=delimiter)
-        header = dict.fromkeys(reader.fieldnames or (), "")
-        if missing := set(needed) - set(columns.mapped(header, where, **_NAMES)):
-            raise CorpusError(
-                f"{where}: expected the columns {','.join(needed)},text, got none called {min(missing)!r}; "
-                "name the columns with id_column, audio_column and text_column."
-            )
-        return [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise CorpusError(f"{where}: expected a csv file in UTF-8, got one that cannot be read ({e}).") from e
-
-
-def _of_row(
-    folder: str, where: str, split: str, number: int, row: dict[str, str], names: Names
-) -> Item | Rejected:
-    uid, name = row["uid"] or "", row["file_name"] or ""
-    if not uid or not name:
-        return Rejected(
-            uid or f"line {number}", where, f"line {number}: expected a uid and a file_name.", split
+def _rows(where: str, columns: Columns, needed: tuple[str, ...]) -> tuple[list[str], list[Row]]:
+    """Return the columns and rows of a table; raise CorpusError where it lacks one that is needed."""
+    keys, rows = read_table(where)
+    if missing := set(needed) - set(columns.mapped(dict.fromkeys(keys), where, **_NAMES)):
+        raise CorpusError(
+            f"{where}: expected the columns {','.join(needed)},text, got none called {min(missing)!r}; "
+            "name the columns with id_column, audio_column and text_column."
         )
+    return keys, rows
+
+
+def _of_row(folder: str, where: str, split: str, row: Row, names: Names, columns: Columns) -> Item | Rejected:
+    if row.fault:
+        return Rejected(f"line {row.line}", where, f"{where} line {row.line}: {row.fault}", split)
+    values = columns.mapped(row.values, where, **_NAMES)
+    uid, name = values["uid"] or "", values["file_name"] or ""
+    if not uid or not name:
+        reason = f"{where} line {row.line}: expected a uid and a file_name."
+        return Rejected(uid or f"line {row.line}", where, reason, split)
     if places.composed(name) not in names:
-        return _missing(uid, where, number, name, split)
+        return _missing(uid, where, row.line, name, split)
     try:
-        language = language_of(row.get("language") or "")
+        language = language_of(values.get("language") or "")
     except ConfigError as e:
-        reason = f"{where} line {number}: 'language': {e}, got {row['language']!r}."
+        reason = f"{where} line {row.line}: 'language': {e}, got {values['language']!r}."
         return Rejected(uid, where, reason, split)
+    text = first_text(values)
     item = Item(
         id=uid,
         source=places.join(folder, names[places.composed(name)]),
         split=split,
-        text=None if row.get("text") is None else spaced(row["text"]),
+        text=None if text is None else spaced(text),
         language=language,
-        speaker=row.get("speaker") or "",
+        speaker=values.get("speaker") or "",
         recording=uid,
     )
     return _with_text_beside(folder, places.composed(name), item, names)
 
 
-def _of_metadata(folder: str, table: str, names: Names, columns: Columns) -> Iterator[Item | Rejected]:
+def _of_metadata(folder: str, table: str, names: Names, columns: Columns) -> list[Item | Rejected]:
+    where = places.join(folder, names[table])
+    if table.endswith(".jsonl"):
+        lines = numbered_lines(where)
+        keys = list(keys_of(lines))
+        entries = [_of_record(folder, table, n, line, names, columns) for n, line in lines]
+    elif table.endswith(".parquet"):
+        wanted = entry_keys(columns) | {columns.audio_column or _NAMES["audio"]}
+        records = list(read_rows(where, wanted))
+        keys = list(records[0]) if records else []
+        entries = [_of_record(folder, table, n, r, names, columns) for n, r in enumerate(records, start=1)]
+    else:
+        keys, rows = _rows(where, columns, ("file_name",))
+        entries = [_of_record(folder, table, r.line, r.values, names, columns) for r in rows if not r.fault]
+        for row in (r for r in rows if r.fault):
+            reason = f"{where} line {row.line}: {row.fault}"
+            entries.append(Rejected(f"{table} line {row.line}", where, reason))
+    return [*check_texts(entries, keys, where, columns), *entries]
+
+
+def _of_record(
+    folder: str,
+    table: str,
+    number: int,
+    record: str | Mapping[str, Any],
+    names: Names,
+    columns: Columns,
+) -> Item | Rejected:
     where, parent = places.join(folder, names[table]), PurePosixPath(table).parent
-    for number, record in _records(where, columns):
-        try:
-            entry = parse_entry(record, f"{where} line {number}", columns)
-            name = _name_of(str(parent / entry.audio.path), names)
-            if name not in names:
-                yield _missing(_uid(name), where, number, entry.audio.path, None)
-                continue
-            item = entry.item(places.join(folder, names[name]), _uid(name), where, split_in_path(name))
-            yield _with_text_beside(folder, name, item, names)
-        except CorpusError as e:
-            yield Rejected(f"{table} line {number}", where, str(e))
-
-
-def _records(where: str, columns: Columns) -> Sequence[tuple[int, str | Mapping[str, Any]]]:
-    """Return the records of a table of metadata, each with its line, or its row from 1."""
-    if where.endswith(".jsonl"):
-        return numbered_lines(where)
-    if where.endswith(".parquet"):
-        keys = entry_keys(columns) | {columns.audio_column or _NAMES["audio"]}
-        return list(enumerate(read_rows(where, keys), start=1))
-    return _rows(where, columns, (_NAMES["audio"],))
+    try:
+        entry = parse_entry(record, f"{where} line {number}", columns)
+        name = _name_of(str(parent / entry.audio.path), names)
+        if name not in names:
+            return _missing(_uid(name), where, number, entry.audio.path, None)
+        item = entry.item(places.join(folder, names[name]), _uid(name), where, split_in_path(name))
+    except CorpusError as e:
+        return Rejected(f"{table} line {number}", where, str(e))
+    return _with_text_beside(folder, name, item, names)
 
 
 def _name_of(path: str, names: Names) -> str:
@@ -205,6 +215,12 @@ def _with_text_beside(folder: str, name: str, item: Item, names: Names) -> Item 
         return replace(item, text=spaced(places.read_text(where)))
     except (OSError, UnicodeDecodeError) as e:
         return Rejected(item.id, where, f"{where}: expected a text in UTF-8 ({e}).", item.split)
+
+
+def _composed(name: str) -> str:
+    """Return the name under which a file is looked for: that of a text has its suffix in lower case."""
+    name = places.composed(name)
+    return f"{_uid(name)}.txt" if _suffix(name) == ".txt" else name
 
 
 def _suffix(name: str) -> str:

@@ -32,21 +32,12 @@ TEXT_KEYS = (
     "transcription_text",
 )
 """What data sets call the text of a clip; the first that is not blank counts."""
-ENTRY_KEYS = frozenset(
-    [
-        *TEXT_KEYS,
-        "sentences",
-        "id",
-        "language",
-        "locale",
-        "lang",
-        "speaker",
-        "speaker_id",
-        "client_id",
-        "task",
-    ]
-) | {"split"}
+ENTRY_KEYS = frozenset({*TEXT_KEYS, "sentences", "id", "language", "locale", "lang", "speaker"}) | {
+    *("speaker_id", "client_id", "task", "split")
+}
 """What an entry reads beside its audio and its place in it."""
+_KEYS = ENTRY_KEYS | {"uid", "audio", "audio_filepath", "file_name", "duration", "offset"}
+"""The keys that are known."""
 _TIMES = frozenset({"offset", "duration"})  # where NaN is an error
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -89,9 +80,7 @@ class Entry(_Record):
         if not isinstance(given, dict):
             return given
         values = {k: v for k, v in given.items() if k in _TIMES or v == v}  # NaN: what pandas has for none
-        texts = [values[key] for key in TEXT_KEYS if values.get(key) is not None]
-        if texts:
-            values["sentence"] = next((text for text in texts if str(text).strip()), texts[0])
+        values["sentence"] = first_text(values)
         if values.get("file_name"):
             return {**values, "audio": {"path": values["file_name"]}}
         if "audio_filepath" not in values:
@@ -129,9 +118,41 @@ class Entry(_Record):
         )
 
 
+def first_text(values: Mapping[str, Any]) -> Any:
+    """Return the text of a record: the first of `TEXT_KEYS` that is not blank; None where all are missing."""
+    texts = [values[key] for key in TEXT_KEYS if values.get(key) is not None]
+    return next((text for text in texts if str(text).strip()), texts[0] if texts else None)
+
+
+def check_texts(
+    entries: Iterable[Item | Rejected], keys: Iterable[str], where: str, columns: Columns
+) -> Iterator[Rejected]:
+    """Yield one entry for a table whose clips have no text, if it has columns under an unknown name."""
+    items = [entry for entry in entries if isinstance(entry, Item)]
+    if not items or columns.text_column or any(i.text is not None or i.sentences is not None for i in items):
+        return
+    if unknown := [key for key in dict.fromkeys(keys) if key not in _KEYS]:
+        expected = f"expected a column of texts ({', '.join(TEXT_KEYS)})"
+        reason = f"{where}: {expected}, got {', '.join(unknown)}; name it with text_column."
+        yield Rejected("texts", where, reason)
+
+
 def list_manifest(manifest: str, columns: Columns = DEFAULT) -> Listing:
     """List the clips of a manifest, an absolute path or URL; raise CorpusError where it cannot be read."""
-    return Listing.of(list(_entries(numbered_lines(manifest), manifest, columns)))
+    lines = numbered_lines(manifest)
+    entries = list(_entries(lines, manifest, columns))
+    return Listing.of([*check_texts(entries, keys_of(lines), manifest, columns), *entries])
+
+
+def keys_of(lines: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """Yield the keys of the strings in the records of a manifest, each as often as it occurs."""
+    for _, line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # it is told as an entry
+        if isinstance(record, dict):
+            yield from (key for key, value in record.items() if isinstance(value, str))
 
 
 def numbered_lines(manifest: str) -> list[tuple[int, str]]:

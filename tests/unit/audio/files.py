@@ -48,10 +48,28 @@ class Track:
     title: str = ""
 
 
-def muxed(container: str, *tracks: Track, video: bool = False) -> bytes:
-    """A file with these tracks, and 10 s of black video before them."""
-    out = io.BytesIO()
-    with av.open(out, "w", format=container) as muxer:
+class Pipe(io.RawIOBase):
+    """Keeps what is written to it, and cannot go back to write a length into the header."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._written += data
+        return len(data)
+
+    def getvalue(self) -> bytes:
+        return bytes(self._written)
+
+
+def muxed(container: str, *tracks: Track, video: bool = False, pipe: bool = False) -> bytes:
+    """A file with these tracks, and 10 s of black video before them, written to a file or to a pipe."""
+    out = Pipe() if pipe else io.BytesIO()
+    options = {"rf64": "always"} if container == "rf64" else {}
+    with av.open(out, "w", format="wav" if container == "rf64" else container, options=options) as muxer:
         packets = _black(muxer) if video else []
         streams = [_stream(muxer, track) for track in tracks]
         for stream, track in zip(streams, tracks, strict=True):

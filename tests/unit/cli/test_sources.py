@@ -1,4 +1,6 @@
 import asyncio
+import os
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.audio.files import channels_as_wav, pitch, tone
+from tests.unit.audio.files import Track, channels_as_wav, muxed, pitch, tone
 
-from voxray.audio import Pcm
-from voxray.cli.sources import MonoConverter, _from_device, _from_recorder
+from voxray.audio import Pcm, decode
+from voxray.cli.sources import MonoConverter, _from_device, _from_recorder, recording
 from voxray.errors import AudioError
 
 
@@ -133,3 +135,33 @@ def test_the_conversion_does_not_depend_on_how_the_bytes_are_cut(size: int) -> N
     length = min(len(a), len(b))
     assert length > 7_000
     assert np.abs(a[:length].astype(int) - b[:length]).max() <= 1
+
+
+def test_a_recording_of_any_length_is_decoded_as_it_is_sent(tmp_path: Path) -> None:
+    file, size = tmp_path / "day.wav", 24 * 3600 * 4_000  # 8-bit at 4 kHz
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH", b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, 4_000, 4_000, 1, 8
+    )
+    file.write_bytes(header + struct.pack("<4sI", b"data", size))
+    os.truncate(file, len(header) + 8 + size)
+
+    async def first_blocks() -> list[bytes]:
+        blocks = recording(file, real_time=False)
+        return [await anext(blocks) for _ in range(20)]
+
+    assert [len(block) for block in asyncio.run(first_blocks())] == [3_200] * 20
+
+
+def test_a_recording_is_sent_whole_with_silence_in_its_holes(tmp_path: Path) -> None:
+    file = tmp_path / "call.mkv"
+    file.write_bytes(muxed("matroska", Track("libopus", lost_s=(1.0, 3.0))))
+
+    async def sent() -> bytes:
+        return b"".join([block async for block in recording(file, real_time=False)])
+
+    assert np.array_equal(np.frombuffer(asyncio.run(sent()), dtype="<i2"), decode(file))
+
+
+def test_a_recording_that_cannot_be_decoded_is_named_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"nowhere\.wav: expected an audio file"):
+        recording(tmp_path / "nowhere.wav", real_time=False)

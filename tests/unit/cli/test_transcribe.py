@@ -193,6 +193,7 @@ def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:
     [
         (["--model", "./nowhere"], "there is no such folder;"),
         (["--language", "klingon"], "'language': expected a language by its code or english name"),
+        (["--language", "German"], "language 'de': expected 'en', the only language of "),
     ],
 )
 def test_a_wrong_model_or_language_is_named_once(words: list[str], message: str, clip: Path) -> None:

@@ -212,3 +212,108 @@ def test_names_that_look_alike_belong_together(
 
         assert [(c.text, len(c.pcm)) for c in clips] == [("one", 800)]
         assert rejected == []
+
+
+def told(folder: Path) -> tuple[dict[str, str | None], list[str]]:
+    """The texts of a corpus by their ids, and the reasons of what was rejected."""
+    listing = list_corpus(str(folder))
+    return {i.id: i.text for i in listing.items}, [r.reason for r in listing.rejected]
+
+
+QUOTES = {
+    "unbalanced": ('"Stop, he said', '"Stop, he said'),
+    "inside": ('three inch" pipe', 'three inch" pipe'),
+    "at the end": ('he said "stop"', 'he said "stop"'),
+    "at the beginning": ('"Stop," he said', '"Stop," he said'),
+    "of csv": ('"Stop, ""Tom"" said"', 'Stop, "Tom" said'),
+    "over two lines": ('"Stop,\nTom said"', "Stop, Tom said"),
+}
+
+
+@pytest.mark.parametrize("kind", QUOTES)
+def test_quotes_in_a_tsv_change_no_other_row(tmp_path: Path, kind: str) -> None:
+    audio(tmp_path, "a.flac", "b.flac", "c.flac")
+    written, read = QUOTES[kind]
+    rows = ["file_name\tsentence", f"a.flac\t{written}", "b.flac\ttwo", 'c.flac\the said "no"', ""]
+    (tmp_path / "metadata.tsv").write_text("\n".join(rows))
+
+    assert told(tmp_path) == ({"a": read, "b": "two", "c": 'he said "no"'}, [])
+
+
+@pytest.mark.parametrize(
+    "last", ['c.flac,three inch" pipe', 'c.flac,"no"', 'c.flac,three inch"', "c.flac,three"]
+)
+def test_a_csv_row_whose_quote_is_not_closed_is_rejected_alone(tmp_path: Path, last: str) -> None:
+    audio(tmp_path, "a.flac", "b.flac", "c.flac")
+    (tmp_path / "metadata.csv").write_text(f'file_name,text\na.flac,"Stop, he said\nb.flac,two\n{last}\n')
+    texts, reasons = told(tmp_path)
+
+    assert texts == {"b": "two", "c": last.removeprefix("c.flac,").strip('"' if last[-2:] == 'o"' else "")}
+    assert "line 2: expected a row of csv, got a quote that is not closed" in reasons[0]
+
+
+@pytest.mark.parametrize("table", ["metadata.csv", "train_files.csv"])
+def test_a_row_with_more_fields_than_columns_is_rejected(tmp_path: Path, table: str) -> None:
+    audio(tmp_path, "a.flac", "b.flac")
+    rows = ["uid,file_name,text", "a,a.flac,Yes, I think so", "b,b.flac,two,"]
+    (tmp_path / table).write_text("\n".join(rows))
+    texts, reasons = told(tmp_path)
+
+    assert texts == {"b": "two"}
+    assert f"{table} line 2: expected 3 fields, got 4" in reasons[0]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_spaces_around_names_of_columns_do_not_count(tmp_path: Path, kind: str) -> None:
+    audio(tmp_path, "a.flac")
+    separator = ", " if kind == "csv" else " \t "
+    (tmp_path / f"metadata.{kind}").write_text(
+        f"file_name{separator}transcription\na.flac{separator[-2]}one\n"
+    )
+
+    assert told(tmp_path) == ({"a": "one"}, [])
+
+
+@pytest.mark.parametrize("table", ["metadata.csv", "metadata.jsonl", "train_files.csv", "m.jsonl"])
+def test_a_table_without_a_column_of_texts_is_told_once(tmp_path: Path, table: str) -> None:
+    audio(tmp_path, "a.flac", "b.flac")
+    rows = [{"uid": n, "file_name": f"{n}.flac", "language": "en", "caption": "one"} for n in "ab"]
+    (write_csv if table.endswith(".csv") else write_jsonl)(tmp_path / table, rows)
+    corpus = tmp_path / table if table == "m.jsonl" else tmp_path
+    texts, reasons = told(corpus)
+
+    assert list(texts.values()) == [None, None]
+    (reason,) = reasons
+    assert f"{table}: expected a column of texts (sentence, text, transcription, " in reason
+    assert reason.endswith("got caption; name it with text_column.")
+    with pytest.raises(CorpusError, match="got caption; name it with text_column"):
+        list_corpus(str(corpus), need_text=True)
+
+
+def test_a_table_of_audio_alone_or_with_texts_in_files_is_not_told(tmp_path: Path) -> None:
+    audio(tmp_path / "alone", "a.flac")
+    audio(tmp_path / "files", "a.flac")
+    (tmp_path / "files" / "a.txt").write_text("one")
+    write_csv(
+        tmp_path / "alone" / "metadata.csv", [{"file_name": "a.flac", "language": "en", "speaker": "7"}]
+    )
+    write_csv(tmp_path / "files" / "metadata.csv", [{"file_name": "a.flac", "gender": "f"}])
+
+    assert told(tmp_path / "alone") == ({"a": None}, [])
+    assert told(tmp_path / "files") == ({"a": "one"}, [])
+
+
+@pytest.mark.parametrize("column", ["transcription", "sentence", "raw_text"])
+def test_a_table_of_a_split_has_texts_by_any_of_their_names(tmp_path: Path, column: str) -> None:
+    audio(tmp_path, "a.flac")
+    write_csv(tmp_path / "train_files.csv", [{"uid": "a", "file_name": "a.flac", column: "one"}])
+
+    assert told(tmp_path) == ({"a": "one"}, [])
+
+
+def test_a_text_is_found_whatever_the_case_of_its_suffix(tmp_path: Path) -> None:
+    audio(tmp_path, "a.FLAC", "b.flac", "c.flac")
+    for name in ("a.TXT", "b.Txt"):
+        (tmp_path / name).write_text("one")
+
+    assert told(tmp_path) == ({"a": "one", "b": "one", "c": None}, [])

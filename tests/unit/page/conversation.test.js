@@ -226,6 +226,28 @@ test("done that was not asked for says why", () => {
   assert.deepEqual([it.phase, it.reason], ["failed", "too far behind"]);
 });
 
+test("an idle end is no failure: a new session goes on with the next audio, or ends when asked", () => {
+  for (const stopped of [false, true]) {
+    const { it, tape } = live(20);
+    it.outgoing();
+    it.hear(ack(20, 1000, 20), 1);
+    it.hear(final(0, 1), 1);
+    it.hear({ type: "done", audio_s: 1, segments: 1 }, 301);
+    it.lost(Close.NORMAL, "idle: nothing came for 300 s", 301);
+    assert.deepEqual([it.phase, it.due(1_000)], ["waiting", null]);
+    if (stopped) it.finish();
+    else tape.append(counted(20, 20));
+    assert.equal(it.due(1_000), "connect");
+    it.connect(1_000);
+    const { session, have_segment, from_byte } = JSON.parse(it.opened());
+    assert.deepEqual([session, have_segment, from_byte], [undefined, 0, 20]);
+    it.hear({ ...READY, session: "1.b", received_bytes: 20 }, 1_000);
+    const [first] = it.outgoing();
+    if (stopped) assert.match(first, /stop/);
+    else assert.deepEqual([...first], [...counted(20, 20)]);
+  }
+});
+
 test("a socket that says nothing is given up", () => {
   const { it } = live();
   assert.equal(it.due(15), null);

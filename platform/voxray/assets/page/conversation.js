@@ -20,6 +20,7 @@ const UNTOLD_CREDIT_S = 2; // what is sent before the first `ack` tells the cred
 const FRAME_BYTES = 1 << 16;
 
 const REFUSALS = new Set([Close.NOT_AUDIO, Close.BAD_MESSAGE, Close.TOO_BIG, Close.RESUMED_ELSEWHERE]);
+const IDLE = "idle"; // how the reason begins with which the service ends a session that sends nothing
 
 /** @typedef {"connecting" | "live" | "waiting" | "locked" | "finished" | "failed"} Phase */
 
@@ -33,7 +34,7 @@ export class Conversation {
   #format;
   #random;
   #tape;
-  #session = null; // {session, token} of the last `ready`
+  #session = null; // {session, token} of the last `ready`; {} for a new one that goes on after its end
   #haveSegment = NO_SEGMENT;
   #sent = 0; // the next byte to send
   #limit = 0; // the byte up to which there is credit
@@ -41,6 +42,7 @@ export class Conversation {
   #ended = false; // there will be no more audio
   #stopSent = false;
   #dismissed = false; // `done` came unasked
+  #resting = false; // no audio came for so long that the service ended the session
   #lostAt = null; // when the stream was lost that did not get further since
   #attempts = 0;
   #greeted = false; // the socket is open, and `ready` is awaited
@@ -68,6 +70,11 @@ export class Conversation {
     return this.phase === "finished" || this.phase === "failed";
   }
 
+  /** Whether no session is wanted until there is audio again. */
+  get rests() {
+    return this.#resting && !this.#ended && this.#tape.end === this.#sent;
+  }
+
   /** Whether all audio is there, and only its last words are awaited. */
   get ended() {
     return this.#ended;
@@ -93,6 +100,7 @@ export class Conversation {
     this.phase = "connecting";
     this.#heardAt = now;
     this.#greeted = false;
+    this.#resting = false;
     this.#stopSent = false;
   }
 
@@ -166,7 +174,9 @@ export class Conversation {
     const sentence = this.#said || reason;
     this.#said = null;
     if (this.over) return;
-    if (this.#dismissed) {
+    if (this.#dismissed && !this.#ended && reason.startsWith(IDLE)) {
+      this.#rest(now);
+    } else if (this.#dismissed) {
       this.#fail(sentence || "The service ended the session.");
     } else if (code === Close.NOT_ALLOWED) {
       this.phase = "locked";
@@ -190,7 +200,7 @@ export class Conversation {
    * @returns {"connect" | "drop" | null}
    */
   due(now) {
-    if (this.phase === "waiting") return now >= this.retryAt ? "connect" : null;
+    if (this.phase === "waiting") return now >= this.retryAt && !this.rests ? "connect" : null;
     const open = this.phase === "connecting" || this.phase === "live";
     const patience = this.phase === "connecting" && this.#greeted ? OPENING_S : SILENT_S;
     return open && now - this.#heardAt > patience ? "drop" : null;
@@ -240,6 +250,15 @@ export class Conversation {
   #recovered() {
     this.#lostAt = null;
     this.#attempts = 0;
+  }
+
+  /** A microphone that the system interrupts gives no audio: a new session goes on with what comes next. */
+  #rest(now) {
+    this.#dismissed = false;
+    this.#session = {};
+    this.#resting = true;
+    this.retryAt = now;
+    this.phase = "waiting";
   }
 
   #fail(reason) {

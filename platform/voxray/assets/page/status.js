@@ -14,6 +14,7 @@ export function describe(conversation, { now, file, opening }) {
     case "connecting":
       return { state: "connecting", label: "Connecting", detail: "" };
     case "waiting":
+      if (conversation.rests) return { state: "waiting", label: "Paused", detail: "" };
       return { state: "waiting", label: "Reconnecting", detail: `in ${wait(conversation, now)} s` };
     case "locked":
       return { state: "waiting", label: "Key needed", detail: "" };

@@ -23,13 +23,19 @@ WHISPER_1 = "whisper-1"  # OpenAI's name for the default model
 
 IGNORED = frozenset(
     """
-    include chunking_strategy user metadata seed extra_body stream_options
-    vad_filter vad_parameters vad_threshold vad_min_silence_duration_ms vad_speech_pad_ms
+    include chunking_strategy user metadata seed extra_body stream_options service_tier store
+    stream_include_usage stream_continuous_usage_stats request_id priority
+    vad vad_model vad_filter vad_parameters vad_threshold vad_min_silence_duration_ms vad_speech_pad_ms
+    vad_min_speech_duration_ms vad_max_speech_duration_s vad_samples_overlap
     without_timestamps beam_size best_of patience length_penalty repetition_penalty
     no_repeat_ngram_size batch_size condition_on_previous_text prompt_reset_on_temperature
     no_speech_threshold log_prob_threshold compression_ratio_threshold suppress_blank
-    suppress_tokens max_new_tokens
+    suppress_tokens max_new_tokens hallucination_silence_threshold max_initial_timestamp chunk_length
+    language_detection_threshold language_detection_segments prepend_punctuations append_punctuations
+    log_progress
     temperature_inc logprob_thold entropy_thold no_context suppress_nst suppress_non_speech
+    word_thold no_speech_thold max_context audio_ctx split_on_word no_timestamps detect_language
+    no_language_probabilities threads processors print_special print_colors print_realtime print_progress
     top_p top_k min_p frequency_penalty presence_penalty max_completion_tokens
     """.split()
 )
@@ -44,6 +50,8 @@ SEND_INSTEAD = {
     **dict.fromkeys(["output", "output_format", "format"], "response_format"),
     **dict.fromkeys(["diarize", "diarization", "num_speakers"], SPEAKERS),
     **dict.fromkeys(["known_speaker_names", "known_speaker_references"], SPEAKERS),
+    **dict.fromkeys(["offset_t", "duration", "clip_timestamps"], "that part of the recording alone, as file"),
+    **dict.fromkeys(["to_language", "target_language"], "the path translations, whose texts are English"),
     "initial_prompt": "prompt",
     "return_timestamps": "response_format=verbose_json",
 }
@@ -55,8 +63,13 @@ OFF = frozenset({"false", "0", "no", "off", "none", "null"})
 GRANULARITIES = "timestamp_granularities"
 LISTS = {GRANULARITIES: GRANULARITIES, "hotwords": "hotwords", "keywords": "hotwords"}
 """Fields that may come several times, and what they are called here."""
-MAX_PROMPT = 2_000  # characters, as on the stream
+MAX_PROMPT = 2_000  # characters of the prompt that count, and of hotwords, as on the stream
 MAX_NAME = 60  # characters of a field's name, in messages
+
+
+def _end_of_prompt(value: object) -> object:
+    """Return the end of a longer prompt: a model sees no more of it."""
+    return value[-MAX_PROMPT:] if isinstance(value, str) else value
 
 
 def _one_text(value: object) -> object:
@@ -73,10 +86,10 @@ class TranscriptionRequest(BaseModel):
     language: str | None = Field(
         default=None, description="Its language, as `en` or `english`; detected where not given, or `auto`."
     )
-    prompt: str = Field(
+    prompt: Annotated[str, BeforeValidator(_end_of_prompt)] = Field(
         default="",
-        max_length=MAX_PROMPT,
-        description="Text that comes before, in its style and spelling; each window is decoded after it.",
+        description="Text that comes before, in its style and spelling; each window is decoded after it. Of "
+        f"a longer one, the last {MAX_PROMPT} characters count.",
     )
     hotwords: Annotated[str, BeforeValidator(_one_text)] = Field(
         default="",
@@ -185,7 +198,8 @@ def _values(fields: Mapping[str, Sequence[str]], off: Set[str]) -> dict[str, Any
         if base == "languages":
             languages += texts
         elif base in LISTS:
-            values[LISTS[base]] = [*values.get(LISTS[base], ()), *filter(None, map(str.strip, texts))]
+            several = ",".join(texts).split(",")  # each by itself, or all of them in one text
+            values[LISTS[base]] = [*values.get(LISTS[base], ()), *filter(None, map(str.strip, several))]
         elif base not in IGNORED and not (base in SEND_INSTEAD and texts[0].strip().lower() in off):
             values[name] = texts[0].strip() if len(texts) == 1 else list(texts)
     if len(languages) == 1:  # OpenAI's clients name several where any of them may be spoken

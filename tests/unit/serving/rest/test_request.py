@@ -38,7 +38,9 @@ def test_granularities_come_with_and_without_brackets() -> None:
     form = "verbose_json"
     both = parsed(response_format=form, **{"timestamp_granularities[]": ["word", "segment"]})
     word = parsed(response_format=form, timestamp_granularities="word")
+    joined = parsed(response_format=form, timestamp_granularities="word, segment")
 
+    assert (joined.words, joined.segments) == (True, True)
     assert (both.words, both.segments) == (True, True)
     assert (word.words, word.segments) == (True, False)
     assert parsed(response_format=form).segments
@@ -51,6 +53,13 @@ HARMLESS: list[dict[str, str | list[str]]] = [
     {"vad_filter": "true", "without_timestamps": "false", "beam_size": "5"},  # speaches
     {"temperature_inc": "0.2", "no_context": "true"},  # whisper.cpp
     {"top_p": "0.9", "repetition_penalty": "1.1", "max_completion_tokens": "99"},  # vLLM
+    {"service_tier": "auto", "store": "false"},  # OpenAI
+    {"hallucination_silence_threshold": "2", "max_initial_timestamp": "1.0", "chunk_length": "30"},
+    {"language_detection_threshold": "0.5", "language_detection_segments": "1", "log_progress": "false"},
+    {"prepend_punctuations": "'", "append_punctuations": "'.", "clip_timestamps": "0"},  # faster-whisper
+    {"audio_ctx": "0", "word_thold": "0.01", "no_speech_thold": "0.6", "max_context": "-1", "vad": "true"},
+    {"split_on_word": "false", "no_timestamps": "false", "detect_language": "false", "vad_model": "silero"},
+    {"stream_include_usage": "true", "stream_continuous_usage_stats": "false"},  # vLLM
     {"diarize": "false", "translate": "0", "word_timestamps": "False", "task": "transcribe"},
 ]
 
@@ -58,6 +67,10 @@ HARMLESS: list[dict[str, str | list[str]]] = [
 @pytest.mark.parametrize("fields", HARMLESS, ids=lambda fields: ",".join(fields))
 def test_harmless_fields_of_other_clients_change_nothing(fields: dict[str, str | list[str]]) -> None:
     assert parsed(**fields) == TranscriptionRequest()
+
+
+def test_of_a_long_prompt_the_end_counts() -> None:
+    assert parsed(prompt="x" * 5_000 + " Whisper.").prompt == "x" * 1_991 + " Whisper."
 
 
 @pytest.mark.parametrize("text", ["auto", "AUTO", " Auto ", ""])
@@ -97,6 +110,10 @@ def test_hotwords_come_as_one_text_or_as_a_list(fields: dict[str, str | list[str
         ("diarize", "true", "multichannel=true"),
         ("known_speaker_names[]", "Ann", "multichannel=true"),
         ("initial_prompt", "Weather.", "prompt"),
+        ("offset_t", "5000", "that part of the recording alone, as file"),
+        ("duration", "5000", "that part of the recording alone, as file"),
+        ("clip_timestamps", "3,8", "that part of the recording alone, as file"),
+        ("to_language", "en", "translations"),
     ],
 )
 def test_a_field_that_asks_for_another_result_names_the_form_to_send(
@@ -135,7 +152,7 @@ def test_words_alone_are_given_wherever_there_is_a_place_for_them() -> None:
         ({"track": "0"}, "track", 400),
         ({"hotwords": "x" * 2_001}, "hotwords", 400),
         ({"timestamp_granularities[]": ["phoneme"]}, "timestamp_granularities", 400),
-        ({"prompt": "x" * 2_001}, "prompt", 400),
+        ({"prompt": ["x", "y"]}, "prompt", 400),
         ({"beams": "5"}, "beams", 400),
         ({"language[]": "de"}, "language[]", 400),
         ({"file": "text"}, "file", 400),
