@@ -18,10 +18,11 @@ from voxray.whisper.adapter import load_adapter
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 
-QUICK = (f"model={SMALL_MODEL}", "passes=1", "max_minutes=0.1", "epochs=1", "max_dev_clips=2", "threads=1")
-QUICK += ("windows_per_corpus=8", "silences=4", "dev_silences=2")
-# In silence on shorter windows the small model finds words.
-QUICK += ("smallest_window_s=15",)
+QUICK = (
+    *(f"model={SMALL_MODEL}", "passes=1", "max_minutes=0.1", "epochs=1", "max_dev_clips=2", "threads=1"),
+    *("windows_per_corpus=8", "silences=4", "dev_silences=2"),
+    "smallest_window_s=15",  # in silence on shorter windows the small model finds words
+)
 MINUTE_S = 62.0
 
 
