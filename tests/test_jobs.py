@@ -206,6 +206,15 @@ def test_a_split_that_the_corpus_lacks(
     assert message == f"{places['splits']}: expected clips in 'dev', got train 1, test 1."
 
 
+def test_a_language_that_the_teacher_does_not_know(
+    places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = ended("pseudo_label", "language=de", places, capsys)
+    assert message == (
+        f"language 'de': expected 'en', the only language of {SMALL_MODEL}; name a model that knows it."
+    )
+
+
 def test_finetuning_without_a_dev_split(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     (places["splits"] / "dev_files.csv").unlink()
     message = ended("finetune", "", places, capsys)

@@ -15,7 +15,7 @@ import typer
 from voxray.captions import render
 from voxray.cli.messages import print_error, print_warning
 from voxray.cli.output import output_file
-from voxray.errors import AudioError, ConfigError, ModelError, OutputError, VoxrayError
+from voxray.errors import AudioError, ConfigError, OutputError, VoxrayError
 from voxray.transcript import Format, Transcript
 
 if TYPE_CHECKING:
@@ -100,16 +100,11 @@ def _check_stdout(form: Format, files: list[Path], output: Path | None) -> None:
 
 
 def _engine(model: str, device: str, options: "DecodingOptions") -> "CTranslate2Engine":
-    from voxray.whisper.ctranslate import CTranslate2Engine
+    from voxray.whisper.ctranslate import CTranslate2Engine, check_language
     from voxray.whisper.models import ctranslate2_folder
 
     engine = CTranslate2Engine(ctranslate2_folder(model), device=device)
-    known = engine.decoder.languages
-    if options.language and options.language not in known:
-        expected = f"expected {known[0]!r}, the only language" if len(known) == 1 else "expected a language"
-        raise ModelError(
-            f"language {options.language!r}: {expected} of {model}; name a --model that knows it."
-        )
+    check_language(options.language, engine.decoder.languages, model)
     return engine
 
 

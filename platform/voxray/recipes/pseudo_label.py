@@ -24,6 +24,7 @@ from voxray.labelling.teacher import Dtype, EngineName, TeacherConfig, binding
 from voxray.languages import Language
 from voxray.speech import MAX_PAUSE_S
 from voxray.transcript import Task
+from voxray.whisper.ctranslate import check_language, trained_languages
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.models import source_digest
 
@@ -84,6 +85,8 @@ def run(config: PseudoLabelConfig) -> dict[str, Any]:
     began_s = time.monotonic()
     listing = list_corpus(config.corpus, config.split, columns=config)
     teacher, options = _teacher(config), _options(config)
+    if config.engine == "ctranslate2":
+        check_language(config.language, trained_languages(teacher.folder()), config.teacher)
     columns = [getattr(config, key) for key in Columns.model_fields] if config.given else []
     bound = binding(teacher, options, config.corpus, config.split, config.max_pause_s, *columns)
     with Shards(_prepared(config), bound, source_digest(teacher.name)).open() as shards:

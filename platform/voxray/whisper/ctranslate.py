@@ -72,8 +72,7 @@ class CTranslate2Engine:
             str(folder), device=device, compute_type=compute_type, intra_threads=threads
         )
         self.features = FeatureExtractor(feature_size=self.model.n_mels)
-        known = tuple(self.tokens.languages) if self.tokens.multilingual else ("en",)
-        languages = info.languages or known
+        languages = trained_languages(folder)
         self.decoder = WindowDecoder(self.model, self.tokens, languages, forbids_blank=_forbids_blank(folder))
 
     def transcribe(
@@ -152,6 +151,20 @@ class CTranslate2Engine:
             )
             for clip, d in zip(clips, decoded, strict=True)
         ]
+
+
+def trained_languages(folder: Path) -> tuple[str, ...]:
+    """Return the codes of the languages that the model in `folder` was trained on."""
+    tokens = Tokens.load(folder)
+    known = tuple(tokens.languages) if tokens.multilingual else ("en",)
+    return ModelInfo.load(folder).languages or known
+
+
+def check_language(language: str | None, known: Sequence[str], model: str) -> None:
+    """Raise ModelError where `language` is none of those `known` to `model`; None is detected."""
+    if language and language not in known:
+        expected = f"expected {known[0]!r}, the only language" if len(known) == 1 else "expected a language"
+        raise ModelError(f"language {language!r}: {expected} of {model}; name a model that knows it.")
 
 
 def _forbids_blank(folder: Path) -> bool:
