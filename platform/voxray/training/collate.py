@@ -15,6 +15,7 @@ from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
 from voxray.training.augment import AugmentOptions, Floats, augment, coloured_noise, speed_perturb
 from voxray.training.cuts import random_cut
+from voxray.training.hotwords import hotwords
 from voxray.training.plan import PlannedWindow
 from voxray.transcript import Segment
 from voxray.whisper.ctranslate import WINDOWS_S, window_s
@@ -31,6 +32,8 @@ class LabelOptions(Config):
     """How many labels have timestamps."""
     previous_text_probability: Probability = 0.2
     """How many labels begin with the text of the clip before, where that is known."""
+    hotwords_probability: Probability = 0.1
+    """How many labels begin with a list of words instead, some of them in the text and the others not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,9 @@ def example(
     tokens: Tokens,
     labels: LabelOptions,
     augmentation: AugmentOptions,
+    vocabulary: Sequence[str] = (),
 ) -> Example:
-    """Return `clips` as one window with its label."""
+    """Return `clips` as one window with its label; `vocabulary` has words for lists before it."""
     rng = np.random.default_rng(window.seed)
     if not window.clips:
         return _silent_example(window, tokens, rng)
@@ -88,7 +92,8 @@ def example(
         clips = [random_cut(clips[0], rng)]
     samples, segments = joined(clips, window.pauses_s, rng)
     text = join_texts(c.text for c in clips)
-    target = _label(clips[0], [s for s in segments if s.text], text, tokens, labels, rng)
+    previous = _previous(clips[0], text, labels, vocabulary, rng)
+    target = _label(clips[0], [s for s in segments if s.text], text, tokens, previous, labels, rng)
     return Example(
         samples=augment(samples, augmentation, rng)[:WINDOW_SAMPLES],
         label=target,
@@ -97,11 +102,22 @@ def example(
     )
 
 
+def _previous(
+    first: Clip, text: str, options: LabelOptions, vocabulary: Sequence[str], rng: np.random.Generator
+) -> str:
+    """Return what stands before `text` in its label: a list of words, the text before it, or nothing."""
+    if vocabulary and rng.random() < options.hotwords_probability:
+        return hotwords(text, vocabulary, rng)
+    conditioned = first.previous and rng.random() < options.previous_text_probability
+    return first.previous if conditioned else ""
+
+
 def _label(
     first: Clip,
     segments: Sequence[Segment],
     text: str,
     tokens: Tokens,
+    previous: str,
     options: LabelOptions,
     rng: np.random.Generator,
 ) -> Label:
@@ -114,10 +130,7 @@ def _label(
     timed = bool(rng.random() < options.timestamp_probability)
     if not segments:
         return no_speech_label(tokens, named=bool(rng.random() < 0.5), language=language, task=task)
-    conditioned = first.previous and rng.random() < options.previous_text_probability
-    build = partial(
-        label, tokens, language=language, task=task, previous=first.previous if conditioned else ""
-    )
+    build = partial(label, tokens, language=language, task=task, previous=previous)
     target = build(segments, timestamps=True) if timed else None
     target = target or build([Segment(0.0, WINDOW_S, text)], timestamps=False)
     prompt = tuple(tokens.prompt(language, task))

@@ -124,6 +124,7 @@ class Loop:
         wrapped: nn.Module | None = None,
         mixture: Mixture | None = None,
         text_room: TextRoom | None = None,
+        vocabulary: Sequence[str] = (),
     ) -> None:
         if not len(clips):
             raise TrainingError("expected clips to train on, got none.")
@@ -135,7 +136,7 @@ class Loop:
         self.tokens, self.options, self.smallest_window_s = tokens, options, smallest_window_s
         self.device = device or torch.device("cpu")
         self.wrapped = wrapped or objective
-        self.mixture, self.text_room = mixture, text_room
+        self.mixture, self.text_room, self.vocabulary = mixture, text_room, vocabulary
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.optimiser = torch.optim.AdamW(
@@ -264,7 +265,7 @@ class Loop:
         own = shard(windows, self.rank, self.world)
         o = self.options
         made = [
-            example([self.clips[i] for i in w.clips], w, self.tokens, o.labels, o.augment)
+            example([self.clips[i] for i in w.clips], w, self.tokens, o.labels, o.augment, self.vocabulary)
             for w in own or windows[:1]
         ]
         bucketed = np.random.default_rng(windows[0].seed + 1).random() < o.plan.bucket_probability

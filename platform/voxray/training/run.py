@@ -15,6 +15,7 @@ from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import ClipStore, ClipSubset
 from voxray.files import atomic_directory
 from voxray.training.evaluation import EvaluationOptions, Evaluator
+from voxray.training.hotwords import vocabulary
 from voxray.training.loop import Loop, LoopOptions, Progress
 from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.training.plan import Mixture, TextRoom
@@ -193,6 +194,7 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
     store = ClipStore(options.train)
     clips = ClipSubset(store, np.load(options.selected)) if options.selected else store
     durations_s = [clips.samples(i) / SAMPLE_RATE for i in range(len(clips))]
+    listed = options.loop.labels.hotwords_probability > 0
     return Loop(
         objective,
         clips,
@@ -204,6 +206,7 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
         wrapped=wrap(objective),
         mixture=Mixture(clips.sizes, options.weights) if options.weights else None,
         text_room=_text_room(clips, tokens) if options.loop.plan.join_probability else None,
+        vocabulary=vocabulary(clips.text(i) for i in range(len(clips))) if listed else (),
     )
 
 
