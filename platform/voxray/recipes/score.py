@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,8 @@ from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip
 from voxray.errors import ConfigError, CorpusError
 from voxray.languages import Language
-from voxray.scoring.report import ModelScores, write_report
+from voxray.scoring.rare_words import rare_words, recall_score
+from voxray.scoring.report import ModelScores, ReportTable, write_report
 from voxray.scoring.suites import Scores, score_engine, stage_times
 from voxray.speech import MAX_PAUSE_S
 from voxray.text import NormaliserName
@@ -61,6 +62,8 @@ class ScoreConfig(Columns):
     """The device that decodes; auto takes a GPU if there is one."""
     compute_type: ComputeType = "default"
     """Arithmetic, as CTranslate2 names it; transformers takes the unmixed floats."""
+    rare_words: int = Field(default=0, ge=0)
+    """How many of the rarest words a second pass is given as hotwords, to compare what is found."""
     worst_clips: int = Field(default=20, ge=0)
     """Clips that the report shows, at most."""
     overwrite: bool = False
@@ -84,6 +87,14 @@ def run(config: ScoreConfig) -> dict[str, Any]:
     scores = score_engine(engine, clips, options, normaliser=config.normaliser, max_pause_s=max_pause_s)
     decoder_ms = _decoder_ms(engine, clips, options)
     result = {**_result(scores), "rejected": len(rejected)}
+    tables = []
+    if words := rare_words(scores.clips, config.rare_words, config.normaliser):
+        print(f"scoring it again, with {len(words)} rare words as hotwords", file=sys.stderr, flush=True)
+        listed = options.model_copy(update={"hotwords": ", ".join(words)})
+        again = score_engine(engine, clips, listed, normaliser=config.normaliser, max_pause_s=max_pause_s)
+        rows = {"without hotwords": scores, "with hotwords": again}
+        result |= _rare(words, rows, config.normaliser)
+        tables = [_rare_table(words, rows, config.normaliser)]
     section = ModelScores(config.model, scores, known_parameters(config.model, folder), decoder_ms)
     write_report(
         out / "report.html",
@@ -91,6 +102,7 @@ def run(config: ScoreConfig) -> dict[str, Any]:
         [section],
         audio={clip.id: clip.pcm for clip in clips},
         notes=_notes(config, rejected, smallest_s),
+        tables=tables,
         normaliser=config.normaliser,
         worst_clips=config.worst_clips,
     )
@@ -181,6 +193,33 @@ def _result(scores: Scores) -> dict[str, Any]:
         "repeated_per_1000": round(summary.repeated_per_1000, 2),
         "audio_s": round(summary.audio_s, 1),
     }
+
+
+def _rare(words: Sequence[str], rows: Mapping[str, Scores], name: NormaliserName) -> dict[str, Any]:
+    plain, listed = (recall_score(words, scores.clips, name) for scores in rows.values())
+    return {
+        "rare_words": len(words),
+        "rare_word_recall": _percent(plain.recall),
+        "rare_word_recall_with_hotwords": _percent(listed.recall),
+        "rare_words_invented": plain.invented,
+        "rare_words_invented_with_hotwords": listed.invented,
+        "wer_with_hotwords": _percent(rows["with hotwords"].summary.wer),
+    }
+
+
+def _rare_table(words: Sequence[str], rows: Mapping[str, Scores], name: NormaliserName) -> ReportTable:
+    scored = {title: (scores, recall_score(words, scores.clips, name)) for title, scores in rows.items()}
+    return ReportTable(
+        f"The {len(words)} rarest words",
+        ("Decoded", "recall, %", "found", "said", "invented", "WER, %"),
+        [
+            (
+                *(title, f"{100 * r.recall:.1f}", str(r.found), str(r.occurrences), str(r.invented)),
+                f"{100 * scores.summary.wer:.2f}",
+            )
+            for title, (scores, r) in scored.items()
+        ],
+    )
 
 
 def _percent(rate: float) -> float:
