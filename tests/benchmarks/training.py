@@ -27,7 +27,8 @@ from voxray.corpora.store import Clip
 from voxray.recipes.adapt import AdaptConfig
 from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions
 from voxray.training.loop import Loop, LoopOptions
-from voxray.training.lora import LoraOptions, add_lora
+from voxray.training.lora import add_lora
+from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.training.plan import PlanOptions
 from voxray.training.rendering import RenderedWindows, plan_windows

@@ -15,7 +15,8 @@ from voxray.config import Config
 from voxray.scoring.windows import WindowEvaluator
 from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions, Part
 from voxray.training.loop import Loop, LoopOptions
-from voxray.training.lora import LoraOptions, add_lora, base_digest, load_lora, merged_state, save_adapter
+from voxray.training.lora import add_lora, base_digest, load_lora, merged_state, save_adapter
+from voxray.training.lora_options import LoraOptions
 from voxray.training.plan import PlanOptions
 from voxray.training.rendering import RenderedWindows
 from voxray.training.teacher_cache import TeacherCache

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
@@ -18,6 +18,7 @@ from voxray.recipes.learning import LearningConfig, prepared, run_options
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
 from voxray.training.collate import LabelOptions
 from voxray.training.evaluation import Evaluator
+from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.training.schedule import Schedule
@@ -28,7 +29,8 @@ from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.tokens import Tokens
 
-Part = Literal["encoder", "decoder", "all"]
+Part = Literal["encoder", "decoder", "all", "lora", "dora"]
+LORA_RATE = 1e-3
 
 
 class FinetuneConfig(LearningConfig, Columns):
@@ -38,13 +40,14 @@ class FinetuneConfig(LearningConfig, Columns):
     model: str = "tiny.en"
     """The model to start from: a name such as tiny.en, a Hugging Face folder or a hub name."""
     train: Part = "encoder"
-    """What is trained: encoder, decoder or all."""
+    """What is trained: encoder, decoder, all, or an adapter on all (lora, dora), which is merged."""
+    lora: LoraOptions = LoraOptions()
     language: KnownLanguage = "en"
     """Language of clips that name none."""
     max_steps: int = Field(default=400, ge=1)
     """Optimiser steps of the whole run."""
     learning_rate: float = Field(default=1e-5, gt=0)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW; for lora and dora 1e-3 unless it is given."""
     schedule: Schedule = "polynomial"
     """How the rate falls after the warm-up: constant, linear, cosine or polynomial (quadratic)."""
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
@@ -58,6 +61,19 @@ class FinetuneConfig(LearningConfig, Columns):
     """Steps from one evaluation on the dev clips to the next; each also writes a checkpoint."""
     patience: int = Field(default=6, ge=0)
     """Evaluations without a lower WER that end the run; 0 goes on to max_steps."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_adapters(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("train") in ("lora", "dora"):
+            return {"learning_rate": LORA_RATE, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _no_average_of_adapters(self) -> Self:
+        if self.train in ("lora", "dora") and self.ema_decay:
+            raise ValueError(f"expected ema_decay=0 with train={self.train}, got {self.ema_decay:g}")
+        return self
 
 
 def run(config: FinetuneConfig) -> dict[str, Any]:
@@ -144,7 +160,11 @@ def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:
         freeze_encoder=config.train == "decoder",
         freeze_decoder=config.train == "encoder",
     )
-    return run_options(config, objective, smallest_s)
+    options = run_options(config, objective, smallest_s)
+    adapted = config.train in ("lora", "dora")
+    return options.model_copy(
+        update={"lora": config.lora if adapted else None, "dora": config.train == "dora"}
+    )
 
 
 def _test_wer(

@@ -1,5 +1,9 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) of Whisper, by peft: put in, written as peft's files, merged."""
+"""Low-rank adapters (LoRA, arXiv 2106.09685) of Whisper, by peft: put in, written as peft's files, merged.
 
+DoRA (arXiv 2402.09353) adds the magnitude of each column of the weights; it is merged, and has no file.
+"""
+
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -10,30 +14,26 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import nn
 
-from voxray.config import Config
 from voxray.errors import ModelError
+from voxray.training.lora_options import LoraOptions
 from voxray.whisper.adapter import load_adapter, weights_digest
 
 ADAPTER_PREFIX = "base_model.model."  # peft's, before the names of the modules of what it wraps
 
 
-class LoraOptions(Config):
-    """An adapter on every linear layer of encoder and decoder; W becomes W + alpha / rank * B A."""
-
-    rank: int = 8
-    """Rank of the product B A."""
-    alpha: float = 16.0
-    """Scale of the adapter, times the rank."""
-
-
-def add_lora(model: Any, options: LoraOptions) -> Any:
+def add_lora(model: Any, options: LoraOptions, *, dora: bool = False) -> Any:
     """Put an adapter, which changes nothing yet, into `model`, and let nothing else be trained."""
     linear = [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and name.startswith(("model.encoder.", "model.decoder."))
     ]
-    config = LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=linear)  # type: ignore[arg-type]  # peft takes floats
+    config = LoraConfig(
+        r=options.rank,
+        lora_alpha=options.alpha,  # type: ignore[arg-type]  # peft takes floats
+        target_modules=linear,
+        use_dora=dora,
+    )
     return inject_adapter_in_model(config, model)
 
 
@@ -101,6 +101,13 @@ def merged_state(model: Any) -> dict[str, torch.Tensor]:
             state[name.replace(".base_layer.", ".")] = value.detach()
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
-            delta = layer.get_delta_weight("default")  # type: ignore[attr-defined]  # of its linear subclass
-            state[f"{name}.weight"] = state[f"{name}.weight"] + delta.detach()
+            state[f"{name}.weight"] = _merged_weight(layer)
     return state
+
+
+def _merged_weight(layer: Any) -> torch.Tensor:
+    if layer.use_dora["default"]:
+        merged = copy.deepcopy(layer)
+        merged.merge()
+        return torch.as_tensor(merged.base_layer.weight).detach()
+    return torch.as_tensor(layer.base_layer.weight + layer.get_delta_weight("default")).detach()

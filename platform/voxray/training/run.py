@@ -17,6 +17,7 @@ from voxray.files import atomic_directory
 from voxray.training.evaluation import EvaluationOptions, Evaluator
 from voxray.training.hotwords import vocabulary
 from voxray.training.loop import Loop, LoopOptions, Progress
+from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.training.plan import Mixture, TextRoom
 from voxray.whisper.checkpoint import load_model, save_model
@@ -46,6 +47,10 @@ class RunOptions(EvaluationOptions):
     smallest_window_s: float = WINDOWS_S[0]
     loop: LoopOptions = LoopOptions()
     objective: ObjectiveOptions = ObjectiveOptions()
+    lora: LoraOptions | None = None
+    """Train an adapter instead of the weights that `objective` leaves free; it is merged for evaluation."""
+    dora: bool = False
+    """Train the magnitudes of the adapted weights too (DoRA)."""
 
 
 Commit = Callable[[dict[str, float], Path | None], None]
@@ -144,6 +149,8 @@ class Run:
     def exported(self) -> Any:
         """Return the student, with its averaged weights if an average is kept."""
         student = self.loop.objective.student
+        if self.options.lora:
+            return _merged(student, self.options.start)
         if not self.loop.ema:
             return student
         kept = load_model_like(student)
@@ -173,6 +180,15 @@ class Run:
         self.best_wer, self.best_step, self.stale = state["best"]
 
 
+def _merged(student: Any, start: Path) -> Any:
+    """Return the model in `start` with the weights of `student`, its adapter merged into them."""
+    from voxray.training.lora import merged_state  # peft: seconds of imports
+
+    kept = load_model(start)
+    kept.load_state_dict(merged_state(student))
+    return kept
+
+
 def load_model_like(model: Any) -> Any:
     """Return a new model of the same shape and generation settings."""
     other = type(model)(model.config)
@@ -190,7 +206,12 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
     teacher = load_model(options.teacher).to(device) if options.teacher else None
     objective = Objective(
         student, options.objective, teacher, blank=tokens.end, teacher_short=options.teacher_short
-    ).to(device)
+    )
+    if options.lora:
+        from voxray.training.lora import add_lora  # peft: seconds of imports
+
+        add_lora(objective.student, options.lora, dora=options.dora)
+    objective = objective.to(device)
     store = ClipStore(options.train)
     clips = ClipSubset(store, np.load(options.selected)) if options.selected else store
     durations_s = [clips.samples(i) / SAMPLE_RATE for i in range(len(clips))]

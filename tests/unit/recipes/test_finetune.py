@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from tests.small_model import SMALL_MODEL
 
 from voxray.audio import SAMPLE_RATE, encode
@@ -38,12 +39,26 @@ def test_an_encoder_in_training_learns_shorter_windows(part: str, model: Path) -
 
 @pytest.mark.parametrize(
     ("part", "encoder", "decoder"),
-    [("encoder", False, True), ("decoder", True, False), ("all", False, False)],
+    [
+        *(("encoder", False, True), ("decoder", True, False), ("all", False, False)),
+        *(("lora", False, False), ("dora", False, False)),
+    ],
 )
 def test_what_is_not_trained_is_frozen(part: str, encoder: bool, decoder: bool, tmp_path: Path) -> None:
     objective = finetune._run_options(config(tmp_path, train=part), 4.0).objective
     assert (objective.freeze_encoder, objective.freeze_decoder) == (encoder, decoder)
     assert (objective.ce_weight, objective.kl_weight) == (1.0, 0.0)
+
+
+def test_adapters_have_a_rate_of_their_own_and_no_average(tmp_path: Path) -> None:
+    for part in ("lora", "dora"):
+        options = finetune._run_options(config(tmp_path, train=part), 4.0)
+        assert options.lora is not None
+        assert (options.dora, options.loop.learning_rate) == (part == "dora", 1e-3)
+        with pytest.raises(ValidationError, match=f"expected ema_decay=0 with train={part}, got 0.9"):
+            config(tmp_path, train=part, ema_decay=0.9)
+    assert config(tmp_path, train="lora", learning_rate=2e-4).learning_rate == 2e-4
+    assert finetune._run_options(config(tmp_path), 4.0).lora is None
 
 
 def write_corpus(folder: Path, seconds: dict[str, float]) -> Path:

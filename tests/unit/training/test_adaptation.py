@@ -22,7 +22,8 @@ from voxray.training.adaptation import (
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import Example, collate
 from voxray.training.loop import Loop, LoopOptions
-from voxray.training.lora import LoraOptions, add_lora
+from voxray.training.lora import add_lora
+from voxray.training.lora_options import LoraOptions
 from voxray.training.plan import PlanOptions
 from voxray.training.rendering import RenderedWindows, plan_windows
 from voxray.training.teacher_cache import Target, TeacherCache, write_shard

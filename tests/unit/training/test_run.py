@@ -11,6 +11,7 @@ import torch
 
 from voxray.corpora.store import Clip, write_store
 from voxray.training.loop import LoopOptions
+from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import Cursor, PlanOptions
 from voxray.training.run import Commit, Run, RunOptions, build_loop
@@ -103,6 +104,30 @@ def test_the_model_with_the_best_wer_is_kept_not_the_last(options: RunOptions, t
     assert [m["wer"] for m in commits.metrics] == [70, 50, 60, 55]
     assert near(kept(options), commits.weights[1])
     assert not near(kept(options), commits.weights[3])
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_an_adapter_is_trained_alone_resumed_and_kept_merged(
+    dora: bool, options: RunOptions, tiny: Path, tmp_path: Path
+) -> None:
+    options = options.model_copy(update={"lora": LoraOptions(rank=2), "dora": dora})
+    free = options.objective.model_copy(update={"freeze_encoder": False})
+    options = options.model_copy(update={"objective": free})
+    run, commits = train(options, [90, 80, 70, 60, 50], tmp_path / "kept")
+    student, start = run.loop.objective.student, load_model(tiny)
+    inputs = {"input_features": torch.randn(1, 80, 3000), "decoder_input_ids": torch.tensor([[1, 2, 3]])}
+
+    assert all(torch.equal(w, weight(start)) for w in commits.weights)
+    assert not torch.equal(kept(options), weight(start))
+    with torch.no_grad():
+        expected, merged = student.eval()(**inputs).logits, run.exported().eval()(**inputs).logits
+    assert torch.allclose(expected, merged, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(expected, start.eval()(**inputs).logits, rtol=1e-3, atol=1e-4)
+
+    shutil.rmtree(options.out)
+    again, _ = train(options, [70, 60, 50], tmp_path / "again", tmp_path / "kept" / "2")
+    states = (run.loop.objective.state_dict(), again.loop.objective.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_the_model_before_training_is_kept_where_none_is_better(options: RunOptions, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tests.small_model import SMALL_MODEL, SMALL_MODEL_INT8
 
 from voxray.corpora.sources import load_clips
 from voxray.errors import ModelError
-from voxray.training.lora import LoraOptions, add_lora, base_digest, load_lora, merged_state, save_adapter
+from voxray.training.lora import add_lora, base_digest, load_lora, merged_state, save_adapter
+from voxray.training.lora_options import LoraOptions
 from voxray.whisper.adapter import adapted, apply_adapter, load_adapter
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
