@@ -33,7 +33,7 @@ class ModelScores:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SummaryRow:
     """A model in the summary table, written out."""
 
     name: str
@@ -113,7 +113,7 @@ def _environment() -> Environment:
     )
 
 
-def summary_row(section: ModelScores, place: int = 0) -> Row:
+def summary_row(section: ModelScores, place: int = 0) -> SummaryRow:
     """Write out a model's numbers for the table."""
     summary = section.scores.summary
     errors = summary.errors
@@ -128,7 +128,7 @@ def summary_row(section: ModelScores, place: int = 0) -> Row:
         "Parameters": "" if section.parameters is None else f"{section.parameters / 1e6:.2f} M",
         "Decoder, ms": "" if section.decoder_ms is None else f"{section.decoder_ms:.1f}",
     }
-    return Row(section.name, COLOURS[place % len(COLOURS)], cells)
+    return SummaryRow(section.name, COLOURS[place % len(COLOURS)], cells)
 
 
 def worst_rows(
