@@ -42,9 +42,10 @@ demo: install
 serve: install
 	@exec $(BIN)/python -m voxray.serving.ray.launch serve/local.yaml $(SERVE)
 
-# One process runs the tests of clusters and of the service, the other those of units.
+# Those of clusters and of the service start processes of their own: beside other tests they would wait for a core.
 test: install browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --ignore tests/cluster --ignore tests/service; \
+	  others=$$?; $(BIN)/python -m pytest tests/cluster tests/service && exit $$others
 
 # The page is tested in Debian's Chromium: installed where this user may, else its tests are skipped.
 browser:

@@ -20,19 +20,16 @@ settings.register_profile(
 settings.load_profile("voxray")
 
 
-UNIT = Path(__file__).parent / "unit"
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked `gpu` are skipped, with the reason, where there is no CUDA device.
 
-    Those of clusters and of the service share one worker process, so that there is one cluster at a time.
+    Of several processes (pytest-xdist), one has all those that start a cluster.
     """
     has_gpu = ctranslate2.get_cuda_device_count() > 0
     for item in items:
         if item.get_closest_marker("gpu") and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and this machine has none"))
-        if item.get_closest_marker("ray") or not item.path.is_relative_to(UNIT):
+        if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("cluster"))
 
 

@@ -599,7 +599,7 @@ def test_clear_asks_first(page: Page) -> None:
 
 def test_a_word_shows_its_times_under_the_pointer(page: Page) -> None:
     drop_file(page, "talk.wav", recording(3))
-    page.get_by_text("morning,").hover()
+    page.locator(".word", has_text="morning,").hover()
 
     expect(page.get_by_role("tooltip")).to_have_text("0:00.7 \u2013 0:01.0")
     page.locator("h1").hover()
