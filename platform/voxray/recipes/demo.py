@@ -52,7 +52,7 @@ class DemoConfig(Config):
 
     out: Path = Path("runs/demo")
     """Folder of labels, student, export and report."""
-    max_steps: int = Field(default=80, ge=3)
+    max_steps: int = Field(default=100, ge=3)
     """Optimiser steps of the distillation."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate of AdamW."""

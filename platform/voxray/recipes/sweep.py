@@ -1,5 +1,6 @@
 """Searches learning rate, WER threshold and shape of a student: many `distil` runs on the same labels."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,8 +84,10 @@ class SweepConfig(DistilConfig):
         return Demand(min(self.max_concurrent, self.trials), self.workers, self.cpus_per_worker)
 
     def of_trial(self, point: Hyperparameters) -> DistilConfig:
-        """Return the configuration of `distil` at `point`."""
+        """Return the configuration of `distil` at `point`; trials that run together share the cores."""
         shared = self.model_dump(include=set(DistilConfig.model_fields))
+        cores = (os.cpu_count() or 1) // (self.demand.max_concurrent * self.workers)
+        shared["threads"] = self.threads or max(1, cores)
         return DistilConfig.model_validate({**shared, **point.to_dict()})
 
 

@@ -65,7 +65,7 @@ class LoopOptions(Config):
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass, to save memory."""
     threads: int = Field(default=0, ge=0)
-    """Threads of torch in each worker; 0 leaves the choice to torch."""
+    """Threads of torch in each worker; 0 shares the cores of a node among its workers."""
     plan: PlanOptions = PlanOptions()
     labels: LabelOptions = LabelOptions()
     augment: AugmentOptions = AugmentOptions()

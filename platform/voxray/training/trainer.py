@@ -1,6 +1,7 @@
 """Ray Train around a run: workers, DDP, checkpoints in shared storage, restarts after a lost worker."""
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -73,11 +74,22 @@ def _worker(config: dict[str, Any]) -> str | None:
 
 
 def _train(options: RunOptions) -> None:
+    if not options.loop.threads and get_device().type == "cpu":
+        loop = options.loop.model_copy(update={"threads": own_cores()})
+        options = options.model_copy(update={"loop": loop})
     run = Run(options, build_loop(options, get_device(), wrap=_distributed), _commit)
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             run.restore(Path(folder))
     run.train()
+
+
+def own_cores() -> int:
+    """Return this worker's share of its node's cores.
+
+    Left to itself torch takes one: Ray sets OMP_NUM_THREADS by the logical CPUs of a worker.
+    """
+    return max(1, (os.cpu_count() or 1) // ray.train.get_context().get_local_world_size())
 
 
 def _distributed(objective: Any) -> Any:
