@@ -206,9 +206,10 @@ def test_finetuning_the_encoder_leaves_the_decoder_as_it_was(corpus: Path, tmp_p
     config = {"corpus": str(corpus), "model": str(SMALL_MODEL), "train": "encoder", "max_steps": 4, **SMALL}
     result = finetune.run(
         FinetuneConfig.model_validate(
-            {**config, "evaluate_every": 2, "out": tmp_path / "out", "learning_rate": 1e-3}
+            {**config, "evaluate_every": 2, "out": tmp_path / "out", "learning_rate": 1e-3, "threads": 0}
         )
     )
+    assert {line["threads"] for line in lines(tmp_path / "out") if "loss" in line} == {os.cpu_count()}
     assert (result["steps"], result["clips"], result["rejected"]) == (4, 8, 0)
     assert result["wer_dev"] <= result["wer_dev_before"]
     assert all(result[key] is not None for key in ("wer_test_before", "wer_test", "samples_per_s"))

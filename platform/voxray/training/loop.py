@@ -86,6 +86,7 @@ class Progress:
     gradient_norm: float
     samples_per_s: float
     audio_s_per_s: float
+    threads: int  # of torch, in one worker
 
 
 @dataclass(slots=True)
@@ -288,6 +289,7 @@ class Loop:
             gradient_norm=meter.mean("norm", "steps"),
             samples_per_s=meter.sums.get("windows", 0.0) / passed_s,
             audio_s_per_s=meter.sums.get("audio", 0.0) / passed_s * self.world,
+            threads=torch.get_num_threads(),
         )
 
     def state(self) -> dict[str, Any]:
