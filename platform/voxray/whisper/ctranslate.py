@@ -145,8 +145,8 @@ class CTranslate2Engine:
                 d.language,
                 avg_logprob=d.avg_logprob,
                 no_speech_prob=d.no_speech_prob,
-                words=d.words or (),
-                token_probs=d.token_probs,
+                words=d.words or () if options.words else (),
+                token_probs=d.token_probs if options.words else (),
                 truncated=d.truncated,
             )
             for clip, d in zip(clips, decoded, strict=True)

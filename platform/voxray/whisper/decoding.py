@@ -55,8 +55,8 @@ class Decoded:
 
     `ids` begin with the forced prefix and hold timestamps, but not the end of the text. `avg_logprob` is the
     mean log-probability of what follows the prefix, end of text included; NaN where a beam search found
-    nothing. `words` are None unless they were wanted; `token_probs` are then those of the tokens of the text.
-    `truncated`: the text goes on, past the limit of tokens or into a loop that was cut off.
+    nothing. `truncated`: the text goes on, past the limit of tokens or into a loop that was cut off. `words`
+    are None unless they were wanted or it is truncated; `token_probs` are then those of the text's tokens.
     """
 
     ids: tuple[int, ...]
@@ -268,9 +268,12 @@ class WindowDecoder:
         )
 
     def _with_words(self, batch: EncodedWindows, decoded: list[Decoded]) -> list[Decoded]:
-        """Add the words of the windows that want them, aligned by language and task."""
-        wanted = [i for i, w in enumerate(batch.windows) if w.words]
-        timed = [replace(d, words=()) if w.words else d for w, d in zip(batch.windows, decoded, strict=True)]
+        """Add the words of the windows that want them, aligned by language and task.
+
+        A truncated text has them too: its audio is decoded on from the last of them.
+        """
+        wanted = [i for i, w in enumerate(batch.windows) if w.words or decoded[i].truncated]
+        timed = [replace(d, words=()) if i in wanted else d for i, d in enumerate(decoded)]
         texts = {i: text for i in wanted if (text := [t for t in decoded[i].ids if t < self.tokens.end])}
         starts = {i: (decoded[i].language, batch.windows[i].task) for i in texts}
         for start in sorted(set(starts.values())):

@@ -72,6 +72,7 @@ def test_a_text_at_the_limit_of_tokens_is_truncated(engine: CTranslate2Engine) -
 
     assert [found[limit].truncated for limit in (2, 3, 224)] == [True, True, False]
     assert [len(found[limit].ids) for limit in (2, 3)] == [2, 3]
+    assert [found[limit].words is None for limit in (2, 3, 224)] == [False, False, True]
     assert found[224].text.startswith(found[3].text)
 
 
