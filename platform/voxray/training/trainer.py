@@ -89,7 +89,8 @@ def own_cores() -> int:
 
     Left to itself torch takes one: Ray sets OMP_NUM_THREADS by the logical CPUs of a worker.
     """
-    return max(1, (os.cpu_count() or 1) // ray.train.get_context().get_local_world_size())
+    workers: int = ray.train.get_context().get_local_world_size()
+    return max(1, (os.cpu_count() or 1) // workers)
 
 
 def _distributed(objective: Any) -> Any:
