@@ -22,6 +22,11 @@ def split_words(text: str) -> list[str]:
     return [word for run in _SPACED.findall(text) for word in _split_run(run)]
 
 
+def bare_words(text: str) -> list[str]:
+    """Return the words of `text` without space, punctuation and symbols at their edges, in order."""
+    return [bare for word in split_words(text) if (bare := _stripped(_stripped(word)[::-1])[::-1])]
+
+
 def find_words(text: str, words: Iterable[str]) -> list[int] | None:
     """Return where each of `words` begins in `text`, in order; None where they are not the words of it."""
     starts, at = list[int](), 0
@@ -31,6 +36,14 @@ def find_words(text: str, words: Iterable[str]) -> list[int] | None:
         starts.append(found)
         at = found + len(word)
     return starts
+
+
+def _stripped(word: str) -> str:
+    """Return `word` without what is no letter, mark or digit at its end."""
+    end = len(word)
+    while end and unicodedata.category(word[end - 1])[0] in "PSZC":
+        end -= 1
+    return word[:end]
 
 
 def _split_run(run: str) -> list[str]:

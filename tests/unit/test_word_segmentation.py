@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxray.word_segmentation import split_words
+from voxray.word_segmentation import bare_words, split_words
 
 TEXTS = st.text(
     st.one_of(
@@ -60,3 +60,13 @@ def test_no_word_is_blank_or_begins_with_what_belongs_to_the_one_before(text: st
 def test_what_follows_changes_no_word_but_the_last(text: str, more: str) -> None:
     words = split_words(text)
     assert split_words(text + more)[: len(words) - 1] == words[:-1]
+
+
+def test_bare_words_keep_the_marks_of_their_letters() -> None:
+    assert bare_words('(Asterisk), "don\'t" — हिन्दी, नमस्ते। $5 ...') == [
+        "Asterisk",
+        "don't",
+        "हिन्दी",
+        "नमस्ते",
+        "5",
+    ]

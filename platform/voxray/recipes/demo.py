@@ -27,7 +27,7 @@ from voxray.training.augment import AugmentOptions
 from voxray.training.collate import LabelOptions
 from voxray.training.plan import PlanOptions
 from voxray.transcribe import transcribe
-from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.ctranslate import PADDED_S, CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.models import DEFAULT_MODEL, STOCK, ctranslate2_folder
 
@@ -171,7 +171,7 @@ def _report(out: Path, models: Sequence[ModelScores], windows: WindowRates, clip
         audio={c.id: c.pcm for c in clips},
         notes=[
             "40 sample clips that the student was not trained on, in a synthetic voice.",
-            "A clip is padded to the next of 2, 4, 6, 10, 15, 20 and 30 s that holds it, and to the smallest "
+            f"A clip is padded to the next of {', '.join(f'{s:g}' for s in PADDED_S)} s, and to the smallest "
             "window at least; stock Whisper was trained on 30 s alone and repeats itself on less.",
             f"Decoder time: median of five int8 runs over {TIMED_CLIPS} clips, the models in turn.",
         ],

@@ -26,7 +26,9 @@ from voxray.speech import MAX_PAUSE_S
 from voxray.transcript import Task
 from voxray.whisper.ctranslate import check_language, trained_languages
 from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import source_digest
+from voxray.whisper.tokens import Tokens
 
 
 class PseudoLabelConfig(Columns):
@@ -85,8 +87,10 @@ def run(config: PseudoLabelConfig) -> dict[str, Any]:
     began_s = time.monotonic()
     listing = list_corpus(config.corpus, config.split, columns=config)
     teacher, options = _teacher(config), _options(config)
-    if config.engine == "ctranslate2":
-        check_language(config.language, trained_languages(teacher.folder()), config.teacher)
+    if config.language and config.engine == "ctranslate2":
+        folder = teacher.folder()
+        known = trained_languages(Tokens.load(folder), ModelInfo.load(folder))
+        check_language(config.language, known, config.teacher)
     columns = [getattr(config, key) for key in Columns.model_fields] if config.given else []
     bound = binding(teacher, options, config.corpus, config.split, config.max_pause_s, *columns)
     with Shards(_prepared(config), bound, source_digest(teacher.name)).open() as shards:

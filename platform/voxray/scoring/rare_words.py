@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from voxray.scoring.metrics import ClipScore
 from voxray.text import NormaliserName, normaliser
-from voxray.word_segmentation import split_words
+from voxray.word_segmentation import bare_words
 
 MIN_LETTERS = 4  # shorter words are seldom names or terms
 
@@ -30,10 +30,9 @@ def rare_words(scores: Sequence[ClipScore], most: int, name: NormaliserName = "a
     counts, surfaces = Counter[str](), dict[str, str]()
     for score in scores:
         normalise = normaliser(score.language, name)
-        for word in split_words(score.reference):
-            surface = word.strip().strip('.,;:!?…"()[]')
+        for surface in bare_words(score.reference):
             key = normalise(surface)
-            if len(key) >= MIN_LETTERS and key.isalpha():
+            if len(key) >= MIN_LETTERS and not any(c.isspace() or c.isdigit() for c in key):
                 counts[key] += 1
                 surfaces.setdefault(key, surface)
     return [surfaces[key] for key in sorted(counts, key=lambda k: (counts[k], -len(k), k))[:most]]

@@ -4,18 +4,16 @@ Some are words of the text, the others are not: from such labels a model learns 
 has it, and to leave out those that nobody said.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from voxray.word_segmentation import split_words
+from voxray.word_segmentation import bare_words
 
 MIN_LETTERS = 4  # shorter words are seldom names or terms; characters of scripts without spaces are none
 MOST_SAID = 3  # words of the text in a list
 MOST_OTHERS = 12
 NONE_SAID_PROBABILITY = 0.3
-_EDGES = re.compile(r"^\W+|\W+$")
 
 
 def vocabulary(texts: Iterable[str]) -> tuple[str, ...]:
@@ -39,5 +37,4 @@ def hotwords(text: str, others: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _words(text: str) -> list[str]:
-    words = (_EDGES.sub("", word) for word in split_words(text))
-    return list(dict.fromkeys(word for word in words if len(word) >= MIN_LETTERS))
+    return list(dict.fromkeys(word for word in bare_words(text) if len(word) >= MIN_LETTERS))

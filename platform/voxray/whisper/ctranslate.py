@@ -72,7 +72,7 @@ class CTranslate2Engine:
             str(folder), device=device, compute_type=compute_type, intra_threads=threads
         )
         self.features = FeatureExtractor(feature_size=self.model.n_mels)
-        languages = trained_languages(folder)
+        languages = trained_languages(self.tokens, info)
         self.decoder = WindowDecoder(self.model, self.tokens, languages, forbids_blank=_forbids_blank(folder))
 
     def transcribe(
@@ -153,11 +153,9 @@ class CTranslate2Engine:
         ]
 
 
-def trained_languages(folder: Path) -> tuple[str, ...]:
-    """Return the codes of the languages that the model in `folder` was trained on."""
-    tokens = Tokens.load(folder)
-    known = tuple(tokens.languages) if tokens.multilingual else ("en",)
-    return ModelInfo.load(folder).languages or known
+def trained_languages(tokens: Tokens, info: ModelInfo) -> tuple[str, ...]:
+    """Return the codes of the languages that a model with these tokens was trained on."""
+    return info.languages or (tuple(tokens.languages) if tokens.multilingual else ("en",))
 
 
 def check_language(language: str | None, known: Sequence[str], model: str) -> None:

@@ -3,7 +3,7 @@
     JobSource.next_jobs --> Scheduler --batch--> thread --answers--> JobSource.deliver, while the next runs
     transcribe --file batches--> queue ------> thread
 
-A batch of a file runs when no live batch is ready; one that has waited for `patience_s` takes turns with the
+A batch of a file runs when no live batch is ready; one that has waited for `file_patience_s` takes turns with
 live batches. So a live batch waits for one of a file at most, and files make progress under any load.
 """
 
@@ -74,8 +74,8 @@ class DecodeService:
 
     `observe` is called with `queue_delay_s` of each job, `batch_size` and `decode_s` of each batch, and
     `superseded` (1) for each job that a newer one replaced. `released_s`: how long a running batch is waited
-    for when a lease ends, since the answers to a lease that was given back are still of use. Call `close` at
-    the end.
+    for when a lease ends, since the answers to a lease that was given back are still of use.
+    `file_patience_s`: how long a batch of a file lets live batches go first. Call `close` at the end.
     """
 
     def __init__(
@@ -85,11 +85,12 @@ class DecodeService:
         observe: Observe = unobserved,
         *,
         released_s: float = 5.0,
+        file_patience_s: float = 1.0,
     ) -> None:
         self._decoder = decoder
         self._options = options or SchedulerOptions()
         self._observe = observe
-        self._released_s = released_s
+        self._released_s, self._file_patience_s = released_s, file_patience_s
         self._scheduler = Scheduler[LeasedJob](self._options)
         self._files: deque[FileBatch] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
@@ -215,7 +216,7 @@ class DecodeService:
         while not self._closed:
             self._changed.clear()
             now_s = time.monotonic()
-            late = bool(self._files) and now_s >= self._files[0].arrived_s + self._options.patience_s
+            late = bool(self._files) and now_s >= self._files[0].arrived_s + self._file_patience_s
             if not (late and turn) and (batch := self._scheduler.pop_batch(now_s)):
                 await self._run_batch(batch, now_s)
                 turn = True

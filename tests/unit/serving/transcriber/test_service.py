@@ -467,8 +467,8 @@ def test_a_batch_waits_for_one_batch_of_a_file_at_most(patience_s: float, order:
     async def test() -> None:
         decoder = EchoDecoder()
         source = ListedSource()
-        options = SchedulerOptions(max_batch=1, fill_s=0.0, patience_s=patience_s)
-        service = DecodeService(decoder, options)
+        options = SchedulerOptions(max_batch=1, fill_s=0.0)
+        service = DecodeService(decoder, options, file_patience_s=patience_s)
         serving = asyncio.create_task(service.serve(source, 1))
         decoder.gate.clear()
         source.put(job("a"))
