@@ -128,7 +128,7 @@ class _ArrowCells:
 
 
 class _ParquetCells:
-    """A column of a parquet file, decoded from the row group that is asked for on, a few rows at a time.
+    """A column of a parquet file, decoded a few rows at a time, of which a whole page is held.
 
     The last two of these batches are kept: several threads ask for neighbouring rows in any order.
     """
