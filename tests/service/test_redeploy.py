@@ -48,7 +48,7 @@ async def deploy_while_they_speak(service: Launched, pcm: bytes, model: Path) ->
     async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as speaking:
         for one in received:
             speaking.create_task(speak(service.url, pcm, received=one, over=over))
-        await happens(lambda: any(one.finals for one in received))
+        await happens(lambda: all(one.models for one in received) and any(one.finals for one in received))
         service.order(str(model))
         await happens(lambda: "serves again" in service.log.read_text())
         await happens(lambda: all(one.losses for one in received))
