@@ -8,7 +8,7 @@ from typing import Any
 from voxray.audio import WINDOW_S
 from voxray.recipes.adapt_scores import COLUMNS, score_rows
 from voxray.recipes.outcome import by_step
-from voxray.recipes.run_report import RUN_COLUMNS, curves, shortened, shown_ids, with_own_ids
+from voxray.recipes.run_report import curves, shortened, shown_ids, with_own_ids
 from voxray.scoring.report import ModelScores, ReportTable, clip_rows, write_page
 from voxray.scoring.suites import scores_of
 from voxray.scoring.windows import WindowEvaluator, WindowScore, smallest_passed
@@ -56,9 +56,8 @@ def write_adapt_report(out: Path, run: Adaptation, evaluator: WindowEvaluator) -
                 COLUMNS,
                 score_rows(run.before, run.after, run.tolerance),
             ),
-            ReportTable("The run", RUN_COLUMNS, _run_rows(run, len(evaluator.clips))),
         ],
-        plots_heading="While training",
+        run=_trained(run, len(evaluator.clips)),
         plots=curves(out, _wers(run, out)),
         left_out=shortened(run.left_out),
         clips_heading=f"Dev clips on windows from {run.window_s:g} s, the worst first",
@@ -114,13 +113,13 @@ def _facts(run: Adaptation) -> dict[str, str]:
     }
 
 
-def _run_rows(run: Adaptation, clips: int) -> list[tuple[str, str]]:
+def _trained(run: Adaptation, clips: int) -> dict[str, str]:
     trained = run.trained
-    return [
-        ("trained on", f"{run.clips:,} clips, {in_words(run.audio_s)}, as {trained['windows']:,} windows"),
-        ("evaluated on", f"{clips:,} clips"),
-        ("parameters trained", f"{trained['parameters_trained'] / 1e6:.2f} M"),
-        ("steps", f"{trained['steps']:,}"),
-        ("training took", f"{trained['minutes']:.1f} min, checks included"),
-        ("speed", f"{trained['samples_per_s']:.1f} clips/s"),
-    ]
+    return {
+        "trained on": f"{run.clips:,} clips, {in_words(run.audio_s)}, as {trained['windows']:,} windows",
+        "evaluated on": f"{clips:,} clips",
+        "parameters trained": f"{trained['parameters_trained'] / 1e6:.2f} M",
+        "steps": f"{trained['steps']:,}",
+        "training took": f"{trained['minutes']:.1f} min, checks included",
+        "speed": f"{trained['samples_per_s']:.1f} clips/s",
+    }

@@ -11,7 +11,7 @@ from voxray.corpora.store import Clip, ClipStore
 from voxray.recipes.outcome import best_wer, by_step, first_wer, last_step, lines, minutes, samples_per_s
 from voxray.scoring.metrics import worst
 from voxray.scoring.plots import step_curves
-from voxray.scoring.report import ModelScores, ReportTable, SummaryRow, clip_rows, summary_row, write_page
+from voxray.scoring.report import ModelScores, SummaryRow, clip_rows, summary_row, write_page
 from voxray.scoring.suites import scores_of
 from voxray.training.progress import in_words
 from voxray.training.run import RunOptions
@@ -20,7 +20,6 @@ SHOWN_CLIPS = 12
 SHOWN_REASONS = 20
 TOP_WER = 105.0  # per cent: a student before its first steps may have far more, which would flatten the curve
 LOSSES = {"loss": "loss", "ce": "cross-entropy", "kl": "KL divergence", "ctc": "CTC"}
-RUN_COLUMNS = ("", "")
 UNTIMED = ("RTFx", "Decoder, ms")  # columns of a page of scores; an evaluation in training times neither
 
 
@@ -73,12 +72,11 @@ def write_run_report(options: RunOptions, run: RunDescription) -> Path:
         notes=[verdict(options.out, len(dev), run.wer_teacher)],
         scores_heading="On the dev clips",
         rows=_rows(sections, run.models),
-        plots_heading="While training",
         plots=curves(options.out, by_step(options.out, "wer"), run.wer_teacher),
-        tables=[_table(options, run, dev)],
+        run=_run(options, run, dev),
         left_out=shortened(run.left_out),
         clips_heading="Dev clips, the worst first",
-        clips=clip_rows(shown, ids, {c.id: c.pcm for c in dev if c.id in ids}, options.normaliser),
+        clips=clip_rows(shown, ids, {c.id: c.pcm for c in dev}, options.normaliser) if shown else None,
     )
 
 
@@ -99,8 +97,7 @@ def verdict(out: Path, clips: int, wer_teacher: float | None = None) -> str:
 
 def curves(out: Path, wers: Mapping[int, float], wer_teacher: float | None = None) -> dict[str, Markup]:
     """Draw the WER on the dev clips by step, and the losses and learning rates that `out` has logged."""
-    losses = {name: by_step(out, key) for key, name in LOSSES.items()}
-    losses = {name: values for name, values in losses.items() if any(values.values())}
+    losses = _losses(out)
     rates = by_step(out, "learning_rate")
     level = None if wer_teacher is None else ("teacher", wer_teacher)
     name = "student" if level else "WER"
@@ -108,9 +105,16 @@ def curves(out: Path, wers: Mapping[int, float], wer_teacher: float | None = Non
     if wers:
         plots["Dev WER"] = step_curves({name: wers}, "WER, %", "Dev WER", level=level, top=TOP_WER)
     if losses:
-        plots["Loss"] = step_curves(losses, "per token", "Loss")
+        plots["Loss"] = step_curves(losses, "loss per token", "Loss")
         plots["Learning rate"] = step_curves({"rate": rates}, "", "Learning rate")
     return {heading: Markup(svg) for heading, svg in plots.items()}
+
+
+def _losses(out: Path) -> dict[str, dict[int, float]]:
+    """Return the loss and its parts by step: those that are not zero, and none where there is one alone."""
+    found = {name: by_step(out, key) for key, name in LOSSES.items()}
+    losses = {name: values for name, values in found.items() if any(values.values())}
+    return losses if len(losses) > 2 else {name: losses[name] for name in losses if name == "loss"}
 
 
 def with_own_ids(clips: Iterable[Clip]) -> list[Clip]:
@@ -172,7 +176,7 @@ def _cells(cells: Mapping[str, str], wer_test: float | None, *, has_test: bool) 
     return {**kept, **test}
 
 
-def _table(options: RunOptions, run: RunDescription, dev: Sequence[Clip]) -> ReportTable:
+def _run(options: RunOptions, run: RunDescription, dev: Sequence[Clip]) -> dict[str, str]:
     out, loop, store = options.out, options.loop, ClipStore(options.train)
     reports = [line for line in lines(out) if "threads" in line]
     speed = samples_per_s(out)
@@ -188,4 +192,4 @@ def _table(options: RunOptions, run: RunDescription, dev: Sequence[Clip]) -> Rep
         "workers": f"{run.workers}",
         "threads of each": f"{reports[-1]['threads']}" if reports else "",
     }
-    return ReportTable("The run", RUN_COLUMNS, [row for row in rows.items() if row[1]])
+    return {name: value for name, value in rows.items() if value}

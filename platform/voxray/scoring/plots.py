@@ -79,9 +79,12 @@ def step_curves(
     for i, (name, values) in enumerate(curves.items()):
         marker = "." if len(values) <= MARKED else ""
         axes.plot([*values], [*values.values()], marker=marker, color=COLOURS[i % len(COLOURS)], label=name)
+    drawn = [value for values in curves.values() for value in values.values()]
     if level:
         axes.axhline(level[1], color=INK, linewidth=1, linestyle="--", label=level[0])
-    axes.set_ylim(bottom=0, top=top if top and axes.get_ylim()[1] > top else None)
+        drawn.append(level[1])
+    highest = 1.08 * max(drawn)
+    axes.set_ylim(0, min(highest, top or highest) or 1.0)
     axes.set_xlabel("optimiser steps")
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.2)
