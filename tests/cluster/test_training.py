@@ -183,6 +183,8 @@ def test_a_killed_worker_is_replaced_and_every_step_is_made(
     assert sorted(set(judged)) == list(range(0, 46, 5))
     assert judged.count(0) == 1  # the second went on from a checkpoint
     assert json.loads((out / "result.json").read_text())["steps"] == 45
+    assert "<dt>steps</dt><dd>45 of 45</dd>" in (out / "report.html").read_text()
+    assert all("s left" in line for line in rest if "step     35" in line or "step     40" in line)
 
 
 def read_until(stream: Iterator[str], word: str) -> list[str]:

@@ -69,7 +69,7 @@ def write_run_report(options: RunOptions, run: RunDescription) -> Path:
         "run.html.j2",
         title=run.subject,
         facts=_facts(options, run),
-        notes=[verdict(options.out, len(dev), run.wer_teacher)],
+        notes=[verdict(options.out, len(dev), run.wer_teacher), *_on_test(run.models)],
         scores_heading="On the dev clips",
         rows=_rows(sections, run.models),
         plots=curves(options.out, by_step(options.out, "wer"), run.wer_teacher),
@@ -93,6 +93,13 @@ def verdict(out: Path, clips: int, wer_teacher: float | None = None) -> str:
         return f"WER {on} did not fall below {first:.2f} %, that before training, which was kept.{beside}"
     step = next(step for step, wer in wers.items() if wer == best)
     return f"WER {on} fell from {first:.2f} to {best:.2f} %, after step {step:,}.{beside}"
+
+
+def _on_test(models: Sequence[EvaluatedModel]) -> list[str]:
+    wers = [model.wer_test for model in (models[0], models[-1]) if model.wer_test is not None]
+    return (
+        [f"WER on the test clips: {wers[0]:.2f} % before, {wers[1]:.2f} % after."] if len(wers) == 2 else []
+    )
 
 
 def curves(out: Path, wers: Mapping[int, float], wer_teacher: float | None = None) -> dict[str, Markup]:

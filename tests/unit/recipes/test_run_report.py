@@ -70,6 +70,7 @@ def test_the_page_says_what_was_trained_on_what_and_whether_it_got_better(option
 
     assert "<h1>Fine-tuning: all of &lt;m&gt;</h1>" in head
     assert "WER on 3 dev clips fell from 40.00 to 9.12 %, after step 10." in head
+    assert "WER on the test clips: 30.00 % before, 8.50 % after." in head
     for name, value in {"dev WER": "9.12 %", "test WER": "8.50 %", "clips": "3", "of audio": "3 s"}.items():
         assert f"<dt>{name}</dt><dd>{value}</dd>" in head
 
