@@ -33,8 +33,7 @@ class LogOptions(Config):
     def _installed(cls, project: str | None) -> str | None:
         if project and not has_wandb():
             raise ValueError(
-                "expected the package wandb, got none installed; pip install 'voxray[wandb]', or leave "
-                "wandb_project out"
+                "expected null, as the package wandb is not installed (pip install 'voxray[wandb]')"
             )
         return project
 
@@ -110,6 +109,6 @@ def _wandb_run(project: str, out: Path, config: Mapping[str, Any]) -> Any:
     except wandb.Error as e:
         reason = " ".join(str(e).split()).rstrip(".")
         raise TrainingError(
-            f"wandb_project={project}: expected a run of Weights & Biases, got an error ({reason}); log in "
-            "with `wandb login`, set WANDB_MODE=offline, or leave wandb_project out."
+            f"wandb_project={project}: expected a run of Weights & Biases, got an error ({reason}); set "
+            "WANDB_MODE=offline, or leave wandb_project out."
         ) from e

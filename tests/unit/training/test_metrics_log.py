@@ -42,7 +42,10 @@ def test_wandb_that_is_not_installed_is_refused_though_a_folder_has_its_name(
     (tmp_path / "wandb").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    with pytest.raises(ConfigError, match=r"wandb_project.*expected the package wandb, got none installed"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'wandb_project': expected null, as the package wandb is not installed .*, got 'speech'\.",
+    ):
         load(LogOptions, None, ["wandb_project=speech"])
 
 
