@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
     "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "transcribe"},
     "doctor": MODELS | {"transcribe"},
-    "cli": MODELS | {"transcribe", "doctor", "client", "wire"},
+    "cli": MODELS | {"transcribe", "doctor", "client", "wire", "corpora"},
 }
 """What each part of the package may import besides itself."""
 

@@ -3,9 +3,10 @@
     make bench-train                         of tiny.en
     make bench-train BENCH="--steps 20"      longer
 
-The steps: `adapt` against cached targets, `finetune` of the encoder, and one written as in huggingface/
-distil-whisper's run_distillation.py: windows of 30 s, labels padded to 128 tokens (its default), a teacher's
-forward in each step, CE + KL, all weights trained. All take the same clips, about as many a step.
+The steps: `adapt` against cached targets, `finetune` of the encoder, `distil` of two decoder layers without
+and with its cache, and one written as in huggingface/distil-whisper's run_distillation.py: windows of 30 s,
+labels padded to 128 tokens (its default), a teacher's forward in each step, CE + KL; with --freeze_encoder,
+as it recommends, one pass of the encoder feeds teacher and student. All take the same clips.
 """
 
 import argparse
@@ -26,11 +27,13 @@ from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
 from voxray.recipes.adapt import AdaptConfig
 from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions
-from voxray.training.loop import Loop, LoopOptions
+from voxray.training.frozen_states import FrozenStatesCache
+from voxray.training.loop import Loop
+from voxray.training.loop_options import LoopOptions
 from voxray.training.lora import add_lora
 from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import Objective, ObjectiveOptions
-from voxray.training.plan import PlanOptions
+from voxray.training.plan import PlanOptions, plan_epoch
 from voxray.training.rendering import RenderedWindows, plan_windows
 from voxray.training.teacher_cache import Teacher, fill
 from voxray.transcript import Segment
@@ -39,9 +42,12 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.features import log_mel
 from voxray.whisper.labels import IGNORED, label
 from voxray.whisper.models import ctranslate2_folder, hf_folder
+from voxray.whisper.student import make_student
 from voxray.whisper.tokens import Tokens
 
 MODEL = "tiny.en@stock"
+STREAMING = "tiny.en"  # it passes windows of 2 s, so that its encoder can stay as it is
+LAYERS = 2  # of a student's decoder
 BATCH_S = 40.0
 SCRIPT_BATCH = 8  # clips
 SCRIPT_LABEL = 128  # tokens
@@ -70,8 +76,14 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     clips = load_clips("builtin", "train")[0][: options.clips]
     with tempfile.TemporaryDirectory(prefix="voxray-bench-") as folder:
-        measured = [*adapt(clips, options.steps, Path(folder)), finetune(clips, options.steps)]
-    report([*measured, distil_whisper(clips, options.steps)], clips)
+        measured = [
+            *adapt(clips, options.steps, Path(folder) / "adapt"),
+            finetune(clips, options.steps),
+            *distil(clips, options.steps, Path(folder) / "distil"),
+            distil_whisper(clips, options.steps, freeze_encoder=True),
+            distil_whisper(clips, options.steps, freeze_encoder=False),
+        ]
+    report(measured, clips)
 
 
 def adapt(clips: Sequence[Clip], steps: int, folder: Path) -> list[Measured]:
@@ -107,25 +119,49 @@ def finetune(clips: Sequence[Clip], steps: int) -> Measured:
     return _loop("finetune: the encoder", Loop(objective, clips, durations_s, Tokens.load(base), options))
 
 
-def _loop(name: str, loop: Loop) -> Measured:
-    started, before = time.perf_counter(), 0
+def distil(clips: Sequence[Clip], steps: int, folder: Path) -> list[Measured]:
+    """Return how fast a student of LAYERS decoder layers learns in a first epoch, and in its repetitions."""
+    base = hf_folder(STREAMING)
+    teacher = load_model(base)
+    objective = Objective(
+        make_student(teacher, LAYERS),
+        ObjectiveOptions(),
+        teacher,
+        teacher_short=True,
+        cache=FrozenStatesCache(folder),
+    )
+    durations_s = [clip.duration_s for clip in clips]
+    once = len(plan_epoch(durations_s, PlanOptions(), 0))
+    options = LoopOptions(max_steps=once + 1 + steps)
+    loop = Loop(objective, clips, durations_s, Tokens.load(base), options, distinct_epochs=1)
+    return [
+        _loop("distil: two decoder layers", loop, once),
+        _loop("distil: the same from its cache", loop, options.max_steps),
+    ]
+
+
+def _loop(name: str, loop: Loop, until: int = 0) -> Measured:
+    """Run `loop` until step `until`, or to its end; its first step from here is not counted."""
+    begin, started, before = loop.step, time.perf_counter(), 0
 
     def after_step(done: Loop) -> bool:
         nonlocal started, before
-        if done.step == 1:
+        if done.step == begin + 1:
             started, before = time.perf_counter(), done.samples
-        return False
+        return done.step == until
 
     loop.run(after_step)
     return Measured(name, loop.samples - before, time.perf_counter() - started)
 
 
-def distil_whisper(clips: Sequence[Clip], steps: int) -> Measured:
+def distil_whisper(clips: Sequence[Clip], steps: int, *, freeze_encoder: bool) -> Measured:
     """Return how fast a student learns from a teacher by a step of Distil-Whisper's script."""
     base = hf_folder(MODEL)
-    student, teacher, tokens = load_model(base).train(), load_model(base).eval(), Tokens.load(base)
-    optimiser = torch.optim.AdamW(student.parameters(), lr=1e-4)
-    step = _script_step(student, teacher, optimiser)
+    teacher, tokens = load_model(base).eval(), Tokens.load(base)
+    student = make_student(teacher, LAYERS).train()
+    student.model.encoder.requires_grad_(not freeze_encoder)
+    optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=1e-4)
+    step = _script_step(student, teacher, optimiser, shared=freeze_encoder)
     made = [
         _script_batch(clips[(i * SCRIPT_BATCH) % (len(clips) - SCRIPT_BATCH + 1) :][:SCRIPT_BATCH], tokens)
         for i in range(steps + 1)
@@ -135,7 +171,8 @@ def distil_whisper(clips: Sequence[Clip], steps: int) -> Measured:
     for batch in made[1:]:
         step(*batch)
     seconds = time.perf_counter() - started
-    return Measured("a step of Distil-Whisper's script", steps * SCRIPT_BATCH, seconds)
+    name = "Distil-Whisper's script" + (", --freeze_encoder" if freeze_encoder else "")
+    return Measured(name, steps * SCRIPT_BATCH, seconds)
 
 
 def _script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -153,13 +190,15 @@ def _script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, 
 
 
 def _script_step(
-    student: Any, teacher: Any, optimiser: torch.optim.Optimizer
+    student: Any, teacher: Any, optimiser: torch.optim.Optimizer, *, shared: bool
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
     def step(samples_BT: torch.Tensor, inputs_BL: torch.Tensor, targets_BL: torch.Tensor) -> None:
         features = log_mel(samples_BT, student.config.num_mel_bins)
         with torch.no_grad():
-            teacher_BLV = teacher(input_features=features, decoder_input_ids=inputs_BL).logits
-        logits_BLV = student(input_features=features, decoder_input_ids=inputs_BL).logits
+            encoded = teacher.model.encoder(features)
+            teacher_BLV = teacher(encoder_outputs=encoded, decoder_input_ids=inputs_BL).logits
+        heard = {"encoder_outputs": encoded} if shared else {"input_features": features}
+        logits_BLV = student(**heard, decoder_input_ids=inputs_BL).logits
         ce = F.cross_entropy(logits_BLV.flatten(0, 1), targets_BL.flatten(), ignore_index=IGNORED)
         soft_BLV = F.softmax(teacher_BLV / SCRIPT_TEMPERATURE, dim=-1)
         log_p_BLV = F.log_softmax(logits_BLV / SCRIPT_TEMPERATURE, dim=-1)

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ray import cloudpickle
+from tests.cluster.nodes import cluster_of, node_of
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import SAMPLE_RATE, Pcm, encode
@@ -33,6 +36,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray")]
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # cloudpickle's own
 # workers cannot import the tests
 
+LOST_AMONG = 120  # clips, so many that labelling goes on for seconds after the first shard
 KILLER, FAILING = 10_000, 20_000  # amplitudes that the scripted engine cannot stand
 
 
@@ -179,13 +183,21 @@ def test_a_finished_run_stands_unless_overwritten(spoken: Path, labels: Path) ->
     assert [f.stat().st_mtime_ns for f in labels.rglob("*.parquet")] == before
 
 
-def test_other_options_label_again(spoken: Path, tmp_path: Path) -> None:
-    stale = Shards(tmp_path, "0123456789ab")
+def test_other_options_label_again_from_any_kind_of_corpus(spoken: Path, tmp_path: Path) -> None:
+    clips = sorted(spoken.glob("*.ogg"))
+    table = {
+        "id": [clip.stem for clip in clips],
+        "audio": [{"bytes": clip.read_bytes(), "path": None} for clip in clips],
+        "text": [clip.with_suffix(".txt").read_text().strip() for clip in clips],
+    }
+    pq.write_table(pa.table(table), tmp_path / "train.parquet", row_group_size=4)
+    stale = Shards(tmp_path / "out", "0123456789ab")
     with stale.open():
         stale.commit(LABEL_SCHEMA.empty_table(), ["espeak-1"], [])
-    assert run(config(spoken, tmp_path, words=False, timestamps=True))["clips"] == 10
+    options = {"words": False, "timestamps": True}
+    assert run(config(tmp_path / "train.parquet", tmp_path / "out", **options))["clips"] == 10
     assert not stale.files()
-    assert not any(read_table(tmp_path)["words"].to_pylist()[0])
+    assert not any(read_table(tmp_path / "out")["words"].to_pylist()[0])
 
 
 def test_too_many_rejected_end_the_job_with_the_first_reason(spoken: Path, tmp_path: Path) -> None:
@@ -214,6 +226,35 @@ def test_killed_and_started_again_each_clip_is_there_once(
     assert json.loads(done.stdout.splitlines()[-1])["clips"] == 10
     assert ids(out) == sorted(p.stem for p in spoken.glob("*.ogg"))
     assert all((out / "labelled" / name).read_bytes() == content for name, content in kept.items())
+
+
+def test_a_node_lost_while_it_labels_loses_no_clip(repository: Path, tmp_path: Path) -> None:
+    clips = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:LOST_AMONG]
+    (tmp_path / "corpus").mkdir()
+    for clip in clips:
+        shutil.copy(clip, tmp_path / "corpus")
+        shutil.copy(clip.with_suffix(".txt"), tmp_path / "corpus")
+    command = [sys.executable, str(repository / "jobs/pseudo_label.py"), f"corpus={tmp_path / 'corpus'}"]
+    command += [
+        f"out={tmp_path / 'out'}",
+        f"teacher={SMALL_MODEL}",
+        "shard_s=4",
+        "threads=1",
+        "batch_clips=2",
+    ]
+    with cluster_of(2) as (cluster, nodes):
+        joins = {**os.environ, "RAY_ADDRESS": cluster.address}
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=joins
+        ) as job:
+            assert job.stderr is not None
+            wait_for(job.stderr, "labelled")
+            cluster.remove_node(node_of(nodes, "LabelStage"), allow_graceful=False)
+            before = len(ids(tmp_path / "out"))
+            rest = list(job.stderr)
+    assert job.returncode == 0, "".join(rest)[-3000:]
+    assert before < len(clips)
+    assert sorted(ids(tmp_path / "out")) == [clip.stem for clip in clips]
 
 
 def wait_for(stream: IO[str], word: str) -> None:

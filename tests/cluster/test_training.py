@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 import torch
+from tests.cluster.nodes import NODE, cluster_of, node_of, processes
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE, decode
@@ -33,6 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated"),  # of Ray's options, by Ray's own trainer
 ]
 
+WORKER = "RayTrainWorker"
 SPLITS = [*["train"] * 8, *["dev"] * 2, *["test"] * 2]
 SMALL: dict[str, Any] = {"plan": {"batch_s": 8.0, "full_probability": 0.0}, "threads": 1}
 
@@ -160,31 +160,36 @@ def first_wer(out: Path) -> float:
     return next(float(line["wer"]) for line in lines(out) if "wer" in line)
 
 
-def test_a_killed_worker_is_replaced_and_every_step_is_made(
+def test_a_killed_worker_and_a_lost_node_are_replaced_and_every_step_is_made(
     labelled: Path, repository: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, str(repository / "jobs/distil.py"), f"labelled={labelled}", f"out={out}"]
-    command += [f"teacher={SMALL_MODEL}"]
+    command += [f"teacher={SMALL_MODEL}", "teacher_cache=2"]
     command += ["decoder_layers=1", "max_steps=45", "evaluate_every=5", "threads=1", "max_dev_clips=1"]
     command += ["plan.batch_s=8", "plan.full_probability=0"]
-    joins = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=joins
-    ) as job:
-        assert job.stderr is not None
-        seen = read_until(job.stderr, "step     15")  # so the checkpoint of step 5 is committed
-        for worker in training_workers():
-            worker.send_signal(signal.SIGKILL)
-        rest = list(job.stderr)
+    with cluster_of(1) as (cluster, [first]):
+        joins = {**os.environ, "RAY_ADDRESS": cluster.address}
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=joins
+        ) as job:
+            assert job.stderr is not None
+            seen = read_until(job.stderr, "step     10")  # so the checkpoint of step 5 is committed
+            for worker in processes(node_of([first], WORKER), WORKER):
+                worker.send_signal(signal.SIGKILL)
+            seen += read_until(job.stderr, "step     20")
+            cluster.add_node(**NODE)
+            cluster.remove_node(node_of([first], WORKER), allow_graceful=False)
+            rest = list(job.stderr)
     assert job.returncode == 0, "".join([*seen, *rest])[-3000:]
     judged = [int(line["step"]) for line in lines(out) if "wer" in line]
-    assert len(list((out / "tensorboard").glob("events.out.tfevents.*"))) == 2  # one for each of two workers
+    assert len(list((out / "tensorboard").glob("events.out.tfevents.*"))) == 3  # one for each worker
     assert sorted(set(judged)) == list(range(0, 46, 5))
-    assert judged.count(0) == 1  # the second went on from a checkpoint
+    assert judged.count(0) == 1  # the others went on from a checkpoint
     assert json.loads((out / "result.json").read_text())["steps"] == 45
     assert "<dt>steps</dt><dd>45 of 45</dd>" in (out / "report.html").read_text()
     assert all("s left" in line for line in rest if "step     35" in line or "step     40" in line)
+    assert not (out / "cache").exists()
 
 
 def read_until(stream: Iterator[str], word: str) -> list[str]:
@@ -195,13 +200,6 @@ def read_until(stream: Iterator[str], word: str) -> list[str]:
         if word in line:
             return seen
     return pytest.fail(f"no {word!r} in {''.join(seen)[-3000:]}")
-
-
-def training_workers() -> list[psutil.Process]:
-    """Ray Train's workers on this test's own cluster; the test fails where there are none."""
-    started = psutil.Process().children(recursive=True)
-    found = [p for p in started if "RayTrainWorker" in "".join(p.cmdline())]
-    return found or pytest.fail(f"no RayTrainWorker among {[p.cmdline()[:1] for p in started]}")
 
 
 @pytest.fixture(scope="session")

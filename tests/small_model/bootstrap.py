@@ -34,7 +34,7 @@ from voxray.errors import ConfigError
 from voxray.files import atomic_directory, replace_directory
 from voxray.text import NormaliserName
 from voxray.training.evaluation import EvaluationOptions
-from voxray.training.loop import LoopOptions
+from voxray.training.loop_options import LoopOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model, parameters, save_model

@@ -1,12 +1,15 @@
 """The commands, and what is common to them."""
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from voxray.cli.messages import print_error
 from voxray.cli.stream import stream
 from voxray.cli.transcribe import transcribe
+from voxray.errors import MissingDependency, VoxrayError
 
 app = typer.Typer(
     help="Distil Whisper on your audio and serve it to live microphones.",
@@ -31,6 +34,23 @@ def main(
     ] = False,
 ) -> None:
     """Distil Whisper on your audio and serve it to live microphones."""
+
+
+@app.command()
+def splits(folder: Path) -> None:
+    """Write the train, dev and test splits of an audio folder into csv files in it, to be kept or edited."""
+    try:
+        from voxray.corpora.split_tables import write_split_tables
+
+        counts = write_split_tables(folder)
+    except ImportError as e:
+        needed = f"expected what reads corpora, got no {e.name}; pip install 'voxray[train]'."
+        print_error(MissingDependency(needed))
+        raise typer.Exit(2) from e
+    except VoxrayError as e:
+        print_error(e)
+        raise typer.Exit(2) from e
+    print(", ".join(f"{split} {count}" for split, count in counts.items()))
 
 
 @app.command()

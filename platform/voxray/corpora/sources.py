@@ -4,11 +4,12 @@ Listing is cheap and happens where it is called; audio is read later, item by it
 corpus at once, without Ray.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.resources import files
 from itertools import groupby
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from voxray.audio import EXTENSIONS, duration_s
 from voxray.corpora import places
@@ -26,7 +27,7 @@ from voxray.errors import CorpusError
 BUILTIN = "builtin"
 CORPUS_KINDS = (
     "builtin, an audio folder, a .jsonl manifest, parquet files, a dataset saved by save_to_disk, or "
-    "WebDataset tars; a path or a URL (s3://, gs://, hf://)"
+    "WebDataset tars; a path or a URL (s3://, gs://, hf://); several as a+b"
 )
 """What a corpus may be, for the help of each job that reads one."""
 _LISTERS = {".parquet": list_tables, ".arrow": list_tables, ".tar": list_tars}
@@ -77,6 +78,9 @@ def load_clips(
 
 
 def _list(corpus: str, columns: Columns) -> Listing:
+    parts = corpus.split("+")
+    if len(parts) > 1 and all(parts) and not Path(corpus).exists():
+        return _joined(parts, columns)
     if corpus == BUILTIN:
         return list_folder(str(files("voxray") / "assets" / "clips"))
     place = places.absolute(corpus)
@@ -85,6 +89,20 @@ def _list(corpus: str, columns: Columns) -> Listing:
     if lister := _LISTERS.get(_suffix(place)):
         return lister({place.rpartition("/")[2]: place}, columns)
     return _list_folder(place, columns)
+
+
+def _joined(corpora: Sequence[str], columns: Columns) -> Listing:
+    """List several corpora as one, with the name of each before its ids."""
+    names = [part.rstrip("/").rpartition("/")[2] for part in corpora]
+    prefixes = [name if names.count(name) == 1 else f"{name}-{k}" for k, name in enumerate(names, 1)]
+    listings = [_list(part, columns) for part in corpora]
+    items = [_within(p, item) for p, its in zip(prefixes, listings, strict=True) for item in its.items]
+    return Listing(tuple(items), tuple(r for its in listings for r in its.rejected))
+
+
+def _within(prefix: str, item: Item) -> Item:
+    recording = f"{prefix}/{item.recording}" if item.recording else ""
+    return replace(item, id=f"{prefix}/{item.id}", recording=recording)
 
 
 def _list_folder(folder: str, columns: Columns) -> Listing:

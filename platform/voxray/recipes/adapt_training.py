@@ -14,7 +14,8 @@ from pydantic import Field
 from voxray.audio import WINDOW_S
 from voxray.scoring.windows import WindowEvaluator
 from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions, Part
-from voxray.training.loop import Loop, LoopOptions
+from voxray.training.loop import Loop
+from voxray.training.loop_options import LoopOptions
 from voxray.training.lora import add_lora, base_digest, load_lora, merged_state, save_adapter
 from voxray.training.lora_options import LoraOptions
 from voxray.training.metrics_log import LogOptions, MetricsLog

@@ -1,5 +1,6 @@
 """Distils a small student from a teacher and its labels: filter, choose layers, train, keep the best."""
 
+import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
 from voxray.labelling.teacher import check_teacher
 from voxray.recipes.distil_report import write_distil_report
-from voxray.recipes.learning import LearningConfig, prepared, run_options, several
+from voxray.recipes.learning import LearningConfig, dev_corpus_clips, prepared, run_options, several
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Evaluation, Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
@@ -31,6 +32,7 @@ from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
 from voxray.whisper.tokens import Tokens
 
+CACHE = "cache"  # the folder in OUT for the teacher's states; removed when the run is finished
 LONGER = "a text longer than the decoder"
 SURE_BYTES = 400  # of a text that fits into the decoder in any vocabulary: no token has less than one byte
 
@@ -59,6 +61,8 @@ class DistilConfig(LearningConfig, DistillationOptions):
     """Join clips of a speaker to windows of up to 30 s before training."""
     max_dev_clips: int = Field(default=200, ge=1)
     """Clips that the student is evaluated on, at most."""
+    teacher_cache: int = Field(default=0, ge=0)
+    """Epochs after which the batches come again, with the teacher's states of them kept on disk; 0: never."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -66,6 +70,8 @@ class DistilConfig(LearningConfig, DistillationOptions):
             raise ValueError(f"expected {len(self.labelled)} weights, one for each of labelled")
         if self.weights and abs(sum(self.weights) - 1) > 1e-6:
             raise ValueError(f"expected weights that sum to 1, got {sum(self.weights):g}")
+        if self.teacher_cache and (self.time_masks or self.frequency_masks):
+            raise ValueError("expected no time_masks and frequency_masks with teacher_cache: it keeps them")
         return self
 
     def sets(self) -> list[Self]:
@@ -104,6 +110,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
 
         train(options, config.workers)
+    shutil.rmtree(out / CACHE, ignore_errors=True)
     taught = _teacher_evaluation(config, options, smallest_s)
     return {
         "steps": last_step(out),
@@ -181,11 +188,11 @@ def dev_ids(table: pa.Table, config: DistilConfig) -> list[str]:
 
 
 def held_out_ids(table: pa.Table, config: DistilConfig) -> set[str]:
-    """Return the train clips to hold out of a corpus without a dev split: at most about a tenth, by hash.
+    """Return the train clips to hold out where there are no dev clips: at most about a tenth, by hash.
 
     All clips of a speaker are held out together; those of a recording, if that would leave one side empty.
     """
-    if ids_in(table, "dev"):
+    if config.dev_corpus or ids_in(table, "dev"):
         return set()
     rows = [
         r for r in table.select(["id", "split", "speaker", "recording"]).to_pylist() if r["split"] == "train"
@@ -221,7 +228,8 @@ def distil_options(config: DistilConfig, teacher: Path, smallest_s: float) -> Ru
         teacher_short=smallest_s >= ModelInfo.load(teacher).min_window_s,
     )
     stores = train_stores(options.train[0], len(config.labelled))
-    return options.model_copy(update={"train": stores, "weights": config.weights})
+    cache = {"cached_epochs": config.teacher_cache, "cache": options.out / CACHE}
+    return options.model_copy(update={"train": stores, "weights": config.weights, **cache})
 
 
 def train_stores(place: Path, sets: int) -> tuple[Path, ...]:
@@ -239,8 +247,16 @@ def _write_stores(
     for place, its, ids in zip(options.train, sets, kept, strict=True):
         clips: Iterable[Clip] = read_clips(its.labelled[0], ids)
         write_once(place, pack(clips, PackingOptions(), _fitting(its)) if its.pack else clips)
-    dev = [dev_ids(table, its) for table, its in zip(tables, sets, strict=True)]
-    write_once(options.dev, referenced_clips(sets, tables, dev))
+    write_once(options.dev, dev_clips(sets, tables))
+
+
+def dev_clips(sets: Sequence[DistilConfig], tables: Sequence[pa.Table]) -> Iterable[Clip]:
+    """Return the clips that the student is evaluated on, with their references as their texts."""
+    if sets[0].dev_corpus:
+        languages = (language for table in tables for language in table["language"].to_pylist())
+        clips = dev_corpus_clips(sets[0], next(filter(None, languages), "en"))
+        return clips[: sum(its.max_dev_clips for its in sets)]
+    return referenced_clips(sets, tables, [dev_ids(t, its) for t, its in zip(tables, sets, strict=True)])
 
 
 def _fitting(config: DistilConfig) -> Callable[[str], bool]:

@@ -30,6 +30,7 @@ def write_distil_report(
         ],
         left_out=left_out,
         workers=config.workers,
+        dev_corpus=config.dev_corpus,
         wer_teacher=teacher and teacher.wer,
     )
     return write_run_report(options, run)

@@ -15,7 +15,7 @@ from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
 from voxray.languages import KnownLanguage
-from voxray.recipes.learning import LearningConfig, prepared, run_options
+from voxray.recipes.learning import LearningConfig, dev_corpus_clips, prepared, run_options
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
 from voxray.recipes.run_report import EvaluatedModel, RunDescription, write_run_report
 from voxray.training.collate import LabelOptions
@@ -136,6 +136,8 @@ def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Cli
     A clip whose text is longer than the decoder is rejected too, and named on stderr: nothing of it would be
     learned.
     """
+    if split == "dev" and config.dev_corpus:
+        return dev_corpus_clips(config, config.language, config), []
     try:
         clips, rejected = load_clips(
             config.corpus, split, language=config.language, max_s=WINDOW_S, columns=config
@@ -204,5 +206,6 @@ def _report(
         ],
         left_out=[r.reason for r in rejected],
         workers=config.workers,
+        dev_corpus=config.dev_corpus,
     )
     return write_run_report(options, run)

@@ -3,14 +3,18 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from voxray import job
+from voxray.audio import WINDOW_S
+from voxray.corpora.columns import DEFAULT, Columns
+from voxray.corpora.sources import load_clips
+from voxray.corpora.store import Clip
 from voxray.errors import OutputError
 from voxray.training.evaluation import EvaluationOptions
-from voxray.training.loop import LoopOptions
+from voxray.training.loop_options import LoopOptions
 from voxray.training.metrics_log import WANDB_ID, LogOptions
 from voxray.training.objective import ObjectiveOptions, SpecAugmentOptions
 from voxray.training.run import RunOptions
@@ -41,10 +45,32 @@ class LearningConfig(LoopOptions, EvaluationOptions, LogOptions, SpecAugmentOpti
     """Folder of the run; its model is OUT/model. On storage that all nodes see."""
     smallest_window_s: float | None = Field(default=None, gt=0)
     """Shortest window in seconds that clips are padded to; null is the shortest that the model passed."""
+    dev_corpus: str | None = None
+    """A corpus with texts to evaluate on; null evaluates on the dev split of what is learned."""
+    dev_split: str | None = None
+    """The split of dev_corpus; null is all of it."""
     workers: int = Field(default=1, ge=1)
     """Workers that train together, each with a GPU if there are enough."""
     overwrite: bool = False
     """Start afresh if the folder holds another run or a finished one."""
+
+    @model_validator(mode="after")
+    def _split_of_a_corpus(self) -> Self:
+        if self.dev_split and not self.dev_corpus:
+            raise ValueError(f"expected dev_corpus with dev_split={self.dev_split}, got none")
+        return self
+
+
+def dev_corpus_clips(config: LearningConfig, language: str, columns: Columns = DEFAULT) -> list[Clip]:
+    """Return the clips of `dev_corpus` that fit a window; `language` is for those that name none.
+
+    Raises CorpusError where there are none with a text.
+    """
+    assert config.dev_corpus
+    clips, _ = load_clips(
+        config.dev_corpus, config.dev_split, language=language, max_s=WINDOW_S, columns=columns
+    )
+    return clips
 
 
 def run_options(
@@ -96,6 +122,7 @@ def clear(out: Path) -> None:
     """Remove a run; last its result and its options, so that a killed removal is repeated."""
     for name in (
         "train",
+        "cache",
         "model",
         "model.old",
         "clips-train",

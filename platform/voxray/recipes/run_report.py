@@ -49,6 +49,7 @@ class RunDescription:
     left_out: Sequence[str]
     workers: int
     wer_teacher: float | None = None
+    dev_corpus: str | None = None  # None: of what was trained on
 
 
 def write_run_report(options: RunOptions, run: RunDescription) -> Path:
@@ -187,9 +188,10 @@ def _run(options: RunOptions, run: RunDescription, dev: Sequence[Clip]) -> dict[
     out, loop, store = options.out, options.loop, ClipStore(options.train)
     reports = [line for line in lines(out) if "threads" in line]
     speed = samples_per_s(out)
+    of = f" of {run.dev_corpus}" if run.dev_corpus else ""
     rows = {
         "trained on": f"{len(store):,} clips, {in_words(_seconds(store))}",
-        "evaluated on": f"{len(dev):,} clips, {in_words(sum(c.duration_s for c in dev))}",
+        "evaluated on": f"{len(dev):,} clips, {in_words(sum(c.duration_s for c in dev))}{of}",
         "parameters": f"{run.models[-1].parameters / 1e6:.2f} M",
         "steps": f"{last_step(out):,} of {loop.max_steps:,}",
         "learning rate": f"{loop.learning_rate:g}, {loop.schedule}",

@@ -17,6 +17,7 @@ from voxray.errors import TrainingError
 from voxray.files import atomic_directory
 from voxray.labelling.teacher import check_teacher
 from voxray.recipes.distil import (
+    CACHE,
     DistilConfig,
     dev_ids,
     distil_options,
@@ -132,7 +133,7 @@ def _kept(config: SweepConfig, tables: Sequence[pa.Table]) -> Mapping[float | No
         for t in config.wer_threshold
     }
     pairs = zip(tables, next(iter(by_threshold.values())), strict=True)
-    if not any(dev_ids(table, its) for table, its in pairs):
+    if not config.dev_corpus and not any(dev_ids(table, its) for table, its in pairs):
         raise TrainingError(
             f"{config.labelled[0]}: expected clips to judge the trials by, got none in 'dev' and too few to "
             "hold any out; label a corpus with a dev split."
@@ -158,6 +159,7 @@ def _trial_run(
             "start": data.out / "starts" / f"layers-{shape}",
             "train": data.train,
             "selected": data.selected(config.wer_threshold),
+            "cache": data.out / CACHE / data.selected(config.wer_threshold).stem,
             "dev": data.dev,
         }
     )
@@ -193,6 +195,7 @@ def _finish(
         "model": str(data.out / "best" / "model"),
     }
     shutil.rmtree(student)
+    shutil.rmtree(data.out / CACHE, ignore_errors=True)
     write_trials(data.out / "trials.json", trials, result)
     title = f"Sweep of {', '.join(map(str, config.labelled))}"
     write_sweep_report(data.out / "report.html", title, trials, result)

@@ -19,7 +19,7 @@ from voxray.corpora.labelled import read_clips
 from voxray.files import atomic_file
 from voxray.recipes.distil import (
     DistilConfig,
-    dev_ids,
+    dev_clips,
     ids_in,
     kept_ids,
     referenced_clips,
@@ -63,8 +63,7 @@ class SweepData:
         sets = configs[0].sets()
         for place, table, its in zip(self.train, tables, sets, strict=True):
             write_once(place, read_clips(its.labelled[0], train_ids(table, its)))
-        dev = [dev_ids(table, its) for table, its in zip(tables, sets, strict=True)]
-        write_once(self.dev, referenced_clips(sets, tables, dev))
+        write_once(self.dev, dev_clips(sets, tables))
         write_once(self.test, referenced_clips(sets, tables, [ids_in(table, "test") for table in tables]))
         stored = [pq.read_table(p / "clips.parquet", columns=["id"])["id"].to_pylist() for p in self.train]
         for each in configs:

@@ -46,7 +46,8 @@ class Decoding(Config):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "default"  # int8 on CPU, float16 on CUDA
-    threads: int = 0  # 0: the replica's CPUs
+    threads: int = 0  # of each batch; 0: the replica's CPUs
+    workers: int = Field(default=1, ge=1)  # batches at a time
     max_batch: int = Field(default=16, ge=1)
     max_partials: int = Field(default=0, ge=0)  # in a batch that has any; 0: 4 on CPU, max_batch on CUDA
     fill_ms: float = Field(default=20.0, ge=0)

@@ -25,7 +25,8 @@ from torch.nn import functional as F
 from voxray.audio import WINDOW_S, duration_s, to_float
 from voxray.config import Config
 from voxray.training.collate import Batch, Example, collate
-from voxray.training.loop import Loop, LoopOptions
+from voxray.training.loop import Loop
+from voxray.training.loop_options import LoopOptions
 from voxray.training.losses import LossSums, distillation_sums, kl_sum
 from voxray.training.objective import Objective, ObjectiveOptions, StepSums
 from voxray.training.plan import Cursor, PlannedWindow

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -55,10 +55,12 @@ class Batch:
     inputs_BL: torch.Tensor
     targets_BL: torch.Tensor
     text_BS: torch.Tensor
+    key: str = field(default="", kw_only=True)
+    """Names the same batch in the epochs that repeat it; empty where none does."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
-        return Batch(*(t.to(device, non_blocking=True) for t in self.tensors()))
+        return Batch(*(t.to(device, non_blocking=True) for t in self.tensors()), key=self.key)
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return all tensors in the order of the fields."""

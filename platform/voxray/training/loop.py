@@ -8,67 +8,36 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from pydantic import Field
 from torch import nn
 
 from voxray.audio import WINDOW_S
-from voxray.config import Config
 from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
-from voxray.training.augment import AugmentOptions
-from voxray.training.collate import Batch, LabelOptions, collate, example, masked
+from voxray.training.collate import Batch, collate, example, masked
 from voxray.training.ema import EMA
+from voxray.training.loop_options import LoopOptions
 from voxray.training.objective import Objective, StepSums
-from voxray.training.plan import Cursor, Mixture, PlannedWindow, PlanOptions, TextRoom, plan_epoch, shard
-from voxray.training.schedule import Schedule, rate
+from voxray.training.plan import (
+    Cursor,
+    Mixture,
+    PlannedWindow,
+    TextRoom,
+    batch_key,
+    plan_epoch,
+    reordered,
+    shard,
+)
+from voxray.training.schedule import rate
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.tokens import Tokens
 
 AHEAD = 4  # batches made while the device computes
-
-
-class LoopOptions(Config):
-    """How a model is trained. The defaults are those of distillation."""
-
-    renamed: ClassVar = {
-        "accumulate": "gradient_accumulation_steps",
-        "clip_norm": "max_grad_norm",
-        "floor": "min_lr_ratio",
-        "warmup_share": "warmup_ratio",
-    }
-    max_steps: int = Field(default=1000, ge=1)
-    """Optimiser steps of the whole run."""
-    learning_rate: float = Field(default=1e-4, gt=0)
-    """Peak learning rate of AdamW."""
-    schedule: Schedule = "linear"
-    """How the rate falls after the warm-up: constant, linear, cosine or polynomial (quadratic)."""
-    warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
-    """Fraction of all samples over which the rate rises from 0."""
-    min_lr_ratio: float = Field(default=0.0, ge=0, le=1)
-    """Fraction of the peak rate that is left at the end."""
-    gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Batches per optimiser step."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW's decay of matrices; norms and biases have none."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm."""
-    ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 keeps none."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What autocast computes in; auto is bfloat16 on a GPU and float32 on a CPU."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass, to save memory."""
-    threads: int = Field(default=0, ge=0)
-    """Threads of torch in each worker; 0 shares the cores of a node among its workers."""
-    plan: PlanOptions = PlanOptions()
-    labels: LabelOptions = LabelOptions()
-    augment: AugmentOptions = AugmentOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +77,8 @@ class Loop:
     """Trains `objective.student` on `clips`, with windows of at least `smallest_window_s`.
 
     `wrapped` is the objective, or DDP around it; a `mixture` weighs the sets that `clips` are of, and a
-    `text_room` bounds the texts of those that are joined. Call `restore` before `run` to continue from a
+    `text_room` bounds the texts of those that are joined. After `distinct_epochs` the same batches come
+    again, in another order; 0 plans every epoch anew. Call `restore` before `run` to continue from a
     checkpoint.
     """
 
@@ -126,6 +96,7 @@ class Loop:
         mixture: Mixture | None = None,
         text_room: TextRoom | None = None,
         vocabulary: Sequence[str] = (),
+        distinct_epochs: int = 0,
     ) -> None:
         if not len(clips):
             raise TrainingError("expected clips to train on, got none.")
@@ -138,6 +109,7 @@ class Loop:
         self.device = device or torch.device("cpu")
         self.wrapped = wrapped or objective
         self.mixture, self.text_room, self.vocabulary = mixture, text_room, vocabulary
+        self.distinct_epochs = distinct_epochs
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.optimiser = torch.optim.AdamW(
@@ -148,8 +120,17 @@ class Loop:
         )
         self.cursor, self.step, self.samples = Cursor(), 0, 0
         self.ema = EMA(objective.student, options.ema_decay) if options.ema_decay else None
-        self.total_samples = self._samples_in(options.max_steps)
+        self.max_steps = self._steps()
+        self.total_samples = self._samples_in(self.max_steps)
+        scaled = options.precision == "float16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
         self.meter = _Meter()
+
+    def _steps(self) -> int:
+        """Return the optimiser steps of the run: `max_steps`, or those of `max_epochs` if they are fewer."""
+        o = self.options
+        batches = sum(len(self._plan(epoch)) for epoch in range(o.max_epochs or 0))
+        return min(o.max_steps, max(1, batches // o.gradient_accumulation_steps)) if batches else o.max_steps
 
     def _samples_in(self, steps: int) -> int:
         """Count the windows of the first `steps` steps in the plan."""
@@ -162,13 +143,15 @@ class Loop:
         return samples
 
     def _plan(self, epoch: int) -> list[list[PlannedWindow]]:
-        return plan_epoch(self.durations_s, self.options.plan, epoch, self.mixture, self.text_room)
+        options, first = self.options.plan, epoch % self.distinct_epochs if self.distinct_epochs else epoch
+        batches = plan_epoch(self.durations_s, options, first, self.mixture, self.text_room)
+        return batches if first == epoch else reordered(batches, options.seed, epoch)
 
     def run(self, after_step: Callable[["Loop"], bool]) -> None:
-        """Train until `max_steps`, or until `after_step` returns True."""
+        """Train until step `max_steps`, or until `after_step` returns True."""
         self.objective.train()
         batches = self._batches()
-        while self.step < self.options.max_steps:
+        while self.step < self.max_steps:
             self._one_step([next(batches) for _ in range(self.options.gradient_accumulation_steps)])
             if after_step(self):
                 return
@@ -185,9 +168,11 @@ class Loop:
         self.optimiser.zero_grad(set_to_none=True)
         for i, (batch, _, _) in enumerate(parts):
             self._backward(batch, positions, tokens, last=i == len(parts) - 1)
+        self.scaler.unscale_(self.optimiser)
         trained = [p for p in self.objective.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(trained, self.options.max_grad_norm)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         if self.ema:
             self.ema.update(self.objective.student)
         self.step += 1
@@ -203,7 +188,7 @@ class Loop:
                 sums: StepSums = self.wrapped(batch.to(self.device))
                 # DDP takes the mean over the ranks of what is already divided by the global count.
                 loss = self.objective.total(sums, positions, tokens) * self.world
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own
         if not torch.isfinite(loss.detach()):
             raise TrainingError(f"step {self.step}: the loss is {loss.item()}; lower learning_rate.")
         self.meter.add(
@@ -226,9 +211,9 @@ class Loop:
         chosen = self.options.precision
         if chosen == "auto":
             chosen = "bfloat16" if self.device.type == "cuda" else "float32"
-        return (
-            torch.autocast(self.device.type, dtype=torch.bfloat16) if chosen == "bfloat16" else nullcontext()
-        )
+        if chosen == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=getattr(torch, chosen))
 
     def _global_counts(self, batches: Sequence[Batch]) -> tuple[float, float]:
         """Count target positions and CTC tokens of this step over all ranks."""
@@ -271,6 +256,8 @@ class Loop:
         ]
         bucketed = np.random.default_rng(windows[0].seed + 1).random() < o.plan.bucket_probability
         batch = collate(made, self.tokens.end, bucketed=bool(bucketed), smallest_s=self.smallest_window_s)
+        if self.distinct_epochs:
+            batch = replace(batch, key=batch_key(own or windows[:1]))
         return (batch if own else masked(batch)), len(windows), after
 
     def progress(self) -> Progress:
@@ -297,6 +284,7 @@ class Loop:
         return {
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "ema": (self.ema.steps, self.ema.weights) if self.ema else None,
             "cursor": (self.cursor.epoch, self.cursor.batch),
             "step": self.step,
@@ -307,6 +295,7 @@ class Loop:
         """Continue where `state` was taken."""
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
         if self.ema and state["ema"]:
             self.ema.restore(*state["ema"])
         self.cursor = Cursor(*state["cursor"])

@@ -12,6 +12,7 @@ from voxray.config import Config, Probability
 from voxray.errors import TrainingError
 from voxray.training.augment import spec_augment
 from voxray.training.collate import Batch
+from voxray.training.frozen_states import FrozenStates, FrozenStatesCache
 from voxray.training.losses import LossSums, ctc_sum, distillation_sums
 from voxray.whisper.encoder import decode_states, encode
 from voxray.whisper.features import log_mel
@@ -63,7 +64,8 @@ class Objective(nn.Module):
     """Student and CTC head as one module, so that one DDP wraps both; the teacher stays outside it.
 
     With a frozen encoder that is the teacher's own, one encoder pass feeds both decoders. Otherwise the
-    teacher gets the windows that it was trained on: padded to 30 s unless `teacher_short`. Raises
+    teacher gets the windows that it was trained on: padded to 30 s unless `teacher_short`. A `cache` keeps
+    what is frozen of each batch that has a key; masks of the features would be kept with it. Raises
     TrainingError if `kl_weight` asks for a teacher and there is none.
     """
 
@@ -75,6 +77,7 @@ class Objective(nn.Module):
         *,
         blank: int = 0,
         teacher_short: bool = False,
+        cache: FrozenStatesCache | None = None,
     ) -> None:
         super().__init__()
         if options.kl_weight and teacher is None:
@@ -83,6 +86,7 @@ class Objective(nn.Module):
         self.options = options
         self.blank = blank
         self.teacher_short = teacher_short
+        self.cache = cache
         self.n_mels: int = student.config.num_mel_bins
         self.ctc_head = nn.Linear(student.config.d_model, blank + 1) if options.ctc_weight else None
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
@@ -105,15 +109,15 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> StepSums:
         """Return the loss sums of `batch`."""
-        mel_BFT = self._mel(batch.samples_BT)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.freeze_encoder):
-            states_BTD = encode(self.student.model.encoder, mel_BFT)
+        frozen = self._frozen_states(batch)
+        teacher_BLD = frozen.teacher_BLD
+        states_BTD = frozen.encoder_BTD if frozen.encoder_BTD is not None else self._encoded(batch)
         hidden_BLD = decode_states(
             self.student.model.decoder, batch.inputs_BL, states_BTD, self.options.layer_drop
         )
         decoder = distillation_sums(
             (hidden_BLD, self.student.proj_out.weight),
-            self._teacher_states(batch, states_BTD),
+            None if teacher_BLD is None else (teacher_BLD, self._teacher[0].proj_out.weight),
             batch.targets_BL,
             self.options.temperature,
         )
@@ -135,15 +139,26 @@ class Objective(nn.Module):
             return spec_augment(mel_BFT, o.time_masks, o.frequency_masks)
         return mel_BFT
 
+    def _encoded(self, batch: Batch) -> torch.Tensor:
+        return encode(self.student.model.encoder, self._mel(batch.samples_BT))
+
     @torch.no_grad()
-    def _teacher_states(
-        self, batch: Batch, shared_BTD: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _frozen_states(self, batch: Batch) -> FrozenStates:
+        """Return the states of a frozen encoder and of the teacher, from the cache if they are there."""
+        cache = self.cache if batch.key else None
+        if cache and (kept := cache.get(batch.key, batch.inputs_BL.device)):
+            return kept
+        encoder_BTD = self._encoded(batch) if self.options.freeze_encoder else None
+        states = FrozenStates(encoder_BTD, self._teacher_states(batch, encoder_BTD))
+        return cache.put(batch.key, states) if cache else states
+
+    def _teacher_states(self, batch: Batch, encoder_BTD: torch.Tensor | None) -> torch.Tensor | None:
         if not self._teacher or not self.options.kl_weight:
             return None
         teacher = self._teacher[0]
-        states_BTD = shared_BTD if self._shares_encoder else self._encoded_by(teacher, batch.samples_BT)
-        return decode_states(teacher.model.decoder, batch.inputs_BL, states_BTD), teacher.proj_out.weight
+        shared_BTD = encoder_BTD if self._shares_encoder else None
+        states_BTD = self._encoded_by(teacher, batch.samples_BT) if shared_BTD is None else shared_BTD
+        return decode_states(teacher.model.decoder, batch.inputs_BL, states_BTD)
 
     def _encoded_by(self, teacher: Any, samples_BT: torch.Tensor) -> torch.Tensor:
         missing = 0 if self.teacher_short else WINDOW_SAMPLES - samples_BT.shape[1]

@@ -3,6 +3,7 @@
 The cursor (epoch, batch) is all that a resume needs: it makes the same plan again and goes on in it.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -172,6 +173,18 @@ def _next_window(
         full=bool(rng.random() < options.full_probability),
         seed=int(rng.integers(2**32)),
     )
+
+
+def reordered(batches: list[list[PlannedWindow]], seed: int, epoch: int) -> list[list[PlannedWindow]]:
+    """Return `batches`, those of an epoch before, in the order of `epoch`."""
+    order = np.random.default_rng((seed, epoch, len(batches))).permutation(len(batches))
+    return [batches[int(i)] for i in order]
+
+
+def batch_key(windows: Sequence[PlannedWindow]) -> str:
+    """Return a digest of what a rank makes a batch of."""
+    made_of = repr([(w.clips, w.seed) for w in windows])
+    return hashlib.blake2b(made_of.encode(), digest_size=12).hexdigest()
 
 
 def _has_room(clips: Sequence[int], text_room: TextRoom) -> bool:

@@ -12,8 +12,10 @@ from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import ClipStore, ClipSubset
 from voxray.files import atomic_directory
 from voxray.training.evaluation import Evaluation, EvaluationOptions, Evaluator, write_hypotheses
+from voxray.training.frozen_states import FrozenStatesCache
 from voxray.training.hotwords import vocabulary
-from voxray.training.loop import Loop, LoopOptions
+from voxray.training.loop import Loop
+from voxray.training.loop_options import LoopOptions
 from voxray.training.lora_options import LoraOptions
 from voxray.training.metrics_log import LogOptions, MetricsLog
 from voxray.training.objective import Objective, ObjectiveOptions
@@ -43,6 +45,10 @@ class RunOptions(EvaluationOptions, LogOptions):
     dev: Path | None = None
     """A clip store; without one, or without clips in it, the last weights are kept, not the best."""
     smallest_window_s: float = WINDOWS_S[0]
+    cached_epochs: int = 0
+    """After so many epochs the batches come again; 0 plans every epoch anew."""
+    cache: Path | None = None
+    """Folder for what is frozen of batches that come again; runs on the same clips may share it."""
     loop: LoopOptions = LoopOptions()
     objective: ObjectiveOptions = ObjectiveOptions()
     lora: LoraOptions | None = None
@@ -201,7 +207,12 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
     student = _prepared(load_model(options.start), options)
     teacher = load_model(options.teacher).to(device) if options.teacher else None
     objective = Objective(
-        student, options.objective, teacher, blank=tokens.end, teacher_short=options.teacher_short
+        student,
+        options.objective,
+        teacher,
+        blank=tokens.end,
+        teacher_short=options.teacher_short,
+        cache=FrozenStatesCache(options.cache) if options.cache and options.cached_epochs else None,
     )
     if options.lora:
         from voxray.training.lora import add_lora  # peft: seconds of imports
@@ -224,6 +235,7 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
         mixture=Mixture(clips.sizes, options.weights) if options.weights else None,
         text_room=_text_room(clips, tokens) if options.loop.plan.join_probability else None,
         vocabulary=vocabulary(clips.text(i) for i in range(len(clips))) if listed else (),
+        distinct_epochs=options.cached_epochs,
     )
 
 

@@ -53,11 +53,18 @@ class CTranslate2Engine:
     """A CTranslate2 Whisper folder, loaded.
 
     `device`: `cpu`, `cuda` or `auto`; `compute_type` as CTranslate2 names them (`default`: int8 on CPU,
-    float16 on CUDA); `threads` per decode, 0 for CTranslate2's choice.
+    float16 on CUDA); `threads` per decode, 0 for CTranslate2's choice; `workers` decodes at a time, each
+    called from a thread of its own.
     """
 
     def __init__(
-        self, folder: Path, *, device: str = "auto", compute_type: str = "default", threads: int = 0
+        self,
+        folder: Path,
+        *,
+        device: str = "auto",
+        compute_type: str = "default",
+        threads: int = 0,
+        workers: int = 1,
     ) -> None:
         if not (folder / "model.bin").is_file():
             raise ModelError(f"{folder}: expected a CTranslate2 model, got a folder without model.bin.")
@@ -69,7 +76,11 @@ class CTranslate2Engine:
         if compute_type == "default":
             compute_type = "float16" if device == "cuda" else "int8"
         self.model = ctranslate2.models.Whisper(
-            str(folder), device=device, compute_type=compute_type, intra_threads=threads
+            str(folder),
+            device=device,
+            compute_type=compute_type,
+            intra_threads=threads,
+            inter_threads=workers,
         )
         self.features = FeatureExtractor(feature_size=self.model.n_mels)
         languages = trained_languages(self.tokens, info)

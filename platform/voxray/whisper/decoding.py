@@ -96,7 +96,7 @@ def states_of(states: Any, rows: Sequence[int], total: int) -> Any:
 
 @dataclass(frozen=True)
 class WindowDecoder:
-    """Decodes encoded windows with one loaded `ctranslate2.models.Whisper`; one call at a time.
+    """Decodes encoded windows with one loaded `ctranslate2.models.Whisper`, from any number of threads.
 
     `languages`: those that are detected. `forbids_blank`: whether the model suppresses tokens at the start of
     a text.

@@ -65,6 +65,22 @@ def test_a_folder_under_a_url_reads_like_a_local_one(memory_corpus: str) -> None
     assert rejected == []
 
 
+def test_several_corpora_are_one_with_their_names_before_the_ids(tmp_path: Path) -> None:
+    for folder in ("calls", "studio", "old/calls", "c++"):
+        for uid in ("a", "b"):
+            clip(tmp_path / folder, uid, f"{uid} of {folder}")
+    calls, studio, old = (str(tmp_path / name) for name in ("calls", "studio", "old/calls"))
+    listing = list_corpus(f"{calls}+{studio}")
+    assert [i.id for i in listing.items] == ["calls/a", "calls/b", "studio/a", "studio/b"]
+    assert [i.recording for i in listing.items] == [i.id for i in listing.items]
+    assert {i.split for i in listing.items} == {i.split for i in list_corpus(calls).items}
+    assert [c.text for c in load_clips(f"{calls}+{studio}")[0]][2] == "a of studio"
+    assert [i.id for i in list_corpus(f"{calls}+{old}").items][1:3] == ["calls-1/b", "calls-2/a"]
+    assert [i.id for i in list_corpus(str(tmp_path / "c++")).items] == ["a", "b"]
+    with pytest.raises(CorpusError, match="nowhere"):
+        list_corpus(f"{calls}+nowhere")
+
+
 @pytest.fixture
 def memory_corpus() -> Iterator[str]:
     filesystem = fsspec.filesystem("memory")

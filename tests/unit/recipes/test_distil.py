@@ -4,16 +4,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from tests.prose import PROSE
 from tests.small_model import SMALL_MODEL
 
+from voxray.audio import SAMPLE_RATE, encode
 from voxray.config import parse
 from voxray.corpora.labelled import read_table
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import ClipStore
-from voxray.errors import ConfigError, ModelError, OutputError, TrainingError
+from voxray.errors import ConfigError, CorpusError, ModelError, OutputError, TrainingError
 from voxray.recipes import distil, learning
 from voxray.recipes.distil import DistilConfig
 from voxray.whisper.labels import label_room, text_tokens
@@ -193,6 +196,30 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
     assert options.dev is not None
     assert [c.text for c in ClipStore(options.train)] == ["label of a"]
     assert [c.text for c in ClipStore([options.dev])] == ["text of b", "label of c"]
+
+
+def test_dev_clips_may_be_of_a_corpus_of_their_own(write_labels: WriteLabels, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    for uid in "xyz":
+        (others / f"{uid}.flac").write_bytes(encode(np.full(SAMPLE_RATE, 500, dtype=np.int16)))
+        (others / f"{uid}.txt").write_text(f"text of {uid}")
+    names = [f"clip-{i:02d}" for i in range(20)]
+    labels = write_labels({name: {} for name in names} | {"of-dev": {"split": "dev"}})
+    its = config(labels, dev_corpus=str(others), max_dev_clips=2)
+    assert kept(its) == names  # none is held out, and none of the dev split is learned
+    assert [c.text for c in distil.dev_clips([its], [read_table(labels)])] == ["text of x", "text of y"]
+    with pytest.raises(CorpusError, match="nowhere"):
+        distil.dev_clips([config(labels, dev_corpus=str(tmp_path / "nowhere"))], [read_table(labels)])
+    with pytest.raises(ValidationError, match="expected dev_corpus with dev_split=test, got none"):
+        config(labels, dev_split="test")
+
+
+def test_masks_are_not_kept_with_what_the_teacher_said(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="expected no time_masks and frequency_masks with"):
+        config(tmp_path, teacher_cache=2, time_masks=1)
+    options = distil.distil_options(config(tmp_path, teacher_cache=2), SMALL_MODEL, 30.0)
+    assert (options.cached_epochs, options.cache) == (2, tmp_path.parent / "out" / "cache")
 
 
 def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: WriteLabels) -> None:

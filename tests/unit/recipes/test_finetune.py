@@ -85,6 +85,15 @@ def test_a_corpus_needs_a_dev_split(tmp_path: Path) -> None:
     assert not its.out.exists()
 
 
+def test_dev_clips_may_be_of_a_corpus_of_their_own(tmp_path: Path) -> None:
+    others = write_corpus(tmp_path / "others", {"train": 1, "test": 1})
+    its = config(write_corpus(tmp_path / "corpus", {"train": 1}), dev_corpus=str(others))
+    tokens = Tokens.load(SMALL_MODEL)
+    assert [c.text for c in finetune._clips(its, "dev", tokens)[0]] == ["words of test", "words of train"]
+    of_test = its.model_copy(update={"dev_split": "test"})
+    assert [c.text for c in finetune._clips(of_test, "dev", tokens)[0]] == ["words of test"]
+
+
 def test_a_clip_over_30_s_cannot_be_trained_on(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 31, "dev": 1}))
     with pytest.raises(CorpusError, match="expected a clip of at most 30 s, got 31"):

@@ -9,7 +9,7 @@ from tests.small_model import SMALL_MODEL
 
 from voxray.recipes.sweep_space import Hyperparameters
 from voxray.recipes.sweep_trials import TrialResult, best_checkpoint, winner
-from voxray.training.loop import LoopOptions
+from voxray.training.loop_options import LoopOptions
 from voxray.training.run import RunOptions
 
 POINT = Hyperparameters(1e-4, 10.0, 2, 1.0)

@@ -13,7 +13,8 @@ from tests.small_model.random_model import random_model
 
 from voxray.audio import SAMPLE_RATE, to_pcm
 from voxray.corpora.store import Clip
-from voxray.training.loop import Loop, LoopOptions
+from voxray.training.loop import Loop
+from voxray.training.loop_options import LoopOptions
 from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.transcript import Word
 from voxray.whisper.checkpoint import TEXT_FILES, load_model

@@ -21,7 +21,8 @@ from voxray.training.adaptation import (
 )
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import Example, collate
-from voxray.training.loop import Loop, LoopOptions
+from voxray.training.loop import Loop
+from voxray.training.loop_options import LoopOptions
 from voxray.training.lora import add_lora
 from voxray.training.lora_options import LoraOptions
 from voxray.training.plan import PlanOptions

@@ -16,7 +16,8 @@ from voxray.corpora.store import Clip, write_store
 from voxray.errors import TrainingError
 from voxray.training.augment import AugmentOptions
 from voxray.training.ema import EMA
-from voxray.training.loop import Loop, LoopOptions, parameter_groups
+from voxray.training.loop import Loop, parameter_groups
+from voxray.training.loop_options import LoopOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import PlanOptions
 from voxray.training.run import RunOptions, build_loop
@@ -162,6 +163,29 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_reaches_the_weights(
     with pytest.raises(TrainingError, match=r"step 0: the loss is nan; lower learning_rate\."):
         train(loop, until=1)
     assert torch.equal(loop.objective.student.model.decoder.layers[0].fc1.weight, before)
+
+
+def test_a_run_ends_after_its_epochs_or_its_steps(loops: Loops, clips: list[Clip]) -> None:
+    two = loops(clips, LoopOptions(max_epochs=2, plan=PLAIN, gradient_accumulation_steps=2))
+    two.run(lambda at: False)
+    batches = sum(len(two._plan(epoch)) for epoch in range(2))
+    assert (two.step, two.max_steps) == (batches // 2, batches // 2)
+    assert two.samples == two.total_samples
+    assert loops(clips, LoopOptions(max_epochs=2, max_steps=1, plan=PLAIN)).max_steps == 1
+
+
+def test_float16_scales_the_loss_and_a_resume_has_its_scale(loops: Loops, clips: list[Clip]) -> None:
+    options = LoopOptions(max_steps=6, learning_rate=1e-3, precision="float16", plan=PLAIN)
+    straight = loops(clips, options)
+    losses = train(straight, until=6)
+    plain = train(loops(clips, options.model_copy(update={"precision": "float32"})), until=6)
+    assert losses == pytest.approx(plain, rel=0.05)
+    assert losses != plain
+    first, second = loops(clips, options), loops(clips, options)
+    train(first, until=3)
+    first.scaler.update(2.0**10)
+    second.restore(first.state())
+    assert second.scaler.get_scale() == 2.0**10
 
 
 def test_frozen_weights_stay_as_they_were(loops: Loops, clips: list[Clip], tiny: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from voxray.corpora.store import Clip, write_store
 from voxray.training.evaluation import Evaluation, read_hypotheses
-from voxray.training.loop import LoopOptions
+from voxray.training.loop_options import LoopOptions
 from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.plan import Cursor, PlanOptions

@@ -65,6 +65,7 @@ class Transcriber:
             device=decoding.device,
             compute_type=decoding.compute_type,
             threads=decoding.threads or max(1, round(args.transcriber.cpus)),
+            workers=decoding.workers,
         )
         if self._engine.min_window_s >= WINDOW_S:
             log.warning(
@@ -83,7 +84,7 @@ class Transcriber:
         self._observed = Observations()
         self._longest_s = 0.0  # that a window has waited since Serve last asked
         self._decoder = Decoder(self._engine)
-        self._service = DecodeService(self._decoder, options, self._observe)
+        self._service = DecodeService(self._decoder, options, self._observe, workers=decoding.workers)
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber
         self._relaxed_s = time.monotonic()

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Decoder:
-    """Decodes live windows, and batches of clips from files, with one loaded model; one call at a time."""
+    """Decodes live windows, and batches of clips from files, with one loaded model; from any thread."""
 
     def __init__(self, engine: CTranslate2Engine, guards: Guards | None = None) -> None:
         self._engine = engine

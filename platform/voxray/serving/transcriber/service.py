@@ -1,7 +1,7 @@
-"""asyncio around the scheduler and one decode thread: live jobs of leased sources, and files between them.
+"""asyncio around the scheduler and its decode threads: live jobs of leased sources, and files between them.
 
-    JobSource.next_jobs --> Scheduler --batch--> thread --answers--> JobSource.deliver, while the next runs
-    transcribe --file batches--> queue ------> thread
+    JobSource.next_jobs --> Scheduler --batch--> threads --answers--> JobSource.deliver, while the next runs
+    transcribe --file batches--> queue ------> threads
 
 A batch of a file runs when no live batch is ready; one that has waited for `file_patience_s` takes turns with
 live batches. So a live batch waits for one of a file at most, and files make progress under any load.
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class BatchDecoder(Protocol):
-    """Decodes, called from one thread at a time (`decoder.Decoder`); `group` and `file_batches` are quick."""
+    """Decodes, in as many threads at a time as the service has; `group` and `file_batches` are quick."""
 
     def group(self, job: Job) -> Group:
         """Return what `job` shares with the others of its batch."""
@@ -74,8 +74,9 @@ class DecodeService:
 
     `observe` is called with `queue_delay_s` of each job, `batch_size` and `decode_s` of each batch, and
     `superseded` (1) for each job that a newer one replaced. `released_s`: how long a running batch is waited
-    for when a lease ends, since the answers to a lease that was given back are still of use.
-    `file_patience_s`: how long a batch of a file lets live batches go first. Call `close` at the end.
+    for when a lease ends, since the answers to a lease that was given back are still of use. `workers`
+    batches are decoded at a time. `file_patience_s`: how long a batch of a file lets live batches go first.
+    Call `close` at the end.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class DecodeService:
         options: SchedulerOptions | None = None,
         observe: Observe = unobserved,
         *,
+        workers: int = 1,
         released_s: float = 5.0,
         file_patience_s: float = 1.0,
     ) -> None:
@@ -93,10 +95,12 @@ class DecodeService:
         self._released_s, self._file_patience_s = released_s, file_patience_s
         self._scheduler = Scheduler[LeasedJob](self._options)
         self._files: deque[FileBatch] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._files_turn = False  # once one has waited long
+        self._workers = workers
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._leases = 0
         self._running: asyncio.Task[None] | None = None
-        self._began_s: float | None = None  # when the thread began its present call
+        self._began_s: dict[int, float] = {}  # when each call that runs in a thread began
         self._changed = asyncio.Event()
         self._draining = asyncio.Event()
         self._closed = False
@@ -152,15 +156,15 @@ class DecodeService:
         return self._scheduler.delay_s(time.monotonic())
 
     def stuck_s(self) -> float:
-        """Return how long the thread's present call has run; 0 if it is idle."""
-        return 0.0 if self._began_s is None else time.monotonic() - self._began_s
+        """Return how long the oldest call in a thread has run; 0 if none is."""
+        return time.monotonic() - min(self._began_s.values()) if self._began_s else 0.0
 
     def drain(self) -> None:
         """Take no more jobs: each `serve` returns once what it has running is delivered. Files go on."""
         self._draining.set()
 
     async def close(self) -> None:
-        """Drain, wait for the thread's present call, and stop."""
+        """Drain, wait for the calls in the threads, and stop."""
         self.drain()
         self._closed = True
         self._changed.set()
@@ -169,7 +173,7 @@ class DecodeService:
         for batch in self._files:
             _fail(batch, _closed())
         self._files.clear()
-        self._thread.shutdown()
+        self._threads.shutdown()
 
     def _start(self) -> "asyncio.Task[None]":
         if self._running is None and not self._closed:
@@ -212,17 +216,24 @@ class DecodeService:
         return await results
 
     async def _run(self) -> None:
-        turn = False  # of a file that has waited long
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._workers):
+                    workers.create_task(self._work())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _work(self) -> None:
         while not self._closed:
             self._changed.clear()
             now_s = time.monotonic()
             late = bool(self._files) and now_s >= self._files[0].arrived_s + self._file_patience_s
-            if not (late and turn) and (batch := self._scheduler.pop_batch(now_s)):
+            if not (late and self._files_turn) and (batch := self._scheduler.pop_batch(now_s)):
+                self._files_turn = True
                 await self._run_batch(batch, now_s)
-                turn = True
             elif self._files:
+                self._files_turn = False
                 await self._run_file_batch(self._files.popleft())
-                turn = False
             else:
                 await self._wait(self._scheduler.ready_s(now_s))
 
@@ -241,13 +252,14 @@ class DecodeService:
         hypotheses = await self._decode([t.payload.job for t in batch])
         self._observe("decode_s", time.monotonic() - now_s)
         self._scheduler.finish(batch)
+        self._changed.set()  # other workers wait for its sessions
         for ticket, hypothesis in zip(batch, hypotheses, strict=True):
             ticket.payload.lease.running -= 1
             queued_s = max(0.0, now_s - ticket.arrived_s - self._options.fill_s)
             ticket.payload.lease.answer(ticket.payload.job, hypothesis, queued_s)
 
     async def _decode(self, jobs: list[Job]) -> list[Hypothesis | None]:
-        """Return the hypotheses of the decode thread; None for each job where it raises."""
+        """Return the hypotheses of a decode thread; None for each job where it raises."""
         try:
             hypotheses = await self._in_thread(lambda: self._decoder.decode(jobs))
             if len(hypotheses) != len(jobs):
@@ -269,11 +281,12 @@ class DecodeService:
                 batch.results.set_result(results)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        self._began_s = time.monotonic()
+        key = id(call)
+        self._began_s[key] = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         finally:
-            self._began_s = None
+            del self._began_s[key]
 
 
 def _closed() -> ServiceError:

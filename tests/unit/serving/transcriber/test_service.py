@@ -48,6 +48,7 @@ class EchoDecoder:
     gate: threading.Event = field(default_factory=threading.Event)
     calls: list[list[str]] = field(default_factory=list)
     running: Counter[str] = field(default_factory=Counter)
+    counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -56,10 +57,12 @@ class EchoDecoder:
         return Group(0, 4, 2.0, 0.2 if job.mode is DecodeMode.FALLBACK else 0.0)
 
     def decode(self, jobs: Sequence[Job]) -> list[Hypothesis | None]:
-        self.running.update(j.session for j in jobs)
-        assert max(self.running.values()) == 1, "a session runs twice"
+        with self.counting:
+            self.running.update(j.session for j in jobs)
+            assert max(self.running.values()) == 1, "a session runs twice"
         self._call([f"{j.session}{j.number}" for j in jobs])
-        self.running.subtract(j.session for j in jobs)
+        with self.counting:
+            self.running.subtract(j.session for j in jobs)
         if any(j.session in self.wrong for j in jobs):
             raise RuntimeError("out of memory")
         return [hypothesis(f"{j.session}{j.number}") for j in jobs]
@@ -138,15 +141,21 @@ REQUESTS = st.lists(
 )
 
 
-@given(REQUESTS, st.lists(st.sampled_from([0.0, 0.001, 0.003]), min_size=1, max_size=4), st.integers(1, 4))
+@given(
+    REQUESTS,
+    st.lists(st.sampled_from([0.0, 0.001, 0.003]), min_size=1, max_size=4),
+    st.integers(1, 4),
+    st.integers(1, 3),
+)
 def test_each_job_is_answered_once_and_none_twice_at_a_time(
-    requests: list[tuple[int, str, DecodeMode, bool]], latencies_s: list[float], max_batch: int
+    requests: list[tuple[int, str, DecodeMode, bool]], latencies_s: list[float], max_batch: int, workers: int
 ) -> None:
     decoder = EchoDecoder(latencies_s)
 
     async def test() -> None:
         sources = [ListedSource(), ListedSource()]
-        service = DecodeService(decoder, SchedulerOptions(max_batch=max_batch, fill_s=0.001))
+        options = SchedulerOptions(max_batch=max_batch, fill_s=0.001)
+        service = DecodeService(decoder, options, workers=workers)
         serving = [asyncio.create_task(service.serve(s, 1)) for s in sources]
         asked: list[list[Job]] = [[], []]
         for number, (at, session, mode, pauses) in enumerate(requests):
@@ -171,6 +180,29 @@ def _check_answers(answers: list[Answer], jobs: list[Job]) -> None:
         assert [a.hypothesis.text for a in own if a.hypothesis] == [f"{session}{n}" for n in decoded]
         assert decoded == sorted(decoded)
         assert decoded[-1] == max(j.number for j in jobs if j.session == session)  # never superseded
+
+
+def test_workers_decode_batches_side_by_side() -> None:
+    async def test() -> None:
+        source, decoder = ListedSource(), EchoDecoder()
+        decoder.gate.clear()
+        service = DecodeService(decoder, AT_ONCE, workers=2)
+        serving = asyncio.create_task(service.serve(source, 1))
+        source.put(job("a"), job("b", mode=DecodeMode.FALLBACK))  # of two groups
+        await until(lambda: len(decoder.calls) == 2)
+        clips = asyncio.create_task(service.transcribe([np.zeros(1, np.int16)]))
+        source.put(job("c"))
+        await asyncio.sleep(0)
+        assert len(decoder.calls) == 2
+        assert service.stuck_s() > 0
+        decoder.gate.set()
+        assert [result.text for result in await clips] == ["1 None"]
+        await until(lambda: sorted(source.texts) == ["a0", "b0", "c0"])
+        await service.close()
+        await serving
+        assert service.stuck_s() == 0
+
+    run(test)
 
 
 def test_a_newer_job_replaces_the_queued_one() -> None:

@@ -1,0 +1,72 @@
+"""What no step of distillation changes, kept on disk for the epochs that repeat a batch.
+
+    folder/KEY.safetensors    encoder (B, T, D) of a frozen encoder, teacher (B, L, D); either may be missing
+
+The states are rounded to float16 when they are computed, too: a run that reads them has the losses of the
+run that wrote them, bit for bit.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from voxray.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenStates:
+    """Encoder states (B, T, D) and the teacher's last decoder states (B, L, D); None where there are none."""
+
+    encoder_BTD: torch.Tensor | None
+    teacher_BLD: torch.Tensor | None
+
+
+class FrozenStatesCache:
+    """The states of batches in one folder, by `Batch.key`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, key: str, device: torch.device) -> FrozenStates | None:
+        """Return the states of batch `key` in float32 on `device`; None if they are not kept yet."""
+        file = self._file(key)
+        if not file.exists():
+            return None
+        try:
+            kept = load_file(file)
+        except (OSError, SafetensorError) as e:
+            raise TrainingError(f"{file}: expected states of a batch, got {e}; delete it.") from e
+        encoder, teacher = (
+            states.to(device, torch.float32) if (states := kept.get(name)) is not None else None
+            for name in ("encoder", "teacher")
+        )
+        return FrozenStates(encoder, teacher)
+
+    def put(self, key: str, states: FrozenStates) -> FrozenStates:
+        """Keep the states of batch `key`, and return what `get` will.
+
+        Raises TrainingError where they cannot be written.
+        """
+        named = {"encoder": states.encoder_BTD, "teacher": states.teacher_BLD}
+        halves = {name: states.half() for name, states in named.items() if states is not None}
+        file = self._file(key)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        try:
+            part.write_bytes(save({name: half.cpu().contiguous() for name, half in halves.items()}))
+            part.rename(file)
+        except OSError as e:
+            part.unlink(missing_ok=True)
+            raise TrainingError(
+                f"{self.folder}: the teacher's states cannot be kept: {e.strerror}; make room, or train "
+                "with teacher_cache=0."
+            ) from e
+        rounded = {name: half.float() for name, half in halves.items()}
+        return FrozenStates(rounded.get("encoder"), rounded.get("teacher"))
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
