@@ -49,7 +49,7 @@ def write_adapt_report(out: Path, run: Adaptation, evaluator: WindowEvaluator) -
         "run.html.j2",
         title=f"Adapting {run.model} to short windows on {', '.join(run.corpora)}",
         facts=_facts(run),
-        notes=[verdict(run)],
+        notes=[verdict(run), f"Dev WER by step is that on windows from {run.after[0].window_s:g} s."],
         tables=[
             ReportTable(
                 "By smallest window, before and after",
