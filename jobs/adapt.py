@@ -4,6 +4,7 @@
     decoder states, cached in out/teacher -> LoRA on encoder and decoder, KL + MSE to what is cached
     -> WER, loops and words invented in silence on each window, before and after
     -> out/adapter (LoRA, float16), out/model (merged), out/ctranslate2 (int8), each with its min_window_s
+    -> out/report.html, out/tensorboard
 
 `corpus` is one corpus, of any kind in jobs/README.md, or a list of them; it needs no texts. With texts,
 WER is measured against them too. The run passes where every window from min_window_s up is within

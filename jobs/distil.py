@@ -1,7 +1,7 @@
 """Distil: a small student learns from a teacher and its labels.
 
     labels of pseudo_label -> filter -> student with fewer decoder layers -> Ray Train: KD + CE
-    -> WER on the dev clips by generation -> out/model (the best), out/tensorboard, out/progress.jsonl
+    -> WER on the dev clips by generation -> out/model (the best), out/report.html, out/tensorboard
 
 Killed anywhere, the same command goes on from its last checkpoint. With several nodes, `out` must be on
 storage that all of them see.

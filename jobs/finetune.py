@@ -1,7 +1,7 @@
 """Fine-tune: a model gets better on a corpus with texts.
 
     corpus -> clips with texts -> Ray Train: CE on the references -> WER on the dev clips by generation
-    -> early stopping -> out/model (the best), out/tensorboard; WER before and after, on dev and test
+    -> early stopping -> out/model (the best), out/report.html, out/tensorboard; WER before and after
 
 Killed anywhere, the same command goes on from its last checkpoint. With several nodes, `out` must be on
 storage that all of them see.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,20 @@ def test_distilling_gives_what_it_did(distilled: tuple[dict[str, Any], Path]) ->
     assert [line["step"] for line in lines(out) if "wer" in line] == [0, 2, 4]
 
 
+def test_its_page_has_the_student_beside_the_teacher_and_the_reasons_for_what_was_dropped(
+    labelled: Path, distilled: tuple[dict[str, Any], Path]
+) -> None:
+    result, out = distilled
+    assert result["report"] == str(out / "report.html")
+    page = (out / "report.html").read_text()
+    assert f"Distilling {SMALL_MODEL} on {labelled}" in page
+    assert f"The teacher has {result['wer_teacher']:.2f} %." in page
+    assert f"<li>{labelled}: 1 clip for error rate</li>" in page
+    assert all(f"</span>{name}</th>" in page for name in ("teacher", "student before training", "student"))
+    assert page.count("<svg") == 3
+    assert page.count("<audio") == page.count('<article class="clip">') > 0
+
+
 def test_the_student_is_a_model_with_fewer_decoder_layers(distilled: tuple[dict[str, Any], Path]) -> None:
     result, out = distilled
     teacher, student = load_model(SMALL_MODEL), load_model(Path(result["model"]))
@@ -173,6 +188,7 @@ def test_a_killed_worker_and_a_lost_node_are_replaced_and_every_step_is_made(
     assert sorted(set(judged)) == list(range(0, 46, 5))
     assert judged.count(0) == 1  # the others went on from a checkpoint
     assert json.loads((out / "result.json").read_text())["steps"] == 45
+    assert "<dt>steps</dt><dd>45 of 45</dd>" in (out / "report.html").read_text()
     assert not (out / "cache").exists()
 
 
@@ -200,7 +216,9 @@ def corpus(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def test_finetuning_the_encoder_leaves_the_decoder_as_it_was(corpus: Path, tmp_path: Path) -> None:
+def test_finetuning_the_encoder_leaves_the_decoder_as_it_was(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = {"corpus": str(corpus), "model": str(SMALL_MODEL), "train": "encoder", "max_steps": 4, **SMALL}
     result = finetune.run(
         FinetuneConfig.model_validate(
@@ -211,6 +229,11 @@ def test_finetuning_the_encoder_leaves_the_decoder_as_it_was(corpus: Path, tmp_p
     assert (result["steps"], result["clips"], result["rejected"]) == (4, 8, 0)
     assert result["wer_dev"] <= result["wer_dev_before"]
     assert all(result[key] is not None for key in ("wer_test_before", "wer_test", "samples_per_s"))
+    assert re.search(r"^step      2 of 4  dev WER .* %  \d+ s left$", capsys.readouterr().err, re.MULTILINE)
+    page = Path(result["report"]).read_text()
+    assert f"Fine-tuning: the encoder of {SMALL_MODEL} on {corpus}" in page
+    assert f"<dt>dev WER</dt><dd>{result['wer_dev']:.2f} %</dd>" in page
+    assert f"<td>{result['wer_test']:.2f}</td></tr>" in page
     before, trained = load_model(SMALL_MODEL).state_dict(), trained_weights(tmp_path / "out")
     changed = {k for k, v in before.items() if not torch.equal(trained[k], v)}
     assert changed

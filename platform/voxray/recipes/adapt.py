@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -19,11 +19,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from voxray import job
 from voxray.audio import SAMPLE_RATE, WINDOW_S
+from voxray.corpora.items import Rejected
 from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import Clip
 from voxray.errors import CorpusError, LabellingError, OutputError
 from voxray.languages import KnownLanguage
+from voxray.recipes.adapt_report import Adaptation, write_adapt_report
 from voxray.recipes.adapt_scores import print_scores
 from voxray.recipes.adapt_training import Training, TrainingOptions
 from voxray.scoring.windows import (
@@ -37,6 +39,7 @@ from voxray.scoring.windows import (
 from voxray.speech import cut_at_pauses
 from voxray.text import NormaliserName
 from voxray.training.augment import AugmentOptions
+from voxray.training.metrics_log import LOGGED
 from voxray.training.plan import PlanOptions
 from voxray.training.rendering import RenderedWindows, plan_corpora, plan_silences
 from voxray.training.teacher_cache import Teacher, TeacherCache, fill
@@ -51,9 +54,10 @@ LEAST_S = 60.0  # of audio to learn from
 TEACHER = "teacher"
 CONTENTS = (
     *("model", "ctranslate2", "adapter", "checkpoint.pt", "steps.json"),
-    *("config.json", "teacher.json", "before.json", "result.json"),
+    *("config.json", "teacher.json", "before.json", "report.html", "result.json"),
+    *LOGGED,
 )
-FREE = {"out", "overwrite", "threads"}
+FREE = {"out", "overwrite", "threads", "wandb_project"}
 """Keys that may differ when an unfinished run goes on."""
 TARGET_KEYS = {
     "model_digest",
@@ -130,16 +134,16 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     """
     base = hf_folder(config.model)
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True).resolve()
-    corpora, dev = _clips(config)
+    data = _clips(config)
     _bind(config, base, out)
     if config.threads:
         torch.set_num_threads(config.threads)
-    durations_s = [[clip.duration_s for clip in clips] for clips in corpora]
+    durations_s = [[clip.duration_s for clip in clips] for clips in data.train]
     plans = plan_corpora(durations_s, config.windows, config.passes, config.most_windows())
     plans += plan_silences(config.silences, config.windows.seed)
-    windows = RenderedWindows([*chain.from_iterable(corpora)], plans, config.augment)
+    windows = RenderedWindows([*chain.from_iterable(data.train)], plans, config.augment)
     cache = _targets(config, base, windows, out / TEACHER)
-    evaluator = _evaluator(config, dev, out / "teacher.json")
+    evaluator = _evaluator(config, data.dev, out / "teacher.json")
     before = _before(config, evaluator, out / "before.json")
     training = Training(config, base, windows, cache, out)
     training.run(evaluator)
@@ -148,14 +152,28 @@ def run(config: AdaptConfig) -> dict[str, Any]:
     passed_s = smallest_passed(after, config.tolerance)
     training.finish(config.model, passed_s or WINDOW_S)
     print_scores(before, after, config.tolerance)
+    trained = training.result()
+    adaptation = Adaptation(
+        model=config.model,
+        corpora=config.corpus,
+        audio_s=sum(map(sum, durations_s)),
+        clips=len(windows.clips),
+        trained=trained,
+        tolerance=config.tolerance,
+        before=before,
+        after=after,
+        left_out=[rejected.reason for rejected in data.rejected],
+        texts=evaluator.hypotheses(engine, passed_s or WINDOW_S),
+    )
     return {
         "passed": passed_s is not None,
         "min_window_s": passed_s or WINDOW_S,
         "clips": len(windows.clips),
-        **training.result(),
+        **trained,
         "before": [asdict(score) for score in before],
         "after": [asdict(score) for score in after],
         "model": str(out / "model"),
+        "report": str(write_adapt_report(out, adaptation, evaluator)),
     }
 
 
@@ -183,13 +201,23 @@ def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
     file.write_text(json.dumps(options))
 
 
-def _clips(config: AdaptConfig) -> tuple[list[list[Clip]], list[Clip]]:
-    """Return the clips to learn from, by corpus, and those that judge: the dev splits, else a tenth."""
+@dataclass(frozen=True, slots=True)
+class AdaptClips:
+    """The clips to learn from, by corpus, those that judge, and those that were rejected."""
+
+    train: Sequence[Sequence[Clip]]
+    dev: Sequence[Clip]
+    rejected: Sequence[Rejected]
+
+
+def _clips(config: AdaptConfig) -> AdaptClips:
+    """Return the clips; those that judge are the dev splits, else a tenth."""
     each = max(1, config.max_dev_clips // len(config.corpus))
     train: list[list[Clip]] = []
     dev: list[Clip] = []
+    rejected: list[Rejected] = []
     for corpus in config.corpus:
-        clips, held_out = _split(config, corpus, "train"), _split(config, corpus, "dev")
+        clips, held_out = (_split(config, corpus, split, rejected) for split in ("train", "dev"))
         if not held_out:
             held_out = [clip for clip in clips if split_of(clip.id) == "dev"]
             clips = [clip for clip in clips if split_of(clip.id) != "dev"]
@@ -201,17 +229,21 @@ def _clips(config: AdaptConfig) -> tuple[list[list[Clip]], list[Clip]]:
             f"{', '.join(config.corpus)}: expected at least {LEAST_S:g} s of audio to learn from and a clip "
             f"to be judged on, got {seconds:.0f} s and {len(dev)} clips; add recordings of any speech."
         )
-    return train, dev
+    return AdaptClips(train, dev, rejected)
 
 
-def _split(config: AdaptConfig, corpus: str, split: str) -> list[Clip]:
-    """Return the clips of a split, those over 30 s cut at pauses; no clips where there is no dev split."""
+def _split(config: AdaptConfig, corpus: str, split: str, rejected: list[Rejected]) -> list[Clip]:
+    """Return the clips of a split, those over 30 s cut at pauses; no clips where there is no dev split.
+
+    What is rejected is added to `rejected`.
+    """
     try:
-        clips, _ = load_clips(corpus, split, need_text=False, language=config.language)
+        clips, bad = load_clips(corpus, split, need_text=False, language=config.language)
     except CorpusError:
         if split == "train":
             raise
         return []
+    rejected += bad
     return [piece for clip in clips for piece in _pieces(clip)]
 
 

@@ -7,14 +7,15 @@ from rich.table import Table
 
 from voxray.scoring.windows import WindowScore
 
+COLUMNS = ("smallest window, s", "WER, %", "to the teacher, %", "loops / 1,000 words", "invented", "passed")
 
-def print_scores(before: Sequence[WindowScore], after: Sequence[WindowScore], tolerance: float) -> None:
-    """Print both sets of scores, window by window, as a table on stdout."""
-    table = Table(
-        "smallest window, s", "WER, %", "to the teacher, %", "loops / 1,000 words", "invented", "passed"
-    )
-    for old, new in zip(before, after, strict=True):
-        table.add_row(
+
+def score_rows(
+    before: Sequence[WindowScore], after: Sequence[WindowScore], tolerance: float
+) -> list[tuple[str, ...]]:
+    """Write out both sets of scores, window by window, a cell for each of `COLUMNS`."""
+    return [
+        (
             f"{new.window_s:g}",
             f"{_rate(old.wer)} -> {_rate(new.wer)} (teacher {_rate(new.wer_of_teacher)})",
             f"{old.wer_to_teacher:.2f} -> {new.wer_to_teacher:.2f}",
@@ -22,6 +23,15 @@ def print_scores(before: Sequence[WindowScore], after: Sequence[WindowScore], to
             f"{old.invented} -> {new.invented}",
             "yes" if new.passes(tolerance) else "no",
         )
+        for old, new in zip(before, after, strict=True)
+    ]
+
+
+def print_scores(before: Sequence[WindowScore], after: Sequence[WindowScore], tolerance: float) -> None:
+    """Print both sets of scores as a table on stdout."""
+    table = Table(*COLUMNS)
+    for row in score_rows(before, after, tolerance):
+        table.add_row(*row)
     Console(width=130).print(table)
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import torch
 from pydantic import Field
 
 from voxray.audio import WINDOW_S
-from voxray.config import Config
 from voxray.scoring.windows import WindowEvaluator
 from voxray.training.adaptation import CachedLoop, CachedObjective, DistanceOptions, Part
 from voxray.training.loop import Loop
 from voxray.training.loop_options import LoopOptions
 from voxray.training.lora import add_lora, base_digest, load_lora, merged_state, save_adapter
 from voxray.training.lora_options import LoraOptions
+from voxray.training.metrics_log import LogOptions, MetricsLog
 from voxray.training.plan import PlanOptions
+from voxray.training.progress import TimeLeft, describe
 from voxray.training.rendering import RenderedWindows
 from voxray.training.teacher_cache import TeacherCache
 from voxray.whisper.checkpoint import load_model, save_model
@@ -31,7 +33,7 @@ REPORT_EVERY = 20  # steps
 SAVE_EVERY_S = 60.0
 
 
-class TrainingOptions(Config):
+class TrainingOptions(LogOptions):
     """How an adaptation is trained, and what it must reach."""
 
     train: Part = "lora"
@@ -142,22 +144,25 @@ class Training:
         """Train to the last step, or until a check passes on every window."""
         self.evaluator = evaluator
         if not self.passed and self.loop.step < self.loop.options.max_steps:
+            self.log = MetricsLog(self.options, self.out, self.options.model_dump(mode="json"))
+            self.time_left = TimeLeft(self.loop.options.max_steps)
             self.loop.run(self._after_step)
+            self.log.close()
         self._save()
 
     def _after_step(self, loop: Loop) -> bool:
         now, last = time.monotonic(), loop.options.max_steps
         if loop.step % REPORT_EVERY == 0 or loop.step == last:
-            p = loop.progress()
-            line = (
-                f"step {p.step:>5} of {last}  loss {p.loss:.3f}  kl {p.kl:.3f}  {p.samples_per_s:.1f} clips/s"
-            )
-            print(line, file=sys.stderr, flush=True)
+            self._tell(self.log.report(loop.progress()))
         if now - self.saved > SAVE_EVERY_S:
             self._save()
         every = self.options.evaluate_every
         self.passed = bool(every and loop.step % every == 0 and loop.step < last and self._passes())
         return self.passed
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        left_s = self.time_left.after(line)
+        print(describe(line, self.time_left.max_steps, left_s), file=sys.stderr, flush=True)
 
     def _save(self) -> None:
         self.saved = time.monotonic()
@@ -171,7 +176,9 @@ class Training:
         folder = convert(self.write(), self.out / "ctranslate2")
         engine = CTranslate2Engine(folder, threads=self.options.threads)
         scores = self.evaluator.scores(engine, self.options.smallest_window_s)
-        return all(score.passes(self.options.tolerance) for score in scores)
+        smallest = next(scores)
+        self._tell(self.log.evaluated(self.loop.step, smallest.rate))
+        return all(score.passes(self.options.tolerance) for score in chain((smallest,), scores))
 
     def write(self) -> Path:
         """Write the student, its adapter merged, to `out/model` and return that."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from voxray.cluster import cluster
@@ -18,9 +19,10 @@ from voxray.errors import ConfigError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
 from voxray.labelling.teacher import check_teacher
+from voxray.recipes.distil_report import write_distil_report
 from voxray.recipes.learning import LearningConfig, dev_corpus_clips, prepared, run_options, several
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
-from voxray.training.evaluation import Evaluator
+from voxray.training.evaluation import Evaluation, Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.whisper.checkpoint import load_model, parameters, save_model
@@ -109,16 +111,18 @@ def run(config: DistilConfig) -> dict[str, Any]:
 
         train(options, config.workers)
     shutil.rmtree(out / CACHE, ignore_errors=True)
+    taught = _teacher_evaluation(config, options, smallest_s)
     return {
         "steps": last_step(out),
         "kept": sum(map(len, kept)),
         "dropped": sum(table.num_rows for table in tables) - sum(map(len, kept)),
-        "wer_teacher": _teacher_wer(config, options, smallest_s),
+        "wer_teacher": taught and taught.wer,
         "wer_student": best_wer(out),
         "parameters_teacher": sizes[0],
         "parameters_student": sizes[1],
         "samples_per_s": samples_per_s(out),
         "model": str(out / "model"),
+        "report": str(write_distil_report(config, options, sizes, taught, left_out(tables, sets, kept))),
     }
 
 
@@ -293,9 +297,25 @@ def write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int
     return parameters(source), parameters(student)
 
 
-def _teacher_wer(config: DistilConfig, options: RunOptions, smallest_s: float) -> float | None:
+def left_out(
+    tables: Sequence[pa.Table], sets: Sequence[DistilConfig], kept: Sequence[Collection[str]]
+) -> list[str]:
+    """Say of each set how many of its train clips were dropped, and why."""
+    lines: list[str] = []
+    for table, its, ids in zip(tables, sets, kept, strict=True):
+        candidates = train_ids(table, its)
+        rows = table.filter(pc.is_in(table["id"], pa.array(candidates, pa.string())))
+        counts = count_reasons(rows, its.filter.model_copy(update={"wer_threshold": its.wer_threshold}))
+        counts[LONGER] = len(candidates) - len(ids) - sum(counts.values())
+        lines += [
+            f"{its.labelled[0]}: {n:,} clip{'s' if n > 1 else ''} for {why}" for why, n in counts.items() if n
+        ]
+    return lines
+
+
+def _teacher_evaluation(config: DistilConfig, options: RunOptions, smallest_s: float) -> Evaluation | None:
     assert options.dev is not None
     clips = list(ClipStore([options.dev]))
     if not clips:
         return None
-    return Evaluator(clips, smallest_s, config.normaliser).score(ctranslate2_folder(config.teacher))
+    return Evaluator(clips, smallest_s, config.normaliser).evaluate(ctranslate2_folder(config.teacher))

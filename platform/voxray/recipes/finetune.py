@@ -1,7 +1,7 @@
 """Fine-tunes a model on a corpus with texts: CE on the references, early stopping by WER on the dev clips."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,14 +10,16 @@ from pydantic import Field, model_validator
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
 from voxray.corpora.columns import Columns
+from voxray.corpora.items import Rejected
 from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
 from voxray.languages import KnownLanguage
 from voxray.recipes.learning import LearningConfig, dev_corpus_clips, prepared, run_options
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
+from voxray.recipes.run_report import EvaluatedModel, RunDescription, write_run_report
 from voxray.training.collate import LabelOptions
-from voxray.training.evaluation import Evaluator
+from voxray.training.evaluation import Evaluator, read_hypotheses
 from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import RunOptions
@@ -101,16 +103,19 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
 
         train(options, config.workers)
+    test_wer = _test_wer(config, splits["test"][0], smallest_s, out)
+    rejected = [r for _, its in splits.values() for r in its]
     return {
         "steps": last_step(out),
         "clips": len(ClipStore(options.train)),
-        "rejected": sum(rejected for _, rejected in splits.values()),
+        "rejected": len(rejected),
         "wer_dev_before": first_wer(out),
         "wer_dev": best_wer(out),
-        **_test_wer(config, splits["test"][0], smallest_s, out),
+        **test_wer,
         "parameters": parameters(model),
         "samples_per_s": samples_per_s(out),
         "model": str(out / "model"),
+        "report": str(_report(config, options, parameters(model), test_wer, rejected)),
     }
 
 
@@ -125,14 +130,14 @@ def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
     return wanted_s
 
 
-def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Clip], int]:
-    """Return the clips of `split` that have a text and fit a window, and how many were rejected.
+def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Clip], list[Rejected]]:
+    """Return the clips of `split` that have a text and fit a window, and those that were rejected.
 
     A clip whose text is longer than the decoder is rejected too, and named on stderr: nothing of it would be
     learned.
     """
     if split == "dev" and config.dev_corpus:
-        return dev_corpus_clips(config, config.language, config), 0
+        return dev_corpus_clips(config, config.language, config), []
     try:
         clips, rejected = load_clips(
             config.corpus, split, language=config.language, max_s=WINDOW_S, columns=config
@@ -140,19 +145,19 @@ def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Cli
     except CorpusError:
         if split != "test":  # a corpus without a test split can still be trained on
             raise
-        return [], 0
-    fitting = [clip for clip in clips if _fits_decoder(clip, tokens)]
-    return fitting, len(rejected) + len(clips) - len(fitting)
+        return [], []
+    too_long = {clip.id: reason for clip in clips if (reason := _too_long(clip, tokens))}
+    for reason in too_long.values():
+        print(reason, file=sys.stderr)
+    more = [Rejected(id, config.corpus, reason, split) for id, reason in too_long.items()]
+    return [clip for clip in clips if clip.id not in too_long], [*rejected, *more]
 
 
-def _fits_decoder(clip: Clip, tokens: Tokens) -> bool:
+def _too_long(clip: Clip, tokens: Tokens) -> str | None:
     count, room = text_tokens(tokens, clip.text), label_room(tokens)
-    if count > room:
-        print(
-            f"{clip.id}: expected a text of at most {room} tokens, the decoder, got {count}; rejected.",
-            file=sys.stderr,
-        )
-    return count <= room
+    if count <= room:
+        return None
+    return f"{clip.id}: expected a text of at most {room} tokens, the decoder, got {count}; rejected."
 
 
 def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:
@@ -181,3 +186,26 @@ def _test_wer(
         "wer_test_before": evaluator.score(ctranslate2_folder(config.model)),
         "wer_test": evaluator.score(after),
     }
+
+
+def _report(
+    config: FinetuneConfig,
+    options: RunOptions,
+    size: int,
+    test_wer: Mapping[str, float | None],
+    rejected: Sequence[Rejected],
+) -> Path:
+    """Write the page of the run."""
+    first, best = (read_hypotheses(options.out, which) for which in ("first", "best"))
+    part = {"encoder": "the encoder", "decoder": "the decoder", "all": "all"}.get(config.train, "an adapter")
+    run = RunDescription(
+        subject=f"Fine-tuning: {part} of {config.model} on {config.corpus}",
+        models=[
+            EvaluatedModel("before", first, size, test_wer["wer_test_before"]),
+            EvaluatedModel("fine-tuned", best, size, test_wer["wer_test"]),
+        ],
+        left_out=[r.reason for r in rejected],
+        workers=config.workers,
+        dev_corpus=config.dev_corpus,
+    )
+    return write_run_report(options, run)

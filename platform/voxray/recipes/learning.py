@@ -15,6 +15,7 @@ from voxray.corpora.store import Clip
 from voxray.errors import OutputError
 from voxray.training.evaluation import EvaluationOptions
 from voxray.training.loop_options import LoopOptions
+from voxray.training.metrics_log import WANDB_ID, LogOptions
 from voxray.training.objective import ObjectiveOptions, SpecAugmentOptions
 from voxray.training.run import RunOptions
 
@@ -27,6 +28,7 @@ FREE = {
     "report_every",
     "patience",
     "cpus_per_worker",
+    "wandb_project",
 }
 """Keys that may differ when an unfinished run is resumed: no step depends on them."""
 
@@ -36,7 +38,7 @@ def several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-class LearningConfig(LoopOptions, EvaluationOptions, SpecAugmentOptions):
+class LearningConfig(LoopOptions, EvaluationOptions, LogOptions, SpecAugmentOptions):
     """The keys of every training job. The defaults are those of distillation."""
 
     out: Path
@@ -83,7 +85,7 @@ def run_options(
     out = config.out.resolve()
     masks = config.model_dump(include=set(SpecAugmentOptions.model_fields))
     return RunOptions(
-        **config.model_dump(include=set(EvaluationOptions.model_fields)),
+        **config.model_dump(include={*EvaluationOptions.model_fields, *LogOptions.model_fields}),
         out=out,
         start=out / "start",
         teacher=teacher,
@@ -127,9 +129,11 @@ def clear(out: Path) -> None:
         "clips-dev",
         "start",
         "tensorboard",
+        "wandb",
         "evaluation",
+        "hypotheses",
         *("clips-test", "selected", "starts", "trials", "tune", "best"),  # of a sweep
     ):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("progress.jsonl", "trials.json", "report.html", "result.json", "config.json"):
+    for name in ("progress.jsonl", WANDB_ID, "trials.json", "report.html", "result.json", "config.json"):
         (out / name).unlink(missing_ok=True)

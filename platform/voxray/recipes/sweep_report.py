@@ -6,15 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
-from voxray import __version__
 from voxray.files import atomic_file
 from voxray.recipes.sweep_trials import TrialResult
 from voxray.scoring.plots import COLOURS, INK, new_figure, to_svg
+from voxray.scoring.report import write_page
 
 COLUMNS = (
     *("trial", "dev WER, %", "learning rate", "WER threshold", "clips", "decoder layers", "KL weight"),
@@ -82,10 +81,9 @@ def write_sweep_report(
     file: Path, title: str, trials: Sequence[TrialResult], result: Mapping[str, Any]
 ) -> None:
     """Write the page: the table, why trials failed, and plots of WER."""
-    environment = Environment(
-        loader=PackageLoader("voxray.scoring", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    html = environment.get_template("sweep.html.j2").render(
+    write_page(
+        file,
+        "sweep.html.j2",
         title=title,
         facts={
             "trials": f"{len(trials)}",
@@ -100,10 +98,7 @@ def write_sweep_report(
         rows=[row(t) for t in ranked(trials)],
         failures=_failures(trials),
         plots=_plots(trials),
-        version=__version__,
     )
-    with atomic_file(file) as part:
-        part.write_text(html, encoding="utf-8")
 
 
 def _percent(wer: float | None) -> str:

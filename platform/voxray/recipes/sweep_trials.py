@@ -9,7 +9,7 @@ from typing import Literal, Self
 import torch
 
 from voxray.corpora.store import Clip, ClipStore
-from voxray.recipes.outcome import lines
+from voxray.recipes.outcome import by_step
 from voxray.recipes.sweep_space import Hyperparameters, pareto_front
 from voxray.scoring.suites import stage_times
 from voxray.training.run import RunOptions
@@ -60,7 +60,7 @@ class TrialResult:
         cls, run: RunOptions, point: Hyperparameters, kept: int, parameters: int, failure: str | None
     ) -> Self:
         """Read the trial that ran as `run`; `failure` says why it failed, None where it did not."""
-        curve = evaluations(run.out)
+        curve = by_step(run.out, "wer")
         status: Status = "failed" if failure else "finished" if _ended(curve, run) else "stopped"
         return cls(run.out, point, kept, parameters, status, tuple(curve.items()), failure)
 
@@ -70,12 +70,6 @@ def _ended(curve: Mapping[int, float], run: RunOptions) -> bool:
     wers = list(curve.values())
     stale = len(wers) - 1 - wers.index(min(wers)) if wers else 0
     return max(curve, default=0) >= run.loop.max_steps or 0 < run.patience <= stale
-
-
-def evaluations(out: Path) -> dict[int, float]:
-    """Return the WER on the dev clips by step, as far as the run in `out` was evaluated."""
-    found = {int(line["step"]): float(line["wer"]) for line in lines(out) if "wer" in line}
-    return dict(sorted(found.items()))
 
 
 def winner(trials: Sequence[TrialResult]) -> TrialResult | None:
@@ -114,7 +108,7 @@ def _decoder_ms(trials: Sequence[TrialResult], clips: Sequence[Clip]) -> list[fl
 
 def best_checkpoint(out: Path) -> Path:
     """Return the checkpoint whose step has the lowest WER, of those that the trial in `out` kept."""
-    wers = evaluations(out)
+    wers = by_step(out, "wer")
     states = {file.parent: _step(file) for file in (out / "train" / "run").glob("*/state.pt")}
     return min(states, key=lambda folder: (wers.get(states[folder], float("inf")), states[folder]))
 

@@ -16,9 +16,9 @@ from ray.tune.schedulers import ASHAScheduler
 from voxray import job
 from voxray.errors import VoxrayError
 from voxray.files import atomic_file
+from voxray.recipes.outcome import by_step
 from voxray.recipes.sweep import SweepConfig
 from voxray.recipes.sweep_space import TRIAL_CPUS, trial_name
-from voxray.recipes.sweep_trials import evaluations
 from voxray.training.run import RunOptions
 from voxray.training.trainer import train
 
@@ -131,7 +131,7 @@ class ReplayingASHA(ASHAScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Add `trial`, with the results that it logged in an earlier run."""
         super().on_trial_add(tune_controller, trial)
-        for step, wer in evaluations(self._outs[trial.config["trial"]]).items():
+        for step, wer in by_step(self._outs[trial.config["trial"]], "wer").items():
             if step > 0:  # what comes before the first step is not reported to Tune
                 self.on_trial_result(tune_controller, trial, {"step": step, "wer": wer})
 

@@ -17,6 +17,7 @@ INK = "#010203"  # stands for the page's text colour until the SVG is written
 DURATIONS_S = (0.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
 RATES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)  # per cent
 MAX_SPEAKERS = 20
+MARKED = 40  # points of a curve that can still be told apart
 Models = Mapping[str, Sequence[ClipScore]]
 
 
@@ -63,6 +64,32 @@ def wer_histogram(models: Models) -> str:
     axes.set_xlabel(f"{name} of the clip, %")
     axes.set_ylabel("clips")
     return to_svg(figure, "histogram", f"Number of clips by {name}")
+
+
+def step_curves(
+    curves: Mapping[str, Mapping[int, float]],
+    y_label: str,
+    title: str,
+    *,
+    level: tuple[str, float] | None = None,
+    top: float | None = None,
+) -> str:
+    """Draw values by optimiser step; `level` is a named value beside them, and the axis ends at `top`."""
+    figure, axes = new_figure(3.0)
+    for i, (name, values) in enumerate(curves.items()):
+        marker = "." if len(values) <= MARKED else ""
+        axes.plot([*values], [*values.values()], marker=marker, color=COLOURS[i % len(COLOURS)], label=name)
+    drawn = [value for values in curves.values() for value in values.values()]
+    if level:
+        axes.axhline(level[1], color=INK, linewidth=1, linestyle="--", label=level[0])
+        drawn.append(level[1])
+    highest = 1.08 * max(drawn)
+    axes.set_ylim(0, min(highest, top or highest) or 1.0)
+    axes.set_xlabel("optimiser steps")
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.2)
+    legend(axes, len(curves) + bool(level))
+    return to_svg(figure, title.lower().replace(" ", "-"), title)
 
 
 def _histogram(scores: Sequence[ClipScore]) -> list[float]:

@@ -4,12 +4,14 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from voxray import __version__
 from voxray.audio import SAMPLE_RATE, Pcm, encode
+from voxray.files import atomic_file
 from voxray.scoring.edits import Edit, edits
 from voxray.scoring.metrics import ClipScore, RateName, worst
 from voxray.scoring.plots import COLOURS, wer_by_duration, wer_by_speaker, wer_histogram
@@ -51,8 +53,8 @@ class ScoredHypothesis:
 
 
 @dataclass(frozen=True, slots=True)
-class WorstClip:
-    """A clip with errors: its text, each model's hypothesis, its audio as a data: URI (or none)."""
+class ClipRow:
+    """A clip to hear and read: its text, each model's hypothesis, its audio as a data: URI (or none)."""
 
     id: str
     speaker: str
@@ -90,27 +92,30 @@ def write_report(
     All models were scored on the same clips, after the same `normaliser`; the worst clips are those of the
     last model. `audio` has the samples of clips by id, for the players.
     """
-    page = _environment().get_template("report.html.j2")
-    clips = worst_rows(sections, audio, normaliser, worst_clips)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    html = page.render(
+    worst_scores = worst(sections[-1].scores.clips, worst_clips)
+    return write_page(
+        path,
+        "report.html.j2",
         title=title,
         notes=notes,
         facts=_facts(sections),
         rows=[summary_row(s, i) for i, s in enumerate(sections)],
         tables=tables,
         plots=_plots(sections),
-        clips=clips,
-        version=__version__,
+        clips=clip_rows(sections, [score.id for score in worst_scores], audio, normaliser),
     )
-    path.write_text(html, encoding="utf-8")
-    return path
 
 
-def _environment() -> Environment:
-    return Environment(
+def write_page(path: Path, template: str, **values: Any) -> Path:
+    """Write the page that `template` makes of `values`, with the parts that they leave undefined empty."""
+    environment = Environment(
         loader=PackageLoader("voxray.scoring", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    html = environment.get_template(template).render(version=__version__, **values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as part:
+        part.write_text(html, encoding="utf-8")
+    return path
 
 
 def summary_row(section: ModelScores, place: int = 0) -> SummaryRow:
@@ -131,25 +136,27 @@ def summary_row(section: ModelScores, place: int = 0) -> SummaryRow:
     return SummaryRow(section.name, COLOURS[place % len(COLOURS)], cells)
 
 
-def worst_rows(
-    sections: Sequence[ModelScores], audio: Mapping[str, Pcm], normaliser: NormaliserName, count: int
-) -> list[WorstClip]:
-    """Return the worst clips of the last model, with every model's hypothesis."""
+def clip_rows(
+    sections: Sequence[ModelScores],
+    ids: Sequence[str],
+    audio: Mapping[str, Pcm],
+    normaliser: NormaliserName = "auto",
+) -> list[ClipRow]:
+    """Return the clips called `ids`, in that order, with every model's hypothesis."""
     by_id = {section.name: {s.id: s for s in section.scores.clips} for section in sections}
+    last = by_id[sections[-1].name] if ids else {}
     return [
-        WorstClip(
-            id=score.id,
-            speaker=score.speaker,
-            duration=f"{score.duration_s:.1f} s",
-            reference=score.reference,
+        ClipRow(
+            id=id,
+            speaker=last[id].speaker,
+            duration=f"{last[id].duration_s:.1f} s",
+            reference=last[id].reference,
             hypotheses=tuple(
-                _hypothesis(name, scores[score.id], normaliser)
-                for name, scores in by_id.items()
-                if score.id in scores
+                _hypothesis(name, scores[id], normaliser) for name, scores in by_id.items() if id in scores
             ),
-            audio=data_uri(audio[score.id]) if score.id in audio else None,
+            audio=data_uri(audio[id]) if id in audio else None,
         )
-        for score in worst(sections[-1].scores.clips, count)
+        for id in ids
     ]
 
 

@@ -37,6 +37,11 @@ class WindowScore:
     invented: int
     invented_of_teacher: int
 
+    @property
+    def rate(self) -> float:
+        """Return the WER against the references, or where there are none against the teacher."""
+        return self.wer_to_teacher if self.wer is None else self.wer
+
     def passes(self, tolerance: float) -> bool:
         """Return whether WER is within `tolerance` points of the teacher's, without more loops or inventions.
 
@@ -92,7 +97,7 @@ class WindowEvaluator:
 
     def score(self, engine: CTranslate2Engine, window_s: float) -> WindowScore:
         """Return the score of `engine` where no clip is padded to less than `window_s`."""
-        hypotheses = [result.text for result in _transcribed(engine, self.clips, window_s)]
+        hypotheses = self.hypotheses(engine, window_s)
         texts = [clip.text for clip in self.clips]
         teacher, student = self._summary(self.teacher.texts, hypotheses), self._summary(texts, hypotheses)
         teacher_own = self._summary(texts, self.teacher.texts)
@@ -106,6 +111,10 @@ class WindowEvaluator:
             invented=invented_words(engine, self.wordless, window_s),
             invented_of_teacher=self.teacher.invented,
         )
+
+    def hypotheses(self, engine: CTranslate2Engine, window_s: float) -> list[str]:
+        """Return what `engine` transcribes in each clip where none is padded to less than `window_s`."""
+        return [result.text for result in _transcribed(engine, self.clips, window_s)]
 
     def _summary(self, texts: Sequence[str], hypotheses: Sequence[str]) -> Summary:
         rows = zip(self.clips, texts, hypotheses, strict=True)

@@ -1,21 +1,26 @@
 """Word error rate during training: by generation with the exported model, never by loss."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from voxray.config import Config
 from voxray.corpora.store import Clip
+from voxray.files import atomic_file
 from voxray.text import ErrorCounts, NormaliserName, error_counts
 from voxray.whisper.checkpoint import save_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 from voxray.whisper.model_info import ModelInfo
+
+HYPOTHESES = "hypotheses"
+Evaluated = Literal["first", "best"]
 
 
 class EvaluationOptions(Config):
@@ -32,8 +37,16 @@ class EvaluationOptions(Config):
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A model's pooled WER in per cent (CER in languages written without spaces), and its texts."""
+
+    wer: float
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Scores models on `clips`: pooled WER in per cent (CER in languages written without spaces)."""
+    """Evaluates models on `clips`."""
 
     clips: Sequence[Clip]
     smallest_window_s: float
@@ -41,23 +54,40 @@ class Evaluator:
     quantization: str = "int8"
     threads: int = 1
 
-    def __call__(self, model: Any, source: Path, work: Path) -> float:
-        """Export `model`, with the tokenizer of `source`, to `work`; remove it and return the score."""
+    def __call__(self, model: Any, source: Path, work: Path) -> Evaluation:
+        """Export `model`, with the tokenizer of `source`, to `work`; remove it and return the evaluation."""
         shutil.rmtree(work, ignore_errors=True)
         folder = save_model(model, work / "hf", source)
         ModelInfo(min_window_s=self.smallest_window_s).save(folder)
-        wer = self.score(convert(folder, work / "ctranslate2", self.quantization))
+        evaluation = self.evaluate(convert(folder, work / "ctranslate2", self.quantization))
         shutil.rmtree(work, ignore_errors=True)
-        return wer
+        return evaluation
 
     def score(self, folder: Path) -> float:
-        """Return the score of a CTranslate2 folder."""
+        """Return the WER of a CTranslate2 folder, in per cent."""
+        return self.evaluate(folder).wer
+
+    def evaluate(self, folder: Path) -> Evaluation:
+        """Return the evaluation of a CTranslate2 folder."""
         engine = CTranslate2Engine(folder, threads=self.threads)
         languages = [c.language or None for c in self.clips]
-        hypotheses = engine.transcribe([c.pcm for c in self.clips], DecodingOptions(), languages)
-        pairs = zip(self.clips, hypotheses, strict=True)
+        results = engine.transcribe([c.pcm for c in self.clips], DecodingOptions(), languages)
+        texts = tuple(result.text for result in results)
         counts = [
-            error_counts(clip.text, hypothesis.text, clip.text_language or None, self.normaliser)
-            for clip, hypothesis in pairs
+            error_counts(clip.text, text, clip.text_language or None, self.normaliser)
+            for clip, text in zip(self.clips, texts, strict=True)
         ]
-        return round(100 * sum(counts, ErrorCounts()).rate, 3)
+        return Evaluation(round(100 * sum(counts, ErrorCounts()).rate, 3), texts)
+
+
+def write_hypotheses(out: Path, which: Evaluated, texts: Sequence[str]) -> None:
+    """Write what the first or the best weights of a run transcribed in its dev clips, in their order."""
+    (out / HYPOTHESES).mkdir(parents=True, exist_ok=True)
+    with atomic_file(out / HYPOTHESES / f"{which}.json") as part:
+        part.write_text(json.dumps(list(texts), ensure_ascii=False) + "\n")
+
+
+def read_hypotheses(out: Path, which: Evaluated) -> list[str]:
+    """Return what `write_hypotheses` wrote, no texts where it wrote nothing."""
+    file = out / HYPOTHESES / f"{which}.json"
+    return list(json.loads(file.read_text())) if file.exists() else []

@@ -1,25 +1,23 @@
 """One training run on any number of workers: what happens after each step. `trainer.py` adds Ray."""
 
-import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import ClipStore, ClipSubset
 from voxray.files import atomic_directory
-from voxray.training.evaluation import EvaluationOptions, Evaluator
+from voxray.training.evaluation import Evaluation, EvaluationOptions, Evaluator, write_hypotheses
 from voxray.training.frozen_states import FrozenStatesCache
 from voxray.training.hotwords import vocabulary
-from voxray.training.loop import Loop, Progress
+from voxray.training.loop import Loop
 from voxray.training.loop_options import LoopOptions
 from voxray.training.lora_options import LoraOptions
+from voxray.training.metrics_log import LogOptions, MetricsLog
 from voxray.training.objective import Objective, ObjectiveOptions
 from voxray.training.plan import Mixture, TextRoom
 from voxray.whisper.checkpoint import load_model, save_model
@@ -29,7 +27,7 @@ from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
 
-class RunOptions(EvaluationOptions):
+class RunOptions(EvaluationOptions, LogOptions):
     """What a run starts from, learns from and writes. All workers must see its paths."""
 
     out: Path
@@ -66,11 +64,16 @@ Commit = Callable[[dict[str, float], Path | None], None]
 class Run:
     """A loop with evaluation, a log and checkpoints. Every rank makes one; only rank 0 writes.
 
-    Call `restore` if there is a checkpoint, then `train`. The best weights are in `out/model`.
+    Call `restore` if there is a checkpoint, then `train`. The best weights are in `out/model`, and what they
+    and the first weights transcribed in the dev clips in `out/hypotheses` (`read_hypotheses`).
     """
 
     def __init__(
-        self, options: RunOptions, loop: Loop, commit: Commit, evaluator: Callable[..., float] | None = None
+        self,
+        options: RunOptions,
+        loop: Loop,
+        commit: Commit,
+        evaluator: Callable[..., Evaluation] | None = None,
     ) -> None:
         """`evaluator` scores a model as `Evaluator` does; by default one on the clips of `options.dev`."""
         self.options, self.loop, self.commit = options, loop, commit
@@ -78,7 +81,8 @@ class Run:
         self.writes = loop.rank == 0
         self.best_wer, self.best_step, self.stale = float("inf"), 0, 0
         self.evaluator = (evaluator or self._evaluator()) if self.writes else None
-        self.tensorboard = SummaryWriter(str(options.out / "tensorboard")) if self.writes else None
+        config = options.model_dump(mode="json")
+        self.log = MetricsLog(options, options.out, config) if self.writes else None
 
     def _evaluator(self) -> Evaluator | None:
         o = self.options
@@ -97,60 +101,52 @@ class Run:
         """Train to the end of the run; returns at once if the restored run is finished."""
         if not self.finished:
             if self.evaluator and self.loop.step == 0:
-                self._keep_best(self._wer())
+                first = self._evaluation()
+                write_hypotheses(self.options.out, "first", first.texts)
+                self._keep_best(first)
             self.loop.run(self._after_step)
-        if self.tensorboard:
-            self.tensorboard.close()
+        if self.log:
+            self.log.close()
 
     def _after_step(self, loop: Loop) -> bool:
         o = self.options
-        if loop.step % o.report_every == 0 or loop.step == o.loop.max_steps:
-            self._report(loop.progress())
+        if self.log and (loop.step % o.report_every == 0 or loop.step == o.loop.max_steps):
+            self.log.report(loop.progress())
         if loop.step % o.evaluate_every and loop.step != o.loop.max_steps:
             return False
         return self._evaluate()
-
-    def _report(self, progress: Progress) -> None:
-        if not self.tensorboard:
-            return
-        values = asdict(progress)
-        for key in ("loss", "ce", "kl", "ctc", "learning_rate", "gradient_norm", "samples_per_s"):
-            self.tensorboard.add_scalar(f"train/{key}", values[key], progress.step)
-        self._log(values)
-
-    def _log(self, values: dict[str, Any]) -> None:
-        with (self.options.out / "progress.jsonl").open("a") as log:
-            log.write(json.dumps(values) + "\n")
 
     def _evaluate(self) -> bool:
         """Evaluate, keep the best and commit a checkpoint; returns whether the run is finished."""
         metrics, folder = {"step": float(self.loop.step)}, None
         if self.writes:
-            metrics["wer"] = self._wer() if self.evaluator else float("nan")
-            self._keep_best(metrics["wer"])
+            evaluation = self._evaluation() if self.evaluator else Evaluation(float("nan"), ())
+            metrics["wer"] = evaluation.wer
+            self._keep_best(evaluation)
             folder = self.save(self.options.out / "checkpoint.part")
         finished = self._broadcast(self.finished)
         self.commit(metrics, folder)
         return finished
 
-    def _wer(self) -> float:
+    def _evaluation(self) -> Evaluation:
         assert self.evaluator is not None
-        wer = self.evaluator(self.exported(), self.options.start, self.options.out / "evaluation")
-        self._log({"step": self.loop.step, "wer": wer})
-        if self.tensorboard:
-            self.tensorboard.add_scalar("dev/wer", wer, self.loop.step)
-        return wer
+        assert self.log is not None
+        evaluation = self.evaluator(self.exported(), self.options.start, self.options.out / "evaluation")
+        self.log.evaluated(self.loop.step, evaluation.wer)
+        return evaluation
 
-    def _keep_best(self, wer: float) -> None:
-        better = not self.evaluator or wer < self.best_wer
+    def _keep_best(self, evaluation: Evaluation) -> None:
+        better = not self.evaluator or evaluation.wer < self.best_wer
         self.stale = 0 if better else self.stale + 1
         if not better:
             return
-        self.best_wer, self.best_step = wer, self.loop.step
+        self.best_wer, self.best_step = evaluation.wer, self.loop.step
         with atomic_directory(self.model) as part:
             save_model(self.exported(), part, self.options.start)
             # Trained and evaluated on windows down to this one; without it a model is served on 30 s.
             ModelInfo(min_window_s=self.options.smallest_window_s).save(part)
+        if self.evaluator:
+            write_hypotheses(self.options.out, "best", evaluation.texts)
 
     def exported(self) -> Any:
         """Return the student, with its averaged weights if an average is kept."""

@@ -15,6 +15,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
 from voxray.errors import TrainingError, VoxrayError
+from voxray.training.progress import TimeLeft, describe
 from voxray.training.run import Run, RunOptions, build_loop
 
 MAX_FAILURES = 2  # how often a lost worker is replaced; the run then continues from its last checkpoint
@@ -133,7 +134,7 @@ def _progress_shown(log: Path, max_steps: int) -> Iterator[None]:
 
 
 def _follow(log: Path, seen: int, max_steps: int, done: threading.Event) -> None:
-    finished = False
+    finished, time_left = False, TimeLeft(max_steps)
     while not finished:
         finished = done.wait(1.0)
         if not log.exists():
@@ -141,14 +142,7 @@ def _follow(log: Path, seen: int, max_steps: int, done: threading.Event) -> None
         with log.open() as lines:
             lines.seek(seen)
             for line in lines:
-                print(describe(json.loads(line), max_steps), file=sys.stderr, flush=True)
+                values = json.loads(line)
+                told = describe(values, max_steps, time_left.after(values))
+                print(told, file=sys.stderr, flush=True)
             seen = lines.tell()
-
-
-def describe(values: dict[str, Any], max_steps: int) -> str:
-    """Return one line of progress for people."""
-    head = f"step {values['step']:>6} of {max_steps}"
-    if "wer" in values:
-        return f"{head}  dev WER {values['wer']:.2f} %"
-    parts = [f"loss {values['loss']:.3f}", f"ce {values['ce']:.3f}", f"kl {values['kl']:.3f}"]
-    return f"{head}  {'  '.join(parts)}  {values['samples_per_s']:.1f} clips/s"

@@ -61,6 +61,11 @@ def test_a_model_is_adapted_and_an_unfinished_run_goes_on(minute: Path, tmp_path
     result = run(_config(minute, out))
 
     assert result["steps"] >= 1
+    page = Path(result["report"]).read_text()
+    assert f"Adapting {SMALL_MODEL} to short windows on {minute}" in page
+    assert "<dt>the model on 30 s</dt>" in page or "No clip has an error." in page
+    assert page.count("<svg") == 3
+    assert list((out / "tensorboard").glob("events.out.tfevents.*"))
     assert [score["window_s"] for score in result["after"]][-1] == 30.0
     assert all(score["wer"] is None for score in result["after"])
     adapter = load_adapter(out / "adapter")

@@ -67,6 +67,22 @@ def test_a_corpus_of_nothing_but_such_labels_is_refused_with_the_reason(write_la
         kept(its)
 
 
+def test_the_page_of_a_run_counts_the_train_clips_that_were_dropped_once_each(
+    write_labels: WriteLabels,
+) -> None:
+    wrong, dev_and_test = (
+        {"substitutions": 3},
+        {"d": {"split": "dev", "substitutions": 3}, "t": {"split": "test"}},
+    )
+    labels = write_labels({"a": {}, "b": wrong, "c": wrong | LONG, "l": LONG, **dev_and_test})
+    its = config(labels, teacher=str(SMALL_MODEL))
+    table = read_table(labels)
+    assert distil.left_out([table], [its], [kept(its)]) == [
+        f"{labels}: 2 clips for error rate",
+        f"{labels}: 1 clip for a text longer than the decoder",
+    ]
+
+
 def test_packs_hold_no_more_text_than_the_decoder(write_labels: WriteLabels) -> None:
     spoken = {"pseudo_text": PROSE["en"], "speaker": "anna"}
     labels = write_labels({f"clip-{i}": spoken for i in range(6)})
@@ -213,7 +229,7 @@ def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: Wri
     distil._write_stores([its], [read_table(its.labelled[0])], [kept(its)], options)
     assert options.dev is not None
     assert list(ClipStore([options.dev])) == []
-    assert distil._teacher_wer(its, options, 30.0) is None
+    assert distil._teacher_evaluation(its, options, 30.0) is None
 
 
 def test_a_frozen_encoder_is_given_no_window_that_its_teacher_did_not_pass(tmp_path: Path) -> None:

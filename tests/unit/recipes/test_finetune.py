@@ -74,7 +74,7 @@ def write_corpus(folder: Path, seconds: dict[str, float]) -> Path:
 
 def test_a_corpus_needs_no_test_split(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 1, "dev": 1}))
-    assert finetune._clips(its, "test", Tokens.load(SMALL_MODEL)) == ([], 0)
+    assert finetune._clips(its, "test", Tokens.load(SMALL_MODEL)) == ([], [])
     assert finetune._test_wer(its, [], 4.0, tmp_path) == {"wer_test_before": None, "wer_test": None}
 
 
@@ -109,6 +109,8 @@ def test_a_text_longer_than_the_decoder_is_rejected_and_counted(
     (tmp_path / "corpus" / "train.txt").write_text(text)
     tokens = Tokens.load(SMALL_MODEL)
 
-    assert finetune._clips(its, "train", tokens) == ([], 1)
+    clips, [rejected] = finetune._clips(its, "train", tokens)
+    assert (clips, rejected.id, rejected.split) == ([], "train", "train")
+    assert rejected.reason.startswith("train: expected a text of at most 443 tokens")
     assert "train: expected a text of at most 443 tokens" in capsys.readouterr().err
     assert len(finetune._clips(its, "dev", tokens)[0]) == 1

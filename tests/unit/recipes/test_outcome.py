@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from voxray.recipes.outcome import best_wer, first_wer, last_step, lines, samples_per_s
+from voxray.recipes.outcome import best_wer, by_step, first_wer, last_step, lines, minutes, samples_per_s
 
 
 def write(out: Path, *values: dict[str, float]) -> Path:
@@ -12,7 +12,7 @@ def write(out: Path, *values: dict[str, float]) -> Path:
 def test_a_run_that_wrote_nothing_has_no_outcome(tmp_path: Path) -> None:
     assert lines(tmp_path) == []
     assert (best_wer(tmp_path), first_wer(tmp_path), samples_per_s(tmp_path)) == (None, None, None)
-    assert last_step(tmp_path) == 0
+    assert (last_step(tmp_path), by_step(tmp_path, "loss"), minutes(tmp_path)) == (0, {}, 0)
 
 
 def test_the_best_wer_is_the_lowest_and_the_first_that_before_training(tmp_path: Path) -> None:
@@ -30,3 +30,15 @@ def test_speed_is_the_median_so_that_a_slow_start_does_not_count(tmp_path: Path)
 def test_steps_that_were_made_twice_after_a_restart_count_once(tmp_path: Path) -> None:
     out = write(tmp_path, *({"step": step, "wer": 9.0} for step in (0, 5, 10, 5, 10, 15)))
     assert (last_step(out), best_wer(out)) == (15, 9.0)
+
+
+def test_a_curve_has_each_step_once_in_order_with_its_last_value(tmp_path: Path) -> None:
+    losses = [(5, 3.0), (10, 2.0), (5, 4.0), (15, 1.0)]
+    out = write(tmp_path, *({"step": step, "loss": loss} for step, loss in losses), {"step": 10, "wer": 9.0})
+    assert list(by_step(out, "loss").items()) == [(5, 4.0), (10, 2.0), (15, 1.0)]
+
+
+def test_minutes_are_those_of_every_process_that_worked_on_the_run(tmp_path: Path) -> None:
+    times = [(100.0, 30.0), (100.0, 60.0), (500.0, 90.0), (500.0, 120.0)]
+    out = write(tmp_path, *({"step": 1, "started": start, "elapsed_s": passed} for start, passed in times))
+    assert minutes(out) == 3.0

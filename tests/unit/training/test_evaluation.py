@@ -28,7 +28,9 @@ def hypotheses(clips: list[Clip]) -> list[str]:
 
 def test_scores_the_word_errors_of_all_clips_together(spoken: list[Clip]) -> None:
     counts = [word_errors(c.text, h) for c, h in zip(spoken, hypotheses(spoken), strict=True)]
-    assert Evaluator(spoken, 2.0).score(SMALL_MODEL_INT8) == round(100 * sum(counts, ErrorCounts()).rate, 3)
+    evaluation = Evaluator(spoken, 2.0).evaluate(SMALL_MODEL_INT8)
+    assert evaluation.wer == round(100 * sum(counts, ErrorCounts()).rate, 3)
+    assert list(evaluation.texts) == hypotheses(spoken)
 
 
 def test_a_text_that_is_the_hypothesis_has_no_errors_and_another_has(spoken: list[Clip]) -> None:
@@ -51,9 +53,9 @@ def test_evaluates_a_model_in_memory_as_its_export_and_leaves_nothing(
     tiny: Path, clips: list[Clip], tmp_path: Path
 ) -> None:
     evaluator = Evaluator(clips[:2], 4.0)
-    wer = evaluator(load_model(tiny), tiny, tmp_path / "evaluation")
-    assert wer >= 0.0
-    assert wer == evaluator(load_model(tiny), tiny, tmp_path / "evaluation")
+    evaluation = evaluator(load_model(tiny), tiny, tmp_path / "evaluation")
+    assert evaluation.wer >= 0.0
+    assert evaluation == evaluator(load_model(tiny), tiny, tmp_path / "evaluation")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,5 +64,5 @@ def test_a_trained_model_is_evaluated_on_windows_as_short_as_it_was_trained_on(
 ) -> None:
     model = load_model(SMALL_MODEL)
     short = Evaluator(spoken[:1], 2.0)(model, SMALL_MODEL, tmp_path / "evaluation")
-    assert short == Evaluator(spoken[:1], 2.0).score(SMALL_MODEL_INT8)
+    assert short == Evaluator(spoken[:1], 2.0).evaluate(SMALL_MODEL_INT8)
     assert json.loads((SMALL_MODEL_INT8 / "voxray.json").read_text())["min_window_s"] == 2.0

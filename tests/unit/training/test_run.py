@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from voxray.corpora.store import Clip, write_store
+from voxray.training.evaluation import Evaluation, read_hypotheses
 from voxray.training.loop_options import LoopOptions
 from voxray.training.lora_options import LoraOptions
 from voxray.training.objective import ObjectiveOptions
@@ -23,13 +24,14 @@ Folders = Callable[..., RunOptions]
 
 
 class ScriptedEvaluator:
-    """Gives the next of `wers`, whatever it is asked to score."""
+    """Gives the next of `wers`, whatever it is asked to score, and a text that names it."""
 
     def __init__(self, wers: Sequence[float]) -> None:
         self.wers = list(wers)
 
-    def __call__(self, model: Any, source: Path, work: Path) -> float:
-        return self.wers.pop(0)
+    def __call__(self, model: Any, source: Path, work: Path) -> Evaluation:
+        wer = self.wers.pop(0)
+        return Evaluation(wer, (f"text at {wer:g} %",))
 
 
 class Commits:
@@ -128,6 +130,21 @@ def test_an_adapter_is_trained_alone_resumed_and_kept_merged(
     again, _ = train(options, [70, 60, 50], tmp_path / "again", tmp_path / "kept" / "2")
     states = (run.loop.objective.state_dict(), again.loop.objective.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_texts_of_the_first_and_the_best_weights_are_kept_over_a_resume(
+    options: RunOptions, tmp_path: Path
+) -> None:
+    two = options.model_copy(update={"loop": options.loop.model_copy(update={"max_steps": 2})})
+    train(two, [90, 20, 30], tmp_path / "first")
+    train(options, [25, 10], tmp_path / "second", resume=tmp_path / "first" / "2")
+    assert read_hypotheses(options.out, "first") == ["text at 90 %"]
+    assert read_hypotheses(options.out, "best") == ["text at 10 %"]
+
+
+def test_without_an_evaluator_there_are_no_texts(options: RunOptions, tmp_path: Path) -> None:
+    train(options, None, tmp_path / "kept")
+    assert read_hypotheses(options.out, "first") == read_hypotheses(options.out, "best") == []
 
 
 def test_the_model_before_training_is_kept_where_none_is_better(options: RunOptions, tmp_path: Path) -> None:
