@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transcribe": MODELS,
     "corpora": MODELS,
     **{stage: MODELS | {"corpora"} for stage in STAGES},
+    "scoring": MODELS | {"corpora", "streaming", "transcribe"},
     "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
     "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "transcribe"},
     "doctor": MODELS | {"transcribe"},

@@ -20,6 +20,7 @@ WORST = 20
 BIT_RATE = 24_000  # of the players' Opus: speech stays clear, and a clip is a few KB
 MAX_PLAYED_S = 60.0
 NO_AUDIO: Mapping[str, Pcm] = {}
+NO_PLOTS: Mapping[str, Markup] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,16 @@ def write_report(
     audio: Mapping[str, Pcm] = NO_AUDIO,
     notes: Sequence[str] = (),
     tables: Sequence[ReportTable] = (),
+    headline: str = "",
+    plots: Mapping[str, Markup] = NO_PLOTS,
     normaliser: NormaliserName = "auto",
     worst_clips: int = WORST,
 ) -> Path:
     """Write the report of at least one model to `path`.
 
     All models were scored on the same clips, after the same `normaliser`; the worst clips are those of the
-    last model. `audio` has the samples of clips by id, for the players.
+    last model. `audio` has the samples of clips by id, for the players. `headline` stands under the title,
+    `plots` (by heading) before those that are drawn of the scores.
     """
     page = _environment().get_template("report.html.j2")
     clips = worst_rows(sections, audio, normaliser, worst_clips)
@@ -99,7 +103,8 @@ def write_report(
         facts=_facts(sections),
         rows=[summary_row(s, i) for i, s in enumerate(sections)],
         tables=tables,
-        plots=_plots(sections),
+        headline=headline,
+        plots={**plots, **_plots(sections)},
         clips=clips,
         version=__version__,
     )
