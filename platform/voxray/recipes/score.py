@@ -19,6 +19,7 @@ from voxray.corpora.store import Clip
 from voxray.errors import CorpusError
 from voxray.languages import Language
 from voxray.recipes.learning import several
+from voxray.recipes.score_material import MostClips, SuiteMaterial
 from voxray.recipes.score_models import (
     ComputeType,
     EngineName,
@@ -41,7 +42,7 @@ from voxray.recipes.score_report import (
     suite_values,
     write_scores,
 )
-from voxray.recipes.score_suites import MostClips, Subject, SuiteMaterial, run_suite, score_speculative
+from voxray.recipes.score_suites import Subject, run_suite, score_speculative
 from voxray.scoring.comparison import compare_with_first, deciding
 from voxray.scoring.rare_words import rare_words
 from voxray.scoring.report import ModelScores, write_report

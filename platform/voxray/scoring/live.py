@@ -115,7 +115,7 @@ class LiveScore:
     """What one or more sessions sent: their text, the latency of each committed word, words that changed.
 
     A word's latency is from its end in the audio, as the final times it, until it was committed. Of `shown`
-    words, each place in a segment counted once, `changed` were at some time shown otherwise than in the final.
+    places of words in segments, `changed` had at some time another word than in the final.
     """
 
     texts: tuple[str, ...] = ()

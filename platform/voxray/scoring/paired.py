@@ -63,7 +63,8 @@ def headline(a: str, b: str, improvement: Improvement, rate: RateName = "WER") -
 
 def written_probability(improvement: Improvement) -> str:
     """Write the probability of improvement, such as `p = 0.87`."""
-    p = improvement.probability
-    return (
-        f"p > {CERTAIN}" if p > CERTAIN else f"p < {1 - CERTAIN:.2f}" if p < 1 - CERTAIN else f"p = {p:.2f}"
-    )
+    if improvement.probability > CERTAIN:
+        return f"p > {CERTAIN}"
+    if improvement.probability < 1 - CERTAIN:
+        return f"p < {1 - CERTAIN:.2f}"
+    return f"p = {improvement.probability:.2f}"

@@ -30,10 +30,9 @@ def transcribe_sequentially(
     while at < len(pcm):
         window = pcm[at : at + WINDOW_SAMPLES]
         result = decode_with_fallback(window, engine, options, guards)
-        silent = guards.check(result) is GuardResult.SILENCE
-        ids, seek_s = (
-            ((), WINDOW_S) if silent else split_at_seek(engine.tokens, result.tokens, duration_s(window))
-        )
+        ids, seek_s = split_at_seek(engine.tokens, result.tokens, duration_s(window))
+        if guards.check(result) is GuardResult.SILENCE:
+            ids, seek_s = (), WINDOW_S
         texts.append(engine.tokens.decode(ids).strip())
         at += max(round(seek_s * SAMPLE_RATE), round(MIN_SEEK_S * SAMPLE_RATE))
     return join_texts(texts)
