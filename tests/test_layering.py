@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{stage: MODELS | {"corpora"} for stage in STAGES},
     "scoring": MODELS | {"corpora", "streaming", "transcribe"},
     "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
-    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "transcribe"},
+    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "streaming", "transcribe"},
     "doctor": MODELS | {"transcribe"},
     "cli": MODELS | {"transcribe", "doctor", "client", "wire"},
 }

@@ -129,6 +129,7 @@ def summary_row(section: ModelScores, place: int = 0) -> SummaryRow:
         "95 % interval": f"{100 * summary.wer_low:.2f} to {100 * summary.wer_high:.2f}",
         "CER, %": f"{100 * summary.cer:.2f}",  # where that is the first column, there is no second
         "S / D / I, %": " / ".join(f"{100 * n / length:.2f}" for n in counts),
+        "Repeats / 1,000": f"{summary.repeated_per_1000:.1f}",
         "RTFx": f"{section.scores.rtfx:.1f}",
         "Parameters": "" if section.parameters is None else f"{section.parameters / 1e6:.2f} M",
         "Decoder, ms": "" if section.decoder_ms is None else f"{section.decoder_ms:.1f}",
