@@ -46,7 +46,7 @@ from voxray.recipes.score_suites import Subject, run_suite, score_speculative
 from voxray.scoring.comparison import compare_with_first, deciding
 from voxray.scoring.rare_words import rare_words
 from voxray.scoring.report import ModelScores, write_report
-from voxray.scoring.suite_scores import SuiteName, SuiteScores
+from voxray.scoring.suite_scores import SuiteChoice, SuiteName, SuiteScores
 from voxray.scoring.suites import stage_times
 from voxray.text import NormaliserName
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -64,7 +64,7 @@ class ScoreConfig(Columns):
     """The model: a name such as tiny.en, a folder (Hugging Face or CTranslate2) or a hub name."""
     models: Annotated[tuple[str, ...], BeforeValidator(several)] = ()
     """Several models, in place of `model`, on the same clips; each is compared with the first."""
-    suites: Annotated[tuple[SuiteName | Literal["all"], ...], BeforeValidator(several)] = ("corpus",)
+    suites: Annotated[tuple[SuiteChoice, ...], BeforeValidator(several)] = ("corpus",)
     """What is scored: the corpus always; noise, telephone, silence, cut, long, live, speculative, or all."""
     most_clips: MostClips = MostClips()
     """How many clips each suite takes at most."""

@@ -17,6 +17,7 @@ COLOURS = ("#3d7fc1", "#d9782d", "#4a9a6b", "#a05fb4")
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 RATES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)  # per cent
 MAX_SPEAKERS = 20
+MOST_LETTERS = 56  # on a line of the legend
 
 
 def wer_by_duration(models: Models) -> str:
@@ -124,15 +125,24 @@ def _grouped_bars(axes: Axes, labels: Sequence[str], heights: Mapping[str, Seque
 def legend(axes: Axes, models: int) -> None:
     """Put the legend above the axes where there is more than one model."""
     if models > 1:  # above the axes, where no bar reaches
+        handles, names = axes.get_legend_handles_labels()
+        short = [_shortened(name) for name in names]
         axes.legend(
+            handles,
+            short,
             frameon=False,
             labelcolor=INK,
             fontsize=9,
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
-            ncols=2,
+            ncols=2 if max(map(len, short)) < MOST_LETTERS // 2 else 1,
             borderaxespad=0.2,
         )
+
+
+def _shortened(name: str) -> str:
+    """Return the end of a name that is too long for one line, such as a path."""
+    return name if len(name) <= MOST_LETTERS else f"\u2026{name[1 - MOST_LETTERS :]}"
 
 
 def _plain(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -76,26 +77,42 @@ def speculate_clip(
     with _decoder_calls(teacher) as verified:
         ids = _generate(teacher, features, clip, assistant_model=student)
     end_s = clock()
-    written = len(ids) - alone[0]
+    drafted, accepted = drafts(verified, ids, len(alone[0]))
     return SpeculativeScore(
         clips=1,
         same_texts=int(ids == expected),
         alone_s=middle_s - start_s,
         assisted_s=end_s - middle_s,
-        # A call has the token before and those drafted since; the first one has the prompt in its place.
-        drafted=sum(verified) - len(verified) - (alone[0] - 1),
-        # It yields one token of the teacher's own after those that it accepts.
-        accepted=written - len(verified),
+        drafted=drafted,
+        accepted=accepted,
     )
 
 
+def drafts(calls: Sequence[Sequence[int]], ids: Sequence[int], prompt: int) -> tuple[int, int]:
+    """Return how many tokens were drafted and how many of these were accepted.
+
+    `calls` are the tokens that the teacher was given each time: the last one written, or at first the prompt
+    of `prompt` tokens, and those drafted to follow. `ids` are the prompt and all that was written. After the
+    accepted tokens the teacher writes one of its own.
+    """
+    drafted = accepted = 0
+    at, before = prompt, prompt
+    for given in calls:
+        proposed = given[before:]
+        pairs = zip(proposed, ids[at:], strict=False)
+        right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        drafted, accepted = drafted + len(proposed), accepted + right
+        at, before = at + right + 1, 1
+    return drafted, accepted
+
+
 @contextmanager
-def _decoder_calls(model: Any) -> Iterator[list[int]]:
-    """Collect how many tokens the decoder of `model` is given in each call."""
-    calls: list[int] = []
+def _decoder_calls(model: Any) -> Iterator[list[list[int]]]:
+    """Collect the tokens that the decoder of `model` is given in each call."""
+    calls: list[list[int]] = []
 
     def note(module: Any, args: Any, kwargs: Any) -> None:
-        calls.append(int(kwargs["input_ids"].shape[1]))
+        calls.append(kwargs["input_ids"][0].tolist())
 
     handle = model.get_decoder().register_forward_pre_hook(note, with_kwargs=True)
     try:

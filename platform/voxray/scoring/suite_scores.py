@@ -7,6 +7,7 @@ from typing import Literal
 from voxray.scoring.metrics import RateName
 
 SuiteName = Literal["corpus", "noise", "telephone", "silence", "cut", "long", "live", "speculative"]
+SuiteChoice = Literal[SuiteName, "all"]
 Figures = Mapping[str, float | None]
 """Values by name; None where there is none. Error rates and shares are in per cent."""
 
@@ -63,7 +64,7 @@ KEY_FIGURES = (
     KeyFigure("babble 10 dB, {rate} %", "noise", "babble", "10 dB"),
     KeyFigure("white 10 dB, {rate} %", "noise", "white", "10 dB"),
     KeyFigure("telephone, {rate} %", "telephone", "mu-law", "wer"),
-    KeyFigure("words per minute of none", "silence", "both", "words_per_minute"),
+    KeyFigure("silence, words per minute", "silence", "both", "words_per_minute"),
     KeyFigure("cut clips that go on, %", "cut", "cut at random", "clips_with_words_after"),
     KeyFigure("long form, {rate} %", "long", "cut at pauses", "wer"),
     KeyFigure("live, {rate} %", "live", "one client", "wer"),

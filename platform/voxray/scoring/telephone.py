@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import av
+import numpy as np
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode
 
 LINE_RATE = 8000
+DELAY_S = 0.1  # more than any codec of a line holds back at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ def _can_encode(encoder: str) -> bool:
 
 def over_line(pcm: Pcm, codec: LineCodec) -> Pcm:
     """Return 16 kHz samples after an 8 kHz line with `codec`; as many as `pcm` has."""
-    received = decode(_encoded(pcm, codec), name=codec.encoder)[: len(pcm)]
+    followed = np.concatenate([pcm, np.zeros(round(DELAY_S * SAMPLE_RATE), np.int16)])
+    received = decode(_encoded(followed, codec), name=codec.encoder)[: len(pcm)]
     out = pcm.copy()
     out[: len(received)] = received
     out[len(received) :] = 0

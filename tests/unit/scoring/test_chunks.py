@@ -60,7 +60,7 @@ def joined(left: list[Word], right: list[Word]) -> str:
 def test_words_that_are_garbled_at_the_edges_come_from_the_other_chunk() -> None:
     left = words_of("turn on the kitchen light at nan", 26.4)
     right = words_of("known the Kitchen light at nine please", 27.0)
-    assert joined(left, right) == "turn on the kitchen light at nine please"
+    assert joined(left, right) == "turn on the Kitchen light at nine please"
 
 
 def test_a_word_that_one_chunk_misses_does_not_break_the_match() -> None:

@@ -161,7 +161,7 @@ def test_a_peer_is_scored_in_its_own_words(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("suites=[noise,nosie]", "'suites.1'.*'telephone'.*got 'nosie'"),
+        ("suites=[noise,nosie]", "'suites.1': input should be 'corpus', 'noise', .*got 'nosie'"),
         ("models=[{model},{model}]", "expected each once, got .* twice"),
         ("models=[{model},{german}]", "expected models of the same languages, got .* for en and .* for none"),
         ("engine=[ctranslate2,transformers]", "expected one, or one for each of 1 models, got 2"),

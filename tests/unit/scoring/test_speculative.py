@@ -6,7 +6,7 @@ from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
 
 from voxray.audio import decode
 from voxray.corpora.store import Clip
-from voxray.scoring.speculative import SpeculativeScore, speculate, speculate_clip
+from voxray.scoring.speculative import SpeculativeScore, drafts, speculate, speculate_clip
 from voxray.whisper.checkpoint import load_model
 
 CLIPS = [Clip(f.stem, decode(f), "") for f in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:2]]
@@ -29,6 +29,13 @@ def test_another_student_changes_the_speed_and_not_the_text() -> None:
     assert (score.clips, score.same_texts) == (2, 2)
     assert 0 <= score.accepted < score.drafted
     assert (score.alone_s, score.assisted_s) == (2.0, 2.0)  # a tick each; the warm-up is not counted
+
+
+def test_drafts_are_accepted_up_to_the_first_that_differs() -> None:
+    prompt, end = [1, 2], 9
+    calls = [[*prompt, 5, 6], [7, 8, 8], [3, 8, end]]
+    assert drafts(calls, [*prompt, 5, 6, 7, 8, 3, 8, end], 2) == (6, 5)
+    assert drafts([[*prompt, 5, end]], [*prompt, 5, end], 2) == (2, 2)
 
 
 def test_scores_of_clips_are_added() -> None:

@@ -28,7 +28,7 @@ def test_mu_law_is_always_there_and_what_is_offered_can_be_encoded() -> None:
 def test_a_line_passes_speech_and_nothing_above_4_khz(codec: LineCodec) -> None:
     low, high = (over_line(tone(hertz), codec) for hertz in (1000, 6000))
     assert len(low) == len(high) == SAMPLE_RATE
-    assert level_of(low) == pytest.approx(level_of(tone(1000)), rel=0.25)
+    assert level_of(low) == pytest.approx(level_of(tone(1000)), rel=0.4)
     assert level_of(high) < 0.02 * level_of(tone(6000))
 
 
