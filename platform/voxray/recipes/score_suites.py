@@ -143,12 +143,16 @@ def score_live(subject: Subject) -> SuiteScores:
         "wer": percent(
             scores_of(its.live, total.texts, compute_s=0.0, normaliser=its.normaliser).summary.wer
         ),
-        "latency_p50_s": total.latency_s(0.5),
-        "latency_p95_s": total.latency_s(0.95),
+        "latency_p50_s": _rounded(total.latency_s(0.5)),
+        "latency_p95_s": _rounded(total.latency_s(0.95)),
         "changed": percent(total.changed_share),
         "decodes": total.decodes,
     }
     return SuiteScores({"one client": figures})
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _decoded(decoder: Decoder, request: DecodeRequest, pcm: Pcm) -> Hypothesis | None:

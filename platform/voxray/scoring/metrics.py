@@ -27,6 +27,7 @@ from voxray.text import (
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+DRAWN_AT_ONCE = 1_000_000  # clips
 RateName = Literal["WER", "CER", "MER"]
 Rates = NDArray[np.float64]
 
@@ -140,7 +141,10 @@ def resampled_rates(counts: Sequence[ErrorCounts], *, seed: int = 0) -> Rates:
     """
     totals = np.array([(c.errors, c.reference_length) for c in counts])
     rng = np.random.default_rng(seed)
-    sums = np.array([totals[rng.integers(len(counts), size=len(counts))].sum(0) for _ in range(RESAMPLES)])
+    blocks = np.array_split(np.arange(RESAMPLES), max(1, RESAMPLES * len(counts) // DRAWN_AT_ONCE))
+    sums = np.concatenate(
+        [totals[rng.integers(len(counts), size=(len(b), len(counts)))].sum(1) for b in blocks]
+    )
     rates: Rates = sums[:, 0] / np.maximum(1, sums[:, 1])
     return rates
 

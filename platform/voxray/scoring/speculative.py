@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.utils import logging
 
 from voxray.audio import WINDOW_SAMPLES, Pcm, to_float
 from voxray.corpora.store import Clip
@@ -60,6 +61,7 @@ def speculate(
 
     The first clip is decoded once before, to warm up.
     """
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its own calls of the student warn each time
     scores = [speculate_clip(teacher, student, clip, clock) for clip in [*clips[:1], *clips]]
     return sum(scores[1:], SpeculativeScore())
 
@@ -124,12 +126,11 @@ def _decoder_calls(model: Any) -> Iterator[list[list[int]]]:
 def _generate(teacher: Any, features: torch.Tensor, clip: Clip, **options: Any) -> list[int]:
     """Return prompt and text, decoded greedily; both ways without the tokens that may not begin a text."""
     config = deepcopy(teacher.generation_config)
+    config.num_beams = 1
     config.begin_suppress_tokens = None  # as transformers does with an assistant
     if getattr(config, "is_multilingual", False):
         options |= {"language": clip.language, "task": clip.task}
-    ids = teacher.generate(
-        features, generation_config=config, force_unique_generate_call=True, num_beams=1, **options
-    )
+    ids = teacher.generate(features, generation_config=config, force_unique_generate_call=True, **options)
     found: list[int] = ids[0].tolist()
     return found
 
