@@ -30,7 +30,7 @@ from voxray.text import NormaliserName
 SuiteResults = Mapping[SuiteName, Mapping[str, SuiteScores]]
 """By suite, then by model; a pair of models in `speculative`."""
 
-EVIDENCE = ("lower by, points", "95 % interval", "that it is better")
+EVIDENCE = ("lower by, points", "95 % interval", "p that it is better")
 SUITE_HEADINGS: Mapping[SuiteName, str] = {
     "noise": "In noise: {rate}, %, by signal-to-noise ratio",
     "telephone": "Over a telephone line of 8 kHz",
@@ -173,7 +173,7 @@ def overview_table(results: SuiteResults, models: Sequence[str], rate: RateName)
         [model, *(written(k.figure, _figure(results[k.suite], model, k.condition, k.figure)) for k in keys)]
         for model in models
     ]
-    return [ReportTable("Suites", ["Model", *(k.heading.format(rate=rate) for k in keys)], rows)]
+    return [ReportTable(f"Suites: {rate}, %, or as named", ["Model", *(k.heading for k in keys)], rows)]
 
 
 def _figure(scores: Mapping[str, SuiteScores], model: str, condition: str, figure: str) -> float | None:

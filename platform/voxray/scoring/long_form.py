@@ -21,9 +21,12 @@ Way = Callable[[Pcm, Engine, DecodingOptions], str]
 
 
 def in_chunks(pcm: Pcm, engine: Engine, options: DecodingOptions) -> str:
-    """Transcribe chunks of 30 s that overlap by 5 s, all in one batch; `options` name the language."""
+    """Transcribe chunks of 30 s that overlap by 5 s, all in one batch; `options` name the language.
+
+    They are decoded with timestamps: without, Whisper often ends its text at a pause.
+    """
     spans = chunk_spans(duration_s(pcm))
-    timed = options.model_copy(update={"words": True})
+    timed = options.model_copy(update={"words": True, "timestamps": True})
     results = engine.transcribe([part(pcm, span) for span in spans], timed)
     normalise = normaliser(options.language, "basic")
     chunks = [[shifted(w, span.start_s) for w in r.words] for span, r in zip(spans, results, strict=True)]

@@ -61,13 +61,13 @@ class KeyFigure:
 
 
 KEY_FIGURES = (
-    KeyFigure("babble 10 dB, {rate} %", "noise", "babble", "10 dB"),
-    KeyFigure("white 10 dB, {rate} %", "noise", "white", "10 dB"),
-    KeyFigure("telephone, {rate} %", "telephone", "mu-law", "wer"),
-    KeyFigure("silence, words per minute", "silence", "both", "words_per_minute"),
-    KeyFigure("cut clips that go on, %", "cut", "cut at random", "clips_with_words_after"),
-    KeyFigure("long form, {rate} %", "long", "cut at pauses", "wer"),
-    KeyFigure("live, {rate} %", "live", "one client", "wer"),
+    KeyFigure("babble, 10 dB", "noise", "babble", "10 dB"),
+    KeyFigure("white, 10 dB", "noise", "white", "10 dB"),
+    KeyFigure("telephone", "telephone", "mu-law", "wer"),
+    KeyFigure("silence, words/min", "silence", "both", "words_per_minute"),
+    KeyFigure("cut, go on", "cut", "cut at random", "clips_with_words_after"),
+    KeyFigure("long", "long", "cut at pauses", "wer"),
+    KeyFigure("live", "live", "one client", "wer"),
     KeyFigure("live p95, s", "live", "one client", "latency_p95_s"),
 )
 
