@@ -40,8 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transcribe": MODELS,
     "corpora": MODELS,
     **{stage: MODELS | {"corpora"} for stage in STAGES},
+    "scoring": MODELS | {"corpora", "streaming", "transcribe"},
     "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
-    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "transcribe"},
+    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "streaming", "transcribe"},
     "doctor": MODELS | {"transcribe"},
     "cli": MODELS | {"transcribe", "doctor", "client", "wire", "corpora"},
 }
