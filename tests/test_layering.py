@@ -77,6 +77,7 @@ BASE = (
             "ctranslate",
             "adapter",
             "ctranslate2_binary",
+            "registry",
         )
     ),
 )

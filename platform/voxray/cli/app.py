@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from voxray.cli.models import models
 from voxray.cli.stream import stream
 from voxray.cli.transcribe import transcribe
 
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.command()(transcribe)
 app.command()(stream)
+app.command()(models)
 
 
 def _print_version(wanted: bool) -> None:
