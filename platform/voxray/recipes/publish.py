@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def run(config: PublishConfig) -> dict[str, Any]:
     form = model_form(config.model) if config.model.is_dir() else None
     if form is None:
         raise ModelError(
-            f"{config.model}: expected a folder with a model (CTranslate2, GGML, Hugging Face) or an adapter, "
-            "got none there; name what jobs/export.py wrote."
+            f"{config.model}: expected the folder of a model (CTranslate2, GGML, Hugging Face, adapter), got "
+            "one without weights; name what jobs/export.py wrote."
         )
     token = _token(config.to) if config.to.startswith(HUB) else None
     if not (config.model / FILE_NAME).is_file():
@@ -64,9 +65,7 @@ def run(config: PublishConfig) -> dict[str, Any]:
 def _token(to: str) -> str:
     if token := os.environ.get(TOKEN):
         return token
-    raise ConfigError(
-        f"{to}: expected {TOKEN} in the environment, got none; nothing is published without it."
-    )
+    raise ConfigError(f"{to}: expected a token in {TOKEN}, got none; nothing goes to the hub without one.")
 
 
 def _to_hub(config: PublishConfig, token: str) -> str:
@@ -86,16 +85,18 @@ def _to_hub(config: PublishConfig, token: str) -> str:
         )
     except HFValidationError as e:
         raise ConfigError(f"{config.to}: expected {HUB}OWNER/NAME, got another name.") from e
-    except HfHubHTTPError as e:
-        status = e.response.status_code
-        raise ServiceError(
-            f"{config.to}: the hub answered {status}, expected {REMEDIES.get(status, LATER)}."
-        ) from e
     except Exception as e:  # its client's own where nothing answers, by its release requests' or httpx's
-        if isinstance(e, OSError) and e.errno and not isinstance(e, ConnectionError):
-            raise  # the disk
-        raise ServiceError(
-            f"{config.to}: expected the hub at {api.endpoint} to answer, got none ({type(e).__name__}); run "
-            "the same command again later."
-        ) from e
+        refusals = [cause for cause in (e, e.__cause__) if isinstance(cause, HfHubHTTPError)]
+        raise ServiceError(f"{config.to}: {_reason(refusals, api.endpoint, e)}") from e
     return str(commit.commit_url)
+
+
+def _reason(refusals: Sequence[Any], endpoint: str, error: Exception) -> str:
+    """Return why the hub did not take the model, and what to do."""
+    if not refusals:
+        return (
+            f"expected the hub at {endpoint} to take the model, got no answer ({type(error).__name__}); run "
+            "the same command again later, which goes on where it was."
+        )
+    status = refusals[0].response.status_code
+    return f"the hub answered {status}, expected {REMEDIES.get(status, LATER)}."
