@@ -122,7 +122,7 @@ def test_an_export_that_nothing_can_run_says_so(
 
 
 def test_a_vocabulary_that_whisper_cpp_cannot_load(model: Path, corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="expected OpenAI's vocabulary, whose special tokens whisper.cpp"):
+    with pytest.raises(ExportError, match="expected OpenAI's vocabulary, whose special tokens"):
         exported(tmp_path / "out", model, corpus, "split=null", "format=ggml")
     assert not [*(tmp_path / "out").iterdir()]
 
