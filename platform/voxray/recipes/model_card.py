@@ -103,7 +103,7 @@ def _export_facts(folder: Path, info: ModelInfo, name: str) -> dict[str, Any]:
     form = info.format or ""
     files = [file.name for file in ggml_files(folder)]
     return {
-        "title": Path(name).parent.name if Path(name).is_dir() else name,
+        "title": _title(name),
         "parameters": f"{info.parameters:,}" if info.parameters else UNKNOWN,
         "languages": ", ".join(info.languages) or UNKNOWN,
         "form": FORMS.get(form, UNKNOWN),
@@ -119,6 +119,14 @@ def _export_facts(folder: Path, info: ModelInfo, name: str) -> dict[str, Any]:
         "wer_to_source": info.wer_to_source,
         "windows": info.windows,
     }
+
+
+def _title(name: str) -> str:
+    """Return a hub's name as it is, and of the folder of a model its name, or that of the run that it is in."""
+    folder = Path(name).resolve()
+    if not folder.is_dir():
+        return name
+    return folder.parent.name if folder.name == "model" else folder.name
 
 
 def _training_facts(record: TrainingRecord | None) -> dict[str, Any]:
