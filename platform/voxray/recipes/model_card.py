@@ -122,7 +122,7 @@ def _export_facts(folder: Path, info: ModelInfo, name: str) -> dict[str, Any]:
 
 
 def _title(name: str) -> str:
-    """Return a hub's name as it is, and of the folder of a model its name, or that of the run that it is in."""
+    """Return the name of a model for people: its own, or that of the run whose `model` it is."""
     folder = Path(name).resolve()
     if not folder.is_dir():
         return name
