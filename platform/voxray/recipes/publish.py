@@ -94,9 +94,11 @@ def _to_hub(config: PublishConfig, token: str) -> str:
 def _reason(refusals: Sequence[Any], endpoint: str, error: Exception) -> str:
     """Return why the hub did not take the model, and what to do."""
     if not refusals:
+        first = error.__cause__ or error
+        text = " ".join(f"{type(first).__name__}: {first}".split())
         return (
-            f"expected the hub at {endpoint} to take the model, got no answer ({type(error).__name__}); run "
-            "the same command again later, which goes on where it was."
+            f"expected the hub at {endpoint} to take the model, got {text}; run the same command again "
+            "later, which goes on where it was."
         )
     status = refusals[0].response.status_code
     return f"the hub answered {status}, expected {REMEDIES.get(status, LATER)}."

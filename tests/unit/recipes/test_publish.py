@@ -21,6 +21,8 @@ from voxray.recipes.publish import PublishConfig, run
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "team/model"
+# The hub's client sends large files in a way that its own HTTP library is giving up.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
 @pytest.fixture
@@ -115,7 +117,9 @@ def test_nothing_is_sent_without_a_token(model: Path, hub: FakeHub, monkeypatch:
 
 def test_a_hub_that_is_not_there(model: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(ServiceError, match=r"expected the hub at http://127\.0\.0\.1:1 to take the model"):
+    with pytest.raises(
+        ServiceError, match=r"expected the hub at http://127\.0\.0\.1:1 to take the model, got \w*Connect"
+    ):
         publish(model, f"hf://{NAME}")
 
 

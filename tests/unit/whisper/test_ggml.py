@@ -111,7 +111,7 @@ def test_special_tokens_of_openai_vocabularies(
 def test_another_vocabulary_is_refused_before_writing(tmp_path: Path) -> None:
     own = Tokens.load(SMALL_MODEL)
     with pytest.raises(ExportError) as caught:
-        write(tmp_path / "m.bin", model(vocab_size=4000), own)
+        write(tmp_path / "m.bin", model(vocab_size=4000, pad_token_id=1), own)
     assert str(caught.value) == (
         "runs/model: expected OpenAI's vocabulary, whose special tokens whisper.cpp knows by number "
         f"(<|endoftext|> is 50256 of 4000), got one in which it is {own.end}; "
