@@ -20,7 +20,7 @@ from voxray.whisper.registry import ggml_files
 FILE_NAME = "README.md"
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 UNKNOWN = "unknown"
-FORMS = {"ctranslate2": "CTranslate2", "ggml": "GGML, whisper.cpp's", "transformers": "transformers"}
+FORMS = {"ctranslate2": "CTranslate2", "ggml": "whisper.cpp (GGML)", "transformers": "transformers"}
 USAGE = {
     "ctranslate2": "    voxray transcribe --model FOLDER RECORDING\n\nfaster-whisper opens the folder too.",
     "ggml": "    whisper-cli -m {file} -f RECORDING.wav --no-flash-attn --audio-ctx POSITIONS\n\n"
