@@ -78,6 +78,7 @@ BASE = (
             "ctranslate",
             "adapter",
             "ctranslate2_binary",
+            "registry",
         )
     ),
 )
