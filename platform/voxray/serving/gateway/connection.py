@@ -1,6 +1,7 @@
 """One client's socket: what it may send when, and how it ends. Only `serve` at the end does any I/O.
 
-    GREETING   no message has been received; for `limits.start_s` at most
+    GREETING   no message that begins a session has been received; for `limits.start_s` at most, and for
+               `limits.idle_s` after a frame that a client may send before
     OPENING    the first message was received; a host is looked for, and further input waits
     OPEN       there is a session: audio goes on as the credit allows, output comes back
     CLOSED     the last message is in the outbox, or the client has disconnected
@@ -24,12 +25,12 @@ from enum import Enum
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from voxray.errors import WireError
+from voxray.serving.client_protocols.base import ClientProtocol, Closing, Frame
 from voxray.serving.gateway.auth import AccessPolicy, expected_key
-from voxray.serving.gateway.client_protocol import ClientProtocol
 from voxray.serving.gateway.host_client import HostClient, HostClients
 from voxray.serving.gateway.input_queue import Admission, InputQueue
 from voxray.serving.gateway.metrics import Metrics
-from voxray.serving.gateway.outbox import Closing, Outbox
+from voxray.serving.gateway.outbox import Outbox
 from voxray.serving.gateway.timeouts import FLUSH_FAILED, STOPPED, ConnectionTimeouts, Ending
 from voxray.serving.protocol import Control, Opened, Output, Refused
 from voxray.serving.settings import Limits
@@ -69,6 +70,7 @@ class Connection:
 
     def __init__(self, context: ConnectionContext, protocol: ClientProtocol, key: str | None) -> None:
         self.state = ConnectionState.GREETING
+        self.received = 0  # frames
         self.outbox = Outbox(protocol, context.metrics)
         self._context, self._protocol = context, protocol
         self.limits, self._clock = context.limits, context.clock
@@ -85,17 +87,26 @@ class Connection:
         """Process a frame. Frames that come after the gateway has decided to end are ignored."""
         if self.closed or (self._ending and not self._ending.asked):
             return
+        self.received += 1
         self._context.metrics.messages_in.inc()
         if len(frame) > self.limits.frame_bytes:
             message = f"expected frames of at most {self.limits.frame_bytes} bytes, got one of {len(frame)}."
             return self._fail(Close.TOO_BIG, "too_big", message)
         try:
-            self._process(self._protocol.read(frame))
+            items = self._protocol.read(frame)
+            if frame or any(items):  # an empty frame of audio is no sign of life
+                self._timeouts.received(self._clock())
+            for item in items:
+                self._process(item)
         except WireError as e:
             self._fail(Close.BAD_MESSAGE, "bad_message", str(e))
 
+    def greet(self) -> None:
+        """Send what the protocol begins with."""
+        self.outbox.put_frames(*self._protocol.greeting())
+
     def start_timed_out(self) -> None:
-        """Close if no message was received; to be called `limits.start_s` after the socket was accepted."""
+        """Close if no session has begun; to be called when the client has sent nothing for too long."""
         if self.state is ConnectionState.GREETING:
             message = f"expected a first message within {self.limits.start_s:g} s, got none."
             self._fail(Close.BAD_MESSAGE, "silent", message)
@@ -151,9 +162,7 @@ class Connection:
         """As `Peer.receive_output`."""
         self._input.set_credit(output.credit_bytes)
         if not self.outbox.put(*output.messages):
-            self.outbox.clear()
-            message = f"expected messages to be read, got {self.outbox.limit} characters left unread."
-            return self._fail(Close.BAD_MESSAGE, "slow_reader", message)
+            return self._fail_slow_reader()
         if not all(isinstance(message, Ack) for message in output.messages):  # acks also come in silence
             self._timeouts.progressed(self._clock())
         if output.close is Close.NORMAL and self._ending:
@@ -174,9 +183,9 @@ class Connection:
 
     # What follows from a message.
 
-    def _process(self, message: Start | Finalize | Stop | bytes) -> None:
-        if message:  # an empty frame is no sign of life
-            self._timeouts.received(self._clock())
+    def _process(self, message: Start | Finalize | Stop | bytes | Frame) -> None:
+        if isinstance(message, Frame):
+            return None if self.outbox.put_frames(message) else self._fail_slow_reader()
         if self.state is ConnectionState.GREETING:
             self._begin(message if isinstance(message, Start) else self._protocol.defaults)
         elif isinstance(message, Start):
@@ -236,6 +245,11 @@ class Connection:
         else:
             self._close(Closing(Close.FULL, FLUSH_FAILED.code), FLUSH_FAILED)
 
+    def _fail_slow_reader(self) -> None:
+        self.outbox.clear()
+        message = f"expected messages to be read, got {self.outbox.limit} characters left unread."
+        self._fail(Close.BAD_MESSAGE, "slow_reader", message)
+
     def _fail(self, close: Close, code: str, message: str) -> None:
         self._close(Closing(close, code), Error(code, message))
 
@@ -257,20 +271,30 @@ def _kind(message: object) -> str:
 
 async def serve(websocket: WebSocket, connection: Connection) -> None:
     """Carry frames between an accepted socket and its connection until either side has closed."""
-    timer = asyncio.get_running_loop().call_later(connection.limits.start_s, connection.start_timed_out)
     work = (_read(websocket, connection), _write(websocket, connection.outbox), _expire(connection.outbox))
+    greeting = asyncio.create_task(_limit_greeting(connection))
     tasks = [asyncio.create_task(w) for w in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         connection.leave()
-        timer.cancel()
+        greeting.cancel()
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def _limit_greeting(connection: Connection) -> None:
+    """Close a client that sends nothing: for `start_s` at first, then for `idle_s` until its audio begins."""
+    limit_s, received = connection.limits.start_s, 0
+    while connection.state is ConnectionState.GREETING:
+        await asyncio.sleep(limit_s)
+        if connection.received == received:
+            connection.start_timed_out()
+        limit_s, received = connection.limits.idle_s, connection.received
 
 
 async def _read(websocket: WebSocket, connection: Connection) -> None:
