@@ -37,6 +37,7 @@ from voxray.wire import (
     ServerMessage,
     SpeechEnd,
     SpeechStart,
+    Start,
     Stop,
 )
 from voxray.word_segmentation import bare_words
@@ -66,7 +67,6 @@ class DeepgramProtocol(ClientProtocol):
         self, options: DeepgramOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.options = options
-        self.defaults = options.start
         self.request_id = str(uuid.uuid4())
         self._now = now
         self._digest = sha256()
@@ -76,6 +76,11 @@ class DeepgramProtocol(ClientProtocol):
         self._gap_from_s: float | None = None  # the end of the last word, while an UtteranceEnd may follow
         self._answered = False  # whether a final has answered the `Finalize` whose `Finalized` comes next
         self._failed = ""  # the code of an error that ends the stream
+
+    @property
+    def defaults(self) -> Start:
+        """See `ClientProtocol`."""
+        return self.options.start
 
     def read(self, frame: str | bytes) -> Sequence[ClientMessage | bytes | Frame]:
         """Return what a message means; where it is none, an `Error` for the client."""

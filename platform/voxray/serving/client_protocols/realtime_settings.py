@@ -161,12 +161,12 @@ def updated(
         if beta:
             flat = _BetaSession.model_validate(values)
             given, transcription = flat.model_fields_set, flat.input_audio_transcription
-            encoding = flat.input_audio_format and BETA_FORMATS[flat.input_audio_format]
+            encoding = BETA_FORMATS[flat.input_audio_format] if flat.input_audio_format else None
             turns = flat.turn_detection
         else:
             nested = _GaSession.model_validate(values).audio.input
             given, transcription, turns = nested.model_fields_set, nested.transcription, nested.turn_detection
-            encoding = nested.format and _encoding_of(nested.format)
+            encoding = _encoding_of(nested.format) if nested.format else None
     except ValidationError as e:
         raise _api_error(e) from e
     if encoding:
