@@ -162,7 +162,9 @@ class TranscriptionItems:
         return turn if turn and not (turn.committed or turn.dropped) else self._new_item()
 
     def _present_turn(self) -> Item:
-        assert self._turn is not None  # a session sends the start of speech before all else of it
+        if self._turn is None:
+            self.speech_started(self.appended_s)
+        assert self._turn is not None
         return self._turn
 
     def _commit(self, item: Item) -> Events:

@@ -161,7 +161,12 @@ class Connection:
     def receive_output(self, output: Output) -> None:
         """As `Peer.receive_output`."""
         self._input.set_credit(output.credit_bytes)
-        if not self.outbox.put(*output.messages):
+        try:
+            kept = self.outbox.put(*output.messages)
+        except Exception:  # a defect of the protocol, which must not end the calls for all other clients
+            log.exception("session %s: messages that cannot be written", output.session)
+            return self.restart()
+        if not kept:
             return self._fail_slow_reader()
         if not all(isinstance(message, Ack) for message in output.messages):  # acks also come in silence
             self._timeouts.progressed(self._clock())

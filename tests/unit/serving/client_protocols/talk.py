@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from hypothesis import strategies as st
 from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
 from voxray.serving.client_protocols.base import ClientProtocol, Frame
@@ -12,6 +13,11 @@ from voxray.serving.settings import Decoding, Limits
 from voxray.wire import Close, Finalize, ServerMessage, Start, Stop
 
 BYTES_PER_S = 32_000
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=20), inner, max_size=3),
+    max_leaves=8,
+)
 CHUNK_S = 0.1
 SETTLE_TICKS = 50
 
@@ -72,7 +78,7 @@ class Talk:
         return chunk
 
     def _tick(self, *inputs: bytes | Control, passed_s: float) -> None:
-        if self._opened is None and not inputs:
+        if self.close or (self._opened is None and not inputs):
             return
         self._now_s += passed_s
         if self._opened is None:
@@ -86,7 +92,7 @@ class Talk:
         given = Input(self._opened.session, self._opened.epoch, tuple(inputs))
         for output in self._host.tick(Call("gateway", self._calls, (given,)), self._now_s).outputs:
             self._receive(output.messages)
-            self.close = output.close or self.close
+            self.close = self.close or output.close
         self._host.receive_answers(map(self._transcriber, self._host.jobs(self._now_s)), self._now_s)
 
     def _receive(self, messages: tuple[ServerMessage, ...]) -> None:

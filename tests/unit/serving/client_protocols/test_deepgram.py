@@ -1,5 +1,6 @@
 """A stream of Deepgram's: options and audio in, its messages out."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scripted_engine import Script
-from tests.unit.serving.client_protocols.talk import Talk
+from tests.unit.serving.client_protocols.talk import JSON, Talk
 
 from voxray.errors import WireError
-from voxray.serving.client_protocols.base import Closing
+from voxray.serving.client_protocols.base import Closing, Frame
 from voxray.serving.client_protocols.deepgram import DeepgramProtocol
 from voxray.serving.client_protocols.deepgram_options import DeepgramOptions, parse_options
 from voxray.wire import Close, Error, Reconnect
@@ -150,7 +151,7 @@ def test_a_stream_without_audio_ends_with_its_metadata(frame: str | bytes) -> No
     assert talk.sent[0]["duration"] == 0.0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.floats(0.2, 4.0), st.sampled_from(["", "Finalize", "KeepAlive"])), max_size=6))
 def test_finals_are_all_that_was_said_however_it_is_flushed(actions: list[tuple[float, str]]) -> None:
     text = "one two three four\n" + " ".join(f"word{n}" for n in range(40)) + "\nthe end"
@@ -186,6 +187,19 @@ def test_what_is_no_message_is_an_error_and_the_stream_goes_on(frame: str) -> No
     assert error["description"].startswith("expected type KeepAlive, Finalize, CloseStream, got ")
     assert len(json.dumps(error)) < 800
     assert texts(finals(talk)) == ["one two"]
+
+
+@given(st.dictionaries(st.sampled_from(["type", "channel"]), JSON) | JSON | st.text())
+def test_whatever_a_message_is_it_is_answered(value: object) -> None:
+    told = DeepgramProtocol(options_of()).read(json.dumps(value))
+
+    assert [json.loads(f.text)["type"] for f in told if isinstance(f, Frame)] == ["Error"] * len(told)
+
+
+@given(st.lists(st.tuples(st.sampled_from([*DeepgramOptions.model_fields]) | st.text(), st.text())))
+def test_whatever_is_in_the_url_it_is_an_option_or_named(query: list[tuple[str, str]]) -> None:
+    with contextlib.suppress(WireError):
+        assert parse_options(query, MODELS).start
 
 
 def test_options_cannot_be_changed_on_the_way() -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scripted_engine import Script
-from tests.unit.serving.client_protocols.talk import BYTES_PER_S, Talk
+from tests.unit.serving.client_protocols.talk import BYTES_PER_S, JSON, Talk
 
 from voxray.serving.api_error import ApiError
+from voxray.serving.client_protocols.base import Frame
 from voxray.serving.client_protocols.realtime import RealtimeProtocol
 from voxray.wire import Error, Reconnect
 
@@ -49,6 +50,11 @@ class RealtimeTalk(Talk):
     def transcripts(self) -> list[str]:
         """The transcripts of all items that are complete."""
         return [m["transcript"] for m in self.of(COMPLETED)]
+
+    @property
+    def text(self) -> str:
+        """All transcripts on one line."""
+        return " ".join(filter(None, self.transcripts))
 
     @property
     def errors(self) -> list[dict[str, Any]]:
@@ -101,7 +107,7 @@ def test_a_long_turn_is_one_item_although_its_session_cuts_it() -> None:
 
 def test_without_turn_detection_an_item_is_what_was_committed() -> None:
     talk = RealtimeTalk("one two three\nfour five\nsix seven", MANUAL)
-    talk.say(5)
+    talk.say(4.2)
     assert not talk.kinds  # nothing is told before the commit
     talk.tell(COMMIT)
     talk.settle()
@@ -134,8 +140,8 @@ def test_what_was_cleared_is_not_transcribed(events: list[dict[str, Any]]) -> No
     talk.settle()
 
     assert talk.of("input_audio_buffer.cleared")
-    assert "one" not in " ".join(talk.transcripts)
-    assert " ".join(talk.transcripts).endswith("six seven")
+    assert "one" not in talk.text
+    assert talk.text.endswith("six seven")
 
 
 def test_a_commit_ends_a_turn_that_is_being_spoken() -> None:
@@ -147,7 +153,7 @@ def test_a_commit_ends_a_turn_that_is_being_spoken() -> None:
 
     assert "input_audio_buffer.speech_stopped" not in talk.kinds[: talk.kinds.index(COMPLETED)]
     assert len(talk.of("input_audio_buffer.committed")) == len(talk.of(COMPLETED))
-    assert " ".join(talk.transcripts).endswith("six seven")
+    assert talk.text.endswith("six seven")
 
 
 @pytest.mark.parametrize("said_s", [0.0, 60.0])
@@ -174,7 +180,7 @@ def test_a_commit_of_silence_is_an_item_without_text() -> None:
     assert not talk.of(DELTA)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.booleans(), st.lists(st.tuples(st.floats(0.2, 4.0), st.sampled_from(["", "commit", "clear"]))))
 def test_no_delta_is_ever_contradicted(turns: bool, actions: list[tuple[float, str]]) -> None:
     talk = RealtimeTalk(LONG, *([] if turns else [MANUAL]))
@@ -203,7 +209,7 @@ def test_no_delta_is_ever_contradicted(turns: bool, actions: list[tuple[float, s
     assert sorted(completed) == sorted(committed)
     assert completed == {item: deltas[item] for item in committed}
     if not any(action for _, action in actions):
-        assert " ".join(filter(None, talk.transcripts)).split() == LONG.split()
+        assert talk.text.split() == LONG.split()
 
 
 # Settings.
@@ -363,6 +369,25 @@ def test_what_is_no_event_is_an_error_and_the_session_goes_on(frame: str | bytes
     assert [e["type"] for e in talk.errors] == ["invalid_request_error"]
     assert len(json.dumps(talk.errors)) < 600
     assert talk.transcripts == ["one two"]
+
+
+KEYS = st.sampled_from(
+    "type audio input format transcription turn_detection language model keywords input_audio_format".split()
+)
+SESSIONS = st.recursive(JSON, lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["session.update", "transcription_session.update", "input_audio_buffer.append"]), SESSIONS
+)
+def test_whatever_is_in_an_event_it_is_answered(kind: str, value: object) -> None:
+    protocol = RealtimeProtocol(MODELS)
+    event = json.dumps({"type": kind, "session": value, "audio": value, "event_id": value})
+
+    for item in protocol.read(event):
+        assert not isinstance(item, Frame) or json.loads(item.text)["type"]
+    assert protocol.defaults.sample_rate in (8_000, 24_000)
 
 
 def test_errors_of_the_service_are_told_as_such() -> None:

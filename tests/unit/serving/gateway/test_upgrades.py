@@ -3,18 +3,26 @@
 import asyncio
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.service.sdks import ApiError, by_deepgram, by_openai
-from tests.unit.serving.gateway.scripted import ScriptedHost
+from tests.unit.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
 from tests.unit.serving.gateway.test_app import SECOND, run, serving, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from voxray.serving.protocol import Refused
-from voxray.wire import Close
+from voxray.serving.client_protocols.base import Closing, Frame
+from voxray.serving.client_protocols.stream import StreamProtocol
+from voxray.serving.gateway.auth import AccessPolicy
+from voxray.serving.gateway.connection import Connection, ConnectionContext
+from voxray.serving.gateway.host_client import HostClients, TickSchedule
+from voxray.serving.gateway.metrics import Metrics
+from voxray.serving.protocol import Output, Refused
+from voxray.serving.settings import Limits, ServiceArgs
+from voxray.wire import Close, Final, ServerMessage
 
 REALTIME, LISTEN = "/v1/realtime?intent=transcription", "/v1/listen?encoding=linear16&sample_rate=16000"
 APPEND = json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(SECOND).decode()})
@@ -154,6 +162,29 @@ def test_a_host_that_is_lost_is_told_as_the_protocol_can() -> None:
             assert connection.close_code == Close.RESTART
 
     run(test)
+
+
+class FaultyProtocol(StreamProtocol):
+    """A protocol with a defect."""
+
+    def write(self, messages: Sequence[ServerMessage]) -> Sequence[Frame]:
+        """Fail on finals."""
+        if any(isinstance(m, Final) for m in messages):
+            raise ZeroDivisionError
+        return super().write(messages)
+
+
+def test_a_defect_of_a_protocol_ends_one_connection_and_not_the_calls_to_its_host() -> None:
+    metrics = Metrics()
+    hosts = HostClients("gateway", ScriptedDirectory(), TickSchedule(), metrics)
+    policy = AccessPolicy.of(ServiceArgs(), {})
+    context = ConnectionContext(Limits(), policy, hosts, metrics, lambda: 0.0)
+    connection = Connection(context, FaultyProtocol(), None)
+
+    connection.receive_output(Output("session", 1, (Final(0, 0.0, 1.0, "text"),)))
+
+    assert connection.closed
+    assert asyncio.run(connection.outbox.next_frame()) == Closing(Close.RESTART, "restart")
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
