@@ -18,7 +18,13 @@ from typing import Any
 
 from voxray.serving.api_error import ApiError, invalid_field
 from voxray.serving.client_protocols.base import ClientProtocol, Frame
-from voxray.serving.client_protocols.realtime_items import MIN_COMMIT_MS, Events, TranscriptionItems
+from voxray.serving.client_protocols.realtime_items import (
+    MIN_COMMIT_MS,
+    CommitItems,
+    Events,
+    TranscriptionItems,
+    TurnItems,
+)
 from voxray.serving.client_protocols.realtime_settings import RealtimeSettings, check_model, updated
 from voxray.serving.client_protocols.turns import without_cuts
 from voxray.wire import (
@@ -71,9 +77,8 @@ class RealtimeProtocol(ClientProtocol):
         self.beta = beta
         self._models, self._new_id = models, new_id
         self._id = f"sess_{new_id()}"
-        self._items = TranscriptionItems(new_id, beta=beta)
+        self._items = self._new_items()
         self._begun = False
-        self._apply(self.settings)
 
     @property
     def defaults(self) -> Start:
@@ -145,13 +150,15 @@ class RealtimeProtocol(ClientProtocol):
         if self._begun and replace(settings, model=self.settings.model) != self.settings:
             message = "session: expected changes before the first audio, got some after it; connect anew."
             raise ApiError(400, message, param="session", code="session_begun")
-        self._apply(settings)
-        self.beta = self._items.beta = kind.startswith("transcription_session") or self.beta
+        self.settings, self.beta = settings, kind.startswith("transcription_session") or self.beta
+        self._items = self._items if self._begun else self._new_items()
         return self._session("updated", beta=beta)
 
-    def _apply(self, settings: RealtimeSettings) -> None:
-        self.settings = settings
-        self._items.set_silence(None if settings.silence_ms is None else settings.silence_ms / 1000)
+    def _new_items(self) -> TranscriptionItems:
+        silence_ms = self.settings.silence_ms
+        if silence_ms is None:
+            return CommitItems(self._new_id, beta=self.beta)
+        return TurnItems(self._new_id, silence_ms / 1000, beta=self.beta)
 
     # Messages of the session.
 
