@@ -55,7 +55,7 @@ async def by_openai(http: str, pcm: Pcm, *, turns: bool = True, key: str = "any"
 
 
 async def _transcribed(connection: Any) -> Transcribed:
-    """What comes until the item is complete that the client has committed: it alone has no `speech_stopped`."""
+    """What comes until the item that the client committed is complete: it has no `speech_stopped`."""
     told, stopped, committed = Transcribed(), set[str](), set[str]()
     async for event in connection:
         assert event.type != "error", event
