@@ -38,11 +38,12 @@ from voxray.serving.gateway.auth import (
     expected_key,
     subprotocol_key,
 )
-from voxray.serving.gateway.connection import Connection, ConnectionContext, serve
+from voxray.serving.gateway.connection import Connection, ConnectionContext
 from voxray.serving.gateway.cors import ApiCorsMiddleware
 from voxray.serving.gateway.host_client import HostClients, TickSchedule
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.page import HeadersMiddleware, page_routes
+from voxray.serving.gateway.sockets import serve
 from voxray.serving.gateway.upgrades import Upgrade, deepgram_upgrade, realtime_upgrade
 from voxray.serving.protocol import Directory, Refused
 from voxray.serving.settings import ServiceArgs
