@@ -59,6 +59,7 @@ RAY_ALLOWED = (
 )
 SERVING_MAY_IMPORT: dict[str, set[str]] = {
     "voxray.serving.audio_input": set(),
+    "voxray.serving.client_protocols": {"api_error"},
     "voxray.serving.placement": {"protocol"},
     "voxray.serving.sessions": {"protocol", "settings", "observe", "token_bucket", "audio_input"},
 }
