@@ -40,8 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transcribe": MODELS,
     "corpora": MODELS,
     **{stage: MODELS | {"corpora"} for stage in STAGES},
+    "scoring": MODELS | {"corpora", "streaming", "transcribe"},
     "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
-    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "transcribe"},
+    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "streaming", "transcribe"},
     "doctor": MODELS | {"transcribe"},
     "cli": MODELS | {"transcribe", "doctor", "client", "wire", "corpora"},
 }
@@ -58,6 +59,7 @@ RAY_ALLOWED = (
 )
 SERVING_MAY_IMPORT: dict[str, set[str]] = {
     "voxray.serving.audio_input": set(),
+    "voxray.serving.client_protocols": {"api_error"},
     "voxray.serving.placement": {"protocol"},
     "voxray.serving.sessions": {"protocol", "settings", "observe", "token_bucket", "audio_input"},
 }
@@ -77,6 +79,7 @@ BASE = (
             "ctranslate",
             "adapter",
             "ctranslate2_binary",
+            "registry",
         )
     ),
 )

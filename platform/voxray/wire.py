@@ -36,8 +36,8 @@ MAX_SEGMENT = (1 << 31) - 1
 MAX_SHOWN = 240  # characters of an error about a start message, which may be a megabyte long
 NO_SEGMENT = -1  # `have_segment` of a client that has no final yet
 
-Encoding = Literal["pcm_s16le", "pcm_f32le", "container"]
-WIDTHS: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4}
+Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "container"]  # mulaw, alaw: ITU-T G.711
+WIDTHS: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 
 
 class Close(IntEnum):

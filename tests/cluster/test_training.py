@@ -175,10 +175,10 @@ def test_a_killed_worker_and_a_lost_node_are_replaced_and_every_step_is_made(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=joins
         ) as job:
             assert job.stderr is not None
-            seen = read_until(job.stderr, "step     10")  # so the checkpoint of step 5 is committed
+            seen = read_until(job.stderr, "step     15")  # so the checkpoint of step 5 is committed
             for worker in processes(node_of([first], WORKER), WORKER):
                 worker.send_signal(signal.SIGKILL)
-            seen += read_until(job.stderr, "step     20")
+            seen += read_until(job.stderr, "step     25")
             cluster.add_node(**NODE)
             cluster.remove_node(node_of([first], WORKER), allow_graceful=False)
             rest = list(job.stderr)

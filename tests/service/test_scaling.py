@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from tests.benchmarks.recordings import Recording
 from tests.service.launched import Launched, wait_until
-from tests.service.speaking import Received, speak
+from tests.service.sdks import ApiError, by_deepgram, by_openai, deepgram_text
+from tests.service.speaking import Received, beginning, speak
 
 from voxray.text import word_errors
 
@@ -51,3 +52,17 @@ def test_a_second_transcriber_comes_and_goes(launched_service: Launched, recordi
     assert (
         asyncio.run(speak(launched_service.url, recording.pcm.tobytes(), frame_s=0)).text == undisturbed.text
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+def test_clients_of_other_services_are_served_behind_the_proxy(
+    launched_service: Launched, recording: Recording
+) -> None:
+    pcm = beginning(recording, LENGTH_S / 2).pcm
+    ours = asyncio.run(speak(launched_service.url, pcm.tobytes(), frame_s=0)).text
+
+    assert word_errors(ours, asyncio.run(by_openai(launched_service.http, pcm)).text).errors <= 1
+    told = asyncio.run(by_deepgram(launched_service.http, pcm, punctuate=True, endpointing=600))
+    assert deepgram_text(told) == ours
+    with pytest.raises(ApiError, match="status_code: 400"):
+        asyncio.run(by_deepgram(launched_service.http, pcm, diarize=True))

@@ -39,7 +39,7 @@ from voxray.training.objective import ObjectiveOptions
 from voxray.training.run import Run, RunOptions, build_loop
 from voxray.whisper.checkpoint import load_model, parameters, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
-from voxray.whisper.export import export
+from voxray.whisper.export import CheckSet, export
 from voxray.whisper.models import hf_folder
 
 CHECK_CLIPS = 60  # for the check of the export
@@ -103,7 +103,7 @@ def run(config: BootstrapConfig) -> dict[str, Any]:
         save_model(model, part, weights)
     check = ClipStore([known])[:CHECK_CLIPS]
     pcm, texts = [c.pcm for c in check], [c.text for c in check]
-    exported = export(out / "model", out / "model-int8", "int8", pcm, references=texts)
+    exported = export(out / "model", out / "model-int8", CheckSet(pcm, references=texts))
     exported.info.save(out / "model")
     held_out_corpus(synthetic)
     scores = score_all(out / "model-int8", synthetic, config.digits)

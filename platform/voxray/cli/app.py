@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from voxray.cli.messages import print_error
+from voxray.cli.models import models
 from voxray.cli.stream import stream
 from voxray.cli.transcribe import transcribe
 from voxray.errors import MissingDependency, VoxrayError
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(transcribe)
 app.command()(stream)
+app.command()(models)
 
 
 def _print_version(wanted: bool) -> None:

@@ -26,6 +26,8 @@ FREE = {
     "threads",
     "evaluate_every",
     "report_every",
+    "keep_checkpoints",
+    "ddp_timeout_s",
     "patience",
     "cpus_per_worker",
     "wandb_project",

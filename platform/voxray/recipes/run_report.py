@@ -193,7 +193,7 @@ def _run(options: RunOptions, run: RunDescription, dev: Sequence[Clip]) -> dict[
         "trained on": f"{len(store):,} clips, {in_words(_seconds(store))}",
         "evaluated on": f"{len(dev):,} clips, {in_words(sum(c.duration_s for c in dev))}{of}",
         "parameters": f"{run.models[-1].parameters / 1e6:.2f} M",
-        "steps": f"{last_step(out):,} of {loop.max_steps:,}",
+        "steps": f"{last_step(out):,} of {reports[-1].get('max_steps', loop.max_steps) if reports else loop.max_steps:,}",
         "learning rate": f"{loop.learning_rate:g}, {loop.schedule}",
         "audio in a step": f"{loop.plan.batch_s * loop.gradient_accumulation_steps:g} s",
         "training took": f"{minutes(out):.1f} min, evaluations included",

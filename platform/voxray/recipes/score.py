@@ -1,46 +1,77 @@
-"""Scores a model on a corpus with texts: WER, CER, speed, and a report to look at."""
+"""Scores models on a corpus with texts: WER, CER, speed, suites of conditions, and a report to look at."""
 
-import json
-import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
-from safetensors import safe_open
+from pydantic import BeforeValidator, Field
 
 from voxray import job
-from voxray.audio import WINDOW_S
+from voxray.audio import WINDOW_S, decode
 from voxray.corpora.columns import Columns
 from voxray.corpora.items import Rejected
 from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip
-from voxray.errors import ConfigError, CorpusError
+from voxray.errors import CorpusError
 from voxray.languages import Language
-from voxray.scoring.rare_words import rare_words, recall_score
-from voxray.scoring.report import ModelScores, ReportTable, write_report
-from voxray.scoring.suites import Scores, score_engine, stage_times
-from voxray.speech import MAX_PAUSE_S
+from voxray.recipes.learning import several
+from voxray.recipes.score_material import MostClips, SuiteMaterial
+from voxray.recipes.score_models import (
+    ComputeType,
+    EngineName,
+    ModelEngine,
+    check_languages,
+    find_models,
+    known_parameters,
+)
+from voxray.recipes.score_report import (
+    RareWordScores,
+    clip_values,
+    comparison_tables,
+    comparison_values,
+    noise_plots,
+    overview_table,
+    rare_word_tables,
+    result_of,
+    suite_notes,
+    suite_tables,
+    suite_values,
+    write_scores,
+)
+from voxray.recipes.score_suites import Subject, run_suite, score_speculative
+from voxray.scoring.comparison import compare_with_first, deciding
+from voxray.scoring.rare_words import rare_words
+from voxray.scoring.report import ModelScores, write_report
+from voxray.scoring.suite_scores import SuiteChoice, SuiteName, SuiteScores
+from voxray.scoring.suites import stage_times
 from voxray.text import NormaliserName
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.digest import weight_files
-from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.model_info import ModelInfo
-from voxray.whisper.models import ctranslate2_folder, hf_folder, is_ctranslate2
+from voxray.whisper.engines import DecodingOptions, Engine
+from voxray.whisper.models import ctranslate2_folder
 
-ComputeType = Literal[
-    "default", "auto", "float32", "float16", "bfloat16", "int8", "int8_float32", "int8_float16"
-]
 TIMED_CLIPS = 8  # clips over which the decoder is timed
+SUITE_NAMES: tuple[SuiteName, ...] = get_args(SuiteName)
 
 
 class ScoreConfig(Columns):
-    """Which model to score, on what, and how it decodes."""
+    """Which models to score, on what, and how they decode."""
 
     model: str = "tiny.en"
     """The model: a name such as tiny.en, a folder (Hugging Face or CTranslate2) or a hub name."""
+    models: Annotated[tuple[str, ...], BeforeValidator(several)] = ()
+    """Several models, in place of `model`, on the same clips; each is compared with the first."""
+    suites: Annotated[tuple[SuiteChoice, ...], BeforeValidator(several)] = ("corpus",)
+    """What is scored: the corpus always; noise, telephone, silence, cut, long, live, speculative, or all."""
+    most_clips: MostClips = MostClips()
+    """How many clips each suite takes at most."""
+    music: Path | None = None
+    """A file of music, for the suite noise."""
+    seed: int = Field(default=0, ge=0)
+    """Of what the suites draw at random."""
     corpus: str = Field(description=f"Clips with texts: {CORPUS_KINDS}.")
     split: str | None = "test"
     """The part of the corpus: train, dev or test; null is all of them."""
@@ -50,8 +81,8 @@ class ScoreConfig(Columns):
     """The language of all clips; null: each clip's own, else English."""
     normaliser: NormaliserName = "auto"
     """Normaliser of texts before they are compared; auto goes by the language of the clip."""
-    engine: Literal["auto", "transformers"] = "auto"
-    """The engine; auto is CTranslate2, which converts other models first."""
+    engine: Annotated[tuple[EngineName, ...], Field(min_length=1), BeforeValidator(several)] = ("auto",)
+    """The engine, or one for each model; auto is CTranslate2, which converts other models first."""
     beams: int = Field(default=1, ge=1)
     """Width of the beam search; 1 is greedy."""
     timestamps: bool = False
@@ -69,44 +100,71 @@ class ScoreConfig(Columns):
     overwrite: bool = False
     """Write to OUT even if it holds a result."""
 
+    @property
+    def options(self) -> DecodingOptions:
+        """How engines decode."""
+        return DecodingOptions(
+            language=self.language, timestamps=self.timestamps, beams=self.beams, batch_s=self.batch_s
+        )
+
+    @property
+    def chosen_suites(self) -> list[SuiteName]:
+        """The suites beside the corpus, in the order of the report."""
+        return [s for s in SUITE_NAMES[1:] if s in self.suites or "all" in self.suites]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredModel:
+    """What was measured of one model."""
+
+    model: ModelEngine
+    section: ModelScores
+    rare: RareWordScores | None
+    suites: Mapping[SuiteName, SuiteScores]
+
+
+@dataclass
+class SuiteClock:
+    """Seconds that each suite took, over all models; what is prepared counts for the suite that needs it."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, suite: str, model: str) -> Iterator[None]:
+        """Time a suite, and print how long it took."""
+        start_s = time.perf_counter()
+        yield
+        taken_s = time.perf_counter() - start_s
+        self.seconds[suite] = round(self.seconds.get(suite, 0.0) + taken_s, 1)
+        print(f"{suite} of {model}: {taken_s:.1f} s", file=sys.stderr, flush=True)
+
 
 def run(config: ScoreConfig) -> dict[str, Any]:
     """Score into `config.out`: `report.html` and `scores.json`; return the JSON line, rates in per cent.
 
-    Raises CorpusError where the split holds no clip with a text.
+    Raises CorpusError where the split holds no clip with a text, ConfigError where models do not match.
     """
     clips, rejected = _clips(config)
-    engine, folder = _engine(config)
+    models = find_models(config.models or (config.model,), config.engine, config.compute_type)
+    check_languages(models, (clip.language for clip in clips))
+    material = _material(config, clips, models[0])
     out = job.prepare_out(config.out, overwrite=config.overwrite)
-    print(f"scoring {config.model} on {len(clips)} clips", file=sys.stderr, flush=True)
-    options = DecodingOptions(
-        language=config.language, timestamps=config.timestamps, beams=config.beams, batch_s=config.batch_s
-    )
-    smallest_s = engine.min_window_s
-    max_pause_s = MAX_PAUSE_S if smallest_s < WINDOW_S else None  # only a model for short windows gains by it
-    scores = score_engine(engine, clips, options, normaliser=config.normaliser, max_pause_s=max_pause_s)
-    decoder_ms = _decoder_ms(engine, clips, options)
-    result = {**_result(scores), "rejected": len(rejected)}
-    tables = []
-    if words := rare_words(scores.clips, config.rare_words, config.normaliser):
-        print(f"scoring it again, with {len(words)} rare words as hotwords", file=sys.stderr, flush=True)
-        listed = options.model_copy(update={"hotwords": ", ".join(words)})
-        again = score_engine(engine, clips, listed, normaliser=config.normaliser, max_pause_s=max_pause_s)
-        rows = {"without hotwords": scores, "with hotwords": again}
-        result |= _rare(words, rows, config.normaliser)
-        tables = [_rare_table(words, rows, config.normaliser)]
-    section = ModelScores(config.model, scores, known_parameters(config.model, folder), decoder_ms)
-    write_report(
-        out / "report.html",
-        f"{config.model} on {config.corpus}",
-        [section],
-        audio={clip.id: clip.pcm for clip in clips},
-        notes=_notes(config, rejected, smallest_s),
-        tables=tables,
-        normaliser=config.normaliser,
-        worst_clips=config.worst_clips,
-    )
-    write_scores(out / "scores.json", result, scores, rejected)
+    names = " and ".join(m.name for m in models)
+    print(f"scoring {names} on {len(clips)} clips", file=sys.stderr, flush=True)
+    clock = SuiteClock()
+    scored = [_score(config, model, material, clock) for model in models]
+    results: dict[SuiteName, dict[str, SuiteScores]] = {
+        suite: {s.model.name: s.suites[suite] for s in scored} for suite in scored[0].suites
+    }
+    if "speculative" in config.chosen_suites:
+        with clock.timed("speculative", names):
+            sizes = [s.section.parameters for s in scored]
+            results["speculative"] = score_speculative(models, sizes, material)
+    _write_report(config, scored, results, material, _notes(config, models, rejected, results, clock))
+    result = _result(config, scored, results, clock) | {"rejected": len(rejected)}
+    per_model = {s.model.name: clip_values(s.section.scores) for s in scored}
+    values = next(iter(per_model.values())) if len(scored) == 1 else {"clips_by_model": per_model}
+    write_scores(out / "scores.json", {**result, **values}, rejected)
     return result
 
 
@@ -122,42 +180,41 @@ def _clips(config: ScoreConfig) -> tuple[list[Clip], list[Rejected]]:
     return [replace(c, language=config.language or c.language) for c in clips], rejected
 
 
-def _engine(config: ScoreConfig) -> tuple[Any, Path]:
-    """Load the engine; return the folder that it was loaded from too."""
-    if config.engine == "auto":
-        folder = ctranslate2_folder(config.model)
-        return CTranslate2Engine(folder, device=config.device, compute_type=config.compute_type), folder
-    from voxray.whisper.transformers_engine import TransformersEngine  # 5 s of imports
-
-    folder = hf_folder(config.model)
-    dtype: Any = "auto" if config.compute_type == "default" else config.compute_type
-    if dtype.startswith("int8"):
-        raise ConfigError(
-            f"expected a float type for engine=transformers, got compute_type={dtype}; leave one out."
-        )
-    smallest_s = ModelInfo.load(folder).min_window_s
-    return TransformersEngine(folder, device=config.device, dtype=dtype, min_window_s=smallest_s), folder
+def _material(config: ScoreConfig, clips: Sequence[Clip], first: ModelEngine) -> SuiteMaterial:
+    return SuiteMaterial(
+        clips=clips,
+        options=config.options,
+        aligner=lambda: CTranslate2Engine(ctranslate2_folder(first.model), device=config.device),
+        most=config.most_clips,
+        normaliser=config.normaliser,
+        music=decode(config.music) if config.music else None,
+        seed=config.seed,
+    )
 
 
-def known_parameters(model: str, folder: Path) -> int | None:
-    """How many weights the model has, as its export or its safetensors say; None where neither does."""
-    if known := ModelInfo.load(folder).parameters:
-        return known
-    if is_ctranslate2(Path(model)):
-        return None
-    source = hf_folder(model)
-    names = weight_files(p.name for p in source.iterdir())
-    files = [source / name for name in names if name.endswith(".safetensors")]
-    return sum(weights_in(file) for file in files) or None
+def _score(
+    config: ScoreConfig, model: ModelEngine, material: SuiteMaterial, clock: SuiteClock
+) -> ScoredModel:
+    engine = model.load(config.device, config.compute_type)
+    subject = Subject(model, engine, material)
+    with clock.timed("corpus", model.name):
+        scores = subject.scores(material.clips)
+        decoder_ms = _decoder_ms(engine, material.clips, config.options)
+    rare = None
+    if words := rare_words(scores.clips, config.rare_words, config.normaliser):
+        with clock.timed(f"{len(words)} rare words as hotwords", model.name):
+            listed = material.options.model_copy(update={"hotwords": ", ".join(words)})
+            rare = RareWordScores(words, scores, subject.scores(material.clips, listed))
+    suites: dict[SuiteName, SuiteScores] = {}
+    for suite in config.chosen_suites:
+        if suite != "speculative":
+            with clock.timed(suite, model.name):
+                suites[suite] = run_suite(suite, subject)
+    size = known_parameters(model.model, model.folder)
+    return ScoredModel(model, ModelScores(model.name, scores, size, decoder_ms), rare, suites)
 
 
-def weights_in(file: Path) -> int:
-    """Return how many numbers a safetensors file holds, from its header alone."""
-    with safe_open(file, framework="numpy") as weights:
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118  # no mapping
-
-
-def _decoder_ms(engine: Any, clips: Sequence[Clip], options: DecodingOptions) -> float | None:
+def _decoder_ms(engine: Engine, clips: Sequence[Clip], options: DecodingOptions) -> float | None:
     if not isinstance(engine, CTranslate2Engine):
         return None
     timed = [clip for clip in clips if clip.duration_s <= WINDOW_S][:TIMED_CLIPS]
@@ -165,74 +222,77 @@ def _decoder_ms(engine: Any, clips: Sequence[Clip], options: DecodingOptions) ->
     return stage_times([engine], [clip.pcm for clip in timed], named, runs=3)[0].decoder_ms if timed else None
 
 
-def _notes(config: ScoreConfig, rejected: Sequence[Rejected], smallest_s: float) -> list[str]:
-    engine = "CTranslate2" if config.engine == "auto" else "transformers"
+def _write_report(
+    config: ScoreConfig,
+    scored: Sequence[ScoredModel],
+    results: Mapping[SuiteName, Mapping[str, SuiteScores]],
+    material: SuiteMaterial,
+    notes: Sequence[str],
+) -> None:
+    names = [s.model.name for s in scored]
+    models = {s.model.name: s.section.scores.clips for s in scored}
+    rate = scored[0].section.scores.summary.rate_name
+    rare = {s.model.name: s.rare for s in scored if s.rare}
+    write_report(
+        config.out / "report.html",
+        f"{' and '.join(names) if len(names) < 3 else f'{len(names)} models'} on {config.corpus}",
+        [s.section for s in scored],
+        headline=deciding(compare_with_first(models)).headline if len(models) > 1 else "",
+        audio={clip.id: clip.pcm for clip in material.clips},
+        notes=notes,
+        tables=[
+            *overview_table(results, names, rate),
+            *comparison_tables(models),
+            *suite_tables(results, rate),
+            *rare_word_tables(rare, config.normaliser),
+        ],
+        plots=noise_plots(results, rate),
+        normaliser=config.normaliser,
+        worst_clips=config.worst_clips,
+    )
+
+
+def _notes(
+    config: ScoreConfig,
+    models: Sequence[ModelEngine],
+    rejected: Sequence[Rejected],
+    results: Mapping[SuiteName, Mapping[str, SuiteScores]],
+    clock: SuiteClock,
+) -> list[str]:
+    windows = " and ".join(dict.fromkeys(f"{m.min_window_s:g}" for m in models))
+    engines = " and ".join(dict.fromkeys("CTranslate2" if m.engine == "auto" else m.engine for m in models))
     notes = [
-        f"Split {config.split or 'all'}, engine {engine}, "
-        f"beams {config.beams}, windows from {smallest_s:g} s, normaliser {config.normaliser}."
+        f"Split {config.split or 'all'}, engine {engines}, beams {config.beams}, windows from {windows} s, "
+        f"normaliser {config.normaliser}.",
+        *suite_notes(results),
     ]
+    if results:
+        most = config.most_clips.model_dump()
+        clips = ", ".join(f"{name} {most[name]}" for name in results)
+        seconds = ", ".join(f"{name} {taken_s:.0f}" for name, taken_s in clock.seconds.items())
+        notes += [f"Clips of each suite, at most: {clips}.", f"Seconds that were taken: {seconds}."]
     if rejected:
         notes.append(f"{len(rejected)} clips were rejected; the first: {rejected[0].reason}")
     return notes
 
 
-def _result(scores: Scores) -> dict[str, Any]:
-    summary = scores.summary
+def _result(
+    config: ScoreConfig,
+    scored: Sequence[ScoredModel],
+    results: Mapping[SuiteName, Mapping[str, SuiteScores]],
+    clock: SuiteClock,
+) -> dict[str, Any]:
+    models = {
+        s.model.name: result_of(s.section.scores) | (s.rare.values(config.normaliser) if s.rare else {})
+        for s in scored
+    }
+    suites = {"suites": suite_values(results), "seconds": clock.seconds} if results else {}
+    if len(models) == 1:
+        return next(iter(models.values())) | suites
+    comparisons = compare_with_first({s.model.name: s.section.scores.clips for s in scored})
     return {
-        "wer": _percent(summary.wer),
-        "cer": _percent(summary.cer),
-        "clips": summary.clips,
-        "words": summary.errors.reference_length,  # characters, where none are written apart
-        "rtfx": round(scores.rtfx, 2),
-        "substitutions": summary.errors.substitutions,
-        "deletions": summary.errors.deletions,
-        "insertions": summary.errors.insertions,
-        "wer_low": _percent(summary.wer_low),
-        "wer_high": _percent(summary.wer_high),
-        "mean_clip_wer": _percent(summary.mean_clip_wer),
-        "repeated_per_1000": round(summary.repeated_per_1000, 2),
-        "audio_s": round(summary.audio_s, 1),
+        "headline": deciding(comparisons).headline,
+        "models": models,
+        "comparisons": [comparison_values(c) for c in comparisons],
+        **suites,
     }
-
-
-def _rare(words: Sequence[str], rows: Mapping[str, Scores], name: NormaliserName) -> dict[str, Any]:
-    plain, listed = (recall_score(words, scores.clips, name) for scores in rows.values())
-    return {
-        "rare_words": len(words),
-        "rare_word_recall": _percent(plain.recall),
-        "rare_word_recall_with_hotwords": _percent(listed.recall),
-        "rare_words_invented": plain.invented,
-        "rare_words_invented_with_hotwords": listed.invented,
-        "wer_with_hotwords": _percent(rows["with hotwords"].summary.wer),
-    }
-
-
-def _rare_table(words: Sequence[str], rows: Mapping[str, Scores], name: NormaliserName) -> ReportTable:
-    scored = {title: (scores, recall_score(words, scores.clips, name)) for title, scores in rows.items()}
-    return ReportTable(
-        f"The {len(words)} rarest words",
-        ("Decoded", "recall, %", "found", "said", "invented", "WER, %"),
-        [
-            (
-                *(title, f"{100 * r.recall:.1f}", str(r.found), str(r.occurrences), str(r.invented)),
-                f"{100 * scores.summary.wer:.2f}",
-            )
-            for title, (scores, r) in scored.items()
-        ],
-    )
-
-
-def _percent(rate: float) -> float:
-    return round(100 * rate, 2)
-
-
-def write_scores(file: Path, result: dict[str, Any], scores: Scores, rejected: Sequence[Rejected]) -> Path:
-    """Write the result, each speaker's WER, each clip's texts and counts, and what was rejected, as JSON."""
-    values = {
-        **result,
-        "speakers": {name: _percent(s.wer) for name, s in scores.speakers.items()},
-        "per_clip": [{**asdict(clip), "wer": _percent(clip.errors.rate)} for clip in scores.clips],
-        "rejected_clips": [asdict(r) for r in rejected],
-    }
-    file.write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-    return file

@@ -68,6 +68,8 @@ class SweepConfig(DistilConfig):
     def _one_meaning(self) -> Self:
         if self.learning_rate[0] > self.learning_rate[1]:
             raise ValueError("expected the lower bound of learning_rate first")
+        if self.max_epochs:
+            raise ValueError("expected max_steps, and no max_epochs: thresholds keep unlike numbers of clips")
         if self.pack:
             raise ValueError("expected pack=false: the windows must not depend on the threshold")
         if self.student and len(self.decoder_layers) > 1:

@@ -12,6 +12,7 @@ from operator import add
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voxray.text import (
     ErrorCounts,
@@ -26,7 +27,9 @@ from voxray.text import (
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+DRAWN_AT_ONCE = 1_000_000  # clips
 RateName = Literal["WER", "CER", "MER"]
+Rates = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,29 @@ def pooled(counts: Sequence[ErrorCounts]) -> ErrorCounts:
     return reduce(add, counts, ErrorCounts())
 
 
+def resampled_rates(counts: Sequence[ErrorCounts], *, seed: int = 0) -> Rates:
+    """Return the pooled rates of `RESAMPLES` resamples, clips drawn with replacement, shape (RESAMPLES,).
+
+    Equally many counts are resampled alike with one seed, so that rates of two models on the same clips can
+    be subtracted.
+    """
+    totals = np.array([(c.errors, c.reference_length) for c in counts])
+    rng = np.random.default_rng(seed)
+    blocks = np.array_split(np.arange(RESAMPLES), max(1, RESAMPLES * len(counts) // DRAWN_AT_ONCE))
+    sums = np.concatenate(
+        [totals[rng.integers(len(counts), size=(len(b), len(counts)))].sum(1) for b in blocks]
+    )
+    rates: Rates = sums[:, 0] / np.maximum(1, sums[:, 1])
+    return rates
+
+
+def percentiles(rates: Rates, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the bounds between which the share `confidence` of `rates` lies."""
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(rates, [tail, 100 - tail])
+    return float(low), float(high)
+
+
 def bootstrap_interval(
     counts: Sequence[ErrorCounts], *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> tuple[float, float]:
@@ -137,15 +163,7 @@ def bootstrap_interval(
 
     The method is that of Bisani and Ney (ICASSP 2004).
     """
-    if not counts:
-        return 0.0, 0.0
-    errors = np.array([c.errors for c in counts])
-    lengths = np.array([c.reference_length for c in counts])
-    drawn = np.random.default_rng(seed).integers(0, len(counts), size=(RESAMPLES, len(counts)))
-    rates = errors[drawn].sum(axis=1) / np.maximum(1, lengths[drawn].sum(axis=1))
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(rates, [tail, 100 - tail])
-    return float(low), float(high)
+    return percentiles(resampled_rates(counts, seed=seed), confidence) if counts else (0.0, 0.0)
 
 
 def by_speaker(scores: Sequence[ClipScore], *, seed: int = 0) -> dict[str, Summary]:

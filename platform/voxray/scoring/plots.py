@@ -8,24 +8,24 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from voxray.scoring.comparison import DURATIONS_S, Models, duration_range, range_of
 from voxray.scoring.metrics import ClipScore, RateName, Summary, pooled, rate_name
 
 COLOURS = ("#3d7fc1", "#d9782d", "#4a9a6b", "#a05fb4")
 """One per model, in order; legible on white and on near-black."""
 
 INK = "#010203"  # stands for the page's text colour until the SVG is written
-DURATIONS_S = (0.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0)
 RATES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)  # per cent
 MAX_SPEAKERS = 20
 MARKED = 40  # points of a curve that can still be told apart
-Models = Mapping[str, Sequence[ClipScore]]
+MOST_LETTERS = 56  # on a line of the legend
 
 
 def wer_by_duration(models: Models) -> str:
     """Draw the pooled error rate of the clips in each range of durations, a bar per model."""
     occupied = [i for i in range(len(DURATIONS_S)) if any(_in_range(s, i) for s in models.values())]
     first = next(iter(models.values()))
-    labels = [f"{_range_name(i)}\nn = {len(_in_range(first, i))}" for i in occupied]
+    labels = [f"{duration_range(i)}\nn = {len(_in_range(first, i))}" for i in occupied]
     rates = {
         name: [100 * pooled([s.errors for s in _in_range(scores, i)]).rate for i in occupied]
         for name, scores in models.items()
@@ -92,6 +92,23 @@ def step_curves(
     return to_svg(figure, title.lower().replace(" ", "-"), title)
 
 
+def wer_by_snr(models: Mapping[str, Mapping[str, float | None]], kind: str, name: RateName = "WER") -> str:
+    """Draw the error rate, in per cent, by signal-to-noise ratio, a line per model; ratios as in `10 dB`."""
+    figure, axes = new_figure(3.0)
+    for i, (model, rates) in enumerate(models.items()):
+        snrs_db = [int(snr.removesuffix(" dB")) for snr in rates]
+        axes.plot(
+            snrs_db, list(rates.values()), marker="o", ms=4, color=COLOURS[i % len(COLOURS)], label=model
+        )
+    axes.invert_xaxis()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("signal-to-noise ratio, dB")
+    axes.set_ylabel(f"{name}, %")
+    axes.grid(axis="y", alpha=0.2)
+    legend(axes, len(models))
+    return to_svg(figure, f"noise-{kind}", f"{name} in {kind} by signal-to-noise ratio")
+
+
 def _histogram(scores: Sequence[ClipScore]) -> list[float]:
     counts = [0.0] * (len(RATES) + 1)
     for s in scores:
@@ -102,14 +119,7 @@ def _histogram(scores: Sequence[ClipScore]) -> list[float]:
 
 
 def _in_range(scores: Sequence[ClipScore], i: int) -> list[ClipScore]:
-    top = DURATIONS_S[i + 1] if i + 1 < len(DURATIONS_S) else float("inf")
-    return [s for s in scores if DURATIONS_S[i] <= s.duration_s < top]
-
-
-def _range_name(i: int) -> str:
-    if i + 1 == len(DURATIONS_S):
-        return f"{DURATIONS_S[i]:g} s +"
-    return f"{DURATIONS_S[i]:g}-{DURATIONS_S[i + 1]:g} s"
+    return [s for s in scores if range_of(s) == i]
 
 
 def new_figure(height: float) -> tuple[Figure, Axes]:
@@ -142,15 +152,24 @@ def _grouped_bars(axes: Axes, labels: Sequence[str], heights: Mapping[str, Seque
 def legend(axes: Axes, models: int) -> None:
     """Put the legend above the axes where there is more than one model."""
     if models > 1:  # above the axes, where no bar reaches
+        handles, names = axes.get_legend_handles_labels()
+        short = [_shortened(name) for name in names]
         axes.legend(
+            handles,
+            short,
             frameon=False,
             labelcolor=INK,
             fontsize=9,
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
-            ncols=2,
+            ncols=2 if max(map(len, short)) < MOST_LETTERS // 2 else 1,
             borderaxespad=0.2,
         )
+
+
+def _shortened(name: str) -> str:
+    """Return the end of a name that is too long for one line, such as a path."""
+    return name if len(name) <= MOST_LETTERS else f"\u2026{name[1 - MOST_LETTERS :]}"
 
 
 def _plain(text: str) -> str:

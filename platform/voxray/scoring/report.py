@@ -22,6 +22,7 @@ WORST = 20
 BIT_RATE = 24_000  # of the players' Opus: speech stays clear, and a clip is a few KB
 MAX_PLAYED_S = 60.0
 NO_AUDIO: Mapping[str, Pcm] = {}
+NO_PLOTS: Mapping[str, Markup] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,16 @@ def write_report(
     audio: Mapping[str, Pcm] = NO_AUDIO,
     notes: Sequence[str] = (),
     tables: Sequence[ReportTable] = (),
+    headline: str = "",
+    plots: Mapping[str, Markup] = NO_PLOTS,
     normaliser: NormaliserName = "auto",
     worst_clips: int = WORST,
 ) -> Path:
     """Write the report of at least one model to `path`.
 
     All models were scored on the same clips, after the same `normaliser`; the worst clips are those of the
-    last model. `audio` has the samples of clips by id, for the players.
+    last model. `audio` has the samples of clips by id, for the players. `headline` stands under the title,
+    `plots` (by heading) before those that are drawn of the scores.
     """
     worst_scores = worst(sections[-1].scores.clips, worst_clips)
     return write_page(
@@ -101,7 +105,8 @@ def write_report(
         facts=_facts(sections),
         rows=[summary_row(s, i) for i, s in enumerate(sections)],
         tables=tables,
-        plots=_plots(sections),
+        headline=headline,
+        plots={**plots, **_plots(sections)},
         clips=clip_rows(sections, [score.id for score in worst_scores], audio, normaliser),
     )
 
@@ -129,6 +134,7 @@ def summary_row(section: ModelScores, place: int = 0) -> SummaryRow:
         "95 % interval": f"{100 * summary.wer_low:.2f} to {100 * summary.wer_high:.2f}",
         "CER, %": f"{100 * summary.cer:.2f}",  # where that is the first column, there is no second
         "S / D / I, %": " / ".join(f"{100 * n / length:.2f}" for n in counts),
+        "Repeats / 1,000": f"{summary.repeated_per_1000:.1f}",
         "RTFx": f"{section.scores.rtfx:.1f}",
         "Parameters": "" if section.parameters is None else f"{section.parameters / 1e6:.2f} M",
         "Decoder, ms": "" if section.decoder_ms is None else f"{section.decoder_ms:.1f}",

@@ -144,6 +144,11 @@ class Session:
         return self._front.start if self._front else self._endpointer.keep_from
 
     @property
+    def decode_from(self) -> int:
+        """The first sample that a decode may still need: after a cut, windows begin before `keep_from`."""
+        return self._front.window_start if self._front else self.keep_from
+
+    @property
     def processed(self) -> int:
         """The first sample that is not processed: audio before it is decoded or has no speech."""
         front = self._front
@@ -196,7 +201,7 @@ class Session:
     def _advance(self, now_s: float) -> None:
         while self._queue and self._settle(self._queue[0], now_s):
             self._queue.popleft()
-        self._buffer.drop_before(self._front.window_start if self._front else self.keep_from)
+        self._buffer.drop_before(self.decode_from)
         if self.state is not SessionState.DONE:
             self._emitter.progress(self.progress, now_s)
 

@@ -32,6 +32,8 @@ class EvaluationOptions(Config):
     """Steps from one evaluation on the dev clips to the next; each also writes a checkpoint."""
     report_every: int = Field(default=10, ge=1)
     """Steps from one line of progress to the next."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Checkpoints that are kept: the best by WER, and the last one, which a killed run goes on from."""
     patience: int = Field(default=0, ge=0)
     """Evaluations without a lower WER that end the run; 0 goes on to max_steps."""
 

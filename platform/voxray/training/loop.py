@@ -45,6 +45,7 @@ class Progress:
     """Where a run is after a step; losses are means per token since the last report, in nats."""
 
     step: int
+    max_steps: int
     epoch: int
     samples: int
     learning_rate: float
@@ -266,6 +267,7 @@ class Loop:
         passed_s = max(1e-9, time.perf_counter() - meter.started)
         return Progress(
             step=self.step,
+            max_steps=self.max_steps,
             epoch=self.cursor.epoch,
             samples=self.samples,
             learning_rate=self.learning_rate(),

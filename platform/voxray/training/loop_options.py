@@ -46,6 +46,8 @@ class LoopOptions(Config):
     """Attention of transformers; auto is sdpa on a GPU and eager on a CPU."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass, to save memory."""
+    ddp_timeout_s: int = Field(default=1800, ge=1)
+    """Seconds that several workers wait for one of them before the run fails."""
     threads: int = Field(default=0, ge=0)
     """Threads of torch in each worker; 0 shares the cores of a node among its workers."""
     plan: PlanOptions = PlanOptions()

@@ -95,7 +95,7 @@ class Run:
     def finished(self) -> bool:
         """Whether all steps are made, or the WER has not improved for as long as `patience` allows."""
         o = self.options
-        return self.loop.step >= o.loop.max_steps or bool(o.patience and self.stale >= o.patience)
+        return self.loop.step >= self.loop.max_steps or bool(o.patience and self.stale >= o.patience)
 
     def train(self) -> None:
         """Train to the end of the run; returns at once if the restored run is finished."""
@@ -110,9 +110,9 @@ class Run:
 
     def _after_step(self, loop: Loop) -> bool:
         o = self.options
-        if self.log and (loop.step % o.report_every == 0 or loop.step == o.loop.max_steps):
+        if self.log and (loop.step % o.report_every == 0 or loop.step == loop.max_steps):
             self.log.report(loop.progress())
-        if loop.step % o.evaluate_every and loop.step != o.loop.max_steps:
+        if loop.step % o.evaluate_every and loop.step != loop.max_steps:
             return False
         return self._evaluate()
 
@@ -248,7 +248,9 @@ def _text_room(clips: ClipStore | ClipSubset, tokens: Tokens) -> TextRoom:
 def _prepared(student: Any, options: RunOptions) -> Any:
     if options.loop.gradient_checkpointing:
         student.gradient_checkpointing_enable()
-    # On a CPU, plain attention is twice as fast as the fused one in the backward pass of small models.
-    if not torch.cuda.is_available():
-        student.set_attn_implementation("eager")
+    chosen = options.loop.attn_implementation
+    if chosen == "auto":
+        # On a CPU, plain attention is twice as fast as the fused one in the backward pass of small models.
+        chosen = "sdpa" if torch.cuda.is_available() else "eager"
+    student.set_attn_implementation(chosen)
     return student

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray.train
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.torch import TorchTrainer, get_device, prepare_model
+from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
 
 from voxray.errors import TrainingError, VoxrayError
 from voxray.training.progress import TimeLeft, describe
@@ -34,6 +34,7 @@ def train(
     trainer = TorchTrainer(
         _worker,  # type: ignore[arg-type]  # Ray's types are those of Train V1, which returned nothing
         train_loop_config={"options": options.model_dump(mode="json")},
+        torch_config=TorchConfig(timeout_s=options.loop.ddp_timeout_s),
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=_gpus() >= workers,
@@ -44,7 +45,9 @@ def train(
             storage_path=str((options.out / "train").resolve()),
             callbacks=list(callbacks),  # type: ignore[arg-type]  # the same
             checkpoint_config=CheckpointConfig(
-                num_to_keep=2, checkpoint_score_attribute="wer", checkpoint_score_order="min"
+                num_to_keep=options.keep_checkpoints,
+                checkpoint_score_attribute="wer",
+                checkpoint_score_order="min",
             ),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
@@ -143,6 +146,7 @@ def _follow(log: Path, seen: int, max_steps: int, done: threading.Event) -> None
             lines.seek(seen)
             for line in lines:
                 values = json.loads(line)
-                told = describe(values, max_steps, time_left.after(values))
+                time_left.max_steps = values.get("max_steps", time_left.max_steps)  # fewer by max_epochs
+                told = describe(values, time_left.max_steps, time_left.after(values))
                 print(told, file=sys.stderr, flush=True)
             seen = lines.tell()

@@ -7,12 +7,25 @@ without spaces. A rate that stands for a set of clips is that of the language it
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from voxray.audio import WINDOW_S, Pcm, duration_s
 from voxray.errors import ExportError
 from voxray.text import ErrorCounts, NormaliserName, error_counts
-from voxray.whisper.ctranslate import WINDOWS_S, CTranslate2Engine
+from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.engines import DecodingOptions, DecodingResult
+
+
+class WindowedEngine(Protocol):
+    """An engine that pads clips to windows of at least `min_window_s` seconds."""
+
+    min_window_s: float
+
+    def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, languages: Sequence[str | None] = ()
+    ) -> list[DecodingResult]:
+        """Transcribe as `Engine.transcribe`."""
+        ...
 
 
 def error_rates(
@@ -77,7 +90,7 @@ def check_same(
 
 
 def transcribe_on(
-    engine: CTranslate2Engine, clips: Sequence[Pcm], languages: Sequence[str | None], window: float
+    engine: WindowedEngine, clips: Sequence[Pcm], languages: Sequence[str | None], window: float
 ) -> list[DecodingResult]:
     """Transcribe `clips` padded to at least `window` seconds."""
     smallest_s, engine.min_window_s = engine.min_window_s, window
@@ -88,7 +101,7 @@ def transcribe_on(
 
 
 def window_rises(
-    engine: CTranslate2Engine,
+    engine: WindowedEngine,
     check: Sequence[Pcm],
     full: Sequence[DecodingResult],
     references: Sequence[str],

@@ -1,20 +1,19 @@
-"""From a Hugging Face folder to the form that is served: a CTranslate2 folder that faster-whisper opens.
+"""From a Hugging Face folder to the form that is served: CTranslate2, GGML, or transformers' own.
 
-    source (Hugging Face) -> with_generation_config copy -> CTranslate2 -> checked against the source -> out
+    source (Hugging Face) -> with_generation_config copy -> one of `export_formats` -> checked -> out
 
-`convert` only converts; `export` also checks the result and measures the smallest window it may serve on.
+`convert` only converts, to CTranslate2; `export` also checks the result against the source and measures the
+smallest window it may serve on.
 """
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import ctranslate2
-from ctranslate2.converters import TransformersConverter
 from transformers import AutoTokenizer, WhisperConfig, WhisperFeatureExtractor
 
 from voxray import __version__
@@ -24,6 +23,7 @@ from voxray.files import atomic_directory
 from voxray.text import NormaliserName
 from voxray.whisper.checkpoint import parameters
 from voxray.whisper.comparison import (
+    WindowedEngine,
     check_same,
     disagreement,
     rise,
@@ -31,27 +31,30 @@ from voxray.whisper.comparison import (
     transcribe_on,
     window_rises,
 )
-from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.digest import digest
-from voxray.whisper.engines import DecodingOptions
-from voxray.whisper.model_info import FILE_NAME, ModelInfo
+from voxray.whisper.engines import DecodingOptions, DecodingResult
+from voxray.whisper.export_formats import (
+    QUANTIZATIONS,
+    WRITERS,
+    ExportSource,
+    Format,
+    Quantization,
+    write_ctranslate2,
+)
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.transformers_engine import TransformersEngine, usable_heads
 
-Quantization = Literal["float32", "float16", "int8", "int8_float16", "bfloat16"]
-
-COMPANIONS = ("tokenizer.json", "preprocessor_config.json", "generation_config.json", FILE_NAME)
 TOLERANCE = 0.05  # of the source's own words or characters
-# What a CPU computes in, where it lacks the arithmetic.
-ON_CPU = {"float16": "float32", "bfloat16": "float32", "int8_float16": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A checked export, and what `voxray.json` in `path` says of it.
+    """An export, and what `voxray.json` in `path` says of it.
 
     `info.wer_to_source` takes the source's text as the reference (`disagreement`); `info.windows` has, for
-    each window that clips of the check set fit into, how much worse the export is on it (`rise`).
+    each window that clips of the check set fit into, how much worse the export is on it (`rise`). Neither is
+    there where nothing could run the export.
     """
 
     path: Path
@@ -59,74 +62,95 @@ class Exported:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class CheckSet:
+    """Clips that an export is checked on, and how.
+
+    `languages` are the clips' own, else what the source detects, `references` their texts where those are
+    known; `tolerance` is what the export may lose (`rise`).
+    """
+
+    clips: Sequence[Pcm]
+    languages: Sequence[str | None] = ()
+    references: Sequence[str] = ()
+    tolerance: float = TOLERANCE
+    normaliser: NormaliserName = "auto"
+
+
+Describe = Callable[[Path, ModelInfo, Sequence[DecodingResult]], ModelInfo]
+"""Takes the folder of a checked export, what is known of it, and its results on the check set (none where it
+was not run). It may write to the folder, and returns what `voxray.json` is to say."""
+
+
 def convert(source: Path, out: Path, quantization: str = "int8") -> Path:
     """Convert `source` to CTranslate2 at `out`, which appears whole or not at all. Nothing is checked."""
     with with_generation_config(source) as whole, atomic_directory(out) as part:
-        _convert(source, whole, part, quantization)
+        write_ctranslate2(source, whole, part, quantization)
     return out
 
 
 def export(
     source: Path,
     out: Path,
-    quantization: Quantization = "int8",
-    check: Sequence[Pcm] = (),
+    check: CheckSet,
     *,
-    languages: Sequence[str | None] = (),
-    references: Sequence[str] = (),
-    tolerance: float = TOLERANCE,
-    normaliser: NormaliserName = "auto",
+    format: Format = "ctranslate2",
+    quantization: Quantization | None = None,
     device: str = "auto",
+    describe: Describe = lambda folder, info, results: info,
 ) -> Exported:
-    """Convert `source` to `out`, which appears only if it transcribes `check` as `source` does.
+    """Write `source` to `out`, which appears only if it transcribes `check` as `source` does.
 
     The source is run through transformers in float32, on the windows that it was trained for (its
-    `voxray.json`; else 30 s); `languages` are the clips' own, else what the source detects, `references`
-    their texts where those are known. Raises ExportError where the export is worse than its source, in any
-    language, by more than `tolerance` (`rise`), or, in float32, where one token differs.
+    `voxray.json`; else 30 s). Raises ExportError where the export is worse than its source, in any language,
+    by more than the tolerance, or, in float32, where one token differs.
     """
-    if not check:
+    if not check.clips:
         raise ExportError(f"{source}: expected clips to check the export with, got none.")
+    quantization = quantization or QUANTIZATIONS[format][0]
     trained = ModelInfo.load(source)
-    trained_s = trained.min_window_s
     with with_generation_config(source) as whole, atomic_directory(out) as part:
-        _convert(source, whole, part, quantization)
-        reference = TransformersEngine(whole, device=device, dtype="float32", min_window_s=trained_s)
-        expected = reference.transcribe(check, DecodingOptions(), languages)
-        engine = CTranslate2Engine(part, device=device, compute_type=_compute_type(quantization, device))
-        results = transcribe_on(engine, check, [r.language for r in expected], trained_s)
-        worse = rise(expected, results, references, normaliser)
-        check_same(source, expected, results, worse, 0.0 if quantization == "float32" else tolerance)
-        windows = window_rises(engine, check, results, references, normaliser, trained_s)
+        reference = TransformersEngine(
+            whole, device=device, dtype="float32", min_window_s=trained.min_window_s
+        )
+        engine = WRITERS[format](ExportSource(source, whole, reference.model, device), part, quantization)
         info = ModelInfo(
-            min_window_s=smallest_window(windows, tolerance),
+            min_window_s=trained.min_window_s,
             languages=trained.languages or tuple(sorted(reference.tokens.languages)) or ("en",),
             source=digest(source),
+            format=format,
             quantization=quantization,
             parameters=parameters(reference.model),
-            wer_to_source=disagreement(expected, results, normaliser),
-            windows={f"{w:g}": v for w, v in sorted(windows.items())},
             voxray=__version__,
         )
+        results: Sequence[DecodingResult] = ()
+        if engine:
+            expected = reference.transcribe(check.clips, DecodingOptions(), check.languages)
+            results, measured = _checked(source, engine, expected, check, info)
+            info = info.model_copy(update=measured)
+        info = describe(part, info, results)
         info.save(part)
     return Exported(out, info, sum(f.stat().st_size for f in out.iterdir()))
 
 
-def _convert(source: Path, whole: Path, part: Path, quantization: str) -> None:
-    companions = [name for name in COMPANIONS if (whole / name).is_file()]
-    try:
-        converter = TransformersConverter(str(whole), copy_files=companions)
-        converter.convert(str(part), quantization=quantization, force=True)
-    except (ValueError, OSError, RuntimeError) as e:
-        if isinstance(e, OSError) and e.errno:  # the disk, not the model
-            raise
-        reason = (str(e) or type(e).__name__).splitlines()[0].replace(str(whole), str(source))
-        raise ExportError(f"{source}: expected a Whisper model that CTranslate2 can convert; {reason}") from e
-
-
-def _compute_type(quantization: str, device: str) -> str:
-    on_cuda = device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count())
-    return quantization if on_cuda else ON_CPU.get(quantization, quantization)
+def _checked(
+    source: Path,
+    engine: WindowedEngine,
+    expected: Sequence[DecodingResult],
+    check: CheckSet,
+    info: ModelInfo,
+) -> tuple[Sequence[DecodingResult], dict[str, Any]]:
+    """Return what `engine` says on the check set, and the values of `info` that follow from it."""
+    trained_s, references, normaliser = info.min_window_s, check.references, check.normaliser
+    results = transcribe_on(engine, check.clips, [r.language for r in expected], trained_s)
+    worse = rise(expected, results, references, normaliser)
+    check_same(source, expected, results, worse, 0.0 if info.quantization == "float32" else check.tolerance)
+    windows = window_rises(engine, check.clips, results, references, normaliser, trained_s)
+    return results, {
+        "min_window_s": smallest_window(windows, check.tolerance),
+        "wer_to_source": disagreement(expected, results, normaliser),
+        "windows": {f"{w:g}": v for w, v in sorted(windows.items())},
+    }
 
 
 @contextmanager

@@ -14,14 +14,32 @@ from voxray.errors import ModelError
 FILE_NAME = "voxray.json"
 
 
+class CheckScore(Config):
+    """An error rate (1.0 is 100 %) on clips with texts, and the bounds of its 95 % confidence interval.
+
+    `kind` is WER; CER or MER where some languages are written without spaces.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    corpus: str
+    split: str | None = None
+    clips: int
+    kind: str = "WER"
+    rate: float
+    low: float
+    high: float
+
+
 class ModelInfo(Config):
     """What a model was trained or exported for. Keys that a later release writes are ignored.
 
     `min_window_s`: the shortest window, in seconds, that the model may be given. `languages`: those it was
     trained on; empty where nobody knows. The rest is written by an export: `source` is the digest of the
-    model it was made from, `wer_to_source` its error rate against that model's text, and `windows` how much
-    that rises on each window length (seconds) that was checked. `adapter` is the digest of an adapter that
-    was merged into it.
+    model it was made from, `source_name` what the user called that, `wer_to_source` the error rate against
+    its text, and `windows` how much that rises on each window length (seconds) that was checked; the last two
+    are absent where nothing could run the export. `score` is the export's own on the clips of that check.
+    `adapter` is the digest of an adapter that was merged into it.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -29,10 +47,13 @@ class ModelInfo(Config):
     min_window_s: float = WINDOW_S
     languages: tuple[str, ...] = ()
     source: str | None = None
+    source_name: str | None = None
+    format: str | None = None
     quantization: str | None = None
     parameters: int | None = None
     wer_to_source: float | None = None
     windows: Mapping[str, float] = Field(default_factory=dict)
+    score: CheckScore | None = None
     adapter: str | None = None
     voxray: str | None = None
 

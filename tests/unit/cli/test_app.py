@@ -16,7 +16,7 @@ def test_the_version_is_that_of_the_package() -> None:
 HEAVY = ("torch", "transformers", "ray", "pyarrow", "scipy", "datasets", "pandas")
 
 
-@pytest.mark.parametrize("words", [["transcribe", "CLIP", "--words"], ["doctor"], ["--version"]])
+@pytest.mark.parametrize("words", [["transcribe", "CLIP", "--words"], ["models"], ["doctor"], ["--version"]])
 def test_a_command_imports_nothing_that_the_base_install_lacks(words: list[str]) -> None:
     code = (
         "import sys, typer.main\n"

@@ -1,6 +1,8 @@
 """The score and export jobs, from config to result, on the small model and its clips."""
 
 import json
+import re
+import shutil
 import wave
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from voxray.errors import ConfigError, CorpusError, OutputError
 from voxray.recipes import export as export_recipe
 from voxray.recipes import score as score_recipe
 from voxray.recipes.export import ExportConfig, check_set
-from voxray.recipes.score import ScoreConfig, known_parameters, weights_in
+from voxray.recipes.score import ScoreConfig
+from voxray.recipes.score_models import known_parameters, weights_in
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def test_score_ends_in_one_line_of_json_and_leaves_a_report(
 
 def test_the_oracle_can_be_scored_and_its_decoder_is_not_timed(corpus: Path, tmp_path: Path) -> None:
     config = ScoreConfig(
-        corpus=str(corpus), split=None, out=tmp_path / "out", engine="transformers", compute_type="float32"
+        corpus=str(corpus), split=None, out=tmp_path / "out", engine=("transformers",), compute_type="float32"
     )
     assert score_recipe.run(config)["clips"] == 3
     html = (tmp_path / "out" / "report.html").read_text()
@@ -56,7 +59,7 @@ def test_the_oracle_can_be_scored_and_its_decoder_is_not_timed(corpus: Path, tmp
 
 def test_the_oracle_refuses_integers(corpus: Path, tmp_path: Path) -> None:
     config = ScoreConfig(
-        corpus=str(corpus), split=None, out=tmp_path / "out", engine="transformers", compute_type="int8"
+        corpus=str(corpus), split=None, out=tmp_path / "out", engine=("transformers",), compute_type="int8"
     )
     with pytest.raises(ConfigError, match=r"expected a float type .* got compute_type=int8"):
         score_recipe.run(config)
@@ -99,6 +102,86 @@ def test_a_clip_over_30_s_is_cut_and_scored_as_one(tmp_path: Path) -> None:
     )
     assert (result["clips"], result["words"], result["deletions"]) == (1, 1, 1)
     assert result["audio_s"] == 35.0
+
+
+def score(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run the job; return its last line on stdout, or its error."""
+    status = job.main("doc", ScoreConfig, score_recipe.run, words)
+    captured = capsys.readouterr()
+    return captured.out.splitlines()[-1] if status == 0 else captured.err
+
+
+def test_two_models_are_scored_side_by_side_on_every_suite(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = f"models=[{SMALL_MODEL_INT8},{SMALL_MODEL}]"
+    words = (f"corpus={corpus}", "split=null", f"out={tmp_path / 'out'}", models, "suites=all")
+    few = ("most_clips.noise=1", "most_clips.silence=2", "most_clips.live=2", "most_clips.speculative=1")
+    result = json.loads(score(capsys, *words, *few))
+    suites = result["suites"]
+    names = [str(SMALL_MODEL_INT8), str(SMALL_MODEL)]
+    assert list(result["models"]) == names
+    assert result["comparisons"][0]["headline"] == result["headline"]
+    assert set(suites) == {"noise", "telephone", "silence", "cut", "long", "live", "speculative"}
+    assert all(list(found) == names for suite, found in suites.items() if suite != "speculative")
+    assert all(found for suite in suites.values() for found in suite.values())
+    assert list(suites["noise"][names[0]]["white"]) == [f"{snr} dB" for snr in range(40, -11, -5)]
+    assert suites["long"][names[0]].keys() == {"chunked", "sequential", "cut at pauses"}
+    assert result["seconds"].keys() == {"corpus", *suites}
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert [len(scores["clips_by_model"][name]["per_clip"]) for name in names] == [3, 3]
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert html.count('<p class="headline">') == 1
+    assert html.count("In white noise") == 1
+
+
+def test_one_model_has_its_suites_beside_the_values_it_always_had(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (f"model={SMALL_MODEL_INT8}", f"corpus={corpus}", "split=null", f"out={tmp_path / 'out'}")
+    result = json.loads(score(capsys, *words, "suites=[telephone]"))
+    assert {"wer", "cer", "clips", "rtfx", "rejected"} <= result.keys()
+    assert "mu-law" in result["suites"]["telephone"][str(SMALL_MODEL_INT8)]
+    assert '<p class="headline">' not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_peer_is_scored_in_its_own_words(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = f"models=[{SMALL_MODEL_INT8},{SMALL_MODEL_INT8}]"
+    engines = "engine=[ctranslate2,faster-whisper]"
+    words = (f"corpus={corpus}", "split=null", f"out={tmp_path / 'out'}", models, engines)
+    result = json.loads(score(capsys, *words, "suites=[long,live]"))
+    own, peer = result["models"]
+    assert (own, peer) == (f"{SMALL_MODEL_INT8}, ctranslate2", f"{SMALL_MODEL_INT8}, faster-whisper")
+    assert result["suites"]["long"][peer].keys() == {"faster-whisper's own"}
+    assert "CTranslate2" in result["suites"]["live"][peer]["note"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("suites=[noise,nosie]", "'suites.1': input should be 'corpus', 'noise', .*got 'nosie'"),
+        ("models=[{model},{model}]", "expected each once, got .* twice"),
+        ("models=[{model},{german}]", "expected models of the same languages, got .* for en and .* for none"),
+        ("engine=[ctranslate2,transformers]", "expected one, or one for each of 1 models, got 2"),
+        ("most_clips.noise=0", "'most_clips.noise'.*greater than or equal to 1"),
+        ("suites=noise music={corpus}/none.mp3", "none.mp3"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_in_a_sentence_before_anything_is_computed(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    german = tmp_path / "german"
+    shutil.copytree(SMALL_MODEL_INT8, german)
+    (german / "voxray.json").write_text('{"languages": ["de"], "min_window_s": 2.0}')
+    given = words.format(model=SMALL_MODEL_INT8, german=german, corpus=corpus).split()
+    out = tmp_path / "out"
+    said = score(capsys, f"model={SMALL_MODEL_INT8}", f"corpus={corpus}", "split=null", f"out={out}", *given)
+    assert re.search(message, said)
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert not out.exists()
 
 
 def test_parameters_are_read_from_the_weights_header() -> None:

@@ -122,6 +122,7 @@ def test_a_row_gives_the_scores() -> None:
         f"{100 * TEACHER.scores.summary.wer_low:.2f} to {100 * TEACHER.scores.summary.wer_high:.2f}",
         f"{100 * TEACHER.scores.summary.cer:.2f}",
         "8.33 / 0.00 / 0.00",
+        "0.0",
         "18.0",
         "4.00 M",
         "12.3",

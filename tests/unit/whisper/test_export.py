@@ -19,6 +19,7 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.digest import digest
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import (
+    CheckSet,
     Exported,
     convert,
     export,
@@ -54,7 +55,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(clips: list[Pcm], tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export(SMALL_MODEL, tmp_path_factory.mktemp("int8") / "model", "int8", clips, device="cpu")
+    return export(SMALL_MODEL, tmp_path_factory.mktemp("int8") / "model", CheckSet(clips), device="cpu")
 
 
 def test_the_small_model_exports_to_int8_and_agrees_with_its_source(exported: Exported) -> None:
@@ -84,7 +85,8 @@ def test_faster_whisper_opens_the_export_as_it_is(exported: Exported, clips: lis
 def test_a_float32_export_of_random_weights_agrees_with_its_source_token_for_token(
     tiny: Path, clips: list[Pcm], tmp_path: Path
 ) -> None:
-    done = export(tiny, tmp_path / "out", "float32", clips, languages=["en"] * 3, device="cpu")
+    check = CheckSet(clips, languages=["en"] * 3)
+    done = export(tiny, tmp_path / "out", check, quantization="float32", device="cpu")
     [result, *_] = CTranslate2Engine(done.path, compute_type="float32").transcribe(
         clips, DecodingOptions(language="en")
     )
@@ -94,7 +96,9 @@ def test_a_float32_export_of_random_weights_agrees_with_its_source_token_for_tok
 
 @pytest.mark.parametrize("quantization", ["int8", "float16", "bfloat16", "int8_float16"])
 def test_every_quantization_converts(tiny: Path, clips: list[Pcm], tmp_path: Path, quantization: Any) -> None:
-    done = export(tiny, tmp_path / "out", quantization, clips[:1], tolerance=100.0, device="cpu")
+    done = export(
+        tiny, tmp_path / "out", CheckSet(clips[:1], tolerance=100.0), quantization=quantization, device="cpu"
+    )
     assert json.loads((done.path / "voxray.json").read_text())["quantization"] == quantization
 
 
@@ -128,14 +132,14 @@ def test_an_export_too_far_from_its_source_is_refused_and_leaves_what_was_there(
     out.mkdir()
     (out / "kept").touch()
     with pytest.raises(ExportError, match=r"expected the export within -1\.00 % error rate of its source"):
-        export(tiny, out, "int8", clips[:1], tolerance=-0.01, device="cpu")
+        export(tiny, out, CheckSet(clips[:1], tolerance=-0.01), device="cpu")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert [p.name for p in out.iterdir()] == ["kept"]
 
 
 def test_an_export_that_is_not_checked_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="expected clips to check the export with"):
-        export(SMALL_MODEL, tmp_path / "out")
+        export(SMALL_MODEL, tmp_path / "out", CheckSet(()))
     assert not (tmp_path / "out").exists()
 
 
@@ -159,6 +163,6 @@ def test_a_source_without_a_tokenizer_is_named(tiny: Path, tmp_path: Path) -> No
 
 def test_long_clips_are_checked_in_their_own_window(tiny: Path, tmp_path: Path) -> None:
     long = np.zeros(12 * SAMPLE_RATE, dtype=np.int16)
-    done = export(tiny, tmp_path / "out", "int8", [long], tolerance=100.0, device="cpu")
+    done = export(tiny, tmp_path / "out", CheckSet([long], tolerance=100.0), device="cpu")
     assert list(done.info.windows) == ["15", "20", "30"]
     assert done.info.min_window_s == 15.0

@@ -17,6 +17,7 @@ from voxray.audio import SAMPLE_RATE, Pcm, to_pcm
 from voxray.audio.constants import CANCELLED
 from voxray.audio.riff import WaveFormat
 from voxray.errors import AudioError
+from voxray.serving.audio_input.g711 import TABLES
 from voxray.wire import MAX_CHANNELS, MAX_RATE, MIN_RATE, WIDTHS, Encoding
 
 Mono = npt.NDArray[np.float32]
@@ -86,7 +87,9 @@ class Format:
 
     def samples(self, data: bytes) -> Samples:
         """Return whole frames as floats, shape (frames, channels); those that are not finite become 0."""
-        if self.encoding == "pcm_s16le":
+        if (table := TABLES.get(self.encoding)) is not None:
+            samples = table[np.frombuffer(data, np.uint8)]
+        elif self.encoding == "pcm_s16le":
             samples = np.frombuffer(data, "<i2").astype(np.float32) / 32768.0
         else:
             samples = np.frombuffer(data, "<f4").astype(np.float32)

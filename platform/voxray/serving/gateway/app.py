@@ -1,8 +1,9 @@
 """The gateway: a stateless Starlette app that carries clients' sockets to the hosts of their sessions.
 
-    /v1/stream   the protocol of voxray.wire     /          the page; as a WebSocket, plain text
-    /healthz     200, or 503 while it drains     /assets/   the page's files
-    /metrics     Prometheus' text                and `routes`, behind the keys where below /v1/
+    /v1/stream     the protocol of voxray.wire     /          the page; as a WebSocket, plain text
+    /v1/realtime   OpenAI's Realtime API           /healthz   200, or 503 while it drains
+    /v1/listen     Deepgram's live transcription   /metrics   Prometheus' text
+    /assets/       the page's files                and `routes`, behind the keys where below /v1/
 
 It reaches hosts through `protocol.Directory` and `protocol.Host` only, so that it runs and is tested without
 Ray.
@@ -26,6 +27,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from voxray.errors import WireError
+from voxray.serving.api_error import ApiError
+from voxray.serving.client_protocols.base import ClientProtocol
+from voxray.serving.client_protocols.stream import PlainTextProtocol, StreamProtocol
 from voxray.serving.gateway.auth import (
     AccessPolicy,
     AuthMiddleware,
@@ -33,12 +38,13 @@ from voxray.serving.gateway.auth import (
     expected_key,
     subprotocol_key,
 )
-from voxray.serving.gateway.client_protocol import ClientProtocol, PlainTextProtocol, StreamProtocol
-from voxray.serving.gateway.connection import Connection, ConnectionContext, serve
+from voxray.serving.gateway.connection import Connection, ConnectionContext
 from voxray.serving.gateway.cors import ApiCorsMiddleware
 from voxray.serving.gateway.host_client import HostClients, TickSchedule
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.page import HeadersMiddleware, page_routes
+from voxray.serving.gateway.sockets import serve
+from voxray.serving.gateway.upgrades import Upgrade, deepgram_upgrade, realtime_upgrade
 from voxray.serving.protocol import Directory, Refused
 from voxray.serving.settings import ServiceArgs
 from voxray.wire import PATH, SUBPROTOCOL, Close
@@ -63,6 +69,7 @@ class Gateway:
         self.name = f"gateway-{secrets.token_hex(8)}"
         self.metrics = Metrics()
         self.draining = False
+        self._models = (args.model, *args.models)
         self._capacity = max(1, int(ADMITTED * args.connections_per_gateway))
         self._policy = policy
         self._hosts = HostClients(self.name, directory, TickSchedule(args.tick_ms / 1000), self.metrics)
@@ -84,17 +91,27 @@ class Gateway:
         return [
             WebSocketRoute(PATH, self.serve_stream),
             WebSocketRoute("/", self.serve_plain_text),
+            WebSocketRoute("/v1/realtime", self.serve_realtime),
+            WebSocketRoute("/v1/listen", self.serve_deepgram),
             Route("/healthz", self.show_health),
             Route("/metrics", self.show_metrics),
         ]
 
     async def serve_stream(self, websocket: WebSocket) -> None:
         """Serve a client of `/v1/stream`."""
-        await self._serve(websocket, StreamProtocol())
+        await self._serve_own(websocket, StreamProtocol())
 
     async def serve_plain_text(self, websocket: WebSocket) -> None:
         """Serve a client of `/`."""
-        await self._serve(websocket, PlainTextProtocol())
+        await self._serve_own(websocket, PlainTextProtocol())
+
+    async def serve_realtime(self, websocket: WebSocket) -> None:
+        """Serve a client of OpenAI's Realtime API."""
+        await self._serve_upgrade(websocket, realtime_upgrade(websocket, self._models))
+
+    async def serve_deepgram(self, websocket: WebSocket) -> None:
+        """Serve a client of Deepgram's live transcription."""
+        await self._serve_upgrade(websocket, deepgram_upgrade(websocket, self._models))
 
     async def drain(self) -> None:
         """Ask all clients to reconnect elsewhere, refuse new ones, and wait until the hosts know."""
@@ -105,13 +122,33 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hosts.wait_until_idle(), DRAIN_S)
 
-    async def _serve(self, websocket: WebSocket, protocol: ClientProtocol) -> None:
+    async def _serve_own(self, websocket: WebSocket, protocol: ClientProtocol) -> None:
+        """Serve a client of ours, whose key may come later, and which is refused by messages."""
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         key = bearer_key(websocket.headers)
         key = subprotocol_key(offered) if key is None else key
-        connection = Connection(self._context, protocol, key)
-        refused = self._refusal(key)
+        await self._serve(websocket, Connection(self._context, protocol, key), self._refusal(key))
+
+    async def _serve_upgrade(self, websocket: WebSocket, upgrade: Upgrade) -> None:
+        """Serve a client of another service, whose key comes now, and which is refused by HTTP."""
+        refused = self._refusal(upgrade.key, key_required=True)
+        if self.draining:
+            refused = Refused(Close.RESTART, "restart", "expected a running server, got one that stops.")
+        try:
+            protocol = upgrade.protocol()
+        except (WireError, ApiError) as e:
+            message, code = (e.message, e.code) if isinstance(e, ApiError) else (str(e), None)
+            refused = refused or Refused(Close.BAD_MESSAGE, code or "bad_message", message)
+        if refused:
+            return await websocket.send_denial_response(upgrade.refusal(refused))
+        await websocket.accept(upgrade.subprotocol)
+        connection = Connection(self._context, protocol, upgrade.key)
+        connection.greet()
+        await self._serve(websocket, connection, None)
+
+    async def _serve(self, websocket: WebSocket, connection: Connection, refused: Refused | None) -> None:
+        """Serve an accepted socket."""
         self._connections.add(connection)
         self.metrics.accepted.inc()
         self.metrics.connections.inc()
@@ -125,9 +162,9 @@ class Gateway:
             self._connections.discard(connection)
             self.metrics.connections.dec()
 
-    def _refusal(self, key: str | None) -> Refused | None:
+    def _refusal(self, key: str | None, *, key_required: bool = False) -> Refused | None:
         """Return why a new connection with this key is refused before its first message, or None."""
-        if key is not None and not self._policy.admits(key):
+        if (key_required or key is not None) and not self._policy.admits(key):
             return Refused(Close.NOT_ALLOWED, "not_allowed", expected_key(key))
         if self.connections < self._capacity:
             return None

@@ -1,6 +1,7 @@
-"""One client's socket: what it may send when, and how it ends. Only `serve` at the end does any I/O.
+"""One client's socket: what it may send when, and how it ends; `sockets.serve` does the I/O.
 
-    GREETING   no message has been received; for `limits.start_s` at most
+    GREETING   no message that begins a session has been received; for `limits.start_s` at most, and for
+               `limits.idle_s` after a frame that a client may send before
     OPENING    the first message was received; a host is looked for, and further input waits
     OPEN       there is a session: audio goes on as the credit allows, output comes back
     CLOSED     the last message is in the outbox, or the client has disconnected
@@ -14,22 +15,19 @@ reason. Where the flush fails, a client that asked to stop is to resume elsewher
 try again later (1013).
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
-
 from voxray.errors import WireError
+from voxray.serving.client_protocols.base import ClientProtocol, Closing, Frame
 from voxray.serving.gateway.auth import AccessPolicy, expected_key
-from voxray.serving.gateway.client_protocol import ClientProtocol
 from voxray.serving.gateway.host_client import HostClient, HostClients
 from voxray.serving.gateway.input_queue import Admission, InputQueue
 from voxray.serving.gateway.metrics import Metrics
-from voxray.serving.gateway.outbox import Closing, Outbox
+from voxray.serving.gateway.outbox import Outbox
 from voxray.serving.gateway.timeouts import FLUSH_FAILED, STOPPED, ConnectionTimeouts, Ending
 from voxray.serving.protocol import Control, Opened, Output, Refused
 from voxray.serving.settings import Limits
@@ -37,7 +35,6 @@ from voxray.wire import Ack, Close, Error, Finalize, Reconnect, ServerMessage, S
 
 log = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT_S = 5.0  # for a client to read its last messages
 SESSION = re.compile(r"[0-9]+\.[0-9a-f]{32}")
 
 
@@ -69,6 +66,7 @@ class Connection:
 
     def __init__(self, context: ConnectionContext, protocol: ClientProtocol, key: str | None) -> None:
         self.state = ConnectionState.GREETING
+        self.received = 0  # frames
         self.outbox = Outbox(protocol, context.metrics)
         self._context, self._protocol = context, protocol
         self.limits, self._clock = context.limits, context.clock
@@ -85,17 +83,26 @@ class Connection:
         """Process a frame. Frames that come after the gateway has decided to end are ignored."""
         if self.closed or (self._ending and not self._ending.asked):
             return
+        self.received += 1
         self._context.metrics.messages_in.inc()
         if len(frame) > self.limits.frame_bytes:
             message = f"expected frames of at most {self.limits.frame_bytes} bytes, got one of {len(frame)}."
             return self._fail(Close.TOO_BIG, "too_big", message)
         try:
-            self._process(self._protocol.read(frame))
+            items = self._protocol.read(frame)
+            if frame or any(items):  # an empty frame of audio is no sign of life
+                self._timeouts.received(self._clock())
+            for item in items:
+                self._process(item)
         except WireError as e:
             self._fail(Close.BAD_MESSAGE, "bad_message", str(e))
 
+    def greet(self) -> None:
+        """Send what the protocol begins with."""
+        self.outbox.put_frames(*self._protocol.greeting())
+
     def start_timed_out(self) -> None:
-        """Close if no message was received; to be called `limits.start_s` after the socket was accepted."""
+        """Close if no session has begun; to be called when the client has sent nothing for too long."""
         if self.state is ConnectionState.GREETING:
             message = f"expected a first message within {self.limits.start_s:g} s, got none."
             self._fail(Close.BAD_MESSAGE, "silent", message)
@@ -150,10 +157,13 @@ class Connection:
     def receive_output(self, output: Output) -> None:
         """As `Peer.receive_output`."""
         self._input.set_credit(output.credit_bytes)
-        if not self.outbox.put(*output.messages):
-            self.outbox.clear()
-            message = f"expected messages to be read, got {self.outbox.limit} characters left unread."
-            return self._fail(Close.BAD_MESSAGE, "slow_reader", message)
+        try:
+            kept = self.outbox.put(*output.messages)
+        except Exception:  # a defect of the protocol, which must not end the calls for all other clients
+            log.exception("session %s: messages that cannot be written", output.session)
+            return self.restart()
+        if not kept:
+            return self._fail_slow_reader()
         if not all(isinstance(message, Ack) for message in output.messages):  # acks also come in silence
             self._timeouts.progressed(self._clock())
         if output.close is Close.NORMAL and self._ending:
@@ -174,9 +184,9 @@ class Connection:
 
     # What follows from a message.
 
-    def _process(self, message: Start | Finalize | Stop | bytes) -> None:
-        if message:  # an empty frame is no sign of life
-            self._timeouts.received(self._clock())
+    def _process(self, message: Start | Finalize | Stop | bytes | Frame) -> None:
+        if isinstance(message, Frame):
+            return None if self.outbox.put_frames(message) else self._fail_slow_reader()
         if self.state is ConnectionState.GREETING:
             self._begin(message if isinstance(message, Start) else self._protocol.defaults)
         elif isinstance(message, Start):
@@ -236,6 +246,11 @@ class Connection:
         else:
             self._close(Closing(Close.FULL, FLUSH_FAILED.code), FLUSH_FAILED)
 
+    def _fail_slow_reader(self) -> None:
+        self.outbox.clear()
+        message = f"expected messages to be read, got {self.outbox.limit} characters left unread."
+        self._fail(Close.BAD_MESSAGE, "slow_reader", message)
+
     def _fail(self, close: Close, code: str, message: str) -> None:
         self._close(Closing(close, code), Error(code, message))
 
@@ -253,43 +268,3 @@ class Connection:
 
 def _kind(message: object) -> str:
     return "audio" if isinstance(message, bytes) else type(message).__name__.lower()
-
-
-async def serve(websocket: WebSocket, connection: Connection) -> None:
-    """Carry frames between an accepted socket and its connection until either side has closed."""
-    timer = asyncio.get_running_loop().call_later(connection.limits.start_s, connection.start_timed_out)
-    work = (_read(websocket, connection), _write(websocket, connection.outbox), _expire(connection.outbox))
-    tasks = [asyncio.create_task(w) for w in work]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        connection.leave()
-        timer.cancel()
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-
-
-async def _read(websocket: WebSocket, connection: Connection) -> None:
-    """Read eagerly: nothing below applies backpressure, so that unread frames would pile up unseen."""
-    while (message := await websocket.receive())["type"] == "websocket.receive":
-        text = message.get("text")
-        connection.receive(text if text is not None else message["bytes"])
-
-
-async def _write(websocket: WebSocket, outbox: Outbox) -> None:
-    try:
-        while isinstance(frame := await outbox.next_frame(), str):
-            await websocket.send_text(frame)
-        await websocket.close(frame.code, frame.reason)
-    except (WebSocketDisconnect, WebSocketDisconnected):
-        return
-
-
-async def _expire(outbox: Outbox) -> None:
-    """Return some time after the outbox has ended: a client must not keep its place by not reading."""
-    await outbox.ended.wait()
-    await asyncio.sleep(CLOSE_TIMEOUT_S)

@@ -1,6 +1,7 @@
 """Messages that wait for one client to read them, within bounds.
 
-A client that reads slowly loses partials first: each only improves on the one before. A client that does not
+A client that reads slowly loses replaceable frames, such as partials, first: each only improves on the one
+before. A client that does not
 read at all is closed. Under Ray Serve only a plain uvicorn pushes back; Serve's proxies accept all that they
 are given, at the rate at which a session produces messages.
 """
@@ -8,28 +9,13 @@ are given, at the rate at which a session produces messages.
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from voxray.serving.gateway.client_protocol import ClientProtocol
+from voxray.serving.client_protocols.base import ClientProtocol, Closing, Frame
 from voxray.serving.gateway.metrics import Metrics
-from voxray.wire import Close, Partial, ServerMessage
+from voxray.wire import ServerMessage
 
 PARTIALS_LIMIT = 1 << 16  # characters that may wait before partials are dropped
 LIMIT = 1 << 20  # characters that may wait before the client is closed
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """The last thing that a client is sent."""
-
-    code: Close
-    reason: str = ""
-
-
-class _Frame(NamedTuple):
-    text: str
-    is_partial: bool
 
 
 class Outbox:
@@ -46,7 +32,7 @@ class Outbox:
         self.limit = limit
         self._protocol, self._metrics = protocol, metrics
         self._partials_limit = partials_limit
-        self._frames = deque[_Frame]()
+        self._frames = deque[Frame]()
         self._size = 0
         self._closing: Closing | None = None
         self._changed = asyncio.Event()
@@ -58,18 +44,22 @@ class Outbox:
 
     def put_replay(self, messages: Iterable[ServerMessage]) -> None:
         """Append `messages` whatever their size: a client that resumes may lack the finals of hours."""
-        for frame in self._rendered(messages):
+        for frame in self._protocol.write(list(messages)):
             self.limit += len(frame.text)
             self._partials_limit += len(frame.text)
             self._put(frame)
 
     def put(self, *messages: ServerMessage) -> bool:
         """Append `messages`; return False, keeping no more, where the client has left too much unread."""
-        return all(map(self._put, self._rendered(messages)))
+        return self.put_frames(*self._protocol.write(messages))
+
+    def put_frames(self, *frames: Frame) -> bool:
+        """As `put`, of frames."""
+        return all(map(self._put, frames))
 
     def end(self, closing: Closing) -> None:
         """Close after all that waits; what is put later is discarded. Only the first call counts."""
-        self._closing = self._closing or closing
+        self._closing = self._closing or self._protocol.closing(closing)
         self.ended.set()
         self._changed.set()
 
@@ -90,17 +80,12 @@ class Outbox:
         self._metrics.messages_out.inc()
         return text
 
-    def _rendered(self, messages: Iterable[ServerMessage]) -> Iterable[_Frame]:
-        for message in messages:
-            if text := self._protocol.write(message):
-                yield _Frame(text, isinstance(message, Partial))
-
-    def _put(self, frame: _Frame) -> bool:
+    def _put(self, frame: Frame) -> bool:
         if self._closing:
             return True
         if self._size + len(frame.text) > self._partials_limit:
             self._drop_partials()
-            if frame.is_partial:
+            if frame.replaceable:
                 self._metrics.partials_dropped.inc()
                 return True
         if self._size + len(frame.text) > self.limit:
@@ -111,7 +96,7 @@ class Outbox:
         return True
 
     def _drop_partials(self) -> None:
-        kept = deque(frame for frame in self._frames if not frame.is_partial)
+        kept = deque(frame for frame in self._frames if not frame.replaceable)
         self._metrics.partials_dropped.inc(len(self._frames) - len(kept))
         self._frames = kept
         self._size = sum(len(frame.text) for frame in kept)

@@ -18,7 +18,7 @@ class DecodeQueue:
     @property
     def waiting(self) -> bool:
         """Whether a request waits that the session still needs."""
-        return self._waiting is not None and self._waiting.start >= self.session.keep_from
+        return self._waiting is not None and self._waiting.start >= self.session.decode_from
 
     def collect(self, now_s: float) -> None:
         """Queue the session's new request, in the place of the one that waits."""

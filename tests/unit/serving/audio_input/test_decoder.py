@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from voxray.audio import SAMPLE_RATE, Pcm, resample, to_float, to_pcm
 from voxray.errors import AudioError, WireError
 from voxray.serving.audio_input.decoder import AudioDecoder, decoder_for
+from voxray.serving.audio_input.pcm import Format
 from voxray.wire import MAX_CREDIT_BYTES, Encoding, Start
 
 RATES = [4_000, 8_000, 11_025, 16_000, 22_050, 44_100, 44_101, 48_000, 96_000]
@@ -90,6 +92,31 @@ def test_a_stream_of_20_ms_sounds_as_the_whole(rate: int) -> None:
     pcm = decoded(decoder_for(announced(rate=rate)), sent(samples), range(0, 4 * rate, rate // 50 * 2))
 
     assert np.array_equal(pcm, to_pcm(resample(to_float(samples), rate)))
+
+
+@pytest.mark.parametrize("encoding", ["mulaw", "alaw"])
+def test_telephone_codes_mean_the_samples_that_ffmpeg_reads(encoding: Encoding) -> None:
+    codes = bytes(range(256)) * 2
+    reading = av.CodecContext.create(f"pcm_{encoding}", "r")
+    assert isinstance(reading, av.AudioCodecContext)
+    reading.sample_rate, reading.layout = 8_000, "stereo"
+    (frame,) = reading.decode(av.Packet(codes))
+
+    samples = Format(encoding, 2, 8_000).samples(codes)
+
+    assert np.array_equal(np.rint(samples * 32_768).ravel(), frame.to_ndarray().ravel())
+
+
+@pytest.mark.parametrize("encoding", ["mulaw", "alaw"])
+def test_a_telephone_line_sounds_as_the_same_in_pcm(encoding: Encoding) -> None:
+    codes = noise(4_000).tobytes()
+    samples = (Format(encoding, 1, 8_000).samples(codes) * 32_768).astype("<i2")
+    cuts = range(0, len(codes), 160)
+
+    pcm = decoded(decoder_for(announced(encoding, 8_000)), codes, cuts)
+
+    assert np.array_equal(pcm, decoded(decoder_for(announced(rate=8_000)), samples.tobytes()))
+    assert Start(encoding=encoding, sample_rate=8_000).bytes_per_second == 8_000
 
 
 def test_16_khz_mono_is_handed_on_without_a_copy() -> None:

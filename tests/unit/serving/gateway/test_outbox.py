@@ -1,9 +1,10 @@
 import asyncio
 from collections.abc import Iterable
 
-from voxray.serving.gateway.client_protocol import PlainTextProtocol, StreamProtocol
+from voxray.serving.client_protocols.base import Closing
+from voxray.serving.client_protocols.stream import PlainTextProtocol, StreamProtocol
 from voxray.serving.gateway.metrics import Metrics
-from voxray.serving.gateway.outbox import Closing, Outbox
+from voxray.serving.gateway.outbox import Outbox
 from voxray.wire import Close, Final, Partial, ServerMessage, render
 
 

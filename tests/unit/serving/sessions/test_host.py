@@ -196,6 +196,17 @@ def test_a_client_gets_the_messages_from_speech_start_to_done() -> None:
     assert sent[-1] == {"type": "done", "audio_s": round(SCRIPT.length / 16_000, 3), "segments": 1}
 
 
+def test_speech_without_a_pause_is_transcribed_beyond_its_first_cut() -> None:
+    script = Script.of(" ".join(f"word{n}" for n in range(60)))
+    scene = Scene(script=script)
+    opened = scene.open(words=True)
+    sent = scene.play(opened, script.pcm().tobytes()) + scene.settle(opened, STOP)
+
+    assert len(texts(sent)) > 1
+    assert " ".join(texts(sent)) == script.text
+    assert kinds(sent)[-1] == "done"
+
+
 def test_done_closes_the_connection_once() -> None:
     scene = Scene()
     opened = scene.open()
