@@ -188,12 +188,13 @@ def _run(options: RunOptions, run: RunDescription, dev: Sequence[Clip]) -> dict[
     out, loop, store = options.out, options.loop, ClipStore(options.train)
     reports = [line for line in lines(out) if "threads" in line]
     speed = samples_per_s(out)
+    planned = reports[-1].get("max_steps", loop.max_steps) if reports else loop.max_steps
     of = f" of {run.dev_corpus}" if run.dev_corpus else ""
     rows = {
         "trained on": f"{len(store):,} clips, {in_words(_seconds(store))}",
         "evaluated on": f"{len(dev):,} clips, {in_words(sum(c.duration_s for c in dev))}{of}",
         "parameters": f"{run.models[-1].parameters / 1e6:.2f} M",
-        "steps": f"{last_step(out):,} of {reports[-1].get('max_steps', loop.max_steps) if reports else loop.max_steps:,}",
+        "steps": f"{last_step(out):,} of {planned:,}",
         "learning rate": f"{loop.learning_rate:g}, {loop.schedule}",
         "audio in a step": f"{loop.plan.batch_s * loop.gradient_accumulation_steps:g} s",
         "training took": f"{minutes(out):.1f} min, evaluations included",
