@@ -10,6 +10,7 @@ from voxray.training.metrics_log import WANDB_ID, LogOptions, MetricsLog, has_wa
 
 PROGRESS = Progress(
     step=10,
+    max_steps=100,
     epoch=1,
     samples=80,
     learning_rate=1e-4,
