@@ -116,7 +116,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
         "steps": last_step(out),
         "kept": sum(map(len, kept)),
         "dropped": sum(table.num_rows for table in tables) - sum(map(len, kept)),
-        "wer_teacher": taught and taught.wer,
+        "wer_teacher": taught.wer if taught else None,
         "wer_student": best_wer(out),
         "parameters_teacher": sizes[0],
         "parameters_student": sizes[1],

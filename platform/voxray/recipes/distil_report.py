@@ -31,6 +31,6 @@ def write_distil_report(
         left_out=left_out,
         workers=config.workers,
         dev_corpus=config.dev_corpus,
-        wer_teacher=teacher and teacher.wer,
+        wer_teacher=teacher.wer if teacher else None,
     )
     return write_run_report(options, run)

@@ -70,11 +70,9 @@ def test_a_corpus_of_nothing_but_such_labels_is_refused_with_the_reason(write_la
 def test_the_page_of_a_run_counts_the_train_clips_that_were_dropped_once_each(
     write_labels: WriteLabels,
 ) -> None:
-    wrong, dev_and_test = (
-        {"substitutions": 3},
-        {"d": {"split": "dev", "substitutions": 3}, "t": {"split": "test"}},
-    )
-    labels = write_labels({"a": {}, "b": wrong, "c": wrong | LONG, "l": LONG, **dev_and_test})
+    wrong: dict[str, Any] = {"substitutions": 3}
+    train: dict[str, dict[str, Any]] = {"a": {}, "b": wrong, "c": wrong | LONG, "l": LONG}
+    labels = write_labels(train | {"d": wrong | {"split": "dev"}, "t": {"split": "test"}})
     its = config(labels, teacher=str(SMALL_MODEL))
     table = read_table(labels)
     assert distil.left_out([table], [its], [kept(its)]) == [

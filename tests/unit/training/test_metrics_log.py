@@ -9,9 +9,19 @@ from voxray.training.loop import Progress
 from voxray.training.metrics_log import WANDB_ID, LogOptions, MetricsLog, has_wandb
 
 PROGRESS = Progress(
-    **{"step": 10, "max_steps": 40, "epoch": 1, "samples": 80, "learning_rate": 1e-4},
-    **{"loss": 2.0, "ce": 1.5, "kl": 0.5},
-    **{"ctc": 0.0, "gradient_norm": 1.0, "samples_per_s": 20.0, "audio_s_per_s": 90.0, "threads": 2},
+    step=10,
+    max_steps=100,
+    epoch=1,
+    samples=80,
+    learning_rate=1e-4,
+    loss=2.0,
+    ce=1.5,
+    kl=0.5,
+    ctc=0.0,
+    gradient_norm=1.0,
+    samples_per_s=20.0,
+    audio_s_per_s=90.0,
+    threads=2,
 )
 
 
