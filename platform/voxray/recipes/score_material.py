@@ -28,7 +28,7 @@ LIVE_PAUSES = PauseRange(0.8, 2.0)
 class MostClips(Config):
     """How many clips each suite takes at most, evenly spread over the corpus."""
 
-    noise: int = Field(default=12, ge=1)
+    noise: int = Field(default=8, ge=1)
     """Each kind of noise, at each of 11 ratios."""
     telephone: int = Field(default=25, ge=1)
     """Each codec."""

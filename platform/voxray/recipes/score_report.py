@@ -65,7 +65,7 @@ class RareWordScores:
     def rows(self, name: NormaliserName, model: str = "") -> list[Sequence[str]]:
         """Return the rows of a table, named with the model where there are several."""
         ways = {"without hotwords": self.plain, "with hotwords": self.listed}
-        rows = []
+        rows: list[Sequence[str]] = []
         for way, scores in ways.items():
             r = recall_score(self.words, scores.clips, name)
             counts = (str(r.found), str(r.occurrences), str(r.invented))

@@ -212,8 +212,8 @@ def score_speculative(
     from voxray.scoring.speculative import speculate  # 5 s of imports
     from voxray.whisper.checkpoint import load_model
 
-    loaded = [load_model(folder).eval() for folder in folders]
-    found = speculate(*loaded, spread(material.clips, material.most.speculative))
+    largest, smallest = (load_model(folder).eval() for folder in folders)
+    found = speculate(largest, smallest, spread(material.clips, material.most.speculative))
     figures = {
         "clips": found.clips,
         "same_texts": percent(found.same_texts / max(1, found.clips)),

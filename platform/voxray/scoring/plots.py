@@ -96,10 +96,9 @@ def wer_by_snr(models: Mapping[str, Mapping[str, float | None]], kind: str, name
     """Draw the error rate, in per cent, by signal-to-noise ratio, a line per model; ratios as in `10 dB`."""
     figure, axes = new_figure(3.0)
     for i, (model, rates) in enumerate(models.items()):
-        snrs_db = [int(snr.removesuffix(" dB")) for snr in rates]
-        axes.plot(
-            snrs_db, list(rates.values()), marker="o", ms=4, color=COLOURS[i % len(COLOURS)], label=model
-        )
+        points = {int(snr.removesuffix(" dB")): rate for snr, rate in rates.items() if rate is not None}
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(list(points), list(points.values()), marker="o", ms=4, color=colour, label=model)
     axes.invert_xaxis()
     axes.set_ylim(bottom=0)
     axes.set_xlabel("signal-to-noise ratio, dB")

@@ -70,14 +70,16 @@ def speculate(
 def speculate_clip(
     teacher: Any, student: Any, clip: Clip, clock: Clock = time.perf_counter
 ) -> SpeculativeScore:
-    """Decode one clip with and without the student."""
+    """Decode one clip with and without the student. The generation config of both is changed for it."""
     features = _features(clip.pcm, teacher)
+    _name_language(teacher, clip)
+    _name_language(student, clip)
     start_s = clock()
     with _decoder_calls(teacher) as alone:
-        expected = _generate(teacher, features, clip)
+        expected = _generate(teacher, features)
     middle_s = clock()
     with _decoder_calls(teacher) as verified:
-        ids = _generate(teacher, features, clip, assistant_model=student)
+        ids = _generate(teacher, features, assistant_model=student)
     end_s = clock()
     drafted, accepted = drafts(verified, ids, len(alone[0]))
     return SpeculativeScore(
@@ -123,13 +125,23 @@ def _decoder_calls(model: Any) -> Iterator[list[list[int]]]:
         handle.remove()
 
 
-def _generate(teacher: Any, features: torch.Tensor, clip: Clip, **options: Any) -> list[int]:
+def _name_language(model: Any, clip: Clip) -> None:
+    """Name the language of `clip` to transformers, which would detect it in each call.
+
+    In an English-only model with a table of languages, even an empty one, it would write a token for it.
+    """
+    config = model.generation_config
+    if getattr(config, "is_multilingual", False):
+        config.language, config.task = clip.language, clip.task
+    elif hasattr(config, "lang_to_id"):
+        del config.lang_to_id
+
+
+def _generate(teacher: Any, features: torch.Tensor, **options: Any) -> list[int]:
     """Return prompt and text, decoded greedily; both ways without the tokens that may not begin a text."""
     config = deepcopy(teacher.generation_config)
     config.num_beams = 1
     config.begin_suppress_tokens = None  # as transformers does with an assistant
-    if getattr(config, "is_multilingual", False):
-        options |= {"language": clip.language, "task": clip.task}
     ids = teacher.generate(features, generation_config=config, force_unique_generate_call=True, **options)
     found: list[int] = ids[0].tolist()
     return found

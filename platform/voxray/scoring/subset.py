@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import numpy as np
 
-from voxray.audio import SAMPLE_RATE, WINDOW_S
+from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm
 from voxray.corpora.store import Clip
 from voxray.writing_systems import join_texts
 
 RECORDING_S = 180.0  # joined clips make recordings of about this length
+TOTAL_S = 600.0  # of all recordings of a suite, unless the first is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,11 @@ def recordings(
     """Return the recordings over 30 s among `clips`, at most `most`; where there are none, joined clips.
 
     Of these, at most `most` are joined: those of one language, in order, with silence after each, to
-    recordings of at most `max_s`.
+    recordings of at most `max_s`. In both cases as many are taken as last `TOTAL_S`.
     """
     if own := [clip for clip in clips if clip.duration_s > WINDOW_S and clip.text.strip()]:
-        return own[:most]
-    spoken = sorted(spread(clips, most), key=lambda clip: clip.text_language)
+        return _first_within(own[:most], TOTAL_S)
+    spoken = sorted(_first_within(spread(clips, most), TOTAL_S), key=lambda clip: clip.text_language)
     return [
         joined(part, pauses, rng)
         for _, alike in groupby(spoken, key=lambda clip: clip.text_language)
@@ -53,7 +54,15 @@ def joined(clips: Sequence[Clip], pauses: PauseRange, rng: np.random.Generator) 
     return replace(clips[0], id=f"{clips[0].id}...", pcm=np.concatenate(parts), text=text, speaker="")
 
 
-def _pause(pauses: PauseRange, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+def _first_within(clips: Sequence[Clip], total_s: float) -> list[Clip]:
+    """Return the first of `clips`, and those after it that end within `total_s`."""
+    ends = accumulate(clip.duration_s for clip in clips)
+    return [
+        clip for i, (clip, end_s) in enumerate(zip(clips, ends, strict=True)) if i == 0 or end_s <= total_s
+    ]
+
+
+def _pause(pauses: PauseRange, rng: np.random.Generator) -> Pcm:
     return np.zeros(round(rng.uniform(pauses.shortest_s, pauses.longest_s) * SAMPLE_RATE), np.int16)
 
 

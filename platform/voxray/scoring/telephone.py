@@ -56,6 +56,7 @@ def _encoded(pcm: Pcm, codec: LineCodec) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format=codec.container) as muxer:
         stream = muxer.add_stream(codec.encoder, rate=LINE_RATE, layout="mono")
+        assert isinstance(stream, av.AudioStream)  # what these encoders make
         if codec.bit_rate:
             stream.bit_rate = codec.bit_rate
         stream.codec_context.open()

@@ -19,6 +19,14 @@ def test_a_teacher_accepts_all_that_its_twin_drafts() -> None:
     assert 0 < score.accepted == score.drafted
 
 
+def test_an_english_only_model_is_given_no_language() -> None:
+    teacher, twin = (load_model(SMALL_MODEL).eval() for _ in range(2))
+    for model in (teacher, twin):
+        model.generation_config.is_multilingual, model.generation_config.lang_to_id = False, {}
+    score = speculate_clip(teacher, twin, CLIPS[0])
+    assert 0 < score.accepted == score.drafted
+
+
 def test_another_student_changes_the_speed_and_not_the_text() -> None:
     teacher, student = (load_model(SMALL_MODEL).eval() for _ in range(2))
     torch.manual_seed(0)

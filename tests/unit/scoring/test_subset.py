@@ -47,6 +47,12 @@ def test_recordings_end_before_they_grow_too_long_and_are_the_same_each_time() -
     assert all(np.array_equal(a.pcm, b.pcm) for a, b in zip(found, again, strict=True))
 
 
+def test_recordings_that_would_take_too_long_are_left_out_but_for_the_first() -> None:
+    rng = np.random.default_rng(0)
+    assert [c.id for c in recordings([clip_of(i, 250.0) for i in range(4)], 4, PAUSES, rng)] == ["0", "1"]
+    assert [c.id for c in recordings([clip_of(0, 700.0), clip_of(1, 31.0)], 4, PAUSES, rng)] == ["0"]
+
+
 def test_a_corpus_with_long_recordings_has_its_own() -> None:
     clips = [clip_of(0), clip_of(1, 31.0), clip_of(2, 32.0)]
     assert [c.id for c in recordings(clips, 1, PAUSES, np.random.default_rng(0))] == ["1"]
