@@ -56,4 +56,5 @@ def q5_0(blocks_NB: Array) -> Array:
 
 def _inverse(scales_N: Array) -> Array:
     one = np.float32(1)
-    return np.divide(one, scales_N, out=np.zeros_like(scales_N), where=scales_N != 0)
+    inverse: Array = np.divide(one, scales_N, out=np.zeros_like(scales_N), where=scales_N != 0)
+    return inverse

@@ -53,7 +53,7 @@ def exported(out: Path, model: Path | str, corpus: Path | str, *words: str) -> d
 
 def test_the_card_says_what_the_run_and_the_export_know(model: Path, corpus: Path, tmp_path: Path) -> None:
     exported(tmp_path / "out", model, corpus, "split=null", "license=mit")
-    card = ModelCard.load(tmp_path / "out" / "README.md")
+    card: Any = ModelCard.load(tmp_path / "out" / "README.md")
     info = ModelInfo.load(tmp_path / "out")
     store = model.parent / "clips-train" / "clips.parquet"
     data = card.data.to_dict()
@@ -80,7 +80,7 @@ def test_the_card_says_what_the_run_and_the_export_know(model: Path, corpus: Pat
 
 def test_what_nobody_knows_is_called_unknown(tmp_path: Path) -> None:
     write_card(tmp_path, ModelInfo(), str(SMALL_MODEL), SMALL_MODEL)
-    card = ModelCard.load(tmp_path / "README.md")
+    card: Any = ModelCard.load(tmp_path / "README.md")
 
     assert "Corpora: unknown" in card.content
     assert "Unknown; it depends on" in card.content

@@ -55,7 +55,7 @@ def test_a_model_is_uploaded_with_a_card(model: Path, hub: FakeHub) -> None:
     assert hub.commits == ["First"]
     assert result["url"] == f"{hub.url}/{NAME}/commit/1"
     assert result["form"] == "ctranslate2"
-    assert ModelCard.load(model / "README.md").data.pipeline_tag == "automatic-speech-recognition"
+    assert ModelCard.load(model / "README.md").data.to_dict()["library_name"] == "ctranslate2"
 
 
 def test_an_upload_that_was_killed_goes_on_where_it_was(model: Path, hub: FakeHub) -> None:

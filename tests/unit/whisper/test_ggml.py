@@ -54,7 +54,8 @@ def test_whisper_cpp_loads_a_student_with_fewer_decoder_layers(
     from pywhispercpp.model import Model
 
     file = write(tmp_path / "student.bin", model(), tokens, kind)
-    context = Model(str(file), redirect_whispercpp_logs_to=None)._ctx
+    loaded: Any = Model(str(file), redirect_whispercpp_logs_to=None)  # it frees the context when it goes
+    context = loaded._ctx
 
     assert whisper_cpp.whisper_model_n_audio_layer(context) == 4
     assert whisper_cpp.whisper_model_n_text_layer(context) == 2
