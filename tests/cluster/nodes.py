@@ -12,7 +12,7 @@ from ray.cluster_utils import Cluster
 
 from voxray.cluster import LOGICAL_CPUS, OBJECT_STORE_BYTES
 
-NODE = {"num_cpus": LOGICAL_CPUS, "object_store_memory": OBJECT_STORE_BYTES}
+NODE: dict[str, Any] = {"num_cpus": LOGICAL_CPUS, "object_store_memory": OBJECT_STORE_BYTES}
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def cluster_of(nodes: int) -> Iterator[tuple[Cluster, list[Any]]]:
     try:
         yield cluster, [cluster.add_node(**NODE) for _ in range(nodes)]
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
         shutil.rmtree(folder, ignore_errors=True)
 
 
