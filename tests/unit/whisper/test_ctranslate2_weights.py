@@ -8,16 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
-from voxray.audio import decode
+from voxray.audio import WINDOW_SAMPLES, decode, to_float
 from voxray.errors import ModelError
+from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.ctranslate2_binary import read_variables
 from voxray.whisper.ctranslate2_weights import to_hugging_face
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
+from voxray.whisper.features import log_mel
+from voxray.whisper.tokens import Tokens
 from voxray.whisper.transformers_engine import TransformersEngine
 
 
@@ -109,6 +113,18 @@ def test_tiny_en_gives_the_same_tokens_in_both_forms(tiny_en: Path, trainable_ti
 
     assert [h.tokens for h in ours] == [h.tokens for h in theirs]
     assert all(h.text for h in ours)
+
+
+def test_transformers_writes_no_language_into_the_text_of_an_english_only_model(
+    trainable_tiny_en: Path,
+) -> None:
+    model, tokens = load_model(trainable_tiny_en), Tokens.load(trainable_tiny_en)
+    clip = to_float(decode(sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[0]))
+    samples = torch.nn.functional.pad(torch.from_numpy(clip), (0, WINDOW_SAMPLES - len(clip)))
+
+    [ids] = model.generate(input_features=log_mel(samples[None], 80), max_new_tokens=8).tolist()
+
+    assert tokens.decode(ids).strip()[:1].isalpha()  # token 0, "!", was written for the language
 
 
 def renamed(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
