@@ -1,6 +1,7 @@
 """The clients of other services get the words that our own gets."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.benchmarks.recordings import Recording
@@ -32,7 +33,7 @@ def test_the_client_of_openai(service: LocalService, recording: Recording, ours:
 
 
 def test_the_client_of_deepgram(service: LocalService, recording: Recording, ours: str) -> None:
-    asked = {"interim_results": True, "smart_format": True, "endpointing": 600}
+    asked: dict[str, Any] = {"interim_results": True, "smart_format": True, "endpointing": 600}
     told = asyncio.run(by_deepgram(service.http, recording.pcm, **asked))
 
     assert deepgram_text(told) == ours
