@@ -55,8 +55,8 @@ def test_a_stream_from_its_first_word_to_its_metadata() -> None:
     assert all(m["speech_final"] and not m["from_finalize"] for m in finals(talk))
     assert talk.close is Close.NORMAL
     metadata = talk.sent[-1]
-    sent = Script.of("One two, three.\nFour five.", pause_s=2.0).pcm().tobytes()
-    assert metadata["sha256"] == sha256(sent).hexdigest()
+    said = Script.of("One two, three.\nFour five.", pause_s=2.0).pcm().tobytes()
+    assert metadata["sha256"] == sha256(said).hexdigest()
     assert (metadata["created"], metadata["channels"]) == ("2026-01-02T03:04:05.000Z", 1)
     assert metadata["request_id"] == finals(talk)[0]["metadata"]["request_id"]
     assert metadata["model_info"][metadata["models"][0]]["name"] == "scripted"

@@ -61,10 +61,9 @@ def test_a_key_comes_as_their_clients_send_it(path: str, options: dict[str, Any]
     async def test() -> None:
         options["subprotocols"] = [Subprotocol(s) for s in options.get("subprotocols", [])] or None
         async with serving(keys="k1") as service, service.connect(path, **options) as connection:
-            frames: list[str | bytes] = (
-                [APPEND, COMMIT] if path is REALTIME else [SECOND, '{"type": "Finalize"}']
-            )
-            for frame in frames:
+            realtime: list[str | bytes] = [APPEND, COMMIT]
+            deepgram: list[str | bytes] = [SECOND, '{"type": "Finalize"}']
+            for frame in realtime if path is REALTIME else deepgram:
                 await connection.send(frame)
 
             done = "conversation.item.input_audio_transcription.completed" if path is REALTIME else "Results"
