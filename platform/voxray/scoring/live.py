@@ -101,7 +101,7 @@ class VirtualClient:
         self.events += (TimedEvent(self.now_s, event) for event in self.session.events_to_send())
 
     def _run(self, request: DecodeRequest) -> None:
-        if request.start < self.session.keep_from:  # its final was sent: the audio is gone
+        if request.start < self.session.decode_from:  # its final was sent: the audio is gone
             self.session.receive_failure(request.id, self.now_s)
             return
         start_s = self.clock()

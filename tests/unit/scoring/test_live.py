@@ -36,6 +36,11 @@ def test_all_words_are_heard_however_long_a_decode_takes(decode_s: float) -> Non
     assert score.decodes > 0
 
 
+def test_speech_without_a_pause_is_heard_beyond_its_first_cut() -> None:
+    script = Script.of(" ".join(f"word{n}" for n in range(60)))
+    assert played(script, 0.05).texts == (script.text,)
+
+
 def test_words_come_later_and_fewer_decodes_are_run_where_each_takes_longer() -> None:
     quick, slow = played(SCRIPT, 0.02), played(SCRIPT, 1.0)
     assert quick.decodes > slow.decodes
