@@ -189,7 +189,6 @@ def _run(options: RunOptions, run: RunDescription, dev: Sequence[Clip]) -> dict[
     reports = [line for line in lines(out) if "threads" in line]
     planned = reports[-1].get("max_steps", loop.max_steps) if reports else loop.max_steps
     speed = samples_per_s(out)
-    planned = reports[-1].get("max_steps", loop.max_steps) if reports else loop.max_steps
     of = f" of {run.dev_corpus}" if run.dev_corpus else ""
     rows = {
         "trained on": f"{len(store):,} clips, {in_words(_seconds(store))}",

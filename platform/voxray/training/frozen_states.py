@@ -6,7 +6,6 @@ The states are rounded to float16 when they are computed, too: a run that reads 
 run that wrote them, bit for bit.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from voxray.errors import TrainingError
+from voxray.files import atomic_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,10 @@ class FrozenStatesCache:
         """
         named = {"encoder": states.encoder_BTD, "teacher": states.teacher_BLD}
         halves = {name: states.half() for name, states in named.items() if states is not None}
-        file = self._file(key)
-        part = file.with_suffix(f".{os.getpid()}.part")
         try:
-            part.write_bytes(save({name: half.cpu().contiguous() for name, half in halves.items()}))
-            part.rename(file)
+            with atomic_file(self._file(key)) as part:
+                part.write_bytes(save({name: half.cpu().contiguous() for name, half in halves.items()}))
         except OSError as e:
-            part.unlink(missing_ok=True)
             raise TrainingError(
                 f"{self.folder}: the teacher's states cannot be kept: {e.strerror}; make room, or train "
                 "with teacher_cache=0."

@@ -156,8 +156,6 @@ def _write_companions(source: Path, out: Path, config: Any, tokens: Tokens) -> N
         "alignment_heads": served.get("alignment_heads"),
     }
     values = generation_values(given, tokens, config)
-    if not tokens.multilingual:  # where there is a table, even an empty one, transformers detects a language
-        del values["lang_to_id"], values["task_to_id"]
     (out / "generation_config.json").write_text(json.dumps(values, indent=1))
 
 

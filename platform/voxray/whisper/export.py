@@ -157,8 +157,8 @@ def _checked(
 def with_generation_config(source: Path) -> Iterator[Path]:
     """Give a temporary folder with links to `source`, and with what a Hugging Face folder may lack.
 
-    It has a fast tokenizer, a preprocessor, and a generation config with `lang_to_id`, `task_to_id` and
-    `alignment_heads` that name only what the model has.
+    It has a fast tokenizer, a preprocessor, and a generation config whose `lang_to_id`, `task_to_id` and
+    `alignment_heads` name only what the model has.
     """
     with tempfile.TemporaryDirectory(prefix="voxray-export-") as folder:
         whole = Path(folder)
@@ -184,7 +184,11 @@ def _fast_tokenizer(source: Path, whole: Path) -> None:
 
 
 def generation_values(given: dict[str, Any], tokens: Tokens, config: Any) -> dict[str, Any]:
-    """Return `given` completed, without alignment heads in decoder layers that the model lacks."""
+    """Return `given` completed, without alignment heads in decoder layers that the model lacks.
+
+    An English-only model has no tables of languages and tasks: where there is one, even an empty one,
+    transformers detects a language and begins the text with a token for it.
+    """
     defaults = {
         "decoder_start_token_id": tokens.start,
         "bos_token_id": tokens.end,
@@ -197,13 +201,16 @@ def generation_values(given: dict[str, Any], tokens: Tokens, config: Any) -> dic
     named = {
         "is_multilingual": tokens.multilingual,
         "no_timestamps_token_id": tokens.no_timestamps,
-        "lang_to_id": {f"<|{code}|>": i for code, i in tokens.languages.items()},
-        "task_to_id": dict(tokens.tasks),
         "alignment_heads": usable_heads(
             given.get("alignment_heads") or [], config.decoder_layers, config.decoder_attention_heads
         ),
     }
-    return {**defaults, **{k: v for k, v in given.items() if v is not None}, **named}
+    tables = {
+        "lang_to_id": {f"<|{code}|>": i for code, i in tokens.languages.items()},
+        "task_to_id": dict(tokens.tasks),
+    }
+    kept = {k: v for k, v in given.items() if v is not None and k not in tables}
+    return {**defaults, **kept, **named, **(tables if tokens.multilingual else {})}
 
 
 def _read(file: Path) -> dict[str, Any]:

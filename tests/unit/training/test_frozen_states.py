@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.unit.training.steps import train
 
 from voxray.corpora.store import Clip
 from voxray.errors import TrainingError
@@ -20,17 +21,6 @@ CPU = torch.device("cpu")
 PLAN = PlanOptions(batch_s=4.0, cut_probability=0.5, speed_probability=0.5, full_probability=0.0)
 OPTIONS = LoopOptions(max_steps=8, learning_rate=1e-3, plan=PLAN)
 DISTINCT = 1  # epochs
-
-
-def train(loop: Loop, until: int) -> list[float]:
-    losses: list[float] = []
-
-    def after_step(at: Loop) -> bool:
-        losses.append(at.progress().loss)
-        return at.step == until
-
-    loop.run(after_step)
-    return losses
 
 
 def cached(loop: Loop, folder: Path) -> Loop:

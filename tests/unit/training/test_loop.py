@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from tests.unit.training.steps import train
 from torch.nn.parallel import DistributedDataParallel
 
 from voxray.corpora.store import Clip, write_store
@@ -44,18 +45,6 @@ RANDOM = LoopOptions(  # chance wherever there can be any
     augment=AugmentOptions(noise=0.5, room=0.3, gain_db=6.0),
 )
 RANDOM_OBJECTIVE = ObjectiveOptions(freeze_encoder=False, ctc_weight=0.2, time_masks=1, frequency_masks=1)
-
-
-def train(loop: Loop, until: int) -> list[float]:
-    """The losses of the steps up to `until`."""
-    losses: list[float] = []
-
-    def after_step(at: Loop) -> bool:
-        losses.append(at.progress().loss)
-        return at.step == until
-
-    loop.run(after_step)
-    return losses
 
 
 def gradients(loop: Loop) -> dict[str, torch.Tensor]:
