@@ -84,13 +84,15 @@ class ScriptedEngine:
         self.script = script
 
     def __call__(self, request: DecodeRequest) -> Hypothesis:
-        """Return the words in the window of `request`, with times."""
+        """Return the words in the window of `request`, with times where it asks for them."""
         words = [w for w in self.script.words if request.start <= w.start and w.end <= request.end]
         return Hypothesis(
             tuple(
                 HypothesisWord(
                     " " + w.text, seconds(w.start - request.start), seconds(w.end - request.start), 1.0
                 )
+                if request.word_times
+                else HypothesisWord(" " + w.text)
                 for w in words
             ),
             avg_logprob=-0.1,

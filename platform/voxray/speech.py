@@ -11,12 +11,11 @@ from itertools import accumulate
 
 import numpy as np
 
-from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, WINDOW_S, Block, Pcm, duration_s, to_float
+from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, WINDOW_S, Block, Pcm, duration_s, quietest_s, to_float
 
 THRESHOLD = 0.2  # Silero's own 0.5 lost 5 % of words in telephone-band digits; white noise passes neither
 CERTAIN = 0.5  # which speech reaches somewhere (0.9 in 48 telephone clips), and noise and music do not (0.42)
 SHORT_S = 3.0  # of speech in a window: longer ones are not asked whether they reach CERTAIN
-QUIET_S = 0.1  # a cut inside speech falls in the quietest stretch of this length
 NEAR_S = 5.0  # how far before the limit that stretch is looked for
 PAD_S = 0.2  # of what surrounds speech, kept in a window: quiet edges are easy to miss
 MAX_PAUSE_S = 0.6  # in one window; a small model takes one utterance at a time
@@ -141,7 +140,7 @@ def pad_spans(spans: Sequence[Span], pad_s: float, max_s: float, lasts_s: float)
 
 
 def split_long(pcm: Pcm, spans: Sequence[Span], max_s: float) -> list[Span]:
-    """Cut the spans longer than `max_s` at their quietest `QUIET_S` near the limit."""
+    """Cut the spans longer than `max_s` at their quietest stretch near the limit."""
     return [piece for span in spans for piece in _pieces(pcm, span, max_s)]
 
 
@@ -154,15 +153,6 @@ def _pieces(pcm: Pcm, span: Span, max_s: float) -> list[Span]:
         pieces.append(Span(start_s, cut_s))
         start_s = cut_s
     return [*pieces, Span(start_s, span.end_s)]
-
-
-def quietest_s(pcm: Pcm, from_s: float, to_s: float) -> float:
-    """Return the middle of the quietest `QUIET_S` between two times, in seconds."""
-    first, last = round(from_s * SAMPLE_RATE), round(to_s * SAMPLE_RATE)
-    length = min(round(QUIET_S * SAMPLE_RATE), last - first)
-    energy = np.concatenate([[0.0], np.cumsum(pcm[first:last].astype(np.float64) ** 2)])
-    quietest = int(np.argmin(energy[length:] - energy[:-length]))
-    return (first + quietest + length // 2) / SAMPLE_RATE
 
 
 def sections(blocks: Iterable[Block], section_s: float = SECTION_S) -> Iterator[Block]:

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.small_model import SMALL_MODEL_CLIPS
 
-from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, Block, Pcm, decode
+from voxray.audio import MAX_HOLE_S, SAMPLE_RATE, Block, Pcm, decode, quietest_s
 from voxray.speech import (
     Span,
     cut_at_pauses,
     join_spans,
     lengths_within,
     pad_spans,
-    quietest_s,
     sections,
     speech_spans,
     split_long,

@@ -20,7 +20,7 @@ from voxray.audio.constants import (
     WINDOW_SAMPLES,
 )
 from voxray.audio.containers import CONTAINERS, EXTENSIONS, SAFE_OPTIONS
-from voxray.audio.pcm import Block, Pcm, duration_s, resample, to_float, to_pcm
+from voxray.audio.pcm import Block, Pcm, duration_s, quietest_s, resample, to_float, to_pcm
 
 if TYPE_CHECKING:
     from voxray.audio.decoding import channel_count, decode, decode_blocks, decode_chunks
@@ -54,6 +54,7 @@ __all__ = [
     "decode_chunks",
     "duration_s",
     "encode",
+    "quietest_s",
     "resample",
     "to_float",
     "to_pcm",

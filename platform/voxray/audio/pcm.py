@@ -10,6 +10,8 @@ from voxray.audio.constants import SAMPLE_RATE
 Pcm = npt.NDArray[np.int16]
 """Mono samples at 16 kHz, shape (samples,)."""
 
+QUIET_S = 0.1  # a cut inside speech falls in the quietest stretch of this length
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -38,6 +40,15 @@ def to_pcm(samples: npt.NDArray[np.floating]) -> Pcm:
 def duration_s(pcm: Pcm) -> float:
     """Return the length in seconds."""
     return len(pcm) / SAMPLE_RATE
+
+
+def quietest_s(pcm: Pcm, from_s: float, to_s: float) -> float:
+    """Return the middle of the quietest `QUIET_S` between two times, in seconds."""
+    first, last = round(from_s * SAMPLE_RATE), round(to_s * SAMPLE_RATE)
+    length = min(round(QUIET_S * SAMPLE_RATE), last - first)
+    energy = np.concatenate([[0.0], np.cumsum(pcm[first:last].astype(np.float64) ** 2)])
+    quietest = int(np.argmin(energy[length:] - energy[:-length]))
+    return (first + quietest + length // 2) / SAMPLE_RATE
 
 
 def resample(

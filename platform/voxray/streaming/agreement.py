@@ -1,8 +1,9 @@
 """Decides which words of an utterance are committed, and never change again.
 
 `agreement` is LocalAgreement-2 (Liu et al., Low-Latency Sequence-to-Sequence Speech Recognition, 2020): the
-longest common prefix of two successive hypotheses, without the newer one's last word. `attention` commits the
-words that end more than 0.5 s before the audio does (after AlignAtt, Papi et al., 2023).
+longest common prefix of two successive hypotheses, without the newer one's last word. Where decodes are rare,
+that takes long: of a probable hypothesis with times, the words that end 0.5 s before the audio does are
+committed at once. `attention` commits those of any hypothesis (after AlignAtt, Papi et al., 2023).
 
 Committed words are forced on the decoder. If it then continues inside a word ("six" + "teen"), the prefix
 ended too early: if the client has not seen that word, it is given up; otherwise it stays, and is not forced
@@ -25,7 +26,7 @@ class Policy(Enum):
     ATTENTION = "attention"
 
 
-ATTENTION_MARGIN_S = 0.5
+ATTENTION_MARGIN_S = 0.5  # before the end of the audio
 
 
 class Fit(Enum):
@@ -118,14 +119,27 @@ class Agreement:
         else:
             self.half = True
 
-    def update(self, words: tuple[HypothesisWord, ...], length_s: float, at_most: int | None = None) -> None:
-        """Commit what the policy allows of `words`, those of a window of `length_s`, up to `at_most`."""
+    def update(
+        self,
+        words: tuple[HypothesisWord, ...],
+        length_s: float,
+        at_most: int | None = None,
+        *,
+        probable: bool = False,
+    ) -> int:
+        """Commit what the policy allows of `words`, those of a window of `length_s`, up to `at_most`.
+
+        Return how many the policy allows.
+        """
         if self.policy is Policy.ATTENTION:
             count = ended_before(words, length_s - ATTENTION_MARGIN_S)
         else:
             count = min(self._agreed(words), len(words) - 1)
+            if probable:
+                count = max(count, ended_before(words[:-1], length_s - ATTENTION_MARGIN_S))
         self.previous = words
         self.accept(words, count if at_most is None else min(count, at_most))
+        return count
 
     def agrees_but_for_last(self, words: Sequence[HypothesisWord]) -> bool:
         """Return whether the hypothesis before `words` has all of them, the last one excepted."""

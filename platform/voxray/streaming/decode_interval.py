@@ -7,15 +7,16 @@ LONGEST_S = 6.0  # whatever the load
 ONGOING_S = 5.0  # speech that has lasted longer may not end soon
 LONGEST_ONGOING_S = 2.0  # in it, where nothing but partials commits words
 SMOOTHING = 0.5  # weight of the newest answer's time in their moving average
-BACKOFF = 8.0  # seconds of the interval for each second that decodes are queued
+ANSWERS = 1.25  # seconds of the interval for each second that an answer takes
+BACKOFF = 8.0  # and for each second of it that the decode is queued
 
 
 @dataclass(slots=True)
 class DecodeInterval:
     """How long answers take, and are queued for, and the interval between decodes that follows from it.
 
-    The decodes of one session fill at most half of its time, and where they wait for those of others, far
-    less: then all sessions ask for fewer partials, so that finals are not kept waiting.
+    The decodes of one session fill at most four fifths of its time, and where they wait for those of others,
+    far less: then all sessions ask for fewer partials, so that finals are not kept waiting.
     """
 
     shortest_s: float = 0.5
@@ -29,5 +30,5 @@ class DecodeInterval:
 
     def seconds(self, *, ongoing: bool = False) -> float:
         """Return the seconds of audio from one window's end to the next one's, in `ongoing` speech or not."""
-        wanted_s = 2 * self.answer_s + BACKOFF * self.queued_s
+        wanted_s = ANSWERS * self.answer_s + BACKOFF * self.queued_s
         return max(self.shortest_s, min(wanted_s, LONGEST_ONGOING_S if ongoing else LONGEST_S))

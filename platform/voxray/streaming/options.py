@@ -24,9 +24,9 @@ class SessionOptions:
     word_times: bool = True  # of finals
     language: str | None = None
     partial_every_s: float = 0.5
-    min_certain_logprob: float = -0.3  # at a pause, for words that no earlier hypothesis has
+    min_certain_logprob: float = -0.3  # for words that no earlier hypothesis has
     final_every_s: float = 0.5  # between decodes of finals before the endpoint is reached
-    cut_s: float = 8.0
+    cut_s: float = 6.0
     cut_margin_s: float = 1.0  # of audio between a cut and the end of the window
     max_window_s: float = 15.0
     max_undecoded_s: float = 30.0

@@ -84,7 +84,7 @@ class Requests:
             end=end,
             prefix=u.prefix,
             mode=mode,
-            word_times=times or self._long(u, end),
+            word_times=times or seconds(end - u.start) > min(ONGOING_S, self.options.cut_s),
             language=self.language,
             asked_s=now_s,
             deadline_s=deadline_s,

@@ -17,17 +17,18 @@ An utterance (`endpoint.py` finds its bounds; they are decoded one after another
 
     WAITING -> SPEAKING <-> QUIET -> ENDED -> (next)        SPEAKING, QUIET -> FULL -> SPEAKING or ENDED
 
-Past 8 s a SPEAKING utterance is cut at the last committed word, once that ends 1 s before the window does.
+Past 6 s a SPEAKING utterance is cut at the last committed word, once that ends 1 s before the window does.
 What lies before a cut becomes a final, what follows is a new segment. Segments are sent one after another:
 start, partials, end, final. An ENDED utterance whose text is truncated, at the decoder's limit of tokens or
 before a loop, is cut as a FULL one is, and goes on as ENDED; the end that was sent is that of its speech.
+An utterance whose text ends while its speech goes on is cut there, whatever its state.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
-from voxray.audio.pcm import Pcm
+from voxray.audio.pcm import Pcm, quietest_s
 from voxray.guards import GuardResult
 from voxray.streaming.agreement import Agreement, Fit, ended_before, normalize_words
 from voxray.streaming.audio_buffer import AudioBuffer
@@ -46,7 +47,15 @@ from voxray.streaming.events import (
 )
 from voxray.streaming.options import SessionOptions
 from voxray.streaming.requests import Requests
-from voxray.streaming.utterance import Attempt, Outcome, Overlap, Utterance, cut_after
+from voxray.streaming.utterance import (
+    LONGEST_WORD_S,
+    SHORTEST_WORD_S,
+    Attempt,
+    Outcome,
+    Overlap,
+    Utterance,
+    cut_after,
+)
 
 
 class SessionState(Enum):
@@ -275,10 +284,12 @@ class Session:
         self._requests.keep_language(u, request, hypothesis.language)
         if fit is Fit.INSIDE:
             u.agreement.previous = u.best
+        elif (early := self._early_end(u, request, attempt, hypothesis)) is not None:
+            self._cut(u, early, len(u.best), request.end, overlap=False)
         elif attempt and not u.ended and u.end == request.end and self._is_certain(u, attempt, hypothesis):
             self._commit_all(u, request.end)
         elif not u.ended:
-            self._commit(u, request, u.best)
+            self._commit(u, request, u.best, probable=self._is_probable(hypothesis))
 
     def _is_certain(self, u: Utterance, attempt: Attempt, hypothesis: Hypothesis) -> bool:
         """Return whether all words of a window that ends in silence can be committed, the last one included.
@@ -286,10 +297,30 @@ class Session:
         The window holds the end of that word. The previous hypothesis must have the words before it, unless
         the mean log-probability is high.
         """
-        logprob = hypothesis.avg_logprob
-        probable = logprob is not None and logprob >= self.options.min_certain_logprob
         passed = attempt.outcome is Outcome.PASSED and not attempt.truncated
-        return passed and (probable or u.agreement.agrees_but_for_last(u.best))
+        return passed and (self._is_probable(hypothesis) or u.agreement.agrees_but_for_last(u.best))
+
+    def _is_probable(self, hypothesis: Hypothesis) -> bool:
+        logprob = hypothesis.avg_logprob
+        return logprob is not None and logprob >= self.options.min_certain_logprob
+
+    def _early_end(
+        self, u: Utterance, request: DecodeRequest, attempt: Attempt | None, hypothesis: Hypothesis
+    ) -> int | None:
+        """Return where the text of a window ends before its speech does; None if it does not, or may not.
+
+        Alignment stretches the last word over what is missing: the quietest place after it is taken.
+        """
+        agreed = u.agreement.agrees_but_for_last(u.best)
+        if hypothesis.truncated or not (attempt.outcome is Outcome.PASSED if attempt else agreed):
+            return None
+        word_start = u.unfinished_from(request.end, self.options.endpoint.endpoint_ms / 1000)
+        if word_start is None:
+            return None
+        end = word_start + samples(LONGEST_WORD_S)
+        return word_start + samples(
+            quietest_s(self._buffer.read(word_start, end), SHORTEST_WORD_S, LONGEST_WORD_S)
+        )
 
     def _commit_all(self, u: Utterance, end: int) -> None:
         """Commit and send all words of a window up to `end`."""
@@ -297,15 +328,19 @@ class Session:
         u.agreement.accept(u.best, len(u.best))
         self._emitter.partial(u, end)
 
-    def _commit(self, u: Utterance, request: DecodeRequest, words: tuple[HypothesisWord, ...]) -> None:
+    def _commit(
+        self, u: Utterance, request: DecodeRequest, words: tuple[HypothesisWord, ...], *, probable: bool
+    ) -> None:
         """Commit and send words, and cut the utterance after them if it has grown long."""
         length_s, margin_s = seconds(request.end - u.start), self.options.cut_margin_s
         long = length_s > self.options.cut_s and request.mode is DecodeMode.PARTIAL
-        u.agreement.update(words, length_s, ended_before(words, length_s - margin_s) if long else None)
+        at_most = ended_before(words, length_s - margin_s) if long else None
+        allowed = u.agreement.update(words, length_s, at_most, probable=probable)
         count = len(u.agreement.committed)
         cut = cut_after(words, count, length_s, margin_s) if long and u.end is None else None
         if cut is not None:
             self._cut(u, u.start + cut, count, request.end)
+            u.agreement.accept(u.best, allowed - count)
         self._emitter.partial(u, request.end)
 
     def _is_truncated(self, u: Utterance, end: int) -> bool:
@@ -316,10 +351,13 @@ class Session:
         at, _ = u.cut_place(end, self.options.cut_margin_s)
         return u.start + margin <= at < end
 
-    def _cut(self, u: Utterance, at: int, count: int, end: int) -> None:
-        """Send the first `count` words of a window up to `end` as a final; begin a new segment at `at`."""
+    def _cut(self, u: Utterance, at: int, count: int, end: int, *, overlap: bool = True) -> None:
+        """Send the first `count` words of a window up to `end` as a final; begin a new segment at `at`.
+
+        Its windows begin before that, with an `overlap`, so that a cut inside a word loses none.
+        """
         self._emitter.end(u, at)
         self._emitter.final(u, count, at, end)
         self._requests.clear()
-        u.restart(at, count, end)
+        u.restart(at, count, end, overlap=overlap)
         self._emitter.start(u)

@@ -14,6 +14,7 @@ from voxray.streaming.events import DecodeMode, HypothesisWord, samples, seconds
 
 OVERLAP_WORDS = 2  # before a cut
 OVERLAP_S = 2.0  # at most
+SHORTEST_WORD_S, LONGEST_WORD_S = 0.1, 1.0
 
 
 class Outcome(Enum):
@@ -99,15 +100,29 @@ class Utterance:
         """Return the attempt that a request was made for, if it is the present one."""
         return self.attempt if self.attempt and self.attempt.request == request else None
 
-    def restart(self, at: int, count: int, asked: int) -> None:
+    def restart(self, at: int, count: int, asked: int, *, overlap: bool) -> None:
         """Begin a new segment at `at`, after the first `count` words of a window that ends at `asked`."""
         rest = shifted(self.best[count:], -seconds(at - self.start))
-        self.overlap = self._overlap(at, count)
+        self.overlap = self._overlap(at, count) if overlap else Overlap()
         self.start = self.onset = at
         self.segment, self.attempt, self.end_sent, self.shown = None, None, False, ("", "")
         self.agreement = Agreement(self.agreement.policy, previous=rest)
         self.best, self.asked = rest, asked
         self.decoded = max(self.decoded, at)
+
+    def unfinished_from(self, end: int, pause_s: float) -> int | None:
+        """Return where the last word of a window up to `end` begins, if speech goes on after it; else None.
+
+        Whisper can end a text at the end of a sentence, whatever follows. `pause_s`: the longest pause that
+        an utterance has.
+        """
+        last = self.best[-1] if self.best else None
+        if last is None or last.start_s is None or not 0 <= last.start_s <= seconds(end - self.start):
+            return None
+        word_start = self.start + samples(last.start_s)
+        speech_end = end if self.speech_end is None else min(end, self.speech_end)
+        missing_s = seconds(speech_end - word_start) - LONGEST_WORD_S - pause_s
+        return word_start if missing_s > LONGEST_WORD_S else None
 
     def cut_place(self, end: int, margin_s: float) -> tuple[int, int]:
         """Return where to cut a window that ends at `end`, and how many words are before the cut.

@@ -1,13 +1,12 @@
 """Texts that do not end in their window: the clip is cut in two, and the parts are decoded and joined again.
 
 A text stops short at the limit of tokens (fast speech, or a script whose letters have several tokens each),
-and where a loop had to be cut off.
+where a loop had to be cut off, and where the model ended it early (`early_end`).
 """
 
 from collections.abc import Callable, Sequence
 
-from voxray.audio import SAMPLE_RATE, Pcm, duration_s
-from voxray.speech import quietest_s
+from voxray.audio import SAMPLE_RATE, Pcm, duration_s, quietest_s
 from voxray.text import compression_ratio
 from voxray.transcript import shifted
 from voxray.whisper.engines import DecodingResult

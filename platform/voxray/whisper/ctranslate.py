@@ -143,7 +143,9 @@ class CTranslate2Engine:
         """Decode one encoded batch of clips that share a window; `languages` as in `transcribe`."""
         previous = previous_tokens(self.tokens, options.prompt, options.hotwords)
         windows = [
-            AudioWindow(clip, options.language or language, options.task, previous, words=options.words)
+            AudioWindow(
+                clip, options.language or language, options.task, previous, words=options.words, whole=True
+            )
             for clip, language in zip(clips, languages, strict=True)
         ]
         padded_s = encoded.shape[1] / POSITIONS_PER_SECOND

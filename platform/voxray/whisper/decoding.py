@@ -15,6 +15,7 @@ import numpy as np
 
 from voxray.audio import HOP_LENGTH, Pcm, duration_s
 from voxray.transcript import Task, Word
+from voxray.whisper.early_end import ends_early, is_sparse
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.loops import NO_REPEAT_NGRAM, most_tokens, repeats, without_loop
 from voxray.whisper.prompts import echoes, text_room
@@ -38,7 +39,7 @@ class AudioWindow:
 
     `language`: None is detected. `previous`: token ids of the context before the start token, alike in length
     within a batch. `prefix`: token ids that the text is forced to begin with. `words`: whether word times are
-    wanted.
+    wanted. `whole`: whether a text that ends before its speech does counts as truncated.
     """
 
     pcm: Pcm
@@ -47,6 +48,7 @@ class AudioWindow:
     previous: tuple[int, ...] = ()
     prefix: tuple[int, ...] = ()
     words: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,9 @@ class Decoded:
 
     `ids` begin with the forced prefix and hold timestamps, but not the end of the text. `avg_logprob` is the
     mean log-probability of what follows the prefix, end of text included; NaN where a beam search found
-    nothing. `truncated`: the text goes on, past the limit of tokens or into a loop that was cut off. `words`
-    are None unless they were wanted or it is truncated; `token_probs` are then those of the text's tokens.
+    nothing. `truncated`: the text goes on, past the limit of tokens, into a loop that was cut off or, where
+    that was asked (`AudioWindow.whole`), as far as the speech does. `words` are None unless they were wanted
+    or it is truncated or suspect of that; `token_probs` are then those of the text's tokens.
     """
 
     ids: tuple[int, ...]
@@ -270,9 +273,11 @@ class WindowDecoder:
     def _with_words(self, batch: EncodedWindows, decoded: list[Decoded]) -> list[Decoded]:
         """Add the words of the windows that want them, aligned by language and task.
 
-        A truncated text has them too: its audio is decoded on from the last of them.
+        A truncated text has them too: its audio is decoded on from the last of them. So has one that may end
+        early, and is truncated if it does.
         """
-        wanted = [i for i, w in enumerate(batch.windows) if w.words or decoded[i].truncated]
+        suspect = {i for i, w in enumerate(batch.windows) if w.whole and self._is_sparse(w, decoded[i])}
+        wanted = [i for i, w in enumerate(batch.windows) if w.words or decoded[i].truncated or i in suspect]
         timed = [replace(d, words=()) if i in wanted else d for i, d in enumerate(decoded)]
         texts = {i: text for i in wanted if (text := [t for t in decoded[i].ids if t < self.tokens.end])}
         starts = {i: (decoded[i].language, batch.windows[i].task) for i in texts}
@@ -282,7 +287,13 @@ class WindowDecoder:
                 found = self._align(batch.rows(rows), [texts[i] for i in rows], *start)
                 for i, (words, probs) in zip(rows, found, strict=True):
                     timed[i] = replace(timed[i], words=words, token_probs=probs)
+        for i in suspect:
+            if ends_early(timed[i].words or (), batch.windows[i].pcm):
+                timed[i] = replace(timed[i], truncated=True)
         return timed
+
+    def _is_sparse(self, window: AudioWindow, decoded: Decoded) -> bool:
+        return is_sparse(sum(t < self.tokens.end for t in decoded.ids), window.pcm)
 
     def _align(
         self, batch: EncodedWindows, texts: Sequence[list[int]], language: str, task: Task

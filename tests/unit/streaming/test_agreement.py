@@ -185,3 +185,16 @@ def test_stable_only_grows(policy: Policy, texts: list[list[str]], sent: list[bo
         assert agreement.stable.startswith(stable)
         if sent[i % len(sent)]:
             agreement.sent, stable = len(agreement.committed), agreement.stable
+
+
+def test_a_probable_hypothesis_commits_what_ended_half_a_second_ago_by_itself() -> None:
+    agreement = Agreement()
+    allowed = agreement.update(words("turn on the light now", 0.5), 2.0, probable=True)
+
+    assert (agreement.stable, allowed) == ("turn on the", 3)
+
+
+def test_an_improbable_hypothesis_needs_another() -> None:
+    agreement = Agreement()
+
+    assert agreement.update(words("turn on the light now", 0.5), 9.0) == 0

@@ -210,7 +210,7 @@ def test_an_improbable_last_word_waits_where_the_words_before_it_are_new() -> No
 
 def test_a_decode_of_a_pause_that_is_over_leaves_its_last_word_open() -> None:
     script = Script.of("turn on the\nlights please", pause_s=0.4)
-    rehearsal = played(script, latency_s=0.3)
+    rehearsal = played(script, latency_s=0.45)
     stable = [e.stable for e in rehearsal.events if isinstance(e, Partial)]
 
     assert "turn on the" not in stable
@@ -392,13 +392,13 @@ def test_audio_does_not_pile_up_behind_a_fallback_that_never_comes() -> None:
     assert held(session) < 34 * 16_000
 
 
-def test_speech_without_pauses_is_cut_past_8_s_at_a_committed_word() -> None:
+def test_speech_without_pauses_is_cut_past_6_s_at_a_committed_word() -> None:
     script = Script.of(" ".join(f"w{i}" for i in range(120)))
     rehearsal = played(script)
 
     assert rehearsal.text == script.text
-    assert all(6.0 < f.end_s - f.start_s <= 8.5 for f in rehearsal.finals[:-1])
-    assert max(r.end - r.start for r in rehearsal.requests) <= 9.5 * 16_000
+    assert all(4.0 < f.end_s - f.start_s <= 6.5 for f in rehearsal.finals[:-1])
+    assert max(r.end - r.start for r in rehearsal.requests) <= 7.5 * 16_000
     assert [b.start_s for b in rehearsal.finals[1:]] == [a.end_s for a in rehearsal.finals[:-1]]
 
 
@@ -465,7 +465,7 @@ def test_audio_far_ahead_of_the_engine_is_decoded_in_full_windows() -> None:
 def test_partials_grow_rarer_while_decodes_take_long() -> None:
     script = Script.of(" ".join(f"w{i}" for i in range(25)))
 
-    assert len(played(script, latency_s=0.8).requests) < len(played(script, latency_s=0.05).requests) / 2
+    assert len(played(script, latency_s=1.4).requests) < len(played(script, latency_s=0.05).requests) / 2
 
 
 def test_without_partials_only_finals_are_decoded_and_sent() -> None:
@@ -501,7 +501,7 @@ def test_progress_is_sent_once_a_second() -> None:
 
 
 def test_lag_does_not_count_a_silence_before_a_late_endpoint() -> None:
-    options = SessionOptions(endpoint=EndpointOptions(endpoint_ms=5000))
+    options = SessionOptions(endpoint=EndpointOptions(endpoint_ms=5000), cut_s=9.0)
     script = Script.of("turn on", pause_s=4.0)
     sent = [e for e in played(script, options=options).events if isinstance(e, SessionProgress)]
 
@@ -575,3 +575,35 @@ def test_a_truncated_text_that_no_word_allows_to_cut_is_final() -> None:
     rehearsal = played(engine=changed(SCRIPT, change))
 
     assert [f.text for f in rehearsal.finals] == ["turn"]
+
+
+def ending(script: Script) -> Engine:
+    """The scripted engine whose texts end with the first sentence in them; its last word is stretched."""
+
+    def change(request: DecodeRequest, decoded: Hypothesis) -> Hypothesis:
+        ends = [i for i, w in enumerate(decoded.words) if w.text.endswith(".")]
+        if not ends:
+            return decoded
+        *words, last = decoded.words[: ends[0] + 1]
+        stretched = last if last.end_s is None else replace(last, end_s=seconds(request.end - request.start))
+        return replace(decoded, words=(*words, stretched))
+
+    return changed(script, change)
+
+
+@pytest.mark.parametrize("partials", [True, False])
+@pytest.mark.parametrize("latency_s", [0.05, 0.7])
+def test_speech_after_a_text_that_ends_early_is_not_lost(partials: bool, latency_s: float) -> None:
+    texts = [f"w{i}." if i % 40 == 19 else f"w{i}" for i in range(120)]
+    script = Script.of(" ".join(texts))
+    rehearsal = played(script, ending(script), SessionOptions(partials=partials), latency_s)
+
+    assert rehearsal.text == script.text
+    check_wire(rehearsal.events)
+
+
+def test_a_pause_after_the_last_word_is_not_speech_after_a_text_that_ends_early() -> None:
+    script = Script.of(" ".join(f"w{i}" for i in range(8)) + "\nmore", pause_s=4.0)
+    options = SessionOptions(endpoint=EndpointOptions(endpoint_ms=5000), cut_s=9.0)
+
+    assert len(played(script, options=options).finals) == 1

@@ -34,7 +34,7 @@ def test_what_is_left_after_a_cut_is_a_new_segment_with_times_of_its_own() -> No
     u.segment, u.end_sent, u.best, u.shown = 3, True, WORDS, ("a b", " c")
     u.agreement.committed = [" a", " b"]
 
-    u.restart(1000 + 16_000, 2, 50_000)
+    u.restart(1000 + 16_000, 2, 50_000, overlap=True)
 
     assert (u.start, u.onset, u.decoded, u.asked) == (17_000, 17_000, 17_000, 50_000)
     assert u.segment is None
