@@ -1,4 +1,4 @@
-"""Export a model: to CTranslate2, which serves, to GGML for whisper.cpp, or to transformers.
+"""Export a model to CTranslate2, which serves, to GGML for whisper.cpp, to transformers or to OpenAI's form.
 
     Hugging Face folder -> out/ in that format -> does it transcribe the check set as its source does? -> out
 
@@ -18,6 +18,7 @@ A trained model, checked on one's own clips:
 The same for whisper.cpp, and as a folder for transformers:
     python jobs/export.py model=runs/distil/model corpus=my-audio format=ggml quantization=q5_0 out=runs/phone
     python jobs/export.py model=runs/distil/model corpus=my-audio format=transformers out=runs/transformers
+    python jobs/export.py model=runs/distil/model corpus=my-audio format=openai out=runs/openai
 """
 
 import sys

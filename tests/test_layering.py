@@ -14,7 +14,7 @@ MODULES = {
 }
 
 GROUND = {"errors", "transcript", "audio", "text", "config", "languages", "files", "guards"}
-GROUND |= {"captions", "orthography", "word_segmentation", "writing_systems"}
+GROUND |= {"captions", "orthography", "simplified_chinese", "word_segmentation", "writing_systems"}
 MODELS = GROUND | {"speech", "whisper"}
 STAGES = {"labelling", "training", "scoring", "serving"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "orthography": {"writing_systems"},
     "transcript": {"writing_systems"},
     "audio": {"errors"},
-    "text": {"errors", "orthography"},
+    "simplified_chinese": {"errors"},
+    "text": {"errors", "orthography", "simplified_chinese"},
     "config": {"errors"},
     "files": set(),
     "word_segmentation": {"writing_systems"},

@@ -15,13 +15,14 @@ from typing import Literal, TypeVar
 import jiwer
 
 from voxray.orthography import one_spelling, straight_apostrophes
+from voxray.simplified_chinese import CHINESE, to_simplified_chinese
 
 MAX_COMPRESSION_RATIO = 2.4  # of a text that is not a repetition (openai/whisper, transcribe.py)
 FIRST_IDEOGRAPH = "\u2e80"  # from here on are ideographs, kana and Hangul; before it, letters and marks
 
 Normaliser = Callable[[str], str]
 L = TypeVar("L", str, str | None)
-NormaliserName = Literal["auto", "english", "whisper-english", "basic", "none"]
+NormaliserName = Literal["auto", "english", "whisper-english", "basic", "simplified-chinese", "none"]
 
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
 """Written without spaces between words: scored by character."""
@@ -67,12 +68,14 @@ def normaliser(language: str | None, name: NormaliserName = "auto") -> Normalise
     `whisper-english` is Whisper's own (numbers, spelling, contractions). `english` is the same with
     numbers split into digits afterwards: Whisper's joins "nine five five" into the one word "955", so that
     one wrong digit would cost the whole string. `basic` folds case and drops punctuation, by the spelling of
-    the language, and keeps combining marks, without which Indic vowel signs are lost. `none` changes only the
-    spaces.
+    the language, and keeps combining marks, without which Indic vowel signs are lost. `simplified-chinese` is
+    `basic`, with Chinese in simplified characters. `none` changes only the spaces.
     """
     if name == "auto":
         name = "english" if language in (None, "en", "english") else "basic"
-    if name == "basic":
+    if name == "simplified-chinese" and language in CHINESE:
+        return lambda text: basic(to_simplified_chinese(text), language)
+    if name in ("basic", "simplified-chinese"):
         return partial(basic, language=language)
     return {"english": english, "whisper-english": whisper_english, "none": spaced}[name]
 

@@ -352,3 +352,12 @@ def test_a_loop_compresses_better_than_speech() -> None:
     assert compression_ratio("I have to like a light " * 20) > 2.4
     assert compression_ratio("Turn on the kitchen light at half past seven, please.") < 2.4
     assert compression_ratio("") == 0
+
+
+def test_traditional_and_simplified_characters_are_scored_alike_where_that_is_asked() -> None:
+    pytest.importorskip("opencc", reason="needs opencc: pip install opencc")
+    simplified, basic = (normaliser("zh", name) for name in ("simplified-chinese", "basic"))
+
+    assert simplified("頭髮\uff0c出發") == simplified("头发 出发")
+    assert basic("頭髮\uff0c出發") != basic("头发 出发")
+    assert normaliser("ja", "simplified-chinese")("電車") == "電車"

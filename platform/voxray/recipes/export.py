@@ -32,9 +32,9 @@ class ExportConfig(Columns):
     out: Path
     """Folder of the export."""
     format: Format = "ctranslate2"
-    """What it is exported to: ctranslate2, ggml (for whisper.cpp) or transformers."""
+    """What it is exported to: ctranslate2, ggml (for whisper.cpp), transformers or openai (model.pt)."""
     quantization: Quantization | None = Field(default=None, validate_default=True)
-    """Type of the weights; null is int8, in ggml f16 (q8_0, q5_0), in transformers float16."""
+    """Type of the weights; null is int8, in ggml f16 (q8_0, q5_0), in the others float16."""
     license: str | None = None
     """Licence of the model, for its card, such as apache-2.0; null is unknown."""
     corpus: str = Field(

@@ -20,12 +20,18 @@ from voxray.whisper.registry import ggml_files
 FILE_NAME = "README.md"
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 UNKNOWN = "unknown"
-FORMS = {"ctranslate2": "CTranslate2", "ggml": "whisper.cpp (GGML)", "transformers": "transformers"}
+FORMS = {
+    "ctranslate2": "CTranslate2",
+    "ggml": "whisper.cpp (GGML)",
+    "transformers": "transformers",
+    "openai": "OpenAI's Whisper",
+}
 USAGE = {
     "ctranslate2": "    voxray transcribe --model FOLDER RECORDING\n\nfaster-whisper opens the folder too.",
     "ggml": "    whisper-cli -m {file} -f RECORDING.wav --no-flash-attn --audio-ctx POSITIONS\n\n"
     "POSITIONS is 50 for a second of window, {positions} at least; 0 is 30 s.",
     "transformers": '    transformers.pipeline("automatic-speech-recognition", model="FOLDER")',
+    "openai": '    whisper.load_model("FOLDER/model.pt")',
 }
 
 

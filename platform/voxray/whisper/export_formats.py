@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 import ctranslate2
@@ -16,17 +17,20 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.ggml import file_name, write_ggml
 from voxray.whisper.ggml_blocks import MatrixType
 from voxray.whisper.model_info import FILE_NAME
+from voxray.whisper.openai_checkpoint import read_openai, write_openai
+from voxray.whisper.openai_names import MODEL_FILE
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.transformers_engine import TransformersEngine
 from voxray.whisper.whisper_cpp import WhisperCppEngine, has_whisper_cpp
 
-Format = Literal["ctranslate2", "ggml", "transformers"]
+Format = Literal["ctranslate2", "ggml", "transformers", "openai"]
 FloatType = Literal["float16", "float32", "bfloat16"]
 Quantization = Literal["int8", "float32", "float16", "int8_float16", "bfloat16", "f16", "q8_0", "q5_0"]
 QUANTIZATIONS: Mapping[Format, tuple[Quantization, ...]] = {
     "ctranslate2": ("int8", "float32", "float16", "int8_float16", "bfloat16"),
     "ggml": get_args(MatrixType),
     "transformers": get_args(FloatType),
+    "openai": ("float16", "float32"),
 }
 """The weights' types in each format; the first is the default. whisper.cpp's convolutions take f16 alone."""
 
@@ -81,9 +85,18 @@ def _to_transformers(source: ExportSource, out: Path, dtype: FloatType) -> Windo
     return TransformersEngine(out, device=source.device, dtype="float32")
 
 
+def _to_openai(source: ExportSource, out: Path, dtype: FloatType) -> WindowedEngine:
+    file = out / MODEL_FILE
+    write_openai(file, source.model, source.whole, dtype=getattr(torch, dtype))
+    with TemporaryDirectory(prefix="voxray-openai-") as folder:
+        read = read_openai(file, Path(folder) / "model")
+        return TransformersEngine(read, device=source.device, dtype="float32")
+
+
 WRITERS: Mapping[Format, Callable[[ExportSource, Path, Any], WindowedEngine | None]] = {
     "ctranslate2": _to_ctranslate2,
     "ggml": _to_ggml,
     "transformers": _to_transformers,
+    "openai": _to_openai,
 }
 """Each writes a model to an empty folder and returns what runs it, or None where nothing here can."""

@@ -9,7 +9,6 @@ All little-endian. whisper.cpp knows special tokens by number alone and works ou
 the vocabulary: only vocabularies of OpenAI's Whisper can be written.
 """
 
-import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,34 +20,13 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from voxray.audio import N_FFT, SAMPLE_RATE
 from voxray.errors import ExportError
 from voxray.whisper.ggml_blocks import BLOCK, TYPE_CODES, Array, MatrixType, TensorType, encode
+from voxray.whisper.openai_names import openai_name
 from voxray.whisper.tokens import Tokens
 
 MAGIC = 0x67676D6C  # "ggml"
 FILE_TYPES: dict[MatrixType, int] = {"f16": 1, "q8_0": 2007, "q5_0": 2008}
 """ggml.h, `enum ggml_ftype`, plus 1000 times ggml's quantization version where there are blocks."""
 POSITIONS = 1500  # of whisper.cpp's windows of 30 s
-TENSOR = re.compile(r"model\.(encoder|decoder)\.(?:layers\.(\d+)\.)?(.+)\.(weight|bias)")
-OUTER = {  # transformers' modules outside of the layers
-    "layer_norm": {"encoder": "ln_post", "decoder": "ln"},
-    "embed_tokens": {"decoder": "token_embedding"},
-    "conv1": {"encoder": "conv1"},
-    "conv2": {"encoder": "conv2"},
-}
-INNER = {  # and inside
-    "self_attn.q_proj": "attn.query",
-    "self_attn.k_proj": "attn.key",
-    "self_attn.v_proj": "attn.value",
-    "self_attn.out_proj": "attn.out",
-    "self_attn_layer_norm": "attn_ln",
-    "encoder_attn.q_proj": "cross_attn.query",
-    "encoder_attn.k_proj": "cross_attn.key",
-    "encoder_attn.v_proj": "cross_attn.value",
-    "encoder_attn.out_proj": "cross_attn.out",
-    "encoder_attn_layer_norm": "cross_attn_ln",
-    "fc1": "mlp.0",
-    "fc2": "mlp.2",
-    "final_layer_norm": "mlp_ln",
-}
 
 
 def file_name(kind: str) -> str:
@@ -73,7 +51,7 @@ def write_ggml(
         _write_vocabulary(out, tokens)
         for name, weights in state.items():
             if name != "proj_out.weight":  # the token embedding, once more
-                _write_tensor(out, ggml_name(name), weights, kind)
+                _write_tensor(out, openai_name(name), weights, kind)
 
 
 def check_loadable(config: Any, tokens: Tokens, kind: MatrixType, source: str) -> None:
@@ -166,17 +144,6 @@ def _byte_characters() -> dict[str, int]:
 
 
 BYTES = _byte_characters()
-
-
-def ggml_name(name: str) -> str:
-    """Return whisper.cpp's name of a weight of transformers' WhisperForConditionalGeneration."""
-    place = TENSOR.fullmatch(name)
-    assert place, name
-    part, layer, module, parameter = place.groups()
-    if module == "embed_positions":
-        return f"{part}.positional_embedding"
-    inner = f"blocks.{layer}.{INNER[module]}" if layer else OUTER[module][part]
-    return f"{part}.{inner}.{parameter}"
 
 
 def _write_tensor(out: BinaryIO, name: str, weights: Array, kind: MatrixType) -> None:

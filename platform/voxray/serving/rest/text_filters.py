@@ -3,14 +3,12 @@
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
-from voxray.errors import MissingDependency
+from voxray.simplified_chinese import CHINESE, to_simplified_chinese
 from voxray.transcript import Segment, Word
 
 TextFilter = Callable[[str], str]
 
-CHINESE = frozenset({"zh", "yue"})  # Japanese has characters of its own, which must stay
 _READ_ALOUD = frozenset("%&@#/*")  # also in full width: punctuation to Unicode, but read as words
 _IN_WORDS = frozenset("'-.\u2019\u2010\u2011")  # kept between letters and digits: don't, well-known, 3.5
 _IN_NUMBERS = frozenset(",:")  # kept between digits: 1,000 and 10:30
@@ -42,23 +40,6 @@ def without_punctuation(text: str) -> str:
     """Return `text` without punctuation, except inside words and numbers, with single spaces."""
     kept = (" " if _is_punctuation(text, i) else character for i, character in enumerate(text))
     return " ".join("".join(kept).split())
-
-
-def to_simplified_chinese(text: str) -> str:
-    """Return `text` in simplified Chinese characters, by phrases where those decide (OpenCC, t2s)."""
-    return _opencc()(text)
-
-
-@cache
-def _opencc() -> TextFilter:
-    try:
-        from opencc import OpenCC
-    except ImportError as e:
-        raise MissingDependency(
-            "simplified_chinese: expected the package opencc, got none; install voxray[serve] on the server."
-        ) from e
-    convert: TextFilter = OpenCC("t2s").convert
-    return convert
 
 
 def _is_punctuation(text: str, i: int) -> bool:
