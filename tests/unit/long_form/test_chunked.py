@@ -103,13 +103,15 @@ def test_a_segment_that_a_join_falls_into_goes_on_from_the_next_chunk() -> None:
     assert all(" ".join(w.text for w in s.words) == s.text for s in found)
 
 
+def one_word_segment(word: Word) -> Segment:
+    return Segment(word.start_s, word.end_s, word.text, (word,))
+
+
 @given(spoken())
 def test_segments_of_chunks_that_are_decoded_right_have_each_word_once_in_order(words: list[Word]) -> None:
     spans = chunk_spans(words[-1].end_s if words else 10.0)
     chunks = [
-        result_of(
-            *(Segment(w.start_s, w.end_s, w.text, (w,)) for w in (shifted(w, -span.start_s) for w in own))
-        )
+        result_of(*(one_word_segment(shifted(w, -span.start_s)) for w in own))
         for own, span in zip(heard(words, spans), spans, strict=True)
     ]
     found = list(join_segments(spans, chunks, str))
