@@ -69,16 +69,17 @@ def join_segments(
     A segment ends where the chunk that its last word is from ended one.
     """
     segments = [segments_of(result, span.start_s) for span, result in zip(spans, results, strict=True)]
-    ends = {s.words[-1] for chunk in segments for s in chunk if s.words}
+    # By identity: two chunks may have the same word at the same time, and only one ends a segment with it.
+    ends = {id(s.words[-1]) for chunk in segments for s in chunk if s.words}
     words = join_chunks([[w for s in chunk for w in s.words] for chunk in segments], spans, normalise)
-    return in_order(map(_segment, split_after(words, ends)))
+    return in_order(map(_segment, _split_after(words, ends)))
 
 
-def split_after(words: Sequence[Word], ends: Set[Word]) -> Iterator[Sequence[Word]]:
-    """Yield the stretches of `words` that end in one of `ends`, and what is left after the last of these."""
+def _split_after(words: Sequence[Word], ends: Set[int]) -> Iterator[Sequence[Word]]:
+    """Yield the stretches of `words` up to each whose id is in `ends`, and what is left after the last."""
     start = 0
     for i, word in enumerate(words, start=1):
-        if word in ends or i == len(words):
+        if id(word) in ends or i == len(words):
             yield words[start:i]
             start = i
 
