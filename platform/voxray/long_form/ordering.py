@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from voxray.transcript import Segment, Timed
+from voxray.transcript import Segment, Timed, Word
 
 
 def in_order(segments: Iterable[Segment]) -> Iterator[Segment]:
@@ -14,7 +14,7 @@ def in_order(segments: Iterable[Segment]) -> Iterator[Segment]:
     """
     end_s = 0.0
     for segment in segments:
-        words = []
+        words = list[Word]()
         for word in segment.words:
             words.append(_not_before(word, words[-1].end_s if words else end_s))
         timed = _not_before(segment, end_s)
