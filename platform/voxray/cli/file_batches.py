@@ -1,13 +1,10 @@
-"""Files to transcripts: long ones a section at a time, short ones together, while the next is being read."""
+"""Files to transcripts: long ones a section at a time, short ones together."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
-from operator import attrgetter
-from typing import TypeVar
+from itertools import chain
 
-from voxray.audio import Block, Pcm, Selection, channel_count, decode_blocks, duration_s
+from voxray.audio import Pcm, Selection, channel_count, decode_blocks, duration_s
 from voxray.cli.messages import print_warning
 from voxray.cli.recordings import InputFile
 from voxray.errors import VoxrayError
@@ -17,17 +14,6 @@ from voxray.transcript import Transcript
 from voxray.whisper.engines import DecodingOptions
 
 GROUP_S = 600.0  # of audio that is decoded at a time: enough to pack short recordings
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FileSection:
-    """A section of file `number`, or why no more of it can be read; `channel` is None for the mix of all."""
-
-    number: int
-    channel: int | None
-    block: Block | VoxrayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +31,14 @@ class FileBatches:
     def transcripts(self, files: Sequence[InputFile]) -> Iterator[tuple[InputFile, Transcript | VoxrayError]]:
         """Yield each of `files` with its transcript, or why it has none, in order."""
         waiting: list[tuple[InputFile, Pcm | VoxrayError]] = []
-        for number, parts in groupby(read_ahead(self._read(files)), attrgetter("number")):
-            found = self._short_or_transcribed(parts)
+        for file in files:
+            found = self._short_or_transcribed(file)
             if isinstance(found, Transcript):
                 yield from self._together(waiting)
-                yield files[number], found
+                yield file, found
                 waiting = []
                 continue
-            waiting.append((files[number], found))
+            waiting.append((file, found))
             if sum(duration_s(pcm) for _, pcm in waiting if not isinstance(pcm, VoxrayError)) >= GROUP_S:
                 yield from self._together(waiting)
                 waiting = []
@@ -71,63 +57,33 @@ class FileBatches:
         for file, pcm in group:
             yield file, pcm if isinstance(pcm, VoxrayError) else transcripts[file]
 
-    def _read(self, files: Sequence[InputFile]) -> Iterator[FileSection]:
-        for number, file in enumerate(files):
-            try:
-                for channel, section in self._sections(file):
-                    yield FileSection(number, channel, section)
-            except VoxrayError as e:
-                yield FileSection(number, None, e)
-
-    def _sections(self, file: InputFile) -> Iterator[tuple[int | None, Block]]:
-        """Yield the sections of a file, with their channel."""
-        name, channels = str(file.path), list[int | None]([None])
-        with file.opened() as source:
-            if self.multichannel:
-                channels = list(range(channel_count(source, name=name, track=self.track)))
-            for channel in channels:
-                warn = _ignore if channel else print_warning
-                blocks = decode_blocks(source, name=name, warn=warn, selection=Selection(self.track, channel))
-                yield from ((channel, section) for section in sections(blocks))
-
-    def _short_or_transcribed(self, parts: Iterator[FileSection]) -> Pcm | Transcript | VoxrayError:
+    def _short_or_transcribed(self, file: InputFile) -> Pcm | Transcript | VoxrayError:
         """Return the samples of a recording of one section; else the transcript, or why there is none."""
         try:
-            if self.multichannel:
-                channels = groupby(parts, attrgetter("channel"))
-                return merge_channels([self._transcribed(_blocks(own)) for _, own in channels])
-            blocks = _blocks(parts)
-            first, second = next(blocks), next(blocks, None)
-            if not first.start and not second:
-                return first.pcm
-            return self._transcribed(chain(filter(None, (first, second)), blocks))
+            return self._channels(file) if self.multichannel else self._mixed(file)
         except VoxrayError as e:
             return e
 
-    def _transcribed(self, blocks: Iterable[Block]) -> Transcript:
-        return transcribe_sections(blocks, self.transcribe_all, self.options)
+    def _mixed(self, file: InputFile) -> Pcm | Transcript:
+        with file.opened() as source:
+            blocks = decode_blocks(
+                source, name=str(file.path), warn=print_warning, selection=Selection(self.track)
+            )
+            parts = sections(blocks)
+            first, second = next(parts, None), next(parts, None)
+            if first and not first.start and not second:
+                return first.pcm
+            parts = chain(filter(None, (first, second)), parts)
+            return transcribe_sections(parts, self.transcribe_all, self.options)
 
-
-def read_ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield `items`; a thread gets the next one meanwhile. What that raises is raised in its place."""
-    iterator = iter(items)
-
-    def get() -> list[T]:
-        return list(islice(iterator, 1))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
-        following = thread.submit(get)
-        while item := following.result():
-            following = thread.submit(get)
-            yield from item
-
-
-def _blocks(parts: Iterable[FileSection]) -> Iterator[Block]:
-    """Yield the sections of one file or channel; raise the error where it cannot be read on."""
-    for part in parts:
-        if isinstance(part.block, VoxrayError):
-            raise part.block
-        yield part.block
+    def _channels(self, file: InputFile) -> Transcript:
+        name, transcripts = str(file.path), list[Transcript]()
+        with file.opened() as source:
+            for channel in range(channel_count(source, name=name, track=self.track)):
+                warn = _ignore if channel else print_warning
+                blocks = decode_blocks(source, name=name, warn=warn, selection=Selection(self.track, channel))
+                transcripts.append(transcribe_sections(sections(blocks), self.transcribe_all, self.options))
+        return merge_channels(transcripts)
 
 
 def _ignore(message: str) -> None:

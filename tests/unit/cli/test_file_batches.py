@@ -1,46 +1,16 @@
-"""Sections of files are read one ahead of what is transcribed."""
+"""Which files are transcribed together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from voxray.audio import SAMPLE_RATE, Pcm, duration_s, encode
-from voxray.cli.file_batches import FileBatches, read_ahead
+from voxray.cli.file_batches import FileBatches
 from voxray.cli.recordings import input_files
 from voxray.errors import AudioError
 from voxray.transcript import Transcript
 from voxray.whisper.engines import DecodingOptions
-
-
-@given(st.lists(st.integers(), max_size=20))
-def test_items_come_in_order_and_one_is_read_ahead(items: list[int]) -> None:
-    read = list[int]()
-
-    def reading() -> Iterator[int]:
-        for item in items:
-            read.append(item)
-            yield item
-
-    found = list[int]()
-    for item in read_ahead(reading()):
-        found.append(item)
-        assert len(read) <= len(found) + 1
-    assert found == items
-
-
-def test_what_reading_raises_comes_after_what_was_read() -> None:
-    def reading() -> Iterator[int]:
-        yield 1
-        raise AudioError("expected more, got none.")
-
-    items = read_ahead(reading())
-    assert next(items) == 1
-    with pytest.raises(AudioError):
-        next(items)
 
 
 def test_short_files_share_a_call_and_a_long_one_has_one_for_each_section(tmp_path: Path) -> None:
