@@ -73,10 +73,11 @@ class ProgressBar:
         self._progress.update(self._task, completed=completed_s, total=max(self._total_s, completed_s))
 
 
-def progress_bar(files: Iterable[Path]) -> ProgressBar:
+def progress_bar(files: Iterable[Path], *, multichannel: bool) -> ProgressBar:
     """Return a bar on stderr for all of `files`, whose lengths are those of their headers."""
     console = Console(stderr=True)
-    return ProgressBar(console, sum(map(probable_s, files)) if console.is_terminal else 0.0)
+    lengths_s = (probable_s(file, multichannel=multichannel) for file in files)
+    return ProgressBar(console, sum(lengths_s) if console.is_terminal else 0.0)
 
 
 class TrackedEngine(CTranslate2Engine):

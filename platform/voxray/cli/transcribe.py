@@ -70,7 +70,7 @@ def transcribe(
         several = len(recordings) > 1
         asked = {"language": language, "task": task, "words": timed, "pack": several}
         options = parse(DecodingOptions, asked, where="transcribe")
-        bar = progress_bar(r.path for r in recordings)
+        bar = progress_bar((r.path for r in recordings), multichannel=multichannel)
         transcribe_all = _transcriber(model, device, long_form, options, bar)
     except VoxrayError as e:
         print_error(e)

@@ -10,7 +10,7 @@ from voxray.audio import SAMPLE_RATE, WINDOW_S, WINDOW_SAMPLES, Pcm, duration_s
 from voxray.guards import GuardResult, Guards
 from voxray.long_form.ordering import in_order
 from voxray.transcribe import TIME_DIGITS, UNDETERMINED, segments_of
-from voxray.transcript import Segment, Transcript
+from voxray.transcript import Segment, Transcript, Word
 from voxray.whisper.ctranslate import CTranslate2Engine, window_s
 from voxray.whisper.decoding import AudioWindow, Decoded
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result, split_segments
@@ -37,13 +37,19 @@ def transcribe_sequentially(
         seek_s = WINDOW_S
         if guards.check(result) is not GuardResult.SILENCE:
             ids, seek_s = split_at_seek(engine.tokens, result.tokens, duration_s(window))
-            kept = replace(result, segments=split_segments(engine.tokens, ids, duration_s(window)))
-            segments += segments_of(kept, at / SAMPLE_RATE)
+            kept = split_segments(engine.tokens, ids, duration_s(window))
+            words = tuple(_within(word, seek_s) for word in result.words)
+            segments += segments_of(replace(result, segments=kept, words=words), at / SAMPLE_RATE)
         if segments:
             options = options.model_copy(update={"language": options.language or result.language})
         at += max(round(seek_s * SAMPLE_RATE), round(MIN_SEEK_S * SAMPLE_RATE))
     language = options.language or UNDETERMINED
     return Transcript(tuple(in_order(segments)), language, round(duration_s(pcm), TIME_DIGITS))
+
+
+def _within(word: Word, lasts_s: float) -> Word:
+    """Return a word that ends where the next window begins at the latest: alignment may stretch the last."""
+    return replace(word, start_s=min(word.start_s, lasts_s), end_s=min(word.end_s, lasts_s))
 
 
 def decode_with_fallback(
