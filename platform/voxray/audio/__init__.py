@@ -23,7 +23,7 @@ from voxray.audio.containers import CONTAINERS, EXTENSIONS, SAFE_OPTIONS
 from voxray.audio.pcm import Block, Pcm, duration_s, resample, to_float, to_pcm
 
 if TYPE_CHECKING:
-    from voxray.audio.decoding import channel_count, decode, decode_blocks, decode_chunks, probable_s
+    from voxray.audio.decoding import channel_count, decode, decode_blocks, decode_chunks
     from voxray.audio.demuxing import blocks
     from voxray.audio.encoding import Codec, encode
     from voxray.audio.selection import DEFAULT_TRACK, Selection
@@ -54,7 +54,6 @@ __all__ = [
     "decode_chunks",
     "duration_s",
     "encode",
-    "probable_s",
     "resample",
     "to_float",
     "to_pcm",
@@ -67,7 +66,6 @@ _HOMES = {
     "decode": "decoding",
     "decode_blocks": "decoding",
     "decode_chunks": "decoding",
-    "probable_s": "decoding",
     "Codec": "encoding",
     "encode": "encoding",
     "DEFAULT_TRACK": "selection",

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from voxray.audio import Pcm, duration_s, probable_s
+from voxray.audio import Pcm, duration_s
+from voxray.audio.decoding import probable_s
 from voxray.transcribe import TranscribeAll
 from voxray.transcript import Transcript
 from voxray.whisper.ctranslate import CTranslate2Engine

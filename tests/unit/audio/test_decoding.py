@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from voxray.audio import SAMPLE_RATE, Codec, Pcm, decode, duration_s, encode, probable_s, to_float, to_pcm
+from voxray.audio import SAMPLE_RATE, Codec, Pcm, decode, duration_s, encode, to_float, to_pcm
+from voxray.audio.decoding import probable_s
 from voxray.errors import AudioError
 
 
