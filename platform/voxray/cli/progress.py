@@ -1,5 +1,6 @@
 """The progress bar of `voxray transcribe`: seconds of audio over all files, on stderr."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ class ProgressBar:
         """Return `transcribe_all`, which now moves the bar by the recordings that it is given."""
 
         def tracking(recordings: Sequence[Pcm], options: DecodingOptions) -> list[Transcript]:
-            self._current_s = sum(map(duration_s, recordings))
+            self._current_s, self._encoded_s = sum(map(duration_s, recordings)), 0.0
             transcripts = transcribe_all(recordings, options)
             self._finished_s += self._current_s
             self._current_s = self._encoded_s = 0.0
@@ -76,7 +77,7 @@ class ProgressBar:
 
 def progress_bar(files: Iterable[Path], *, multichannel: bool) -> ProgressBar:
     """Return a bar on stderr for all of `files`, whose lengths are those of their headers."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_terminal=sys.stderr.isatty())  # whatever FORCE_COLOR says
     lengths_s = (probable_s(file, multichannel=multichannel) for file in files)
     return ProgressBar(console, sum(lengths_s) if console.is_terminal else 0.0)
 
