@@ -39,13 +39,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": {"errors", "transcript", "text", "config", "wire", "audio"},
     "whisper": MODELS,
     "transcribe": MODELS,
+    "long_form": MODELS | {"transcribe"},
     "corpora": MODELS,
     **{stage: MODELS | {"corpora"} for stage in STAGES},
-    "scoring": MODELS | {"corpora", "streaming", "transcribe"},
+    "scoring": MODELS | {"corpora", "streaming", "transcribe", "long_form"},
     "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
     "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "streaming", "transcribe"},
     "doctor": MODELS | {"transcribe"},
-    "cli": MODELS | {"transcribe", "doctor", "client", "wire", "corpora"},
+    "cli": MODELS | {"transcribe", "long_form", "doctor", "client", "wire", "corpora"},
 }
 """What each part of the package may import besides itself."""
 
@@ -68,7 +69,16 @@ SERVING_MAY_IMPORT: dict[str, set[str]] = {
 BASE = (
     *(
         f"voxray.{name}"
-        for name in (*sorted(GROUND), "speech", "transcribe", "job", "cluster", "cli", "doctor")
+        for name in (
+            *sorted(GROUND),
+            "speech",
+            "transcribe",
+            "long_form.algorithms",
+            "job",
+            "cluster",
+            "cli",
+            "doctor",
+        )
     ),
     *(
         f"voxray.whisper.{name}"

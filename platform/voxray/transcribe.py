@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -44,6 +44,13 @@ class Windows:
     duration_s: float
 
 
+TranscribeAll = Callable[[Sequence[Pcm], DecodingOptions], list[Transcript]]
+"""Transcribes recordings that are in memory, one transcript for each; what `transcribe_sections` is given."""
+
+SegmentsOf = Callable[[Sequence[Span], Sequence[DecodingResult]], Iterable[Segment]]
+"""Returns a recording's segments from where its windows lie and from their results."""
+
+
 def cutting_for(min_window_s: float) -> Cutting:
     """Return the cutting that suits a model whose smallest window is `min_window_s`.
 
@@ -76,19 +83,28 @@ def transcribe_all(
     """Transcribe `recordings` as `transcribe` does; their windows share batches and packs."""
     cutting = cutting or Cutting()
     options = (options or DecodingOptions()).model_copy(update={"timestamps": cutting.timestamps})
-    windows = [cut(pcm, cutting) for pcm in recordings]
-    results = iter(only_speech(engine.transcribe([clip for w in windows for clip in w.clips], options)))
-    return [_transcript(w, list(islice(results, len(w.clips))), engine, options) for w in windows]
+    return transcribe_windows([cut(pcm, cutting) for pcm in recordings], engine, options, segments_in_windows)
 
 
-def _transcript(
-    windows: Windows, results: Sequence[DecodingResult], engine: Engine, options: DecodingOptions
-) -> Transcript:
-    language = options.language or spoken_language(windows.spans, results)
-    results = _in_language(engine, windows.clips, results, options, language)
-    pairs = zip(windows.spans, results, strict=True)
-    segments = tuple(s for span, result in pairs for s in segments_of(result, span.start_s))
-    return Transcript(segments, language, windows.duration_s)
+def transcribe_windows(
+    recordings: Sequence[Windows], engine: Engine, options: DecodingOptions, segments_from: SegmentsOf
+) -> list[Transcript]:
+    """Transcribe recordings that are cut into windows; the windows of all of them share batches."""
+    results = iter(only_speech(engine.transcribe([clip for w in recordings for clip in w.clips], options)))
+    transcripts = []
+    for windows in recordings:
+        own = list(islice(results, len(windows.clips)))
+        language = options.language or spoken_language(windows.spans, own)
+        own = _in_language(engine, windows.clips, own, options, language)
+        segments = tuple(segments_from(windows.spans, own))
+        transcripts.append(Transcript(segments, language, windows.duration_s))
+    return transcripts
+
+
+def segments_in_windows(spans: Sequence[Span], results: Sequence[DecodingResult]) -> Iterator[Segment]:
+    """Yield the segments of windows that do not overlap, window by window."""
+    for span, result in zip(spans, results, strict=True):
+        yield from segments_of(result, span.start_s)
 
 
 def only_speech(results: Sequence[DecodingResult], guards: Guards | None = None) -> list[DecodingResult]:
@@ -113,12 +129,9 @@ def only_speech(results: Sequence[DecodingResult], guards: Guards | None = None)
 
 
 def transcribe_sections(
-    parts: Iterable[Block],
-    engine: Engine,
-    options: DecodingOptions | None = None,
-    cutting: Cutting | None = None,
+    parts: Iterable[Block], transcribe_all: TranscribeAll, options: DecodingOptions | None = None
 ) -> Transcript:
-    """Transcribe the `speech.sections` of a recording, one after another, each as `transcribe` does.
+    """Transcribe the `speech.sections` of a recording, one after another, each with `transcribe_all`.
 
     Times are on the recording's clock, and one section's audio is in memory at a time. Unless `options` name
     the language, it is that of the first section with speech.
@@ -127,7 +140,7 @@ def transcribe_sections(
     segments = list[Segment]()
     end = 0
     for section in parts:
-        found = transcribe(section.pcm, engine, options, cutting)
+        (found,) = transcribe_all([section.pcm], options)
         segments += (_shifted_with_words(s, section.start / SAMPLE_RATE) for s in found.segments)
         end = section.end
         if found.language != UNDETERMINED:

@@ -12,6 +12,7 @@ from voxray.text import english, word_errors
 from voxray.transcribe import (
     UNDETERMINED,
     Cutting,
+    TranscribeAll,
     cut,
     cut_sections,
     cutting_for,
@@ -25,7 +26,7 @@ from voxray.transcribe import (
 )
 from voxray.transcript import Segment, Transcript, Word
 from voxray.whisper.ctranslate import CTranslate2Engine
-from voxray.whisper.engines import DecodingOptions, DecodingResult
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
 from voxray.whisper.tokens import Tokens
 
 
@@ -55,6 +56,10 @@ class ScriptedEngine:
             decoding_result(f"said in {lang}", lang, end_s=duration_s(c))
             for lang, c in zip(results, clips, strict=True)
         ]
+
+
+def at_pauses(engine: Engine) -> TranscribeAll:
+    return lambda recordings, options: transcribe_all(recordings, engine, options)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +250,9 @@ def test_blocks_are_transcribed_as_the_whole_is(
     pcm, options = joined(clips, pause_s=1.0), DecodingOptions(words=True)
     blocks = [Block(at, pcm[at : at + 999]) for at in range(0, len(pcm), 999)]
 
-    assert transcribe_sections(sections(blocks), engine, options) == transcribe(pcm, engine, options)
+    assert transcribe_sections(sections(blocks), at_pauses(engine), options) == transcribe(
+        pcm, engine, options
+    )
     spans = cut(pcm, Cutting())
     windows = cut_sections(blocks, Cutting())
     assert windows.spans == spans.spans
@@ -255,7 +262,7 @@ def test_blocks_are_transcribed_as_the_whole_is(
 def test_times_after_a_hole_of_hours_are_on_the_clock(clips: list[tuple[Pcm, str]]) -> None:
     said, hours = clips[0][0], 5 * 3_600
     blocks = [Block(0, said), Block(hours * SAMPLE_RATE, said)]
-    first, second = transcribe_sections(sections(blocks), ScriptedEngine(["de"])).segments
+    first, second = transcribe_sections(sections(blocks), at_pauses(ScriptedEngine(["de"]))).segments
 
     assert second.start_s == pytest.approx(first.start_s + hours, abs=0.001)
     assert second.end_s == pytest.approx(first.end_s + hours, abs=0.001)
@@ -269,11 +276,11 @@ def test_the_first_section_with_speech_decides_the_language(clips: list[tuple[Pc
     silence, far = np.zeros(SAMPLE_RATE, np.int16), 100 * SAMPLE_RATE
     engine = ScriptedEngine(["cy"])
     blocks = [Block(0, silence), Block(far, clips[0][0]), Block(3 * far, clips[1][0])]
-    whole = transcribe_sections(sections(blocks), engine)
+    whole = transcribe_sections(sections(blocks), at_pauses(engine))
 
     assert whole.language == "cy"
     assert [o.language for o in engine.asked if o.language != UNDETERMINED][-2:] == ["cy", "cy"]
-    assert transcribe_sections(sections([Block(0, silence)]), engine).language == UNDETERMINED
+    assert transcribe_sections(sections([Block(0, silence)]), at_pauses(engine)).language == UNDETERMINED
 
 
 def test_channels_are_merged_by_time() -> None:

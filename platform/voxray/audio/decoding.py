@@ -110,6 +110,19 @@ def channel_count(source: bytes | Path | BinaryIO, *, name: str = "", track: int
         return audio_stream(container, track, name).codec_context.layout.nb_channels
 
 
+def probable_s(file: Path, *, multichannel: bool = False) -> float:
+    """Return how many seconds a file lasts as FFmpeg reads its header; 0 where it cannot tell.
+
+    `multichannel`: those of all channels of the default track together.
+    """
+    try:
+        with _opened(file, "") as source, _container(source, "") as container:
+            layout = audio_stream(container, None, "").codec_context.layout
+            return (container.duration or 0) / av.time_base * (layout.nb_channels if multichannel else 1)
+    except (AudioError, av.error.FFmpegError, IndexError, ValueError, OSError):
+        return 0.0
+
+
 def _name(source: bytes | Path | BinaryIO, name: str) -> str:
     return name or (str(source) if isinstance(source, Path) else "audio")
 

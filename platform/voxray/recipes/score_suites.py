@@ -14,7 +14,7 @@ from voxray.recipes.score_models import ModelEngine
 from voxray.scoring.cut_clips import score_cut
 from voxray.scoring.invented import InventedWords, invented_in
 from voxray.scoring.live import LiveScore, play_live
-from voxray.scoring.long_form import score_long_form, ways
+from voxray.scoring.long_form import algorithms, score_long_form
 from voxray.scoring.metrics import pooled
 from voxray.scoring.subset import spread
 from voxray.scoring.suite_scores import SuiteName, SuiteScores
@@ -111,11 +111,11 @@ def score_cut_clips(subject: Subject) -> SuiteScores:
 
 
 def score_long(subject: Subject) -> SuiteScores:
-    """Score long recordings, in each way that the engine can go."""
+    """Score long recordings, by each algorithm that the engine can run."""
     its = subject.material
     found = {
-        name: score_long_form(way, subject.engine, its.long, its.options, name=its.normaliser)
-        for name, way in ways(subject.engine).items()
+        name: score_long_form(algorithm, its.long, its.options, name=its.normaliser)
+        for name, algorithm in algorithms(subject.engine).items()
     }
     return SuiteScores(
         {

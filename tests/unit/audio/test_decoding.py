@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from voxray.audio import SAMPLE_RATE, Codec, Pcm, decode, duration_s, encode, to_float, to_pcm
+from voxray.audio.decoding import probable_s
 from voxray.errors import AudioError
 
 
@@ -431,3 +432,12 @@ def test_what_is_not_admitted_is_not_decoded_to_its_end() -> None:
     with pytest.raises(LookupError, match="full"):
         decode(encode(tone(3.0), "libopus", "ogg"), admit=admit)
     assert len(admitted) == 3
+
+
+def test_a_header_tells_how_long_a_file_probably_is(tmp_path: Path) -> None:
+    recording, text = tmp_path / "a.flac", tmp_path / "b.wav"
+    recording.write_bytes(written(tone(1.5), SAMPLE_RATE, "flac", "flac", channels=2))
+    text.write_text("Dear diary")
+
+    assert [probable_s(file) for file in (recording, text, tmp_path / "none.wav", tmp_path)] == [1.5, 0, 0, 0]
+    assert probable_s(recording, multichannel=True) == 3.0

@@ -1,6 +1,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 import wave
 from pathlib import Path
@@ -12,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 from voxray.audio import SAMPLE_RATE, Pcm, decode, encode
 from voxray.cli import app
+
+TERMINAL = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
 
 
 def voxray(*words: object) -> Result:
@@ -221,9 +225,63 @@ def test_a_folder_stands_for_the_recordings_in_it(clip: Path, diary: Path, tmp_p
 
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {folder / 'broken.wav'}: expected ")
-    texts = {f.name: f.read_text() for f in (tmp_path / "out").iterdir()}
-    assert set(texts) == {"a.txt", "b.txt", "c.txt"}
+    out = tmp_path / "out"
+    texts = {str(f.relative_to(out)): f.read_text() for f in out.rglob("*.txt")}
+    assert set(texts) == {"a.txt", "b.txt", "monday/c.txt"}
     assert set(texts.values()) == {transcribe(clip).stdout}
+
+
+def test_recordings_of_one_name_end_the_command_before_any_is_transcribed(clip: Path, tmp_path: Path) -> None:
+    other = clip.with_suffix(".wav")
+    other.write_bytes(encode(decode(clip), "pcm_s16le", "wav"))
+    out = tmp_path / "out"
+    result = transcribe(clip, other, "--output", out, "--overwrite")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {clip} and {other}: expected names that differ ")
+    assert result.stderr.count("\n") == 1
+    assert not out.exists()
+    assert transcribe(clip, clip, "--output", out).exit_code == 0  # the same one twice
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "chunked"])
+def test_long_form_algorithms_are_chosen_by_name(long_form: str, tmp_path: Path) -> None:
+    clips = [decode(file) for file in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:8]]
+    pcm = np.concatenate([part for c in clips for part in (c, np.zeros(2 * SAMPLE_RATE, np.int16))])
+    file = tmp_path / "long.flac"
+    file.write_bytes(encode(pcm))
+    result = transcribe(file, "--long-form", long_form, "--format", "json", "--words")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    words = [w for s in found["segments"] for w in s["words"]]
+    assert " ".join(w["text"] for w in words) == found["text"]
+    times = [t for w in words for t in (w["start_s"], w["end_s"])]
+    assert times == sorted(times)
+    assert 30.0 < times[-1] <= found["duration_s"] == pytest.approx(len(pcm) / SAMPLE_RATE, abs=0.001)
+
+
+def read_to_end(screen: io.FileIO) -> bytes:
+    """What a terminal was given next; nothing once no process has it open, which Linux calls an error."""
+    try:
+        return screen.read(1024) or b""
+    except OSError:
+        return b""
+
+
+def test_a_progress_bar_is_on_a_terminal_alone_and_not_in_the_text(clip: Path) -> None:
+    words = ["transcribe", "--model", str(SMALL_MODEL_INT8), str(clip), str(clip)]
+    command = [sys.executable, "-c", "from voxray.cli import app; app()", *words]
+    master, terminal = os.openpty()
+    with open(master, "rb", buffering=0) as screen:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, env=TERMINAL, text=True)
+        os.close(terminal)
+        shown = b"".join(iter(lambda: read_to_end(screen), b"")).decode()
+        stdout, _ = process.communicate()
+
+    piped = CliRunner().invoke(app, words, env={"FORCE_COLOR": "1"})
+    assert (piped.stdout, piped.stderr) == (stdout, "")
+    assert f"{2 * len(decode(clip)) / SAMPLE_RATE:.0f} s of audio" in shown
 
 
 def test_a_folder_without_recordings_is_named(tmp_path: Path) -> None:

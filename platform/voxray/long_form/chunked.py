@@ -1,22 +1,55 @@
 """Long form in overlapping chunks, which are joined on the longest common sequence of their words.
 
-The words of two neighbouring chunks are matched where they overlap. A match counts the more the nearer the
-times of both words are, so that a word said several times in a row is matched with itself.
+After the chunked algorithm of Hugging Face's pipeline, which joins on tokens. The words of two neighbouring
+chunks are matched where they overlap. A match counts the more the nearer the times of both words are, so that
+a word said several times in a row is matched with itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from voxray.audio import WINDOW_S
-from voxray.speech import Span
-from voxray.transcript import Word
+from voxray.audio import WINDOW_S, Pcm, duration_s
+from voxray.long_form.ordering import in_order
+from voxray.speech import Span, part
+from voxray.text import normaliser
+from voxray.transcribe import TIME_DIGITS, Windows, segments_of, transcribe_windows
+from voxray.transcript import Segment, Transcript, Word
+from voxray.whisper.engines import DecodingOptions, DecodingResult, Engine
+from voxray.writing_systems import join_texts
 
 CHUNK_S = WINDOW_S
 OVERLAP_S = 5.0  # of neighbouring chunks: a sixth of one, as in transformers' pipeline
 TOLERANCE_S = 1.0  # between the times of the same word in two chunks
 
 Normalise = Callable[[str], str]
+
+
+def transcribe_chunked(
+    recordings: Sequence[Pcm], engine: Engine, options: DecodingOptions
+) -> list[Transcript]:
+    """Transcribe recordings in chunks of 30 s that overlap by 5 s; those of all recordings share batches.
+
+    The chunks are decoded with timestamps (without, Whisper often ends its text at a pause) and with words,
+    which are joined. Segments are those of the chunks; one that a join falls into is continued from the next
+    chunk. A recording has one language, as in `transcribe.transcribe`.
+    """
+    timed = options.model_copy(update={"words": True, "timestamps": True})
+    join = partial(join_segments, normalise=normaliser(options.language, "basic"))
+    transcripts = transcribe_windows([chunks(pcm) for pcm in recordings], engine, timed, join)
+    return transcripts if options.words else [_without_words(t) for t in transcripts]
+
+
+def chunks(pcm: Pcm) -> Windows:
+    """Cut `pcm` into overlapping chunks, views of it; an empty recording has none."""
+    spans = tuple(chunk_spans(duration_s(pcm))) if len(pcm) else ()
+    return Windows(spans, tuple(part(pcm, span) for span in spans), round(duration_s(pcm), TIME_DIGITS))
+
+
+def _without_words(transcript: Transcript) -> Transcript:
+    return replace(transcript, segments=tuple(replace(s, words=()) for s in transcript.segments))
 
 
 def chunk_spans(lasts_s: float, chunk_s: float = CHUNK_S, overlap_s: float = OVERLAP_S) -> list[Span]:
@@ -26,6 +59,33 @@ def chunk_spans(lasts_s: float, chunk_s: float = CHUNK_S, overlap_s: float = OVE
         start_s = spans[-1].start_s + chunk_s - overlap_s
         spans.append(Span(start_s, min(start_s + chunk_s, lasts_s)))
     return spans
+
+
+def join_segments(
+    spans: Sequence[Span], results: Sequence[DecodingResult], normalise: Normalise
+) -> Iterator[Segment]:
+    """Yield the segments of a recording from the results of its chunks, which have words; times are in order.
+
+    A segment ends where the chunk that its last word is from ended one.
+    """
+    segments = [segments_of(result, span.start_s) for span, result in zip(spans, results, strict=True)]
+    # By identity: two chunks may have the same word at the same time, and only one ends a segment with it.
+    ends = {id(s.words[-1]) for chunk in segments for s in chunk if s.words}
+    words = join_chunks([[w for s in chunk for w in s.words] for chunk in segments], spans, normalise)
+    return in_order(map(_segment, _split_after(words, ends)))
+
+
+def _split_after(words: Sequence[Word], ends: Set[int]) -> Iterator[Sequence[Word]]:
+    """Yield the stretches of `words` up to each whose id is in `ends`, and what is left after the last."""
+    start = 0
+    for i, word in enumerate(words, start=1):
+        if id(word) in ends or i == len(words):
+            yield words[start:i]
+            start = i
+
+
+def _segment(words: Sequence[Word]) -> Segment:
+    return Segment(words[0].start_s, words[-1].end_s, join_texts(w.text for w in words), tuple(words))
 
 
 def join_chunks(chunks: Sequence[Sequence[Word]], spans: Sequence[Span], normalise: Normalise) -> list[Word]:
@@ -42,7 +102,7 @@ def join_chunks(chunks: Sequence[Sequence[Word]], spans: Sequence[Span], normali
 
 
 def join_pair(left: Sequence[Word], right: Sequence[Word], overlap: Span, normalise: Normalise) -> list[Word]:
-    """Join the words of two chunks that both hear `overlap`.
+    """Join the words of two chunks that both cover `overlap`.
 
     They are joined in the matched pair nearest to the middle of the overlap: words at the edge of a chunk
     are the least certain. Without a match, each has the words of its half of the overlap.
@@ -66,7 +126,7 @@ def matched(
     """Return the index pairs of the common sequence of two lists that has the most weight.
 
     Equal words weigh 1, less as their times differ, and nothing from `tolerance_s` on. Of the words in an
-    overlap that is at least twice as long, heard alike in both lists, each is matched with itself: to match
+    overlap that is at least twice as long, decoded alike in both lists, each is matched with itself: to match
     one word more, all would have to be shifted, by at least half of the overlap in sum.
     """
     weights = _weights(left, right, tolerance_s, normalise)

@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.small_model import SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
-from voxray.scoring.chunks import chunk_spans, join_chunks, join_pair
+from voxray.audio import SAMPLE_RATE, decode, duration_s
+from voxray.long_form.chunked import chunk_spans, join_chunks, join_pair, join_segments, transcribe_chunked
 from voxray.speech import Span
-from voxray.transcript import Word
+from voxray.transcript import Segment, Word, shifted
+from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 FEW = st.sampled_from(["six", "seven", "the"])  # so that the same word comes several times in a row
 
@@ -75,3 +80,58 @@ def test_times_that_differ_a_little_do_not_double_a_repeated_word() -> None:
 
 def test_without_a_match_each_has_its_half_of_the_overlap() -> None:
     assert joined(words_of("a b c d e f", 25.0, 0.9), words_of("u v w x y z", 25.0, 0.9)) == "a b c x y z"
+
+
+def result_of(*segments: Segment) -> DecodingResult:
+    """The result of a chunk whose segments have words; times count from its start."""
+    words = tuple(w for s in segments for w in s.words)
+    return DecodingResult(" ".join(s.text for s in segments), "en", (), segments, words, -0.1, 0.0, 1.0)
+
+
+def segment_of(text: str, from_s: float) -> Segment:
+    words = tuple(words_of(text, from_s))
+    return Segment(words[0].start_s, words[-1].end_s, text, words)
+
+
+def test_a_segment_that_a_join_falls_into_goes_on_from_the_next_chunk() -> None:
+    left = result_of(segment_of("Turn on the light.", 20.0), segment_of("At nine please call", 27.0))
+    right = result_of(segment_of("nine please call me back.", 2.5), segment_of("Thank you.", 8.0))
+    found = list(join_segments([Span(0.0, 30.0), Span(25.0, 40.0)], [left, right], str.lower))
+
+    assert [s.text for s in found] == ["Turn on the light.", "At nine please call me back.", "Thank you."]
+    assert [(s.start_s, s.end_s) for s in found] == [(20.0, 22.0), (27.0, 30.0), (33.0, 34.0)]
+    assert all(" ".join(w.text for w in s.words) == s.text for s in found)
+
+
+def one_word_segment(word: Word) -> Segment:
+    return Segment(word.start_s, word.end_s, word.text, (word,))
+
+
+@given(spoken())
+def test_segments_of_chunks_that_are_decoded_right_have_each_word_once_in_order(words: list[Word]) -> None:
+    spans = chunk_spans(words[-1].end_s if words else 10.0)
+    chunks = [
+        result_of(*(one_word_segment(shifted(w, -span.start_s)) for w in own))
+        for own, span in zip(heard(words, spans), spans, strict=True)
+    ]
+    found = list(join_segments(spans, chunks, str))
+    times = [t for s in found for w in s.words for t in (w.start_s, w.end_s)]
+
+    assert [w.text for s in found for w in s.words] == [w.text for w in words]
+    assert times == sorted(times)
+
+
+def test_recordings_in_chunks_share_a_call_and_an_empty_one_has_no_text() -> None:
+    engine = CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
+    clips = [decode(file) for file in sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:8]]
+    long = np.concatenate([part for clip in clips for part in (clip, np.zeros(2 * SAMPLE_RATE, np.int16))])
+    assert len(long) > 30 * SAMPLE_RATE
+    whole, short, empty = transcribe_chunked([long, clips[0], long[:0]], engine, DecodingOptions())
+
+    assert (empty.segments, empty.language) == ((), "und")
+    assert whole.text.startswith(short.text[:5])
+    assert whole.duration_s == round(duration_s(long), 3)
+    times = [t for s in whole.segments for t in (s.start_s, s.end_s)]
+    assert times == sorted(times)
+    assert 30.0 < times[-1] <= whole.duration_s
+    assert not any(s.words for s in whole.segments)

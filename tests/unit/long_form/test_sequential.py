@@ -1,13 +1,14 @@
 """Window after window: where the next one begins, and that all of a recording is decoded."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
-from voxray.audio import SAMPLE_RATE, decode
+from voxray.audio import SAMPLE_RATE, decode, duration_s
 from voxray.guards import Guards
-from voxray.scoring.sequential import split_at_seek, transcribe_sequentially
+from voxray.long_form.sequential import split_at_seek, transcribe_sequentially
 from voxray.text import word_errors
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
@@ -49,21 +50,29 @@ def test_a_beginning_is_kept_and_the_next_window_begins_in_this_one(parts: list[
     assert 0.0 <= seek_s <= 20.0
 
 
-def test_all_of_a_recording_is_decoded() -> None:
-    engine = CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
+@pytest.fixture(scope="module")
+def engine() -> CTranslate2Engine:
+    return CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
+
+
+def test_all_of_a_recording_is_decoded_with_times_in_order(engine: CTranslate2Engine) -> None:
     files = sorted(SMALL_MODEL_CLIPS.glob("*.ogg"))[:10]
     pause = np.zeros(SAMPLE_RATE, np.int16)
     pcm = np.concatenate([part for file in files for part in (decode(file), pause)])
     said = " ".join(file.with_suffix(".txt").read_text() for file in files)
     assert len(pcm) > 30 * SAMPLE_RATE
-    text = transcribe_sequentially(pcm, engine, ENGLISH)
-    assert text
-    assert word_errors(said, text).deletions < word_errors(said, "").deletions
+    found = transcribe_sequentially(pcm, engine, ENGLISH.model_copy(update={"words": True}))
+
+    assert word_errors(said, found.text).deletions < word_errors(said, "").deletions
+    assert (found.language, found.duration_s) == ("en", round(duration_s(pcm), 3))
+    assert " ".join(w.text for s in found.segments for w in s.words) == found.text
+    times = [t for s in found.segments for w in s.words for t in (w.start_s, w.end_s)]
+    assert times == sorted(times)
+    assert 30.0 < times[-1] <= found.duration_s
 
 
-def test_windows_that_are_taken_for_silence_are_passed_over() -> None:
-    engine = CTranslate2Engine(SMALL_MODEL_INT8, device="cpu")
+def test_windows_that_are_taken_for_silence_are_passed_over(engine: CTranslate2Engine) -> None:
     guards = Guards(min_speech_logprob=1.0)  # takes every text for silence
-    assert (
-        transcribe_sequentially(decode(next(SMALL_MODEL_CLIPS.glob("*.ogg"))), engine, ENGLISH, guards) == ""
-    )
+    clip = decode(min(SMALL_MODEL_CLIPS.glob("*.ogg")))
+
+    assert transcribe_sequentially(clip, engine, ENGLISH, guards).segments == ()
