@@ -30,7 +30,7 @@ def file(model: Any, tmp_path: Path) -> Path:
     return place
 
 
-def test_a_model_comes_back_with_its_weights_tokens_and_suppressed_tokens(
+def test_a_model_comes_back_with_its_weights_tokens_and_generation_config(
     model: Any, file: Path, tmp_path: Path
 ) -> None:
     ModelInfo(min_window_s=2.0).save(file.parent)
@@ -40,7 +40,7 @@ def test_a_model_comes_back_with_its_weights_tokens_and_suppressed_tokens(
     assert all(torch.equal(back.state_dict()[n], v) for n, v in model.state_dict().items())
     assert back.config.decoder_start_token_id == model.config.decoder_start_token_id
     ours, theirs = (json.loads((f / "generation_config.json").read_text()) for f in (folder, SMALL_MODEL))
-    assert ours["suppress_tokens"] == theirs["suppress_tokens"]
+    assert ours == theirs
     assert ModelInfo.load(folder).min_window_s == 2.0
 
 
@@ -75,6 +75,16 @@ def test_a_file_or_its_folder_is_a_model(file: Path, monkeypatch: pytest.MonkeyP
 )
 def test_names_are_those_of_openai(name: str, expected: str) -> None:
     assert openai_name(name) == expected
+
+
+def test_without_a_generation_config_the_tokens_that_openai_suppresses_are_suppressed(
+    file: Path, tmp_path: Path
+) -> None:
+    (file.parent / "generation_config.json").unlink()
+    values = json.loads((read_openai(file, tmp_path / "back") / "generation_config.json").read_text())
+
+    assert len(values["suppress_tokens"]) > 80
+    assert values["begin_suppress_tokens"][0] == 220
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04"])
