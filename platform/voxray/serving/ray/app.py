@@ -9,6 +9,7 @@ It is started by one of
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -22,13 +23,16 @@ from starlette.applications import Starlette
 from voxray.audio import Pcm
 from voxray.errors import ServiceError, VoxrayError
 from voxray.serving.gateway import app as gateway_app
+from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.ray.directory import RayDirectory
 from voxray.serving.ray.metrics import RayExporter
 from voxray.serving.ray.names import TRANSCRIBER, Service
 from voxray.serving.ray.shutdown import HEALTH_S, ShutdownDetector
+from voxray.serving.ray.trainings import RayTrainingRunner
 from voxray.serving.ray.transcriber import Transcriber, autoscaling
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
+from voxray.serving.trainings.routes import TrainingApi
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 log = logging.getLogger(__name__)
@@ -45,12 +49,13 @@ class GatewayDeployment:
         self._args = args
         self._directory = RayDirectory(Service.of(serve.get_replica_context().app_name, args))
         self._transcriber = RayFileTranscriber(args.model, transcriber)
+        self._trainings = _training_api(args)
         self._shutdown = ShutdownDetector()
         self._drained = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        api = Api(self._transcriber, self._args)
+        api = Api(self._transcriber, self._args, self._trainings)
         app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
         self._gateway = gateway_app.gateway_of(app)
         return app
@@ -66,6 +71,8 @@ class GatewayDeployment:
                 self._want(),
                 RayExporter(self._gateway.metrics.registry).run(),
             )
+            if self._trainings:
+                work = (*work, self._keep_trainings_running(self._trainings))
             self._tasks = [asyncio.create_task(w) for w in work]
 
     async def _drain_at_shutdown(self) -> None:
@@ -81,6 +88,15 @@ class GatewayDeployment:
                     await self._directory.want()
             except Exception as e:  # clients may come all the same, and wait for their host
                 log.warning("the directory does not answer (%s: %s)", type(e).__name__, e)
+            await asyncio.sleep(WANT_S)
+
+    async def _keep_trainings_running(self, trainings: TrainingApi) -> None:
+        """Start what no actor works on: after the cluster was restarted, or a gateway killed meanwhile."""
+        while not self._drained:
+            try:
+                await trainings.keep_running()
+            except Exception as e:  # storage or Ray may be away for a while
+                log.warning("trainings cannot be started (%s: %s)", type(e).__name__, e)
             await asyncio.sleep(WANT_S)
 
 
@@ -100,6 +116,12 @@ class RayFileTranscriber:
         """As `recordings.FileTranscriber.transcribe`."""
         results: list[DecodingResult] = await _call(self._transcriber.transcribe.remote, list(clips), options)
         return results
+
+
+def _training_api(args: ServiceArgs) -> TrainingApi | None:
+    if args.trainings.dir is None:
+        return None
+    return TrainingApi(args, AccessPolicy.of(args, os.environ), RayTrainingRunner(args.trainings))
 
 
 async def _call(method: Callable[..., Awaitable[Any]], *args: Any) -> Any:

@@ -37,6 +37,7 @@ from voxray.serving.rest.request import (
 from voxray.serving.rest.responses import events, transcription_response
 from voxray.serving.rest.uploads import DecoderPool, Upload, receive_upload
 from voxray.serving.settings import ServiceArgs
+from voxray.serving.trainings.routes import TrainingApi
 from voxray.transcribe import Cutting, cutting_for
 from voxray.whisper.engines import DecodingOptions
 
@@ -46,22 +47,25 @@ T = TypeVar("T")
 class Api:
     """The API over `transcriber`. Mount `routes` at the root, and enter `running` for the app's life."""
 
-    def __init__(self, transcriber: FileTranscriber, args: ServiceArgs) -> None:
+    def __init__(
+        self, transcriber: FileTranscriber, args: ServiceArgs, trainings: TrainingApi | None = None
+    ) -> None:
         self._state = ApiState(transcriber, args)
-        schema = openapi.schema(self._state.models, args.limits)
+        schema = openapi.schema(self._state.models, args.limits, args.trainings if trainings else None)
         page = docs.page(schema)
         headers = {"Content-Security-Policy": docs.policy(page)}
         transcriptions = TranscriptionEndpoint(self._state, TranscriptionRequest)
         translations = TranscriptionEndpoint(self._state, TranslationRequest)
-        self.routes = [
+        served = [
             Route("/v1/audio/transcriptions", transcriptions, methods=["POST"]),
             Route("/v1/audio/translations", translations, methods=["POST"]),
             Route("/v1/models", self._list_models),
             Route("/v1/models/{name:path}", self._show_model),
+            *(trainings.routes if trainings else ()),
             Route("/openapi.json", lambda _: JSONResponse(schema)),
             Route("/docs", lambda _: HTMLResponse(page, headers=headers)),
-            Route("/v1/{path:path}", NotFound()),
         ]
+        self.routes = [*served, Route("/v1/{path:path}", NotFound(served))]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
