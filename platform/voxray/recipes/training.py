@@ -173,7 +173,8 @@ def _phase(folder: TrainingFolder, phase: str) -> None:
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not through sys.stdin, which must not be in use when Python ends
+        pass
     os.killpg(0, signal.SIGKILL)
 
 
@@ -196,7 +197,7 @@ def main(words: list[str]) -> int:
     except Exception as e:
         if (sentence := job.explain(e)) is None:
             raise
-        (folder.path / "error").write_text(f"{sentence}\n")
+        (folder.path / "error").write_text(f"{sentence.replace(f'{folder.path}/', '')}\n")
         print(f"error: {sentence}", file=sys.stderr)
         return 1
     return 0

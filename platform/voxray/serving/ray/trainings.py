@@ -16,9 +16,9 @@ import ray
 
 from voxray.serving.ray.names import NAMESPACE
 from voxray.serving.settings import TrainingSettings
-from voxray.serving.trainings.states import TrainingStatus
+from voxray.serving.trainings.states import TrainingRequest, TrainingStatus
 from voxray.serving.trainings.store import TrainingFolder
-from voxray.serving.trainings.supervisor import TERM_S, supervise
+from voxray.serving.trainings.supervisor import TERM_S, check, supervise
 
 STOP_S = TERM_S + 15.0
 POLL_S = 0.2
@@ -49,6 +49,10 @@ class RayTrainingRunner:
     def __init__(self, settings: TrainingSettings) -> None:
         assert settings.dir
         self._directory, self._settings = settings.dir.resolve(), settings
+
+    async def check(self, request: TrainingRequest) -> None:
+        """As `TrainingRunner.check`, in a process beside this one."""
+        await check(request, self._settings)
 
     async def start(self, id: str) -> None:
         """As `TrainingRunner.start`: the actor's name is the training's id."""

@@ -45,6 +45,8 @@ class ArchiveLimits:
 def unpack(file: BinaryIO, folder: Path, limits: ArchiveLimits) -> int:
     """Unpack the archive in `file` into `folder`, which is made; return how many files were written.
 
+    A folder that all of them are in is left out.
+
     Raises CorpusError, in one sentence, for what is not an archive or not acceptable.
     """
     packed = file.seek(0, io.SEEK_END)
@@ -59,7 +61,17 @@ def unpack(file: BinaryIO, folder: Path, limits: ArchiveLimits) -> int:
             _unpack_tar(file, unpacking, compressed=head.startswith(b"\x1f\x8b"))
     if not unpacking.written:
         raise CorpusError("data: expected an archive with audio files, got one without any.")
+    _drop_outer_folders(folder)
     return unpacking.written
+
+
+def _drop_outer_folders(folder: Path) -> None:
+    """Move what is alone in one folder, as `tar czf mine.tar.gz mine/` makes it, up into `folder`."""
+    while len(entries := list(folder.iterdir())) == 1 and entries[0].is_dir():
+        part = folder.with_name(f"{folder.name}.part")
+        entries[0].rename(part)
+        folder.rmdir()
+        part.rename(folder)
 
 
 class _Unpacking:

@@ -29,9 +29,9 @@ from voxray.serving.rest.limits import Slots
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.trainings.bodies import DeletedTraining, TrainingList, TrainingObject
 from voxray.serving.trainings.downloads import packed
+from voxray.serving.trainings.states import TrainingRequest
 from voxray.serving.trainings.store import FORMATS, TrainingFolder, TrainingStore
 from voxray.serving.trainings.submission import Submission, received_submission
-from voxray.serving.trainings.supervisor import check
 
 POLL_S = 0.5
 KEEP_ALIVE_S = 15.0
@@ -40,6 +40,10 @@ UPLOADS, STREAMS, DOWNLOADS = 2, 64, 8  # at once in one gateway
 
 class TrainingRunner(Protocol):
     """Runs `supervise` for trainings, in processes that outlive the gateway."""
+
+    async def check(self, request: TrainingRequest) -> None:
+        """Raise ConfigError where the job would not take the request's keys."""
+        ...
 
     async def start(self, id: str) -> None:
         """Start the training with this id, or queue it; nothing if that was done before."""
@@ -85,7 +89,7 @@ class TrainingApi:
         await asyncio.to_thread(self._check_quota, owner)
         with self._uploads.slot():
             async with received_submission(request, self._limits, self._settings, owner) as submission:
-                await check(submission.request, self._settings)
+                await self._runner.check(submission.request)
                 folder = await self._stored(submission)
         await self._runner.start(folder.id)
         return JSONResponse(await _object(folder), 201, {"Location": f"/v1/trainings/{folder.id}"})

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,10 +26,10 @@ from voxray.serving.trainings.store import TrainingFolder
 CHECK_S = 120.0  # for the imports of a busy machine
 POLL_S = 0.3
 TERM_S = 15.0  # from SIGTERM to SIGKILL: Ray then removes its temporary folder
-_MODULE = "voxray.recipes.training"
+JOB = (sys.executable, "-m", "voxray.recipes.training")
 
 
-def supervise(folder: TrainingFolder, settings: TrainingSettings) -> None:
+def supervise(folder: TrainingFolder, settings: TrainingSettings, job: Sequence[str] = JOB) -> None:
     """Run the job of a training to its end, and write its states; return at once if it has ended.
 
     A job whose process was killed together with its supervisor goes on from its last checkpoint, at most
@@ -45,16 +45,16 @@ def supervise(folder: TrainingFolder, settings: TrainingSettings) -> None:
         state = state.started(time.time())
         folder.write_state(state)
         until = (state.started_at or 0) + 3600 * settings.hours
-        error = _error(folder, _run(folder, settings, until))
+        error = _error(folder, _run(folder, settings, until, job))
         if time.time() > until:
             error = f"expected the training to take at most {settings.hours:g} hours, got a longer one."
         end = TrainingStatus.FAILED if error else TrainingStatus.SUCCEEDED
         folder.write_state((folder.state if folder.is_cancelled else state).ended(end, time.time(), error))
 
 
-def _run(folder: TrainingFolder, settings: TrainingSettings, until: float) -> int:
+def _run(folder: TrainingFolder, settings: TrainingSettings, until: float, job: Sequence[str]) -> int:
     """Run the job's process; return its exit status. It is ended when `until` has passed."""
-    command = [sys.executable, "-m", _MODULE, "run", str(folder.path), settings.model_dump_json()]
+    command = [*job, "run", str(folder.path), settings.model_dump_json()]
     with folder.log.open("ab") as log:
         # Its end of the pipe closes with this process, however that ends, and so ends the child.
         child = subprocess.Popen(
@@ -120,7 +120,7 @@ async def check(request: TrainingRequest, settings: TrainingSettings) -> None:
     Raises ConfigError with its sentence.
     """
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", _MODULE, "check", settings.model_dump_json()),
+        *(*JOB, "check", settings.model_dump_json()),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

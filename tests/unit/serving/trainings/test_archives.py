@@ -37,6 +37,12 @@ def test_an_audio_folder_comes_out_as_it_went_in(
     assert found == {name.removeprefix("./"): content for name, content in files.items()}
 
 
+def test_a_folder_around_everything_is_left_out(tmp_path: Path) -> None:
+    found = unpacked(tar({"all/mine/a/1.wav": b"1", "all/mine/train_files.csv": b"2"}), tmp_path / "data")
+
+    assert found == {"a/1.wav": b"1", "train_files.csv": b"2"}
+
+
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_what_is_no_audio_text_or_table_is_left_out(
     pack: Callable[[dict[str, bytes]], bytes], tmp_path: Path
