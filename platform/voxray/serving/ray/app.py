@@ -33,6 +33,7 @@ from voxray.serving.ray.transcriber import Transcriber, autoscaling
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.trainings.routes import TrainingApi
+from voxray.serving.trainings.service import TrainingService
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 log = logging.getLogger(__name__)
@@ -66,13 +67,13 @@ class GatewayDeployment:
             raise RuntimeError("expected to be stopped, got a health check; this replica has drained.")
         self._shutdown.health_checked()
         if not self._tasks:
-            work = (
+            work = [
                 self._drain_at_shutdown(),
                 self._want(),
                 RayExporter(self._gateway.metrics.registry).run(),
-            )
+            ]
             if self._trainings:
-                work = (*work, self._keep_trainings_running(self._trainings))
+                work.append(self._keep_trainings_running(self._trainings.service))
             self._tasks = [asyncio.create_task(w) for w in work]
 
     async def _drain_at_shutdown(self) -> None:
@@ -90,7 +91,7 @@ class GatewayDeployment:
                 log.warning("the directory does not answer (%s: %s)", type(e).__name__, e)
             await asyncio.sleep(WANT_S)
 
-    async def _keep_trainings_running(self, trainings: TrainingApi) -> None:
+    async def _keep_trainings_running(self, trainings: TrainingService) -> None:
         """Start what no actor works on: after the cluster was restarted, or a gateway killed meanwhile."""
         while not self._drained:
             try:
@@ -121,7 +122,8 @@ class RayFileTranscriber:
 def _training_api(args: ServiceArgs) -> TrainingApi | None:
     if args.trainings.dir is None:
         return None
-    return TrainingApi(args, AccessPolicy.of(args, os.environ), RayTrainingRunner(args.trainings))
+    service = TrainingService(args, RayTrainingRunner(args.trainings))
+    return TrainingApi(service, AccessPolicy.of(args, os.environ))
 
 
 async def _call(method: Callable[..., Awaitable[Any]], *args: Any) -> Any:

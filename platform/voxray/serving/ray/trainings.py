@@ -44,7 +44,7 @@ class TrainingActor:
 
 
 class RayTrainingRunner:
-    """A `trainings.routes.TrainingRunner` on this cluster."""
+    """A `trainings.service.TrainingRunner` on this cluster."""
 
     def __init__(self, settings: TrainingSettings) -> None:
         assert settings.dir

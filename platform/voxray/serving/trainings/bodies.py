@@ -1,5 +1,7 @@
 """What trainings look like over REST: the form that makes one, and the objects that come back."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -83,6 +85,11 @@ class TrainingObject(BaseModel):
     def shown_state(self) -> dict[str, Any]:
         """What an event is sent for when it changes."""
         return self.model_dump(mode="json", exclude={"node_s", "left_s"})
+
+
+async def described(folder: TrainingFolder) -> TrainingObject:
+    """Read a training in a thread: its directory may be on another machine."""
+    return await asyncio.to_thread(TrainingObject.of, folder, time.time())
 
 
 class TrainingList(BaseModel):

@@ -3,13 +3,13 @@
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 _CHUNK = 256 << 10
 
 
-def packed(folder: Path, name: str) -> Iterator[bytes]:
+def packed(folder: Path, name: str) -> Generator[bytes, None, None]:
     """Yield `folder` as a tar.gz, its files below `name`, in bounded memory.
 
     Raises OSError where a file is deleted meanwhile: the download then ends without its end.

@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,10 +147,10 @@ class TrainingStore:
                     own.append((request.created_at, folder))
         return [folder for _, folder in sorted(own, key=lambda it: it[0], reverse=True)]
 
-    def unfinished(self) -> list[TrainingFolder]:
-        """Return the trainings that a supervisor has to work on."""
+    def unfinished(self, among: Iterable[TrainingFolder] | None = None) -> list[TrainingFolder]:
+        """Return the trainings that a supervisor has to work on, `among` some or all."""
         found = []
-        for folder in self.all():
+        for folder in self.all() if among is None else among:
             with suppress(FileNotFoundError):
                 if not folder.state.status.final:
                     found.append(folder)

@@ -23,6 +23,7 @@ from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.trainings.routes import TrainingApi
+from voxray.serving.trainings.service import TrainingService
 from voxray.serving.trainings.states import TrainingRequest, TrainingStatus
 from voxray.serving.trainings.store import TrainingFolder, TrainingStore
 
@@ -65,7 +66,7 @@ def client(tmp_path: Path, runner: ScriptedRunner) -> Iterator[TestClient]:
         "upload_bytes": 20_000,
     }
     args = ServiceArgs.model_validate({"trainings": settings})
-    trainings = TrainingApi(args, AccessPolicy.of(args, KEYS), runner)
+    trainings = TrainingApi(TrainingService(args, runner), AccessPolicy.of(args, KEYS))
     api = Api(StuckTranscriber(), args, trainings)
     app = gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
     headers = {"Authorization": "Bearer mine"}
@@ -239,7 +240,7 @@ def test_what_is_unfinished_after_a_restart_is_started_again(
     runner.started.clear()
     args = ServiceArgs.model_validate({"trainings": {"dir": tmp_path}})
 
-    asyncio.run(TrainingApi(args, AccessPolicy.of(args, KEYS), runner).keep_running())
+    asyncio.run(TrainingService(args, runner).keep_running())
 
     assert runner.started == [second]
 
