@@ -19,6 +19,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError, VoxrayError
@@ -32,6 +33,7 @@ from voxray.serving.ray.trainings import RayTrainingRunner
 from voxray.serving.ray.transcriber import Transcriber, autoscaling
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
+from voxray.serving.trainings.fine_tuning import FineTuningApi
 from voxray.serving.trainings.routes import TrainingApi
 from voxray.serving.trainings.service import TrainingService
 from voxray.whisper.engines import DecodingOptions, DecodingResult
@@ -50,16 +52,23 @@ class GatewayDeployment:
         self._args = args
         self._directory = RayDirectory(Service.of(serve.get_replica_context().app_name, args))
         self._transcriber = RayFileTranscriber(args.model, transcriber)
-        self._trainings = _training_api(args)
+        self._policy = AccessPolicy.of(args, os.environ)
+        self._trainings = _training_service(args)
         self._shutdown = ShutdownDetector()
         self._drained = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        api = Api(self._transcriber, self._args, self._trainings)
+        api = Api(self._transcriber, self._args, self._training_routes())
         app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
         self._gateway = gateway_app.gateway_of(app)
         return app
+
+    def _training_routes(self) -> list[Route]:
+        if not self._trainings:
+            return []
+        apis = TrainingApi(self._trainings, self._policy), FineTuningApi(self._trainings, self._policy)
+        return [route for api in apis for route in api.routes]
 
     async def check_health(self) -> None:
         """Called by Serve as long as this replica is to stay. Where it raises, Serve replaces the replica."""
@@ -73,7 +82,7 @@ class GatewayDeployment:
                 RayExporter(self._gateway.metrics.registry).run(),
             ]
             if self._trainings:
-                work.append(self._keep_trainings_running(self._trainings.service))
+                work.append(self._keep_trainings_running(self._trainings))
             self._tasks = [asyncio.create_task(w) for w in work]
 
     async def _drain_at_shutdown(self) -> None:
@@ -119,11 +128,8 @@ class RayFileTranscriber:
         return results
 
 
-def _training_api(args: ServiceArgs) -> TrainingApi | None:
-    if args.trainings.dir is None:
-        return None
-    service = TrainingService(args, RayTrainingRunner(args.trainings))
-    return TrainingApi(service, AccessPolicy.of(args, os.environ))
+def _training_service(args: ServiceArgs) -> TrainingService | None:
+    return TrainingService(args, RayTrainingRunner(args.trainings)) if args.trainings.dir else None
 
 
 async def _call(method: Callable[..., Awaitable[Any]], *args: Any) -> Any:

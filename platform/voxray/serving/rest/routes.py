@@ -11,7 +11,7 @@ has a `Warning` header.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -37,7 +37,6 @@ from voxray.serving.rest.request import (
 from voxray.serving.rest.responses import events, transcription_response
 from voxray.serving.rest.uploads import DecoderPool, Upload, receive_upload
 from voxray.serving.settings import ServiceArgs
-from voxray.serving.trainings.routes import TrainingApi
 from voxray.transcribe import Cutting, cutting_for
 from voxray.whisper.engines import DecodingOptions
 
@@ -45,10 +44,13 @@ T = TypeVar("T")
 
 
 class Api:
-    """The API over `transcriber`. Mount `routes` at the root, and enter `running` for the app's life."""
+    """The API over `transcriber`, with the routes of trainings, if any.
+
+    Mount `routes` at the root, and enter `running` for the app's life.
+    """
 
     def __init__(
-        self, transcriber: FileTranscriber, args: ServiceArgs, trainings: TrainingApi | None = None
+        self, transcriber: FileTranscriber, args: ServiceArgs, trainings: Sequence[Route] = ()
     ) -> None:
         self._state = ApiState(transcriber, args)
         schema = openapi.schema(self._state.models, args.limits, args.trainings if trainings else None)
@@ -61,7 +63,7 @@ class Api:
             Route("/v1/audio/translations", translations, methods=["POST"]),
             Route("/v1/models", self._list_models),
             Route("/v1/models/{name:path}", self._show_model),
-            *(trainings.routes if trainings else ()),
+            *trainings,
             Route("/openapi.json", lambda _: JSONResponse(schema)),
             Route("/docs", lambda _: HTMLResponse(page, headers=headers)),
         ]

@@ -33,6 +33,7 @@ class TrainingObject(BaseModel):
     kind: Kind
     model: str | None
     corpus: str | None = Field(description="Null: what was uploaded.")
+    file: str | None = Field(description="The file of `/v1/files` that it was made of.")
     keys: Mapping[str, str]
     status: TrainingStatus
     error: str | None = Field(description="Why it failed.")
@@ -64,6 +65,7 @@ class TrainingObject(BaseModel):
             kind=request.kind,
             model=request.model,
             corpus=request.corpus,
+            file=request.file,
             keys=request.keys,
             status=state.status,
             error=state.error,

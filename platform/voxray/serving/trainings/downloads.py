@@ -1,5 +1,6 @@
 """A folder as a tar.gz that is written while it is sent."""
 
+import gzip
 import os
 import tarfile
 import threading
@@ -21,7 +22,8 @@ def packed(folder: Path, name: str) -> Generator[bytes, None, None]:
         try:
             with (
                 open(writing, "wb") as out,
-                tarfile.open(fileobj=out, mode="w|gz", compresslevel=1) as tar,
+                gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1) as compressed,
+                tarfile.open(fileobj=compressed, mode="w|") as tar,
             ):
                 for file in sorted(folder.rglob("*")):
                     tar.add(file, f"{name}/{file.relative_to(folder)}", recursive=False)

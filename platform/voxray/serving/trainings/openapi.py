@@ -18,6 +18,7 @@ DATA = {
     "format": "binary",
     "description": "An audio folder as tar.gz or zip: audio with `NAME.txt` beside it, or a `metadata.csv`.",
 }
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _ERRORS = {
     "400": "A field or the archive is not as expected.",
     "401": "The key is missing or unknown.",
@@ -64,11 +65,42 @@ def paths() -> dict[str, Any]:
             )
         },
     }
-    id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     for operations in about_one.values():
         for operation in operations.values():
-            operation["parameters"] = [id, *operation.get("parameters", [])]
-    return {"/v1/trainings": {"post": {**made, "requestBody": form}, "get": listed}, **about_one}
+            operation["parameters"] = [_ID, *operation.get("parameters", [])]
+    return {
+        "/v1/trainings": {"post": {**made, "requestBody": form}, "get": listed},
+        **about_one,
+        **_fine_tuning(),
+    }
+
+
+def _fine_tuning() -> dict[str, Any]:
+    """Return the operations in OpenAI's shape, whose bodies its own documentation describes."""
+    files, jobs = "/v1/files", "/v1/fine_tuning/jobs"
+    summaries = {
+        files: {
+            "post": "Upload an archive with the purpose `fine-tune`",
+            "get": "List the files of this key",
+        },
+        f"{files}/{{id}}": {"get": "Show a file", "delete": "Delete a file"},
+        jobs: {"post": "Train a model on a file", "get": "List the trainings of this key as jobs"},
+        f"{jobs}/{{id}}": {"get": "Show a training as a job"},
+        f"{jobs}/{{id}}/cancel": {"post": "End a training"},
+        f"{jobs}/{{id}}/events": {"get": "List what has happened to a training"},
+    }
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        path: {
+            method: {**_operation(summary, content, "400", "401", "404"), "parameters": _parameters(path)}
+            for method, summary in operations.items()
+        }
+        for path, operations in summaries.items()
+    }
+
+
+def _parameters(path: str) -> list[dict[str, Any]]:
+    return [_ID] if "{id}" in path else []
 
 
 def _operation(summary: str, content: dict[str, Any], *errors: str, status: str = "200") -> dict[str, Any]:

@@ -36,6 +36,7 @@ class TrainingRequest(Config):
     kind: Kind
     model: str | None = None
     corpus: str | None = None  # None: what was uploaded
+    file: str | None = None  # the id of the file that was unpacked, if it had one
     keys: Mapping[str, str] = Field(default_factory=dict)
 
 

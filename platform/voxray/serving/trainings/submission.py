@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, get_args
@@ -47,7 +47,7 @@ async def received_submission(
     """
     async with receive_form(request, limits) as form:
         data = _data(form)
-        asked = _request(_fields(form), settings, owner)
+        asked = training_request(_fields(form), settings, owner)
         if (data is None) == (asked.corpus is None):
             got = "both" if data else "neither"
             raise ApiError(400, f"data: expected data or corpus, got {got}.", param="data")
@@ -68,22 +68,32 @@ def _fields(form: FormData) -> dict[str, str]:
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             continue
-        if not _KEY.fullmatch(name) or name == "data":
-            raise ApiError(400, f"expected keys such as max_steps, got {name[:80]!r}.", param=name[:80])
         if name in fields:
             raise ApiError(400, f"{name}: expected one value, got several.", param=name)
         fields[name] = value
     return fields
 
 
-def _request(fields: dict[str, str], settings: TrainingSettings, owner: str) -> TrainingRequest:
-    kind, model, corpus = (fields.pop(name, None) for name in ("kind", "model", "corpus"))
+def training_request(
+    fields: Mapping[str, str], settings: TrainingSettings, owner: str, *, file: str | None = None
+) -> TrainingRequest:
+    """Return the request that `fields` make, of `file` if its data were uploaded before.
+
+    ApiError for a field of the service that is not as expected; keys of the job are checked later.
+    """
+    for name in fields:
+        if not _KEY.fullmatch(name) or name == "data":
+            raise ApiError(400, f"expected keys such as max_steps, got {name[:80]!r}.", param=name[:80])
+    keys = dict(fields)
+    kind, model, corpus = (keys.pop(name, None) for name in ("kind", "model", "corpus"))
     if kind not in KINDS:
         raise invalid_field("kind", ", ".join(KINDS[:-1]) + f" or {KINDS[-1]}", kind)
     if (model := model or settings.models[0]) not in settings.models:
         raise invalid_field("model", f"one of {', '.join(settings.models)}", model, code="model_not_found")
+    if corpus is not None and file:
+        raise ApiError(400, "corpus: expected a file or a corpus, got both.", param="corpus")
     if corpus is not None and corpus not in settings.corpora:
         known = ", ".join(settings.corpora) or "none: this server allows no corpus, send data"
         raise invalid_field("corpus", f"one of {known}", corpus)
     values = {"id": new_id(), "owner": owner, "created_at": time.time(), "kind": kind, "model": model}
-    return TrainingRequest.model_validate({**values, "corpus": corpus, "keys": fields})
+    return TrainingRequest.model_validate({**values, "corpus": corpus, "file": file, "keys": keys})

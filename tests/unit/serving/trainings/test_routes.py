@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from tests.unit.serving.gateway.scripted import ScriptedDirectory
 from tests.unit.serving.rest.test_routes import StuckTranscriber
@@ -22,6 +23,7 @@ from voxray.serving.gateway import app as gateway_app
 from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
+from voxray.serving.trainings.fine_tuning import FineTuningApi
 from voxray.serving.trainings.routes import TrainingApi
 from voxray.serving.trainings.service import TrainingService
 from voxray.serving.trainings.states import TrainingRequest, TrainingStatus
@@ -57,21 +59,19 @@ def runner() -> ScriptedRunner:
 
 @pytest.fixture
 def client(tmp_path: Path, runner: ScriptedRunner) -> Iterator[TestClient]:
-    settings = {
-        "dir": tmp_path,
-        "corpora": ["shared"],
-        "unfinished": 2,
-        "kept": 3,
-        "files": 4,
-        "upload_bytes": 20_000,
-    }
-    args = ServiceArgs.model_validate({"trainings": settings})
-    trainings = TrainingApi(TrainingService(args, runner), AccessPolicy.of(args, KEYS))
-    api = Api(StuckTranscriber(), args, trainings)
-    app = gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
     headers = {"Authorization": "Bearer mine"}
-    with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:
+    with TestClient(app_of(tmp_path, runner), base_url="http://127.0.0.1", headers=headers) as client:
         yield client
+
+
+def app_of(directory: Path, runner: ScriptedRunner) -> Starlette:
+    """The gateway's app with trainings in `directory`."""
+    settings = {"dir": directory, "corpora": ["shared"], "unfinished": 2, "kept": 3, "files": 4}
+    args = ServiceArgs.model_validate({"trainings": {**settings, "upload_bytes": 20_000}})
+    service, policy = TrainingService(args, runner), AccessPolicy.of(args, KEYS)
+    routes = [*TrainingApi(service, policy).routes, *FineTuningApi(service, policy).routes]
+    api = Api(StuckTranscriber(), args, routes)
+    return gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
 
 
 def submit(client: TestClient, data: bytes | None = DATA, **fields: str) -> httpx2.Response:
