@@ -1,7 +1,9 @@
 """Files that wait for a training, in OpenAI's shape: uploaded first, and named by their id later.
 
-DIR/.files/ID/file        the archive as it came
-DIR/.files/ID/file.json   the rest of its `FileObject`, and its owner
+    DIR/.files/ID/file        the archive as it came
+    DIR/.files/ID/file.json   its `FileObject` and its owner
+
+Only the key that uploaded a file finds it.
 """
 
 import re

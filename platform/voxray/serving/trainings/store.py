@@ -1,15 +1,18 @@
 """Trainings on disk, a folder each, so that they outlive every process.
 
-DIR/ID/request.json    what was asked for
-DIR/ID/state.json      written by the supervisor alone once it runs
-DIR/ID/cancelled       is there once the client cancels
-DIR/ID/data/           the audio folder that was uploaded
-DIR/ID/out/            the job's: progress.jsonl, model, report.html, result.json
-DIR/ID/exports/        the model in other formats
-DIR/ID/phase, error    one line each: what the job is doing, and why it ended
-DIR/ID/log             what the job printed
-DIR/.new-ID            a training that is being made
-DIR/.deleted-ID        one that is being deleted
+    DIR/ID/request.json    what was asked for
+    DIR/ID/state.json      written by the supervisor alone once it runs
+    DIR/ID/cancelled       is there once the client cancels
+    DIR/ID/data/           the audio folder that was uploaded
+    DIR/ID/out/            the job's: progress.jsonl, model, report.html, result.json
+    DIR/ID/exports/        the model in other formats
+    DIR/ID/phase, error    one line each: what the job is doing, and why it ended
+    DIR/ID/log             what the job printed
+    DIR/.files/            files that wait for a training, of `FileStore`
+    DIR/.new-ID            a training that is being made
+    DIR/.deleted-ID        one that is being deleted
+
+What begins with a dot is no training.
 """
 
 import json
