@@ -52,7 +52,7 @@ def audio_folder() -> bytes:
 
 
 def submit(service: Launched, data: bytes, **keys: str) -> httpx2.Response:
-    fields = {"kind": "finetune", **KEYS, **keys}
+    fields = {"kind": "finetune", **keys}
     return httpx2.post(
         f"{service.http}/v1/trainings", data=fields, files={"data": ("mine.tar.gz", data)}, timeout=60
     )
@@ -71,7 +71,7 @@ def test_a_training_from_its_archive_to_its_model_over_a_killed_gateway(
     training_service: Launched, directory: Path, tmp_path: Path
 ) -> None:
     service = training_service
-    made = submit(service, audio_folder())
+    made = submit(service, audio_folder(), **KEYS)
     assert made.status_code == 201, made.text
     first = made.json()["id"]
     second = submit(service, audio_folder()).json()["id"]
@@ -118,7 +118,7 @@ def downloaded(service: Launched, id: str, format: str, into: Path) -> Path:
 
 def test_cancelling_ends_every_process_of_a_training(training_service: Launched) -> None:
     service = training_service
-    id = submit(service, audio_folder(), max_steps="100000").json()["id"]
+    id = submit(service, audio_folder()).json()["id"]
     wait_until(lambda: len(processes_of(service, id)[:1]), LIMIT_S)
     (job,) = processes_of(service, id)
     wait_until(lambda: any("raylet" in p.name() for p in job.children(recursive=True)), LIMIT_S)
@@ -137,12 +137,6 @@ def test_cancelling_ends_every_process_of_a_training(training_service: Launched)
     [
         (b"no archive", {}, "data: expected a whole tar.gz or zip, got another file"),
         (None, {"max_step": "2"}, "training: unknown key 'max_step'; did you mean 'max_steps'?"),
-        (
-            None,
-            {"max_steps": "0"},
-            "training: 'max_steps': input should be greater than or equal to 1, got '0'.",
-        ),
-        (None, {"out": "/tmp"}, "'out': expected a key that clients may set, got one that the service sets."),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_a_sentence_and_leaves_nothing(

@@ -7,6 +7,7 @@ what a training starts is then never in the way of the service's actors, and end
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import signal
@@ -18,10 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import voxray
-from voxray.errors import ConfigError, TrainingError
+from voxray.errors import ConfigError, ServiceError
 from voxray.serving.settings import TrainingSettings
 from voxray.serving.trainings.states import MAX_ATTEMPTS, TrainingRequest, TrainingStatus
 from voxray.serving.trainings.store import TrainingFolder
+
+log = logging.getLogger(__name__)
 
 CHECK_S = 120.0  # for the imports of a busy machine
 POLL_S = 0.3
@@ -117,8 +120,11 @@ def child_environment(environ: Mapping[str, str], *, gpus: float) -> dict[str, s
 async def check(request: TrainingRequest, settings: TrainingSettings) -> None:
     """Check a request against the job's own configuration, in a process that may import torch.
 
-    Raises ConfigError with its sentence.
+    Raises ConfigError with its sentence, and ServiceError where there is no answer. Without keys nothing is
+    checked: it takes seconds of a core.
     """
+    if not request.keys:
+        return
     child = await asyncio.create_subprocess_exec(
         *(*JOB, "check", settings.model_dump_json()),
         stdin=subprocess.PIPE,
@@ -128,11 +134,14 @@ async def check(request: TrainingRequest, settings: TrainingSettings) -> None:
     )
     try:
         async with asyncio.timeout(CHECK_S):
-            answer, log = await child.communicate(request.model_dump_json().encode())
+            answer, errors = await child.communicate(request.model_dump_json().encode())
     finally:
         if child.returncode is None:
             child.kill()
     if child.returncode != 0:
-        raise TrainingError(f"the job's configuration cannot be checked: {log.decode()[-200:]}")
+        log.error("the keys of a training cannot be checked: %s", errors.decode(errors="replace"))
+        raise ServiceError(
+            "expected to check the keys of this training, got a fault of the server; its log says more."
+        )
     if sentence := json.loads(answer):
         raise ConfigError(sentence)
