@@ -58,13 +58,13 @@ def supervise(folder: TrainingFolder, settings: TrainingSettings, job: Sequence[
 def _run(folder: TrainingFolder, settings: TrainingSettings, until: float, job: Sequence[str]) -> int:
     """Run the job's process; return its exit status. It is ended when `until` has passed."""
     command = [*job, "run", str(folder.path), settings.model_dump_json()]
-    with folder.log.open("ab") as log:
+    with folder.log.open("ab") as output:
         # Its end of the pipe closes with this process, however that ends, and so ends the child.
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             env=child_environment(os.environ, gpus=settings.gpus),
             start_new_session=True,
         )
@@ -102,12 +102,12 @@ def _error(folder: TrainingFolder, status: int) -> str | None:
 
 
 def child_environment(environ: Mapping[str, str], *, gpus: float) -> dict[str, str]:
-    """Return the environment of a job: this package first on its path, and nothing of this process's Ray.
+    """Return a job's environment: this package first on its path, nothing of this process's Ray, no keys.
 
     Ray listens on all interfaces: the token, which only this job knows, keeps others from running code in it.
     Without `gpus` it sees none, as they were given to others.
     """
-    kept = {k: v for k, v in environ.items() if not k.startswith("RAY_")}
+    kept = {k: v for k, v in environ.items() if not k.startswith(("RAY_", "VOXRAY_"))}
     path = os.pathsep.join(filter(None, [str(Path(voxray.__file__).parents[1]), environ.get("PYTHONPATH")]))
     ray = {
         "RAY_AUTH_MODE": "token",
@@ -125,6 +125,21 @@ async def check(request: TrainingRequest, settings: TrainingSettings) -> None:
     """
     if not request.keys:
         return
+    try:
+        async with asyncio.timeout(CHECK_S):
+            answer = await _answer(request, settings)
+    except TimeoutError:
+        answer = b""
+    if not answer:
+        raise ServiceError(
+            "expected to check the keys of this training, got a fault of the server; its log says more."
+        )
+    if sentence := json.loads(answer):
+        raise ConfigError(sentence)
+
+
+async def _answer(request: TrainingRequest, settings: TrainingSettings) -> bytes:
+    """Return what the child says, nothing where it fails."""
     child = await asyncio.create_subprocess_exec(
         *(*JOB, "check", settings.model_dump_json()),
         stdin=subprocess.PIPE,
@@ -133,15 +148,10 @@ async def check(request: TrainingRequest, settings: TrainingSettings) -> None:
         env=child_environment(os.environ, gpus=0),
     )
     try:
-        async with asyncio.timeout(CHECK_S):
-            answer, errors = await child.communicate(request.model_dump_json().encode())
+        answer, errors = await child.communicate(request.model_dump_json().encode())
     finally:
         if child.returncode is None:
             child.kill()
     if child.returncode != 0:
         log.error("the keys of a training cannot be checked: %s", errors.decode(errors="replace"))
-        raise ServiceError(
-            "expected to check the keys of this training, got a fault of the server; its log says more."
-        )
-    if sentence := json.loads(answer):
-        raise ConfigError(sentence)
+    return answer

@@ -112,7 +112,13 @@ def test_a_training_that_kills_its_supervisor_is_not_begun_for_ever(folder: Trai
 
 
 def test_a_job_has_a_ray_of_its_own_with_a_token_that_nobody_knows() -> None:
-    environ = {"RAY_ADDRESS": "auto", "RAY_AUTH_TOKEN": "t", "HOME": "/root", "CUDA_VISIBLE_DEVICES": "0"}
+    environ = {
+        "RAY_ADDRESS": "auto",
+        "RAY_AUTH_TOKEN": "t",
+        "VOXRAY_API_KEYS": "k",
+        "HOME": "/root",
+        "CUDA_VISIBLE_DEVICES": "0",
+    }
 
     child = child_environment(environ, gpus=0)
 
@@ -121,6 +127,6 @@ def test_a_job_has_a_ray_of_its_own_with_a_token_that_nobody_knows() -> None:
         "CUDA_VISIBLE_DEVICES": "",
         "RAY_AUTH_MODE": "token",
     }
-    assert "RAY_ADDRESS" not in child
+    assert not {"RAY_ADDRESS", "VOXRAY_API_KEYS"} & set(child)
     assert len(child["RAY_AUTH_TOKEN"]) == 64
     assert child_environment(environ, gpus=1)["CUDA_VISIBLE_DEVICES"] == "0"
