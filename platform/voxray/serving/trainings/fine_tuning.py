@@ -33,7 +33,7 @@ BODY_BYTES = 64 << 10
 EPOCHS = {"finetune": "max_epochs", "distil": "max_epochs", "adapt": "epochs"}
 
 
-class Hyperparameters(Config):
+class FineTuningHyperparameters(Config):
     """OpenAI's three; the two others than epochs mean nothing without its models."""
 
     n_epochs: int | Literal["auto"] = "auto"
@@ -41,17 +41,17 @@ class Hyperparameters(Config):
     learning_rate_multiplier: Literal["auto"] = "auto"
 
 
-class Supervised(Config):
+class SupervisedMethod(Config):
     """How OpenAI's clients of today say them."""
 
-    hyperparameters: Hyperparameters = Hyperparameters()
+    hyperparameters: FineTuningHyperparameters = FineTuningHyperparameters()
 
 
-class Method(Config):
+class FineTuningMethod(Config):
     """The method; there is one."""
 
     type: Literal["supervised"]
-    supervised: Supervised = Supervised()
+    supervised: SupervisedMethod = SupervisedMethod()
 
 
 class FineTuningRequest(Config):
@@ -59,8 +59,8 @@ class FineTuningRequest(Config):
 
     model: str
     training_file: str
-    hyperparameters: Hyperparameters = Hyperparameters()
-    method: Method | None = None
+    hyperparameters: FineTuningHyperparameters = FineTuningHyperparameters()
+    method: FineTuningMethod | None = None
     metadata: Mapping[str, str] | None = None
     suffix: str | None = None  # of the model's name, which here is the job's
 
