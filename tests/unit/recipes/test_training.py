@@ -1,5 +1,6 @@
 """What clients may ask of a training, and audio that lasts longer than its bytes say."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +22,16 @@ SETTINGS = TrainingSettings(cpus=3.5)
 FREE_TEXTS = {"id_column", "audio_column", "text_column", "language"}  # neither places nor models
 
 
-def request(kind: Kind = "finetune", **keys: str) -> TrainingRequest:
-    return TrainingRequest(id="t", owner="", created_at=0.0, kind=kind, model="tiny.en", keys=keys)
+def request(kind: Kind = "finetune", keys: Mapping[str, str] | None = None) -> TrainingRequest:
+    return TrainingRequest(id="t", owner="", created_at=0.0, kind=kind, model="tiny.en", keys=keys or {})
 
 
 def test_the_service_sets_places_models_and_threads(tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path)
 
     finetune = config_of(request(), SETTINGS, folder)
-    adapt = config_of(request("adapt", epochs="2"), SETTINGS, folder)
-    distil = config_of(request("distil", wer_threshold="null"), SETTINGS, folder)
+    adapt = config_of(request("adapt", {"epochs": "2"}), SETTINGS, folder)
+    distil = config_of(request("distil", {"wer_threshold": "null"}), SETTINGS, folder)
 
     assert isinstance(finetune, FinetuneConfig)
     assert (finetune.model, finetune.corpus, finetune.out) == (
@@ -48,7 +49,7 @@ def test_the_service_sets_places_models_and_threads(tmp_path: Path) -> None:
 
 def test_nested_keys_keep_the_defaults_beside_them(tmp_path: Path) -> None:
     keys = {"plan.batch_s": "8", "lora.rank": "4", "train": "lora"}
-    config = config_of(request(**keys), SETTINGS, TrainingFolder(tmp_path))
+    config = config_of(request(keys=keys), SETTINGS, TrainingFolder(tmp_path))
 
     assert isinstance(config, FinetuneConfig)
     assert (config.plan.batch_s, config.plan.seed) == (8.0, FinetuneConfig.model_fields["plan"].default.seed)
@@ -74,7 +75,7 @@ def test_a_key_that_the_job_would_not_take_is_an_error_in_its_own_words(
     keys: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        check(request(**keys), SETTINGS)
+        check(request(keys=keys), SETTINGS)
 
     assert str(error.value).startswith(message)
 

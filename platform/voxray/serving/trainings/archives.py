@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from voxray.audio.containers import EXTENSIONS
 from voxray.errors import CorpusError
@@ -167,7 +167,7 @@ class _Member(tarfile.TarInfo):
 
 
 def _unpack_tar(file: BinaryIO, unpacking: _Unpacking, *, compressed: bool) -> None:
-    source: IO[bytes] = gzip.GzipFile(fileobj=file, mode="rb") if compressed else file
+    source = cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb")) if compressed else file
     stream = _CountedReader(source, unpacking.count)
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
         for member in tar:

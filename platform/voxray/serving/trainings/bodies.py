@@ -111,4 +111,4 @@ class DeletedTraining(BaseModel):
 
 def _numbers(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return what of a job's result means something elsewhere: not its paths."""
-    return result and {k: v for k, v in result.items() if not isinstance(v, str)}
+    return None if result is None else {k: v for k, v in result.items() if not isinstance(v, str)}

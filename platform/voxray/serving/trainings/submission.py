@@ -52,7 +52,7 @@ async def received_submission(
             got = "both" if data else "neither"
             raise ApiError(400, f"data: expected data or corpus, got {got}.", param="data")
         archive = ArchiveLimits(settings.files, settings.unpacked_bytes)
-        yield Submission(asked, data and data.file, archive)
+        yield Submission(asked, data.file if data else None, archive)
 
 
 def _data(form: FormData) -> UploadFile | None:

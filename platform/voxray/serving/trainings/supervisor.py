@@ -43,8 +43,8 @@ def supervise(folder: TrainingFolder, settings: TrainingSettings, job: Sequence[
         if state.status.final:
             return folder.write_state(state)
         if state.attempts >= MAX_ATTEMPTS:
-            error = f"expected the training to end, got its process killed {state.attempts} times."
-            return folder.write_state(state.ended(TrainingStatus.FAILED, time.time(), error))
+            killed = f"expected the training to end, got its process killed {state.attempts} times."
+            return folder.write_state(state.ended(TrainingStatus.FAILED, time.time(), killed))
         state = state.started(time.time())
         folder.write_state(state)
         until = (state.started_at or 0) + 3600 * settings.hours

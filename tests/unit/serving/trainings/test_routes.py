@@ -5,7 +5,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,11 @@ def app_of(directory: Path, runner: ScriptedRunner) -> Starlette:
     return gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
 
 
-def submit(client: TestClient, data: bytes | None = DATA, **fields: str) -> httpx2.Response:
+def submit(
+    client: TestClient, data: bytes | None = DATA, keys: Mapping[str, str] | None = None
+) -> httpx2.Response:
     files = {"data": ("mine.tar.gz", data)} if data is not None else {"": ("", b"")}
-    return client.post(URL, data={"kind": "finetune", **fields}, files=files)
+    return client.post(URL, data={"kind": "finetune", **(keys or {})}, files=files)
 
 
 def folder_of(client: TestClient, id: str, tmp_path: Path) -> TrainingFolder:
@@ -99,7 +101,7 @@ def finished(folder: TrainingFolder) -> None:
 def test_what_is_submitted_is_unpacked_started_and_shown(
     client: TestClient, runner: ScriptedRunner, tmp_path: Path
 ) -> None:
-    answer = submit(client, max_steps="2", **{"plan.batch_s": "8"})
+    answer = submit(client, keys={"max_steps": "2", "plan.batch_s": "8"})
 
     training = answer.json()
     assert answer.status_code == 201
