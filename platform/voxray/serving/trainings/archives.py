@@ -162,8 +162,10 @@ class _Member(tarfile.TarInfo):
             raise CorpusError(
                 f"data: expected headers of at most {HEADER_BYTES} bytes, got one of {self.size}."
             )
-        # The documented place for this; typeshed does not have it.
-        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]
+        # tarfile documents that subclasses may override it.
+        parse: Callable[[tarfile.TarFile], tarfile.TarInfo]
+        parse = super()._proc_member  # type: ignore[misc]  # typeshed lacks it
+        return parse(tar)
 
 
 def _unpack_tar(file: BinaryIO, unpacking: _Unpacking, *, compressed: bool) -> None:

@@ -53,5 +53,6 @@ def _left_s(lines: list[dict[str, Any]], max_steps: int | None) -> float | None:
     made = last["step"] - first["step"]
     if made <= 0:
         return None
-    pace_s = float(last["elapsed_s"] - first["elapsed_s"]) / made
-    return round(pace_s * (max_steps - int(last["step"])), 1)
+    pace_s: float = (last["elapsed_s"] - first["elapsed_s"]) / made
+    left = max_steps - int(last["step"])
+    return round(pace_s * left, 1)
