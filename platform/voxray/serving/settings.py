@@ -84,6 +84,23 @@ class Transcribers(Replicas):
     queue_delay_s: float = 0.2
 
 
+class TrainingSettings(Config):
+    """Trainings over REST; there are none without `dir`."""
+
+    dir: Path | None = None  # on storage that all nodes see
+    models: tuple[str, ...] = ("tiny.en", "tiny.en@stock")  # that may be trained; the first is the default
+    corpora: tuple[str, ...] = ()  # that `corpus` may name
+    cpus: float = Field(default=1.0, gt=0)  # of each training, and its threads
+    gpus: float = Field(default=0.0, ge=0)
+    upload_bytes: int = Field(default=1_000_000_000, ge=1)
+    unpacked_bytes: int = Field(default=4_000_000_000, ge=1)
+    files: int = Field(default=20_000, ge=1)  # in an archive
+    audio_s: float = Field(default=100 * 3600.0, gt=0)  # in an archive
+    hours: float = Field(default=24.0, gt=0)  # that one may take from its start
+    unfinished: int = Field(default=4, ge=1)  # of one key
+    kept: int = Field(default=20, ge=1)  # of one key, unfinished ones too
+
+
 class ServiceArgs(Config):
     """The whole service. The defaults suit one machine and tiny.en."""
 
@@ -97,3 +114,4 @@ class ServiceArgs(Config):
     limits: Limits = Limits()
     access: Access = Access()
     decoding: Decoding = Decoding()
+    trainings: TrainingSettings = TrainingSettings()

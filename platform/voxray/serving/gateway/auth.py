@@ -66,6 +66,10 @@ class AccessPolicy:
         offered = _digest(key or "")
         return not self.digests or sum(hmac.compare_digest(offered, d) for d in self.digests) > 0
 
+    def owner(self, key: str | None) -> str:
+        """Return what tells this key from the others and does not reveal it; "" where nobody needs one."""
+        return _digest(key or "").hex() if self.digests else ""
+
     def violation(self, headers: Headers) -> str | None:
         """Return what is wrong with `Host` or `Origin`, as a sentence, or None."""
         hosts, origins = headers.getlist("host"), headers.getlist("origin")

@@ -9,6 +9,7 @@ It is started by one of
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -18,17 +19,23 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError, VoxrayError
 from voxray.serving.gateway import app as gateway_app
+from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.ray.directory import RayDirectory
 from voxray.serving.ray.metrics import RayExporter
 from voxray.serving.ray.names import TRANSCRIBER, Service
 from voxray.serving.ray.shutdown import HEALTH_S, ShutdownDetector
+from voxray.serving.ray.trainings import RayTrainingRunner
 from voxray.serving.ray.transcriber import Transcriber, autoscaling
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
+from voxray.serving.trainings.fine_tuning import FineTuningApi
+from voxray.serving.trainings.routes import TrainingApi
+from voxray.serving.trainings.service import TrainingService
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 log = logging.getLogger(__name__)
@@ -45,15 +52,23 @@ class GatewayDeployment:
         self._args = args
         self._directory = RayDirectory(Service.of(serve.get_replica_context().app_name, args))
         self._transcriber = RayFileTranscriber(args.model, transcriber)
+        self._policy = AccessPolicy.of(args, os.environ)
+        self._trainings = _training_service(args)
         self._shutdown = ShutdownDetector()
         self._drained = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        api = Api(self._transcriber, self._args)
+        api = Api(self._transcriber, self._args, self._training_routes())
         app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
         self._gateway = gateway_app.gateway_of(app)
         return app
+
+    def _training_routes(self) -> list[Route]:
+        if not self._trainings:
+            return []
+        apis = TrainingApi(self._trainings, self._policy), FineTuningApi(self._trainings, self._policy)
+        return [route for api in apis for route in api.routes]
 
     async def check_health(self) -> None:
         """Called by Serve as long as this replica is to stay. Where it raises, Serve replaces the replica."""
@@ -61,11 +76,13 @@ class GatewayDeployment:
             raise RuntimeError("expected to be stopped, got a health check; this replica has drained.")
         self._shutdown.health_checked()
         if not self._tasks:
-            work = (
+            work = [
                 self._drain_at_shutdown(),
                 self._want(),
                 RayExporter(self._gateway.metrics.registry).run(),
-            )
+            ]
+            if self._trainings:
+                work.append(self._keep_trainings_running(self._trainings))
             self._tasks = [asyncio.create_task(w) for w in work]
 
     async def _drain_at_shutdown(self) -> None:
@@ -81,6 +98,15 @@ class GatewayDeployment:
                     await self._directory.want()
             except Exception as e:  # clients may come all the same, and wait for their host
                 log.warning("the directory does not answer (%s: %s)", type(e).__name__, e)
+            await asyncio.sleep(WANT_S)
+
+    async def _keep_trainings_running(self, trainings: TrainingService) -> None:
+        """Start what no actor works on: after the cluster was restarted, or a gateway killed meanwhile."""
+        while not self._drained:
+            try:
+                await trainings.keep_running()
+            except Exception as e:  # storage or Ray may be away for a while
+                log.warning("trainings cannot be started (%s: %s)", type(e).__name__, e)
             await asyncio.sleep(WANT_S)
 
 
@@ -100,6 +126,10 @@ class RayFileTranscriber:
         """As `recordings.FileTranscriber.transcribe`."""
         results: list[DecodingResult] = await _call(self._transcriber.transcribe.remote, list(clips), options)
         return results
+
+
+def _training_service(args: ServiceArgs) -> TrainingService | None:
+    return TrainingService(args, RayTrainingRunner(args.trainings)) if args.trainings.dir else None
 
 
 async def _call(method: Callable[..., Awaitable[Any]], *args: Any) -> Any:

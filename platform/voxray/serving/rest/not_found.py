@@ -1,24 +1,27 @@
 """Requests below `/v1/` that match no other route."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from voxray.serving.api_error import ApiError
 
-_POSTED = ("/v1/audio/transcriptions", "/v1/audio/translations")
-_MODELS = "/v1/models"
-
 
 class NotFound:
-    """An ASGI app: 405 where only the method is wrong, 404 elsewhere, in OpenAI's shape.
+    """An ASGI app: 405 where one of `routes` wants another method, 404 elsewhere, in OpenAI's shape.
 
     It is not a function because Starlette takes that for a route of GET only.
     """
 
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
         request = Request(scope, receive)
-        path, allowed = request.url.path, _allowed_method(request.url.path)
+        path, allowed = request.url.path, self._allowed_methods(scope)
         if allowed:
             message = f"expected {allowed} {path[:80]}, got {request.method[:20]}."
             response = ApiError(405, message, code="method_not_allowed").response()
@@ -28,9 +31,7 @@ class NotFound:
             response = ApiError(404, message, code="not_found").response()
         await response(scope, receive, send)
 
-
-def _allowed_method(path: str) -> str | None:
-    """Return the method of the route for `path`, or None without a route."""
-    if path in _POSTED:
-        return "POST"
-    return "GET" if path == _MODELS or path.startswith(f"{_MODELS}/") else None
+    def _allowed_methods(self, scope: Scope) -> str:
+        """Return the methods of the routes for this path, or "" without a route."""
+        matching = [route for route in self._routes if route.matches(scope)[0] is Match.PARTIAL]
+        return ", ".join(sorted({m for route in matching for m in route.methods or ()} - {"HEAD"}))

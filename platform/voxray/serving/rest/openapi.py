@@ -19,7 +19,8 @@ from voxray.serving.rest.bodies import (
     VerboseTranscription,
 )
 from voxray.serving.rest.request import TranscriptionRequest
-from voxray.serving.settings import Limits
+from voxray.serving.settings import Limits, TrainingSettings
+from voxray.serving.trainings import openapi as trainings_openapi
 
 Schema = dict[str, Any]
 
@@ -52,8 +53,8 @@ FILE = {
 }
 
 
-def schema(models: Sequence[str], limits: Limits) -> Schema:
-    """Return the whole API."""
+def schema(models: Sequence[str], limits: Limits, trainings: TrainingSettings | None = None) -> Schema:
+    """Return the whole API, with `trainings` where there are any."""
     transcriptions, translations, model_list, model = SUMMARIES
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
@@ -65,22 +66,29 @@ def schema(models: Sequence[str], limits: Limits) -> Schema:
             translations: {"post": _post_audio(translations)},
             model_list: {"get": _get(model_list, ModelList, 401)},
             model: {"get": {**_get(model, ModelObject, 401, 404), "parameters": [name]}},
+            **(trainings_openapi.paths() if trainings else {}),
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": _components(models),
+            "schemas": _components(models, trainings),
         },
     }
 
 
-def _components(models: Sequence[str]) -> Schema:
-    """Return the schemas of all models; the form also has the file, and the names that are served."""
-    _, definitions = models_json_schema(MODELS, ref_template="#/components/schemas/{model}")
+def _components(models: Sequence[str], trainings: TrainingSettings | None) -> Schema:
+    """Return the schemas of all models; the forms also have their files, and the names that are allowed."""
+    described = (*MODELS, *(trainings_openapi.MODELS if trainings else ()))
+    _, definitions = models_json_schema(described, ref_template="#/components/schemas/{model}")
     schemas: Schema = definitions["$defs"]
     form = schemas["TranscriptionRequest"]
     form["properties"] = {"file": FILE, **form["properties"]}
     form["properties"]["model"]["enum"] = list(models)
     form["required"] = ["file"]
+    if trainings:
+        properties = schemas["TrainingForm"]["properties"]
+        properties |= {"data": trainings_openapi.DATA}
+        properties["model"] |= {"enum": list(trainings.models), "default": trainings.models[0]}
+        properties["corpus"] |= {"enum": list(trainings.corpora)}
     return schemas
 
 

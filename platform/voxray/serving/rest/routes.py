@@ -11,7 +11,7 @@ has a `Warning` header.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -44,24 +44,30 @@ T = TypeVar("T")
 
 
 class Api:
-    """The API over `transcriber`. Mount `routes` at the root, and enter `running` for the app's life."""
+    """The API over `transcriber`, with the routes of trainings, if any.
 
-    def __init__(self, transcriber: FileTranscriber, args: ServiceArgs) -> None:
+    Mount `routes` at the root, and enter `running` for the app's life.
+    """
+
+    def __init__(
+        self, transcriber: FileTranscriber, args: ServiceArgs, trainings: Sequence[Route] = ()
+    ) -> None:
         self._state = ApiState(transcriber, args)
-        schema = openapi.schema(self._state.models, args.limits)
+        schema = openapi.schema(self._state.models, args.limits, args.trainings if trainings else None)
         page = docs.page(schema)
         headers = {"Content-Security-Policy": docs.policy(page)}
         transcriptions = TranscriptionEndpoint(self._state, TranscriptionRequest)
         translations = TranscriptionEndpoint(self._state, TranslationRequest)
-        self.routes = [
+        served = [
             Route("/v1/audio/transcriptions", transcriptions, methods=["POST"]),
             Route("/v1/audio/translations", translations, methods=["POST"]),
             Route("/v1/models", self._list_models),
             Route("/v1/models/{name:path}", self._show_model),
+            *trainings,
             Route("/openapi.json", lambda _: JSONResponse(schema)),
             Route("/docs", lambda _: HTMLResponse(page, headers=headers)),
-            Route("/v1/{path:path}", NotFound()),
         ]
+        self.routes = [*served, Route("/v1/{path:path}", NotFound(served))]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

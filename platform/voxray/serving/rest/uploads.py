@@ -43,6 +43,13 @@ async def receive_upload(request: Request, limits: Limits) -> AsyncIterator[Uplo
     is left unread), 408 if nothing comes for `limits.start_s`, or less than `MIN_RATE` after that, 400 if it
     is truncated or has not exactly one file. Raises starlette's ClientDisconnect if the client disconnects.
     """
+    async with receive_form(request, limits) as form:
+        yield _upload(form)
+
+
+@asynccontextmanager
+async def receive_form(request: Request, limits: Limits) -> AsyncIterator[FormData]:
+    """As `receive_upload`, for a form whose fields are not checked yet."""
     _check_headers(request, limits.body_bytes)
     try:
         form = await _FormParser(request, limits).parse()
@@ -51,7 +58,7 @@ async def receive_upload(request: Request, limits: Limits) -> AsyncIterator[Uplo
             400, f"expected a form with one file, got one that cannot be read ({e.message})"
         ) from e
     try:
-        yield _upload(form)
+        yield form
     finally:
         await form.close()
 

@@ -108,10 +108,15 @@ def app_of(transcriber: Any, args: ServiceArgs | None = None, keys: str = "") ->
 @contextmanager
 def served(transcriber: Any, args: ServiceArgs | None = None, keys: str = "") -> Iterator[str]:
     """The API on a port of its own, until the end of the context; its address."""
+    with listening(app_of(transcriber, args, keys)) as address:
+        yield address
+
+
+@contextmanager
+def listening(app: Starlette) -> Iterator[str]:
+    """`app` on a port of its own, until the end of the context; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app_of(transcriber, args, keys), log_level="warning", lifespan="on")
-    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

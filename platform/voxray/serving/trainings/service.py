@@ -1,0 +1,107 @@
+"""What can be done with trainings, whatever the shape of the request: made, found, ended, deleted."""
+
+import asyncio
+from contextlib import suppress
+from typing import Protocol
+
+from voxray.serving.api_error import ApiError
+from voxray.serving.rest.limits import Slots
+from voxray.serving.settings import ServiceArgs
+from voxray.serving.trainings.bodies import TrainingObject, described
+from voxray.serving.trainings.states import TrainingRequest
+from voxray.serving.trainings.store import TrainingFolder, TrainingStore
+from voxray.serving.trainings.submission import Submission
+
+UPLOADS = 2  # at once in one gateway
+
+
+class TrainingRunner(Protocol):
+    """Runs `supervise` for trainings, in processes that outlive the gateway."""
+
+    async def check(self, request: TrainingRequest) -> None:
+        """Raise ConfigError where the job would not take the request's keys."""
+        ...
+
+    async def start(self, id: str) -> None:
+        """Start the training with this id, or queue it; nothing if that was done before."""
+        ...
+
+    async def stop(self, folder: TrainingFolder) -> None:
+        """Return when nothing works on a cancelled training any more."""
+        ...
+
+
+class TrainingService:
+    """The trainings of one gateway's clients. `args.trainings.dir` must be there.
+
+    Methods raise ApiError for what a client did wrong. `owner` is that of its key (`AccessPolicy.owner`).
+    """
+
+    def __init__(self, args: ServiceArgs, runner: TrainingRunner) -> None:
+        assert args.trainings.dir
+        self.settings = args.trainings
+        self.limits = args.limits.model_copy(update={"body_bytes": args.trainings.upload_bytes})
+        self.store = TrainingStore(args.trainings.dir)
+        self.uploads = Slots(UPLOADS, "uploads of trainings")
+        self._runner = runner
+
+    async def keep_running(self) -> None:
+        """Start what is unfinished: after a restart of the cluster, nothing works on it."""
+        await asyncio.to_thread(self.store.sweep)
+        for folder in await asyncio.to_thread(self.store.unfinished):
+            await self._runner.start(folder.id)
+
+    async def create(self, submission: Submission) -> TrainingFolder:
+        """Make a training and start it, or queue it. ConfigError or CorpusError where its keys or its archive
+        are not acceptable: nothing of it is left then.
+
+        If the client disconnects meanwhile, its archive is closed, and nothing is stored.
+        """
+        await self._runner.check(submission.request)
+        await self.check_quota(submission.request.owner)
+        await asyncio.to_thread(submission.store, self.store)
+        folder = self.store.find(submission.request.id)
+        assert folder
+        await self._runner.start(folder.id)
+        return folder
+
+    async def check_quota(self, owner: str) -> None:
+        """Raise ApiError 429 where `owner` has as many trainings as one may."""
+        own = await asyncio.to_thread(self.store.owned_by, owner)
+        unfinished = await asyncio.to_thread(self.store.unfinished, own)
+        kept, most = self.settings.kept, self.settings.unfinished
+        if len(unfinished) >= most:
+            raise _over(f"at most {most} unfinished trainings of a key, got one more; wait or cancel one.")
+        if len(own) >= kept:
+            raise _over(f"at most {kept} trainings of a key, got one more; delete one.")
+
+    async def owned_by(self, owner: str) -> tuple[TrainingObject, ...]:
+        """Return the trainings of `owner`, the newest first."""
+        found = []
+        for folder in await asyncio.to_thread(self.store.owned_by, owner):
+            with suppress(FileNotFoundError):  # it was deleted meanwhile
+                found.append(await described(folder))
+        return tuple(found)
+
+    def find(self, id: str, owner: str) -> TrainingFolder:
+        """Return a training; ApiError 404 unless it is there, and of `owner`."""
+        folder = self.store.find(id)
+        with suppress(FileNotFoundError):
+            if folder and folder.request.owner == owner:
+                return folder
+        message = f"id: expected one of your trainings, got {id[:80]!r}."
+        raise ApiError(404, message, param="id", code="not_found")
+
+    async def cancel(self, folder: TrainingFolder) -> None:
+        """End a training; nothing works on it any more then."""
+        folder.cancel()
+        await self._runner.stop(folder)
+
+    async def delete(self, folder: TrainingFolder) -> None:
+        """End a training, and remove its data and its model."""
+        await self.cancel(folder)
+        await asyncio.to_thread(self.store.delete, folder)
+
+
+def _over(expected: str) -> ApiError:
+    return ApiError(429, f"expected {expected}", code="quota_exceeded")
