@@ -46,13 +46,23 @@ class Decoding(Config):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "default"  # int8 on CPU, float16 on CUDA
-    threads: int = 0  # of each batch; 0: the replica's CPUs
-    workers: int = Field(default=1, ge=1)  # batches at a time
+    threads: int = Field(default=0, ge=0)  # of all batches together; 0: the replica's CPUs
+    workers: int = Field(default=0, ge=0)  # batches at a time; 0: see `threads_and_workers`
     max_batch: int = Field(default=16, ge=1)
     max_partials: int = Field(default=0, ge=0)  # in a batch that has any; 0: 4 on CPU, max_batch on CUDA
     fill_ms: float = Field(default=20.0, ge=0)
     policy: Policy = Policy.AGREEMENT
     partial_every_s: float = Field(default=0.5, ge=0.1)
+
+    def threads_and_workers(self, cpus: float, *, short_windows_on_cpu: bool) -> tuple[int, int]:
+        """Return the threads of a batch, and how many batches are decoded at a time.
+
+        Short windows gain little from a second thread: on CPUs each thread decodes batches of its own. A
+        batch of 30 s windows is slow, and has all threads.
+        """
+        threads = self.threads or max(1, round(cpus))
+        workers = self.workers or (threads if short_windows_on_cpu else 1)
+        return max(1, threads // workers), workers
 
 
 class Replicas(Config):

@@ -49,6 +49,11 @@ def batches(clips: Sequence[Pcm], batch_s: float, smallest_s: float) -> Iterator
             yield indices[at : at + step], window
 
 
+def chosen_device(device: str) -> str:
+    """Return `device`; for `auto`, `cuda` where there is one, else `cpu`."""
+    return ("cuda" if ctranslate2.get_cuda_device_count() else "cpu") if device == "auto" else device
+
+
 class CTranslate2Engine:
     """A CTranslate2 Whisper folder, loaded.
 
@@ -72,7 +77,7 @@ class CTranslate2Engine:
         self.folder = folder
         self.tokens = Tokens.load(folder)
         self.min_window_s = info.min_window_s
-        device = ("cuda" if ctranslate2.get_cuda_device_count() else "cpu") if device == "auto" else device
+        device = chosen_device(device)
         if compute_type == "default":
             compute_type = "float16" if device == "cuda" else "int8"
         self.model = ctranslate2.models.Whisper(

@@ -24,3 +24,19 @@ def test_one_key_of_a_group_leaves_the_others_at_their_defaults() -> None:
 
 def test_a_client_may_send_the_frames_that_the_wire_allows() -> None:
     assert Limits().frame_bytes == MAX_FRAME_BYTES
+
+
+@pytest.mark.parametrize(
+    ("words", "short", "expected"),
+    [
+        ([], True, (1, 2)),
+        ([], False, (2, 1)),
+        (["decoding.threads=8"], True, (1, 8)),
+        (["decoding.threads=8", "decoding.workers=2"], True, (4, 2)),
+        (["decoding.threads=1", "decoding.workers=3"], False, (1, 3)),
+    ],
+)
+def test_batches_share_the_threads(words: list[str], short: bool, expected: tuple[int, int]) -> None:
+    decoding = load(ServiceArgs, None, words).decoding
+
+    assert decoding.threads_and_workers(2.0, short_windows_on_cpu=short) == expected

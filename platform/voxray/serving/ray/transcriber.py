@@ -18,8 +18,9 @@ from voxray.serving.settings import ServiceArgs, Transcribers
 from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.scheduler import SchedulerOptions
 from voxray.serving.transcriber.service import DecodeService
-from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.ctranslate import CTranslate2Engine, chosen_device
 from voxray.whisper.engines import DecodingOptions, DecodingResult
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder
 
 SHED_CHECK_S = 0.25
@@ -60,14 +61,19 @@ class Transcriber:
     def __init__(self, args: ServiceArgs) -> None:
         decoding = args.decoding
         self._name = args.model
+        folder = ctranslate2_folder(args.model)
+        streams = ModelInfo.load(folder).min_window_s < WINDOW_S
+        threads, workers = decoding.threads_and_workers(
+            args.transcriber.cpus, short_windows_on_cpu=streams and chosen_device(decoding.device) == "cpu"
+        )
         self._engine = CTranslate2Engine(
-            ctranslate2_folder(args.model),
+            folder,
             device=decoding.device,
             compute_type=decoding.compute_type,
-            threads=decoding.threads or max(1, round(args.transcriber.cpus)),
-            workers=decoding.workers,
+            threads=threads,
+            workers=workers,
         )
-        if self._engine.min_window_s >= WINDOW_S:
+        if not streams:
             log.warning(
                 "%s decodes windows of %g s, however short the speech. `python jobs/adapt.py model=%s "
                 "corpus=FOLDER out=FOLDER` makes a model of it that streams at about a tenth of the cost.",
@@ -84,7 +90,7 @@ class Transcriber:
         self._observed = Observations()
         self._longest_s = 0.0  # that a window has waited since Serve last asked
         self._decoder = Decoder(self._engine)
-        self._service = DecodeService(self._decoder, options, self._observe, workers=decoding.workers)
+        self._service = DecodeService(self._decoder, options, self._observe, workers=workers)
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber
         self._relaxed_s = time.monotonic()
