@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from voxray.whisper.engines import DecodingOptions
 
 EXTENSIONS: dict[Format, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
+LONG_FORM = (
+    "How recordings over 30 s are transcribed: `pauses` cuts them at pauses; `sequential` goes window after "
+    "window by timestamps, with temperature fallback, as OpenAI's Whisper; `chunked` joins overlapping "
+    "chunks, as Hugging Face's pipeline."
+)
 
 
 def transcribe(
@@ -39,14 +44,7 @@ def transcribe(
     multichannel: Annotated[
         bool, typer.Option("--multichannel", help="Each channel by itself, as calls have a speaker on each.")
     ] = False,
-    long_form: Annotated[
-        LongForm,
-        typer.Option(
-            help="How recordings over 30 s are transcribed: `pauses` cuts them at pauses; `sequential` goes "
-            "window after window by timestamps, with temperature fallback, as OpenAI's Whisper; `chunked` "
-            "joins overlapping chunks, as Hugging Face's pipeline."
-        ),
-    ] = "pauses",
+    long_form: Annotated[LongForm, typer.Option(help=LONG_FORM)] = "pauses",
     device: Annotated[str, typer.Option(help="`cpu`, `cuda` or `auto`.")] = "auto",
     output: Annotated[
         Path | None,

@@ -26,6 +26,7 @@ from voxray.whisper.tokens import Tokens
 
 ENGLISH = 51864  # tokens of OpenAI's English-only models
 SPACE = 220  # Whisper begins no text with it
+GENERATION = "generation_config.json"
 TIED = "proj_out.weight"  # the token embedding once more
 
 
@@ -122,8 +123,8 @@ def read_openai(file: Path, out: Path) -> Path:
         save_model(model, part, texts, dtype=next(iter(state.values())).dtype)
         if (texts / INFO).is_file():
             shutil.copy(texts / INFO, part / INFO)
-        if not (part / "generation_config.json").is_file():
-            (part / "generation_config.json").write_text(json.dumps(_generation_values(tokens), indent=1))
+        values = _generation_values(texts, tokens)
+        (part / GENERATION).write_text(json.dumps(values, indent=1))
     return out
 
 
@@ -156,8 +157,11 @@ def _texts(file: Path, dimensions: Dimensions) -> Path:
     )
 
 
-def _generation_values(tokens: Tokens) -> dict[str, Any]:
-    """Return the tokens that OpenAI's code suppresses, which its checkpoints do not name."""
+def _generation_values(texts: Path, tokens: Tokens) -> dict[str, Any]:
+    """Return the generation config beside the checkpoint; else the tokens that OpenAI's code suppresses."""
+    if (texts / GENERATION).is_file():
+        found: dict[str, Any] = json.loads((texts / GENERATION).read_text())
+        return found
     return {
         "suppress_tokens": list(NON_SPEECH_TOKENS_MULTI if tokens.multilingual else NON_SPEECH_TOKENS),
         "begin_suppress_tokens": [SPACE, tokens.end],
