@@ -13,7 +13,7 @@ from voxray.transcribe import TIME_DIGITS, UNDETERMINED, segments_of
 from voxray.transcript import Segment, Transcript, Word
 from voxray.whisper.ctranslate import CTranslate2Engine, window_s
 from voxray.whisper.decoding import AudioWindow, Decoded
-from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result, split_segments
+from voxray.whisper.engines import DecodingOptions, DecodingResult, split_segments
 from voxray.whisper.prompts import previous_tokens
 from voxray.whisper.tokens import Tokens
 
@@ -61,25 +61,15 @@ def decode_with_fallback(
     padded_s = window_s(duration_s(window), engine.min_window_s)
     states = engine.encode([window], padded_s)
 
-    def scored(decoded: Decoded) -> DecodingResult:
-        return decoding_result(
-            engine.tokens,
-            decoded.ids,
-            window,
-            decoded.language,
-            avg_logprob=decoded.avg_logprob,
-            no_speech_prob=decoded.no_speech_prob,
-            words=decoded.words or () if options.words else (),
-        )
+    def sound(decoded: Decoded) -> bool:
+        return guards.check(engine.result(decoded, window, options)) is GuardResult.SOUND
 
-    greedy = scored(engine.decoder.decode([audio], states, padded_s, options)[0])
+    greedy = engine.result(engine.decoder.decode([audio], states, padded_s, options)[0], window, options)
     if guards.check(greedy) in (GuardResult.SOUND, GuardResult.SILENCE):
         return greedy
     known = replace(audio, language=greedy.language)
-    sampled = engine.decoder.decode(
-        [known], states, padded_s, options, accept=lambda d: guards.check(scored(d)) is GuardResult.SOUND
-    )
-    return scored(sampled[0])
+    sampled = engine.decoder.decode([known], states, padded_s, options, accept=sound)
+    return engine.result(sampled[0], window, options)
 
 
 def split_at_seek(tokens: Tokens, ids: Sequence[int], lasts_s: float) -> tuple[tuple[int, ...], float]:

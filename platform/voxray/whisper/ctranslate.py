@@ -14,7 +14,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from voxray.audio import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_S, Pcm, duration_s, to_float
 from voxray.errors import AudioError, ModelError
 from voxray.whisper.continuation import decode_whole
-from voxray.whisper.decoding import AudioWindow, WindowDecoder, cached_rows
+from voxray.whisper.decoding import AudioWindow, Decoded, WindowDecoder, cached_rows
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.packed import transcribe_packed
@@ -155,20 +155,21 @@ class CTranslate2Engine:
         ]
         padded_s = encoded.shape[1] / POSITIONS_PER_SECOND
         decoded = self.decoder.decode(windows, encoded, padded_s, options)
-        return [
-            decoding_result(
-                self.tokens,
-                d.ids,
-                clip,
-                d.language,
-                avg_logprob=d.avg_logprob,
-                no_speech_prob=d.no_speech_prob,
-                words=d.words or () if options.words else (),
-                token_probs=d.token_probs if options.words else (),
-                truncated=d.truncated,
-            )
-            for clip, d in zip(clips, decoded, strict=True)
-        ]
+        return [self.result(d, clip, options) for clip, d in zip(clips, decoded, strict=True)]
+
+    def result(self, decoded: Decoded, clip: Pcm, options: DecodingOptions) -> DecodingResult:
+        """Return what was decoded from `clip`, with words where `options` want them."""
+        return decoding_result(
+            self.tokens,
+            decoded.ids,
+            clip,
+            decoded.language,
+            avg_logprob=decoded.avg_logprob,
+            no_speech_prob=decoded.no_speech_prob,
+            words=decoded.words or () if options.words else (),
+            token_probs=decoded.token_probs if options.words else (),
+            truncated=decoded.truncated,
+        )
 
 
 def trained_languages(tokens: Tokens, info: ModelInfo) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from voxray.audio import Pcm, duration_s
 from voxray.speech import CERTAIN, speech_spans
 from voxray.transcript import Word
+from voxray.whisper.continuation import MIN_PART_S
 
 SPARSE = 3.0  # tokens per second; speech has 3.5 and more
-MIN_CLIP_S = 6.0  # shorter ones are not cut (`continuation.MIN_PART_S`)
+MIN_CLIP_S = 2 * MIN_PART_S  # shorter ones are not cut
 LONGEST_S = 3.0  # from the beginning of the last word to the end of the speech
 
 

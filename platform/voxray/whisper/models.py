@@ -124,7 +124,8 @@ def _to_hugging_face(source: Path) -> Path:
 
 
 def _from_openai(source: Path) -> Path:
-    kept = CACHE / "openai" / sha256_of(source)[:16]
+    # What lies beside it, tokenizer and voxray.json, becomes part of the model.
+    kept = CACHE / "openai" / f"{sha256_of(source)[:16]}-{digest(source.parent)[:16]}"
     if not kept.is_dir():
         _require_torch(source)
         from voxray.whisper.openai_checkpoint import read_openai
