@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from rich.table import Table
 from voxray.config import Config, load
 from voxray.errors import OutputError, VoxrayError
 from voxray.files import atomic_file
+from voxray.remote_out import copied
 
 C = TypeVar("C", bound=Config)
 Result = Mapping[str, Any]
@@ -41,10 +43,12 @@ def main(
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML with the keys below")
     try:
         options = load(config, words=sys.argv[1:] if argv is None else argv, parser=parser)
-        result = run(options)
-        if out := getattr(options, "out", None):
-            with atomic_file(Path(out) / "result.json") as part:
-                part.write_text(to_json(result) + "\n")
+        out: Path | None = getattr(options, "out", None)
+        with copied(out) if out else nullcontext():
+            result = run(options)
+            if out:
+                with atomic_file(out / "result.json") as part:
+                    part.write_text(to_json(result) + "\n")
     except Exception as e:
         if (sentence := explain(e)) is None:
             raise

@@ -6,7 +6,8 @@
 The steps: `adapt` against cached targets, `finetune` of the encoder, `distil` of two decoder layers without
 and with its cache, and one written as in huggingface/distil-whisper's run_distillation.py: windows of 30 s,
 labels padded to 128 tokens (its default), a teacher's forward in each step, CE + KL; with --freeze_encoder,
-as it recommends, one pass of the encoder feeds teacher and student. All take the same clips.
+as it recommends, one pass of the encoder feeds teacher and student. All take the same clips; where there is
+a CUDA device they run there, in bfloat16.
 """
 
 import argparse
@@ -46,6 +47,7 @@ from voxray.whisper.student import make_student
 from voxray.whisper.tokens import Tokens
 
 MODEL = "tiny.en@stock"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STREAMING = "tiny.en"  # it passes windows of 2 s, so that its encoder can stay as it is
 LAYERS = 2  # of a student's decoder
 BATCH_S = 40.0
@@ -70,6 +72,11 @@ def main() -> None:
         "--steps", type=int, default=10, help="steps of each, after one that is not counted"
     )
     arguments.add_argument("--clips", type=int, default=64, help="sample clips to learn from")
+    arguments.add_argument(
+        "--batch-s",
+        type=float,
+        help="seconds of audio in a batch, and the script has as many clips; default: the jobs' own, 8 clips",
+    )
     arguments.add_argument("--threads", type=int, default=0, help="threads of torch; 0: its own choice")
     options = arguments.parse_args()
     if options.threads:
@@ -77,21 +84,22 @@ def main() -> None:
     clips = load_clips("builtin", "train")[0][: options.clips]
     with tempfile.TemporaryDirectory(prefix="voxray-bench-") as folder:
         measured = [
-            *adapt(clips, options.steps, Path(folder) / "adapt"),
-            finetune(clips, options.steps),
-            *distil(clips, options.steps, Path(folder) / "distil"),
-            distil_whisper(clips, options.steps, freeze_encoder=True),
-            distil_whisper(clips, options.steps, freeze_encoder=False),
+            *adapt(clips, options.steps, options.batch_s, Path(folder) / "adapt"),
+            finetune(clips, options.steps, options.batch_s),
+            *distil(clips, options.steps, options.batch_s, Path(folder) / "distil"),
+            distil_whisper(clips, options.steps, options.batch_s, freeze_encoder=True),
+            distil_whisper(clips, options.steps, options.batch_s, freeze_encoder=False),
         ]
     report(measured, clips)
 
 
-def adapt(clips: Sequence[Clip], steps: int, folder: Path) -> list[Measured]:
+def adapt(clips: Sequence[Clip], steps: int, batch_s: float | None, folder: Path) -> list[Measured]:
     """Return how fast a teacher's targets are cached, and how fast a student learns from them."""
     base = hf_folder(MODEL)
-    engine = CTranslate2Engine(ctranslate2_folder(MODEL, "float16"), compute_type="float32")
+    compute_type = "default" if DEVICE.type == "cuda" else "float32"
+    engine = CTranslate2Engine(ctranslate2_folder(MODEL, "float16"), compute_type=compute_type)
     engine.min_window_s = WINDOW_S
-    config = AdaptConfig(corpus=("builtin",), out=folder)
+    config = AdaptConfig(corpus=("builtin",), out=folder, batch_s=batch_s or BATCH_S)
     windows = RenderedWindows(
         clips, plan_windows([c.duration_s for c in clips], config.windows, 1), config.augment
     )
@@ -101,39 +109,41 @@ def adapt(clips: Sequence[Clip], steps: int, folder: Path) -> list[Measured]:
         "adapt: caching the teacher's targets, once", len(windows), time.perf_counter() - started
     )
     student = add_lora(load_model(base), LoraOptions())
-    objective = CachedObjective(student, "lora", DistanceOptions())
-    loop = CachedLoop(objective, windows, cache, Tokens.load(base), config.loop(steps + 1))
+    objective = CachedObjective(student, "lora", DistanceOptions()).to(DEVICE)
+    loop = CachedLoop(objective, windows, cache, Tokens.load(base), config.loop(steps + 1), device=DEVICE)
     return [cached, _loop("adapt: LoRA against the cache", loop)]
 
 
-def finetune(clips: Sequence[Clip], steps: int) -> Measured:
+def finetune(clips: Sequence[Clip], steps: int, batch_s: float | None) -> Measured:
     """Return how fast the encoder is fine-tuned on texts, as `finetune.py` does by default."""
     base = hf_folder(MODEL)
     objective = Objective(
         load_model(base),
         ObjectiveOptions(ce_weight=1.0, kl_weight=0.0, freeze_encoder=False, freeze_decoder=True),
-    )
-    plan = PlanOptions(batch_s=BATCH_S, full_probability=0.0)
+    ).to(DEVICE)
+    plan = PlanOptions(batch_s=batch_s or BATCH_S, full_probability=0.0)
     options = LoopOptions(max_steps=steps + 1, plan=plan)
     durations_s = [clip.duration_s for clip in clips]
-    return _loop("finetune: the encoder", Loop(objective, clips, durations_s, Tokens.load(base), options))
+    loop = Loop(objective, clips, durations_s, Tokens.load(base), options, device=DEVICE)
+    return _loop("finetune: the encoder", loop)
 
 
-def distil(clips: Sequence[Clip], steps: int, folder: Path) -> list[Measured]:
+def distil(clips: Sequence[Clip], steps: int, batch_s: float | None, folder: Path) -> list[Measured]:
     """Return how fast a student of LAYERS decoder layers learns in a first epoch, and in its repetitions."""
     base = hf_folder(STREAMING)
-    teacher = load_model(base)
+    teacher = load_model(base).to(DEVICE)
     objective = Objective(
         make_student(teacher, LAYERS),
         ObjectiveOptions(),
         teacher,
         teacher_short=True,
         cache=FrozenStatesCache(folder),
-    )
+    ).to(DEVICE)
     durations_s = [clip.duration_s for clip in clips]
-    once = len(plan_epoch(durations_s, PlanOptions(), 0))
-    options = LoopOptions(max_steps=once + 1 + steps)
-    loop = Loop(objective, clips, durations_s, Tokens.load(base), options, distinct_epochs=1)
+    plan = PlanOptions(batch_s=batch_s) if batch_s else PlanOptions()
+    once = len(plan_epoch(durations_s, plan, 0))
+    options = LoopOptions(max_steps=once + 1 + steps, plan=plan)
+    loop = Loop(objective, clips, durations_s, Tokens.load(base), options, distinct_epochs=1, device=DEVICE)
     return [
         _loop("distil: two decoder layers", loop, once),
         _loop("distil: the same from its cache", loop, options.max_steps),
@@ -147,32 +157,46 @@ def _loop(name: str, loop: Loop, until: int = 0) -> Measured:
     def after_step(done: Loop) -> bool:
         nonlocal started, before
         if done.step == begin + 1:
+            _finish()
             started, before = time.perf_counter(), done.samples
         return done.step == until
 
     loop.run(after_step)
+    _finish()
     return Measured(name, loop.samples - before, time.perf_counter() - started)
 
 
-def distil_whisper(clips: Sequence[Clip], steps: int, *, freeze_encoder: bool) -> Measured:
+def _finish() -> None:
+    """Wait for what the device has not done yet."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def distil_whisper(
+    clips: Sequence[Clip], steps: int, batch_s: float | None, *, freeze_encoder: bool
+) -> Measured:
     """Return how fast a student learns from a teacher by a step of Distil-Whisper's script."""
     base = hf_folder(MODEL)
-    teacher, tokens = load_model(base).eval(), Tokens.load(base)
+    teacher, tokens = load_model(base).eval().to(DEVICE), Tokens.load(base)
     student = make_student(teacher, LAYERS).train()
     student.model.encoder.requires_grad_(not freeze_encoder)
     optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=1e-4)
     step = _script_step(student, teacher, optimiser, shared=freeze_encoder)
+    mean_s = sum(clip.duration_s for clip in clips) / len(clips)
+    size = round(batch_s / mean_s) if batch_s else SCRIPT_BATCH
     made = [
-        _script_batch(clips[(i * SCRIPT_BATCH) % (len(clips) - SCRIPT_BATCH + 1) :][:SCRIPT_BATCH], tokens)
+        _script_batch([clips[k % len(clips)] for k in range(i * size, (i + 1) * size)], tokens)
         for i in range(steps + 1)
     ]
     step(*made[0])
+    _finish()
     started = time.perf_counter()
     for batch in made[1:]:
         step(*batch)
+    _finish()
     seconds = time.perf_counter() - started
     name = "Distil-Whisper's script" + (", --freeze_encoder" if freeze_encoder else "")
-    return Measured(name, steps * SCRIPT_BATCH, seconds)
+    return Measured(name, steps * size, seconds)
 
 
 def _script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -192,13 +216,15 @@ def _script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, 
 def _script_step(
     student: Any, teacher: Any, optimiser: torch.optim.Optimizer, *, shared: bool
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
-    def step(samples_BT: torch.Tensor, inputs_BL: torch.Tensor, targets_BL: torch.Tensor) -> None:
+    def step(*batch: torch.Tensor) -> None:
+        samples_BT, inputs_BL, targets_BL = (tensor.to(DEVICE, non_blocking=True) for tensor in batch)
         features = log_mel(samples_BT, student.config.num_mel_bins)
-        with torch.no_grad():
-            encoded = teacher.model.encoder(features)
-            teacher_BLV = teacher(encoder_outputs=encoded, decoder_input_ids=inputs_BL).logits
-        heard = {"encoder_outputs": encoded} if shared else {"input_features": features}
-        logits_BLV = student(**heard, decoder_input_ids=inputs_BL).logits
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=DEVICE.type == "cuda"):
+            with torch.no_grad():
+                encoded = teacher.model.encoder(features)
+                teacher_BLV = teacher(encoder_outputs=encoded, decoder_input_ids=inputs_BL).logits
+            heard = {"encoder_outputs": encoded} if shared else {"input_features": features}
+            logits_BLV = student(**heard, decoder_input_ids=inputs_BL).logits
         ce = F.cross_entropy(logits_BLV.flatten(0, 1), targets_BL.flatten(), ignore_index=IGNORED)
         soft_BLV = F.softmax(teacher_BLV / SCRIPT_TEMPERATURE, dim=-1)
         log_p_BLV = F.log_softmax(logits_BLV / SCRIPT_TEMPERATURE, dim=-1)

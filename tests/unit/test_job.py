@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voxray import remote_out
 from voxray.config import Config
 from voxray.errors import ConfigError, OutputError, TrainingError
 from voxray.job import Result, explain, main, prepare_out, to_json
+from voxray.remote_out import OutFolder
 
 
 class Options(Config):
@@ -173,3 +175,19 @@ def test_an_out_that_is_read_only_is_named(tmp_path: Path) -> None:
 def test_an_out_below_a_file_of_the_system_is_named() -> None:
     with pytest.raises(OutputError, match="expected a folder that can be written"):
         prepare_out(Path("/proc/voxray/out"), overwrite=False)
+
+
+def test_a_result_is_copied_to_the_url_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Remote(Config):
+        out: OutFolder
+
+    def run(options: Remote) -> Result:
+        (prepare_out(options.out, overwrite=False, resume=True) / "model").write_text("weights")
+        return {"wer": 4.0}
+
+    monkeypatch.setattr(remote_out, "CACHE", tmp_path / "cache")
+    url = f"file://{tmp_path}/bucket/run"
+    assert main("doc", Remote, run, [f"out={url}"]) == 0
+    assert json.loads((tmp_path / "bucket" / "run" / "result.json").read_text()) == {"wer": 4.0}
+    assert (tmp_path / "bucket" / "run" / "model").read_text() == "weights"
+    assert main("doc", Remote, run, [f"out={url}"]) == 1  # it is finished, there as here

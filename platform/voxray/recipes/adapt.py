@@ -28,6 +28,7 @@ from voxray.languages import KnownLanguage
 from voxray.recipes.adapt_report import Adaptation, write_adapt_report
 from voxray.recipes.adapt_scores import print_scores
 from voxray.recipes.adapt_training import Training, TrainingOptions
+from voxray.remote_out import OutFolder
 from voxray.scoring.windows import (
     SILENCES,
     TeacherTexts,
@@ -84,7 +85,7 @@ class AdaptConfig(TrainingOptions):
     corpus: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
         description=f"The clips, one corpus or a list, texts not needed: {CORPUS_KINDS}."
     )
-    out: Path
+    out: OutFolder
     """Folder of the run: its adapter, model and ctranslate2. An unfinished run in it goes on."""
     passes: int = Field(default=2, ge=1)
     """Windows made of each clip; each pass has other cuts, speeds and noise."""

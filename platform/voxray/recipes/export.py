@@ -15,6 +15,7 @@ from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.store import Clip
 from voxray.languages import Language
 from voxray.recipes.model_card import write_card
+from voxray.remote_out import OutFolder
 from voxray.scoring.metrics import score_clip, summarise
 from voxray.text import NormaliserName
 from voxray.whisper.engines import DecodingResult
@@ -29,7 +30,7 @@ class ExportConfig(Columns):
 
     model: str = "tiny.en"
     """The model to export: a name such as tiny.en, a Hugging Face folder or a hub name."""
-    out: Path
+    out: OutFolder
     """Folder of the export."""
     format: Format = "ctranslate2"
     """What it is exported to: ctranslate2, ggml (for whisper.cpp), transformers or openai (model.pt)."""

@@ -13,6 +13,7 @@ from voxray.corpora.columns import DEFAULT, Columns
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
 from voxray.errors import OutputError
+from voxray.remote_out import OutFolder
 from voxray.training.evaluation import EvaluationOptions
 from voxray.training.loop_options import LoopOptions
 from voxray.training.metrics_log import WANDB_ID, LogOptions
@@ -43,7 +44,7 @@ def several(value: Any) -> Any:
 class LearningConfig(LoopOptions, EvaluationOptions, LogOptions, SpecAugmentOptions):
     """The keys of every training job. The defaults are those of distillation."""
 
-    out: Path
+    out: OutFolder
     """Folder of the run; its model is OUT/model. On storage that all nodes see."""
     smallest_window_s: float | None = Field(default=None, gt=0)
     """Shortest window in seconds that clips are padded to; null is the shortest that the model passed."""

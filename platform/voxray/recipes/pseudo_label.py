@@ -22,6 +22,7 @@ from voxray.errors import LabellingError
 from voxray.labelling.shards import Shards, write_rejected
 from voxray.labelling.teacher import Dtype, EngineName, TeacherConfig, binding
 from voxray.languages import Language
+from voxray.remote_out import OutFolder
 from voxray.speech import MAX_PAUSE_S
 from voxray.transcript import Task
 from voxray.whisper.ctranslate import check_language, trained_languages
@@ -37,7 +38,7 @@ class PseudoLabelConfig(Columns):
     corpus: str = Field(description=f"The clips: {CORPUS_KINDS}.")
     teacher: str = "tiny.en"
     """The model that labels: a name such as tiny.en, a folder or a hub name."""
-    out: Path
+    out: OutFolder
     """The folder for the labels."""
     split: str | None = None
     """The part of the corpus: train, dev or test; null is all of them."""

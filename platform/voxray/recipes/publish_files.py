@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voxray.errors import MissingDependency, OutputError
+from voxray.remote_out import open_url
 from voxray.whisper.digest import sha256_of
 
 SUMS = "SHA256SUMS"
@@ -23,7 +24,7 @@ def publish_files(files: Sequence[Path], to: str) -> str:
     Raises OutputError where other files are there, or the place cannot be written, and MissingDependency
     where the driver of the URL is not installed.
     """
-    filesystem, root = _opened(to)
+    filesystem, root = open_url(to)
     try:
         _publish(files, filesystem, root, to)
     except (OutputError, MissingDependency):
@@ -56,19 +57,6 @@ def _publish(files: Sequence[Path], filesystem: Any, root: str, to: str) -> None
             _write_sums(filesystem, root, PART, kept)
     _write_sums(filesystem, root, SUMS, kept)
     filesystem.rm_file(f"{root}/{PART}")
-
-
-def _opened(to: str) -> tuple[Any, str]:
-    """Return the file system of a path or URL, and the path of the same in it."""
-    from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
-
-    try:
-        filesystem, root = url_to_fs(to)
-    except ImportError as e:
-        raise MissingDependency(f"{to}: expected the driver of this URL, got none ({e}).") from e
-    except ValueError as e:
-        raise OutputError(f"{to}: expected a folder or a URL that fsspec knows, got another ({e}).") from e
-    return filesystem, str(root).rstrip("/")
 
 
 def _sums(filesystem: Any, root: str, name: str) -> dict[str, str]:

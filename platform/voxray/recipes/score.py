@@ -43,6 +43,7 @@ from voxray.recipes.score_report import (
     write_scores,
 )
 from voxray.recipes.score_suites import Subject, run_suite, score_speculative
+from voxray.remote_out import OutFolder
 from voxray.scoring.comparison import compare_with_first, deciding
 from voxray.scoring.rare_words import rare_words
 from voxray.scoring.report import ModelScores, write_report
@@ -75,7 +76,7 @@ class ScoreConfig(Columns):
     corpus: str = Field(description=f"Clips with texts: {CORPUS_KINDS}.")
     split: str | None = "test"
     """The part of the corpus: train, dev or test; null is all of them."""
-    out: Path
+    out: OutFolder
     """The folder for the report and the scores."""
     language: Language = None
     """The language of all clips; null: each clip's own, else English."""
