@@ -58,12 +58,16 @@ def on_cpu() -> list[float]:
     return train(loop_on("cpu"), until=3)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.005), ("auto", 0.03), ("float16", 0.03)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "steps"),
+    [("float32", 0.005, 3), ("auto", 0.03, 3), ("float16", 0.03, 1)],
+)
 def test_the_losses_on_a_gpu_are_those_on_a_cpu(
-    on_cpu: list[float], precision: str, tolerance: float
+    on_cpu: list[float], precision: str, tolerance: float, steps: int
 ) -> None:
+    """In float16 only the first is: torch's GradScaler skips steps until its scale fits."""
     options = OPTIONS.model_copy(update={"precision": precision})
-    assert train(loop_on("cuda", options), until=3) == pytest.approx(on_cpu, rel=tolerance)
+    assert train(loop_on("cuda", options), until=steps) == pytest.approx(on_cpu[:steps], rel=tolerance)
 
 
 def test_the_loss_falls_and_weights_stay_float32() -> None:

@@ -21,6 +21,7 @@ from safetensors.numpy import save
 from voxray.audio import WINDOW_S, Pcm
 from voxray.errors import TrainingError
 from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.whisper.decoding import on_host
 from voxray.whisper.encoder import decode_states
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.labels import Label, no_speech_label
@@ -51,7 +52,8 @@ class Teacher:
 
     def __init__(self, engine: CTranslate2Engine, model: Any) -> None:
         """`model` is `engine`'s in Hugging Face form; its decoder and projection are used."""
-        self.engine, self.decoder = engine, model.model.decoder.eval()
+        self.engine, self.device = engine, torch.device(engine.model.device)
+        self.decoder = model.model.decoder.to(self.device).eval()
         self.width: int = model.config.d_model
 
     def targets(self, clips: Sequence[Pcm], speech: Sequence[bool]) -> list[Target]:
@@ -68,7 +70,7 @@ class Teacher:
         encoded = self.engine.encode(clips, WINDOW_S)
         results = self.engine.decode(encoded, clips, WHOLE, [None] * len(clips))
         labels = [_label(self.engine.tokens, result) for result in results]
-        states_BTD = torch.from_numpy(np.array(encoded, dtype=np.float32))
+        states_BTD = torch.from_numpy(on_host(encoded)).to(self.device, torch.float32)
         kept = [i for i, label in enumerate(labels) if label and not is_silence(results[i])]
         states = dict(zip(kept, self._states([labels[i] for i in kept], states_BTD[kept]), strict=True))
         return [Target(label, states.get(i, self._no_states())) for i, label in enumerate(labels)]
@@ -77,12 +79,12 @@ class Teacher:
         if not labels:  # the decoder takes no empty batch
             return []
         lengths = [len(label.inputs) for label in labels if label]
-        inputs_BL = torch.full((len(lengths), max(lengths)), self.engine.tokens.end)
+        inputs_BL = torch.full((len(lengths), max(lengths)), self.engine.tokens.end, device=self.device)
         for row, label in zip(inputs_BL, labels, strict=True):
             if label:
                 row[: len(label.inputs)] = torch.tensor(label.inputs)
         with torch.inference_mode():
-            hidden_BLD = decode_states(self.decoder, inputs_BL, states_BTD).half().numpy()
+            hidden_BLD = decode_states(self.decoder, inputs_BL, states_BTD).half().cpu().numpy()
         return [rows[:length] for rows, length in zip(hidden_BLD, lengths, strict=True)]
 
     def _no_states(self) -> States:

@@ -93,8 +93,12 @@ def states_of(states: Any, rows: Sequence[int], total: int) -> Any:
     """Return `rows` of `total` encoder states, in their order; from a GPU they come back to the host."""
     if len(rows) == total:
         return states
-    array = np.array(states if states.device == "cpu" else states.to_device(ctranslate2.Device.cpu))
-    return ctranslate2.StorageView.from_array(np.ascontiguousarray(array[list(rows)]))
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(on_host(states)[list(rows)]))
+
+
+def on_host(states: Any) -> np.ndarray[Any, Any]:
+    """Return a CTranslate2 StorageView as an array of its own dtype, copied from the GPU if it is there."""
+    return np.array(states if states.device == "cpu" else states.to_device(ctranslate2.Device.cpu))
 
 
 @dataclass(frozen=True)
