@@ -4,6 +4,7 @@ The base (Python, the libraries that transcribe, codecs) must work; the model ti
 Ray and GPUs may be absent. A check that raises becomes a finding, so that one broken library hides no other.
 """
 
+import ctypes
 import json
 import os
 import platform
@@ -55,6 +56,7 @@ CODECS: dict[str, tuple["Codec", str]] = {
     "webm/opus": ("libopus", "webm"),
     "mp4/aac": ("aac", "mp4"),
 }
+CUBLAS = "libcublas.so.12"  # what CTranslate2 loads on a CUDA device, by this name
 GIB = 1 << 30
 WORST_WER = 0.5  # of tiny.en on a sample clip: above it, something is wrong with the machine
 
@@ -169,10 +171,22 @@ def _gpus() -> Iterator[Finding]:
     import ctranslate2
 
     count = ctranslate2.get_cuda_device_count()
-    if count:
-        yield Finding("gpu", "works", f"{count} CUDA device{'s' * (count > 1)}")
-    else:
+    if not count:
         yield Finding("gpu", "absent", "no CUDA device; the CPU is used")
+    elif reason := unloadable(CUBLAS):
+        remedy = "pip install nvidia-cublas-cu12, and name its lib folder in LD_LIBRARY_PATH"
+        yield Finding("gpu", "broken", f"CTranslate2 loads {CUBLAS}: {reason}", remedy)
+    else:
+        yield Finding("gpu", "works", f"{count} CUDA device{'s' * (count > 1)}")
+
+
+def unloadable(library: str) -> str | None:
+    """Return why the dynamic linker cannot load `library`; None where it can."""
+    try:
+        ctypes.CDLL(library)
+    except OSError as e:
+        return str(e)
+    return None
 
 
 def _codecs() -> Iterator[Finding]:

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from voxray.cli import app
-from voxray.doctor import CODECS, Finding, examine, guarded, healthy, sample_clip, show
+from voxray.doctor import CODECS, Finding, examine, guarded, healthy, sample_clip, show, unloadable
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,11 @@ def test_the_table_is_followed_by_a_line_per_remedy(capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "torch is absent: pip install 'voxray[train]'"
     assert "av is" not in out
+
+
+def test_a_library_that_cannot_be_loaded_says_why() -> None:
+    assert unloadable("libc.so.6") is None
+    assert "libnothere.so.12" in (unloadable("libnothere.so.12") or "")
 
 
 def test_a_check_that_raises_becomes_a_finding_and_keeps_those_before() -> None:
