@@ -11,7 +11,7 @@ from ray import tune
 from ray._private.state import state
 from ray.tune.experiment import Trial
 from ray.tune.integration.ray_train import TuneReportCallback
-from ray.tune.schedulers import ASHAScheduler
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from voxray import job
 from voxray.errors import VoxrayError
@@ -24,6 +24,7 @@ from voxray.training.trainer import train
 
 MAX_FAILURES = 2  # how often a trial whose driver was lost is started again, from its last checkpoint
 FAILURE = "failure.txt"
+STOPPED = "stopped"  # a file in a trial that ASHA has stopped
 
 
 def nodes() -> list[Mapping[str, float]]:
@@ -70,7 +71,7 @@ def search(config: SweepConfig, runs: Sequence[RunOptions]) -> list[str | None]:
         results = tuner.fit()
     ended = [results[i] for i in range(len(results))]
     errors = {int(result.config["trial"]): result.error for result in ended if result.config}
-    return [_failure(run.out, errors.get(i)) for i, run in enumerate(runs)]
+    return [failure_of(run.out, errors.get(i)) for i, run in enumerate(runs)]
 
 
 def _tune_config(config: SweepConfig, outs: Sequence[Path]) -> tune.TuneConfig:
@@ -109,7 +110,13 @@ def run_trial(
             part.write_text(str(e))
 
 
-def _failure(out: Path, error: BaseException | None) -> str | None:
+def failure_of(out: Path, error: BaseException | None) -> str | None:
+    """Return why the trial in `out` failed; None where it did not.
+
+    The run of a trial that was stopped may fail: Tune removes its workers before it ends.
+    """
+    if (out / STOPPED).is_file():
+        return None
     if (out / FAILURE).is_file():
         return (out / FAILURE).read_text()
     if error is None:
@@ -133,7 +140,16 @@ class ReplayingASHA(ASHAScheduler):
         super().on_trial_add(tune_controller, trial)
         for step, wer in by_step(self._outs[trial.config["trial"]], "wer").items():
             if step > 0:  # what comes before the first step is not reported to Tune
-                self.on_trial_result(tune_controller, trial, {"step": step, "wer": wer})
+                super().on_trial_result(tune_controller, trial, {"step": step, "wer": wer})
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Return ASHA's decision, and mark a trial that it stops."""
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        if decision == TrialScheduler.STOP:
+            out = self._outs[trial.config["trial"]]
+            out.mkdir(parents=True, exist_ok=True)
+            (out / STOPPED).touch()
+        return decision
 
 
 class SweepProgress(tune.Callback):

@@ -6,7 +6,7 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from voxray.recipes.sweep_tune import ReplayingASHA
+from voxray.recipes.sweep_tune import FAILURE, ReplayingASHA, failure_of
 
 CONTROLLER: Any = None  # which the scheduler does not use
 
@@ -45,3 +45,18 @@ def test_a_result_that_a_resumed_trial_repeats_counts_once(tmp_path: Path) -> No
     log(tmp_path / "trial-000", (50, 10.0))
     asha, (first, _) = scheduler(tmp_path, 2)
     assert asha.on_trial_result(CONTROLLER, first, {"step": 50, "wer": 10.0}) == TrialScheduler.CONTINUE
+
+
+@pytest.mark.parametrize(("wer", "failure"), [(30.0, None), (5.0, "the workers are gone")])
+def test_the_run_of_a_trial_that_was_stopped_has_not_failed(
+    tmp_path: Path, wer: float, failure: str | None
+) -> None:
+    """Tune removes the workers of a trial that is stopped, and its run may say so before it ends."""
+    log(tmp_path / "trial-000", (50, 10.0))
+    asha, (_, second) = scheduler(tmp_path, 2)
+    asha.on_trial_result(CONTROLLER, second, {"step": 50, "wer": wer})
+    out = tmp_path / "trial-001"
+    out.mkdir(exist_ok=True)
+    (out / FAILURE).write_text("the workers are gone")
+
+    assert failure_of(out, None) == failure
