@@ -2,18 +2,19 @@
 
     encoder states -> languages -> tokens after the prompt -> loops, once more -> words with times
 
-A forced prefix costs a decoder step per token, as generated tokens do, and is not scored.
+A forced prefix is not scored. It costs a decoder step per token, as generated tokens do, but for a model
+whose ids are in the order for it (`whisper.prompt_order`): there it is part of the prompt, and one step.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ctranslate2
 import numpy as np
 
-from voxray.audio import HOP_LENGTH, Pcm, duration_s
+from voxray.audio import HOP_LENGTH, SAMPLE_RATE, Pcm, duration_s
 from voxray.transcript import Task, Word
 from voxray.whisper.early_end import ends_early, is_sparse
 from voxray.whisper.engines import DecodingOptions
@@ -24,6 +25,8 @@ from voxray.whisper.words import word_times
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)  # after openai/whisper, transcribe.py; 0 was tried before
 MAX_SPEECH_DOUBT = 0.3  # probability of no speech where there was speech (at most 0.29, measured)
+FRAMES_PER_S = SAMPLE_RATE // HOP_LENGTH
+SILENCE = -1.5  # log-mel of digital silence, (-10 + 4) / 4 (openai/whisper, audio.py)
 CACHED_S = 20.0  # a CPU processes more padded seconds at once no faster, and past its cache slower
 
 
@@ -73,6 +76,7 @@ class Decoded:
 
 
 Accept = Callable[[Decoded], bool]
+States = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class WindowDecoder:
     tokens: Tokens
     languages: tuple[str, ...]
     forbids_blank: bool
+    silences: dict[float, States] = field(default_factory=dict, repr=False)
+    """Encoder states of silence by the window's seconds, made when they are first needed."""
 
     def decode(
         self,
@@ -227,20 +233,61 @@ class WindowDecoder:
         """Return at most `limit` tokens after each window's prefix.
 
         Where the model forbids a blank and the end as the first token, that would make words up after a
-        prefix; and one call forbids it for all rows or for none.
+        prefix; and one call forbids it for all rows or for none. Prompts of one call are alike in length.
         """
-        rows = range(len(batch.windows))
-        alike = [[i for i in rows if bool(batch.windows[i].prefix) is forced] for forced in (True, False)]
+        in_prompt = self.tokens.start_first and not options.timestamps
+        alike: dict[int, list[int]] = {}
+        for i, window in enumerate(batch.windows):
+            length = len(window.prefix)
+            alike.setdefault(length if in_prompt else self.forbids_blank and min(1, length), []).append(i)
         found: dict[int, Decoded] = {}
-        for chosen in filter(None, alike if self.forbids_blank else [list(rows)]):
-            decoded = self._generate_alike(batch.rows(chosen), limit, options, **settings)
-            found.update(zip(chosen, decoded, strict=True))
-        return [found[i] for i in rows]
+        for key, chosen in alike.items():
+            generate = self._continue if in_prompt and key else self._generate_alike
+            found.update(zip(chosen, generate(batch.rows(chosen), limit, options, **settings), strict=True))
+        return [found[i] for i in range(len(batch.windows))]
+
+    def _silence(self, window_s: float) -> States:
+        """Return the encoder states of silence, made once for each length of window."""
+        if window_s not in self.silences:
+            mel = np.full((1, self.model.n_mels, round(window_s * FRAMES_PER_S)), SILENCE, np.float32)
+            self.silences[window_s] = on_host(self.model.encode(ctranslate2.StorageView.from_array(mel)))
+        return self.silences[window_s]
+
+    def _start(self, window: AudioWindow, *, timestamps: bool = False) -> list[int]:
+        return self.tokens.prompt(window.language, window.task, timestamps)
+
+    def _continue(
+        self, batch: EncodedWindows, limit: int, options: DecodingOptions, **settings: Any
+    ) -> list[Decoded]:
+        """Generate after prefixes, alike in length, that are part of the prompt.
+
+        CTranslate2 decodes without timestamps only if the first prompt of a batch ends in <|notimestamps|>:
+        so the first is one to silence, to which a model that was trained on it says nothing.
+        """
+        first, count = batch.windows[0], len(batch.windows[0].prefix)
+        starts = [self._start(window) for window in batch.windows]
+        silence = [*first.previous, *starts[0], *[self.tokens.no_timestamps] * count]
+        prompts = [[*w.previous, *start, *w.prefix] for w, start in zip(batch.windows, starts, strict=True)]
+        states = np.concatenate([self._silence(batch.window_s), on_host(batch.states)])
+        written = min(limit, text_room(self.tokens, len(first.previous)) - count)
+        results = self.model.generate(
+            ctranslate2.StorageView.from_array(states),
+            [silence, *prompts],
+            beam_size=options.beams,
+            max_length=max(2 * written, written + len(silence) - 1),
+            length_penalty=_length_penalty(options),
+            suppress_blank=False,
+            return_scores=True,
+            return_no_speech_prob=True,
+            **settings,
+        )[1:]
+        pairs = zip(batch.windows, results, strict=True)
+        return [self._decoded(w, r, options, written, after=w.prefix) for w, r in pairs]
 
     def _generate_alike(
         self, batch: EncodedWindows, limit: int, options: DecodingOptions, **settings: Any
     ) -> Iterator[Decoded]:
-        starts = [self.tokens.prompt(w.language, w.task, options.timestamps) for w in batch.windows]
+        starts = [self._start(window, timestamps=options.timestamps) for window in batch.windows]
         written = self._most_written(batch, limit)
         results = self.model.generate(
             batch.states,
@@ -261,17 +308,26 @@ class WindowDecoder:
         longest = max(len(w.prefix) for w in batch.windows)
         return min(longest + limit, text_room(self.tokens, len(batch.windows[0].previous)))
 
-    def _decoded(self, window: AudioWindow, result: Any, options: DecodingOptions, written: int) -> Decoded:
+    def _decoded(
+        self,
+        window: AudioWindow,
+        result: Any,
+        options: DecodingOptions,
+        written: int,
+        after: Sequence[int] = (),
+    ) -> Decoded:
+        """Return a result of CTranslate2, which follows `after`, of the prefix, and begins with its rest."""
         ids = result.sequences_ids[0]
         total = float(result.scores[0]) * len(ids) ** _length_penalty(options)
-        scored = len(ids) - len(window.prefix) + 1  # with the end of the text, without the prefix
+        scored = len(after) + len(ids) - len(window.prefix) + 1  # with the end, without the prefix
+        whole = [*after, *ids]
         return Decoded(
-            ids=tuple(i for i in ids if i != self.tokens.end),
-            text=self.tokens.decode(ids),
+            ids=tuple(i for i in whole if i != self.tokens.end),
+            text=self.tokens.decode(whole),
             language=window.language or "en",
             avg_logprob=total / scored if math.isfinite(total) else math.nan,
             no_speech_prob=float(result.no_speech_prob),
-            truncated=len(ids) >= written and ids[-1] != self.tokens.end,
+            truncated=len(ids) >= written and ids[-1:] != [self.tokens.end],
         )
 
     def _with_words(self, batch: EncodedWindows, decoded: list[Decoded]) -> list[Decoded]:

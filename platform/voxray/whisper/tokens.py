@@ -86,6 +86,11 @@ class Tokens:
         """Whether prompts name language and task; those of English-only models do not."""
         return bool(self.languages) and bool(self.tasks)
 
+    @property
+    def start_first(self) -> bool:
+        """Whether text comes after <|startoftranscript|> in the order of ids; see `whisper.prompt_order`."""
+        return self.start == 0
+
     def encode(self, text: str) -> list[int]:
         """Return the token ids of plain text, with no special token added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
