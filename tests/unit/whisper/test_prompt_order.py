@@ -70,7 +70,7 @@ def test_each_token_keeps_its_text_and_its_row_of_weights(ordered: Path) -> None
     assert (before.start_first, after.start_first) == (False, True)
     assert after.multilingual == before.multilingual
     for old in range(count):
-        text = before.tokenizer.id_to_token(old)
+        text = str(before.tokenizer.id_to_token(old))
         new = after.tokenizer.token_to_id(text)
         assert new == (0 if old == before.start else old + (old < before.start)), text
         assert np.array_equal(rows[0][old], rows[1][new]), text
