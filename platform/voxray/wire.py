@@ -33,6 +33,7 @@ MAX_CREDIT_BYTES = 4 << 20  # in any ack, whatever rate and channels a client cl
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 384_000, 32  # of PCM
 MAX_BYTE = (1 << 53) - 1  # the largest integer that a JavaScript client can represent
 MAX_SEGMENT = (1 << 31) - 1
+MAX_MODEL = 200  # characters of a model's name
 MAX_SHOWN = 240  # characters of an error about a start message, which may be a megabyte long
 NO_SEGMENT = -1  # `have_segment` of a client that has no final yet
 
@@ -65,7 +66,8 @@ class Start(Config):
     """The first message of a client, all of it optional: the audio format and the options.
 
     `language` may be given in any form that `language_of` reads, `auto` included, and is stored as a code;
-    `hotwords` may be given as a string or a list of strings, and is stored as one string.
+    `hotwords` may be given as a string or a list of strings, and is stored as one string. `model` is one of
+    the names at `/v1/models`; without it the session gets the default of its key, or of the service.
 
     A client that resumes gives `session` and `resume_token` of `ready`, `have_segment` (the last final that
     it received) and `from_byte` (the first byte that it still has).
@@ -82,6 +84,7 @@ class Start(Config):
     words: bool = False
     partials: bool = True
     endpoint_ms: int = Field(default=600, ge=MIN_ENDPOINT_MS, le=MAX_ENDPOINT_MS)
+    model: str | None = Field(default=None, max_length=MAX_MODEL)
     api_key: str | None = Field(default=None, max_length=512, repr=False)
     session: str | None = Field(default=None, max_length=64)
     resume_token: str | None = Field(default=None, max_length=128, repr=False)

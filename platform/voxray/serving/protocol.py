@@ -9,6 +9,7 @@ Messages for clients stay typed until the gateway writes them to a socket. Clock
 times that cross are durations.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +24,7 @@ class Opening:
 
     If that is not found, or the token is wrong, a new session begins at `start.from_byte` with segment
     `start.have_segment + 1`. A session that is not `resumable` ends with its connection, whose client does
-    not get its token.
+    not get its token. A new session has the model `start.model`, by its name in jobs; an old one keeps its own.
     """
 
     gateway: str
@@ -109,7 +110,8 @@ class Job:
     """One window to decode: `pcm` is 16 kHz mono int16, little-endian. `number` grows within a session.
 
     `prefix` is forced at the window's start; `prompt` and `hotwords` stand before the start token. `due_in_s`
-    is the time left until its deadline when it is handed over; negative if that has passed.
+    is the time left until its deadline when it is handed over; negative if that has passed. `model`: the name
+    of the model that decodes it; None for the transcriber's default.
     """
 
     session: str
@@ -123,33 +125,62 @@ class Job:
     prompt: str
     hotwords: str
     due_in_s: float
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """A session has begun with a model that may have to be loaded; its jobs come later.
+
+    It is answered only where the model cannot be loaded.
+    """
+
+    session: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The result of a job: a hypothesis; None if it failed or a newer job replaced it.
 
-    `queued_s`: how long it waited for the batches of other jobs.
+    `queued_s`: how long it waited for the batches of other jobs. `error`: why no job of the session can be
+    decoded, in a sentence; `number` has no meaning then.
     """
 
     session: str
     number: int
     hypothesis: Hypothesis | None
     queued_s: float = 0.0
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The transcriber that holds a lease is alive: its model's name, and the languages it was trained on."""
+    """The transcriber that holds a lease is alive. `model` is the name of its default model.
+
+    `languages`: of each model that it has loaded, by name (None for the default), those it was trained on.
+    """
 
     model: str
+    languages: Mapping[str | None, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """The smallest window in seconds that a model may be given, and the languages it was trained on.
+
+    `loaded`: whether the transcriber that says so has it in memory.
+    """
+
+    min_window_s: float
     languages: tuple[str, ...]
+    loaded: bool = True
 
 
 class JobSource(Protocol):
     """Where a transcriber gets its jobs: a host, in this process or another."""
 
-    async def next_jobs(self, lease: int) -> list[Job] | None:
+    async def next_jobs(self, lease: int) -> list[Job | Preload] | None:
         """Wait a while for jobs and return them, or an empty list; return None once the lease is over."""
         ...
 

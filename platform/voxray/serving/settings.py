@@ -1,5 +1,7 @@
 """The settings of a deployment: `args` in serve/config.yaml, `key=value` for `serve run`."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -7,8 +9,10 @@ from pydantic import Field, model_validator
 
 from voxray.config import Config
 from voxray.streaming.agreement import Policy
-from voxray.wire import MAX_FRAME_BYTES
+from voxray.wire import MAX_FRAME_BYTES, MAX_MODEL
 
+WHISPER_1 = "whisper-1"  # OpenAI's name for the default model
+MODEL_NAME = re.compile(rf"[\w.@/-]{{1,{MAX_MODEL}}}")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -92,6 +96,8 @@ class Transcribers(Replicas):
 
     gpus: float = 0.0
     queue_delay_s: float = 0.2
+    loaded_models: int = Field(default=4, ge=0)  # beside the default, at once in each
+    loaded_bytes: int = Field(default=4_000_000_000, ge=0)  # of their weights on disk
 
 
 class TrainingSettings(Config):
@@ -115,7 +121,7 @@ class ServiceArgs(Config):
     """The whole service. The defaults suit one machine and tiny.en."""
 
     model: str = "tiny.en"
-    models: tuple[str, ...] = ()  # further names of `model` for REST clients
+    models: Mapping[str, str] = Field(default_factory=dict)  # more of them: name -> what `model` may be
     host: str = "127.0.0.1"  # where the proxy listens: keys are needed unless on loopback
     tick_ms: float = Field(default=50.0, ge=5)
     gateway: Gateways = Gateways()
@@ -125,3 +131,13 @@ class ServiceArgs(Config):
     access: Access = Access()
     decoding: Decoding = Decoding()
     trainings: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for name in self.models:
+            if name in (self.model, WHISPER_1) or not MODEL_NAME.fullmatch(name):
+                taken = f"other than {self.model} and {WHISPER_1}, which are the default"
+                raise ValueError(
+                    f"models: expected names of up to {MAX_MODEL} letters, digits and . _ @ / -, {taken}"
+                )
+        return self

@@ -48,6 +48,7 @@ CLOSINGS = {
     "silent": Closing(1011, "NET-0001"),
     "restart": Closing(1011, "NET-0000"),
     "unavailable": Closing(1011, "NET-0000"),
+    "model_unavailable": Closing(1011, "NET-0000"),
 }
 """What Deepgram closes with, by our reason or error code."""
 MESSAGES: dict[str, Sequence[ClientMessage]] = {
@@ -70,7 +71,7 @@ class DeepgramProtocol(ClientProtocol):
         self.request_id = str(uuid.uuid4())
         self._now = now
         self._digest = sha256()
-        self._model = options.model
+        self._model = options.model or "base"  # until the session says which it has
         self._speaking = False
         self._position_s = 0.0  # of the last segment
         self._gap_from_s: float | None = None  # the end of the last word, while an UtteranceEnd may follow

@@ -36,7 +36,7 @@ LISTS = frozenset({"keywords", "keyterm"})
 OFF = frozenset({"", "false", "0", "none", "null"})
 MIN_UTTERANCE_END_MS = 1_000
 MAX_HOTWORDS = 2_000  # characters in all
-_OWN_MODELS = re.compile(r"(nova|enhanced|base|whisper)(-[\w-]*)?")  # stand for the model that is served
+_OWN_MODELS = re.compile(r"(nova|enhanced|base|whisper)(-[\w-]*)?")  # stand for the default model
 
 
 def _endpointing(value: object) -> object:
@@ -47,11 +47,11 @@ def _endpointing(value: object) -> object:
 
 
 class DeepgramOptions(BaseModel):
-    """The options that have a meaning here. `endpointing` is None where it is off."""
+    """The options that have a meaning here. None is `endpointing` that is off, and the default `model`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = "base"
+    model: str | None = None
     encoding: str | None = None
     sample_rate: int | None = Field(default=None, ge=MIN_RATE, le=MAX_RATE)
     channels: int = Field(default=1, ge=1, le=MAX_CHANNELS)
@@ -102,6 +102,7 @@ class DeepgramOptions(BaseModel):
         """The session that is asked for. Its silence before an end is the nearest that it can be."""
         wanted = EndpointOptions().endpoint_ms if self.endpointing is None else self.endpointing
         return Start(
+            model=self.model,
             encoding=self.coding,
             sample_rate=self.sample_rate or Start().sample_rate,
             channels=self.channels,
@@ -130,10 +131,12 @@ def parse_options(query: Iterable[tuple[str, str]], models: tuple[str, ...]) -> 
         raise WireError(_message(e)) from e
     except ConfigError as e:
         raise WireError(f"language: {e}, got {(options.language or '')[:60]!r}.") from e
-    if not _OWN_MODELS.fullmatch(options.model) and options.model not in models:
+    if options.model is None or options.model in models:
+        return options
+    if not _OWN_MODELS.fullmatch(options.model):
         expected = f"one of {', '.join(models)}, or a name of Deepgram's for the default"
         raise WireError(f"model: expected {expected}, got {options.model[:60]!r}.")
-    return options
+    return options.model_copy(update={"model": None})
 
 
 def model_uuid(name: str) -> str:

@@ -42,7 +42,7 @@ from voxray.wire import (
 )
 
 Items = list[ClientMessage | bytes | Frame]
-FAULTS = frozenset({"internal", "unavailable", "full", "lagging", "restart"})
+FAULTS = frozenset({"internal", "unavailable", "model_unavailable", "full", "lagging", "restart"})
 """Codes of errors that are none of the client's."""
 _EMPTY = (
     "Error committing input audio buffer: buffer too small. Expected at least {least}ms of audio, but buffer "
@@ -83,7 +83,7 @@ class RealtimeProtocol(ClientProtocol):
     @property
     def defaults(self) -> Start:
         """See `ClientProtocol`."""
-        return self.settings.start
+        return self.settings.start.model_copy(update={"model": self._served(self.settings)})
 
     def greeting(self) -> Sequence[Frame]:
         """See `ClientProtocol`."""
@@ -147,12 +147,17 @@ class RealtimeProtocol(ClientProtocol):
             raise invalid_field("session", "an object", session)
         beta = kind.startswith("transcription_session") or not session.keys() & {"audio", "type"}
         settings = updated(self.settings, session, self._models, beta=beta)
-        if self._begun and replace(settings, model=self.settings.model) != self.settings:
+        served = self._served(settings) == self._served(self.settings)
+        if self._begun and not (served and replace(settings, model=self.settings.model) == self.settings):
             message = "session: expected changes before the first audio, got some after it; connect anew."
             raise ApiError(400, message, param="session", code="session_begun")
         self.settings, self.beta = settings, kind.startswith("transcription_session") or self.beta
         self._items = self._items if self._begun else self._new_items()
         return self._session("updated", beta=beta)
+
+    def _served(self, settings: RealtimeSettings) -> str | None:
+        """Return the model that is asked for; None for the default, which OpenAI's names stand for."""
+        return settings.model if settings.model in self._models else None
 
     def _new_items(self) -> TranscriptionItems:
         silence_ms = self.settings.silence_ms

@@ -21,7 +21,7 @@ SILENCE_MS = 500  # before a turn ends, where a client does not say
 VAD = EndpointOptions()
 MAX_PROMPT = 2_000  # characters of the prompt that count, the last ones, and of all keywords
 PCM_RATE, G711_RATE = 24_000, 8_000
-_OWN_MODELS = re.compile(r"whisper-1|gpt-[\w.-]+")  # OpenAI's names stand for the model that is served
+_OWN_MODELS = re.compile(r"whisper-1|gpt-[\w.-]+")  # OpenAI's names stand for the default model
 
 BetaFormat = Literal["pcm16", "g711_ulaw", "g711_alaw"]
 GaFormat = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]

@@ -45,6 +45,7 @@ from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.page import HeadersMiddleware, page_routes
 from voxray.serving.gateway.sockets import serve
 from voxray.serving.gateway.upgrades import Upgrade, deepgram_upgrade, realtime_upgrade
+from voxray.serving.model_catalog import ModelCatalog
 from voxray.serving.protocol import Directory, Refused
 from voxray.serving.settings import ServiceArgs
 from voxray.wire import PATH, SUBPROTOCOL, Close
@@ -69,11 +70,12 @@ class Gateway:
         self.name = f"gateway-{secrets.token_hex(8)}"
         self.metrics = Metrics()
         self.draining = False
-        self._models = (args.model, *args.models)
+        self._catalog = ModelCatalog(args, policy)
         self._capacity = max(1, int(ADMITTED * args.connections_per_gateway))
         self._policy = policy
         self._hosts = HostClients(self.name, directory, TickSchedule(args.tick_ms / 1000), self.metrics)
-        self._context = ConnectionContext(args.limits, policy, self._hosts, self.metrics, clock)
+        shared = (self._catalog, self._hosts, self.metrics)
+        self._context = ConnectionContext(args.limits, policy, *shared, clock)
         self._connections: set[Connection] = set()
 
     @property
@@ -107,11 +109,11 @@ class Gateway:
 
     async def serve_realtime(self, websocket: WebSocket) -> None:
         """Serve a client of OpenAI's Realtime API."""
-        await self._serve_upgrade(websocket, realtime_upgrade(websocket, self._models))
+        await self._serve_upgrade(websocket, realtime_upgrade(websocket))
 
     async def serve_deepgram(self, websocket: WebSocket) -> None:
         """Serve a client of Deepgram's live transcription."""
-        await self._serve_upgrade(websocket, deepgram_upgrade(websocket, self._models))
+        await self._serve_upgrade(websocket, deepgram_upgrade(websocket))
 
     async def drain(self) -> None:
         """Ask all clients to reconnect elsewhere, refuse new ones, and wait until the hosts know."""
@@ -135,8 +137,9 @@ class Gateway:
         refused = self._refusal(upgrade.key, key_required=True)
         if self.draining:
             refused = Refused(Close.RESTART, "restart", "expected a running server, got one that stops.")
+        models = await self._catalog.names(upgrade.key) if not refused else ()
         try:
-            protocol = upgrade.protocol()
+            protocol = upgrade.protocol(models)
         except (WireError, ApiError) as e:
             message, code = (e.message, e.code) if isinstance(e, ApiError) else (str(e), None)
             refused = refused or Refused(Close.BAD_MESSAGE, code or "bad_message", message)

@@ -1,5 +1,7 @@
 """Who may connect: keys, and the `Host` and `Origin` of a request.
 
+A line of a key may name, after the key, the model that its clients get who name none.
+
 A key comes as `Authorization: Bearer KEY`, as subprotocol `voxray.key.<base64url of KEY>` (browsers cannot
 set headers of a WebSocket), or as `start.api_key`; never in a URL, because URLs are logged. `Host` must be
 one of `allowed_hosts`, against DNS rebinding; `Origin`, where a browser sends it, must be the server's own or
@@ -13,7 +15,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,11 +39,15 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """What a request must satisfy. Without `digests` (of the keys) nobody needs a key."""
+    """What a request must satisfy. Without `digests` (of the keys) nobody needs a key.
+
+    `default_models`: the model of a key's clients, by its digest, where it is not the service's default.
+    """
 
     digests: tuple[bytes, ...]
     hosts: frozenset[str]
     origins: frozenset[str]
+    default_models: Mapping[bytes, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, args: ServiceArgs, environ: Mapping[str, str]) -> "AccessPolicy":
@@ -51,7 +57,10 @@ class AccessPolicy:
         allows that.
         """
         access = args.access
-        keys = [*_keys_from(access.keys_file), *_parsed_keys(environ.get(VARIABLE, "").split(","), VARIABLE)]
+        keys = {
+            **_keys_from(access.keys_file),
+            **_parsed_keys(environ.get(VARIABLE, "").split(","), VARIABLE),
+        }
         if not keys and not access.allow_anonymous and not is_loopback(args.host):
             raise ConfigError(
                 f"host: expected keys (access.keys_file or {VARIABLE}) on a host other than loopback, got "
@@ -59,7 +68,15 @@ class AccessPolicy:
             )
         hosts = frozenset(map(_normalized, access.allowed_hosts))
         origins = frozenset(o.lower().rstrip("/") for o in access.allowed_origins)
-        return cls(tuple(_digest(key) for key in keys), hosts, origins)
+        known = (args.model, *args.models)
+        if not all(
+            m is None or m in known or (args.trainings.dir and m.startswith("train-")) for m in keys.values()
+        ):
+            raise ConfigError(  # without the word, which may be part of a key
+                f"keys: expected after a key nothing or one of {', '.join(known)}, got another word."
+            )
+        defaults = {_digest(key): model for key, model in keys.items() if model}
+        return cls(tuple(map(_digest, keys)), hosts, origins, defaults)
 
     def admits(self, key: str | None) -> bool:
         """Return whether `key` is one of the keys, in constant time."""
@@ -69,6 +86,10 @@ class AccessPolicy:
     def owner(self, key: str | None) -> str:
         """Return what tells this key from the others and does not reveal it; "" where nobody needs one."""
         return _digest(key or "").hex() if self.digests else ""
+
+    def default_model(self, key: str | None) -> str | None:
+        """Return the model of the clients with this key who name none; None: the service's default."""
+        return self.default_models.get(_digest(key or ""))
 
     def violation(self, headers: Headers) -> str | None:
         """Return what is wrong with `Host` or `Origin`, as a sentence, or None."""
@@ -147,9 +168,9 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _keys_from(file: Path | None) -> list[str]:
+def _keys_from(file: Path | None) -> dict[str, str | None]:
     if file is None:
-        return []
+        return {}
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as e:
@@ -161,14 +182,16 @@ def _keys_from(file: Path | None) -> list[str]:
     return keys
 
 
-def _parsed_keys(texts: Iterable[str], where: str) -> list[str]:
-    keys = [text.strip() for text in texts if text.strip()]
-    for number, key in enumerate(keys, start=1):
-        if not _KEY.fullmatch(key):  # the key itself stays out of the message, and so out of logs
+def _parsed_keys(texts: Iterable[str], where: str) -> dict[str, str | None]:
+    """Return keys and the models that stand behind them, None for the default."""
+    keys: dict[str, str | None] = {}
+    for number, words in enumerate(filter(None, (text.split() for text in texts)), start=1):
+        if len(words) > 2 or not _KEY.fullmatch(words[0]):  # the key itself stays out of messages and logs
             raise ConfigError(
-                f"{where}: expected keys of 1 to {MAX_KEY} visible ASCII characters without commas, got "
-                f"another one as key {number}."
+                f"{where}: expected keys of 1 to {MAX_KEY} visible ASCII characters without commas, and at "
+                f"most a model after each, got another one as key {number}."
             )
+        keys[words[0]] = words[1] if len(words) == 2 else None
     return keys
 
 

@@ -15,6 +15,7 @@ reason. Where the flush fails, a client that asked to stop is to resume elsewher
 try again later (1013).
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -22,13 +23,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 from voxray.errors import WireError
+from voxray.serving.api_error import ApiError
 from voxray.serving.client_protocols.base import ClientProtocol, Closing, Frame
 from voxray.serving.gateway.auth import AccessPolicy, expected_key
-from voxray.serving.gateway.host_client import HostClient, HostClients
+from voxray.serving.gateway.host_client import UNAVAILABLE, HostClient, HostClients, detached_task
 from voxray.serving.gateway.input_queue import Admission, InputQueue
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.outbox import Outbox
 from voxray.serving.gateway.timeouts import FLUSH_FAILED, STOPPED, ConnectionTimeouts, Ending
+from voxray.serving.model_catalog import ModelCatalog
 from voxray.serving.protocol import Control, Opened, Output, Refused
 from voxray.serving.settings import Limits
 from voxray.wire import Ack, Close, Error, Finalize, Reconnect, ServerMessage, Start, Stop
@@ -53,6 +56,7 @@ class ConnectionContext:
 
     limits: Limits
     policy: AccessPolicy
+    models: ModelCatalog
     hosts: HostClients
     metrics: Metrics
     clock: Callable[[], float]
@@ -76,6 +80,7 @@ class Connection:
         self._ending: Ending | None = None
         self._opened: Opened | None = None
         self._host: HostClient | None = None
+        self._opening: asyncio.Task[None] | None = None
 
     # Called for the client.
 
@@ -209,8 +214,20 @@ class Connection:
             raise WireError("start: session: expected one that `ready` gave, got something else.")
         self.state = ConnectionState.OPENING
         self._input = InputQueue(start.bytes_per_second, self.limits)
-        start = start.model_copy(update={"api_key": None})
-        self._context.hosts.open(start, self, resumable=self._protocol.resumable)
+        self._opening = detached_task(self._open(start.model_copy(update={"api_key": None}), key))
+
+    async def _open(self, start: Start, key: str | None) -> None:
+        """Begin to open a session with the model that the client's name stands for."""
+        try:
+            model = await self._context.models.choose(start.model, key)
+        except ApiError as e:
+            return self._fail(Close.BAD_MESSAGE, e.code or "bad_message", e.message)
+        except OSError:  # where the trainings are
+            log.exception("a model cannot be looked up")
+            return self.session_refused(UNAVAILABLE)
+        if not self.closed:
+            start = start.model_copy(update={"model": model})
+            self._context.hosts.open(start, self, resumable=self._protocol.resumable)
 
     def _receive_finalize(self) -> None:
         if self._input.receive_finalize(self._clock()) is Admission.TOO_FAST:

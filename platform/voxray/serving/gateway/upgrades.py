@@ -8,7 +8,6 @@ A key comes as these services' clients send it: OpenAI's as `Authorization: Bear
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
@@ -31,15 +30,19 @@ DEEPGRAM_CODES = {401: "INVALID_AUTH", 400: "Bad Request", 503: "SERVICE_UNAVAIL
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """A client's request for a socket. `protocol` raises WireError or ApiError for what is wrong in it."""
+    """A client's request for a socket.
+
+    `protocol` is given the names of the models that the client may choose, its default first, and raises
+    WireError or ApiError for what is wrong in the request.
+    """
 
     key: str | None
     subprotocol: str | None
-    protocol: Callable[[], ClientProtocol]
+    protocol: Callable[[tuple[str, ...]], ClientProtocol]
     refusal: Callable[[Refused], Response]
 
 
-def realtime_upgrade(websocket: WebSocket, models: tuple[str, ...]) -> Upgrade:
+def realtime_upgrade(websocket: WebSocket) -> Upgrade:
     """Return what a client of OpenAI's Realtime API asks for."""
     offered, headers, query = _subprotocols(websocket), websocket.headers, websocket.query_params
     key = next((s.removeprefix(REALTIME_KEY) for s in offered if s.startswith(REALTIME_KEY)), None)
@@ -47,12 +50,12 @@ def realtime_upgrade(websocket: WebSocket, models: tuple[str, ...]) -> Upgrade:
     return Upgrade(
         key=bearer_key(headers) or key,
         subprotocol="realtime" if "realtime" in offered else None,
-        protocol=partial(RealtimeProtocol, models, query.get("model"), beta=beta),
+        protocol=lambda models: RealtimeProtocol(models, query.get("model"), beta=beta),
         refusal=_refused_by_openai,
     )
 
 
-def deepgram_upgrade(websocket: WebSocket, models: tuple[str, ...]) -> Upgrade:
+def deepgram_upgrade(websocket: WebSocket) -> Upgrade:
     """Return what a client of Deepgram's live transcription asks for."""
     offered, query = _subprotocols(websocket), websocket.query_params.multi_items()
     scheme = offered[0].lower() if len(offered) > 1 else ""
@@ -60,7 +63,7 @@ def deepgram_upgrade(websocket: WebSocket, models: tuple[str, ...]) -> Upgrade:
     return Upgrade(
         key=bearer_key(websocket.headers) or _token(websocket.headers) or from_offer,
         subprotocol=offered[0] if from_offer else None,
-        protocol=lambda: DeepgramProtocol(parse_options(query, models)),
+        protocol=lambda models: DeepgramProtocol(parse_options(query, models)),
         refusal=_refused_by_deepgram,
     )
 

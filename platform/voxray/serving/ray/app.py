@@ -25,6 +25,8 @@ from voxray.audio import Pcm
 from voxray.errors import ServiceError, VoxrayError
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.gateway.auth import AccessPolicy
+from voxray.serving.model_catalog import ModelCatalog
+from voxray.serving.protocol import ModelDescription
 from voxray.serving.ray.directory import RayDirectory
 from voxray.serving.ray.metrics import RayExporter
 from voxray.serving.ray.names import TRANSCRIBER, Service
@@ -51,7 +53,7 @@ class GatewayDeployment:
     def __init__(self, args: ServiceArgs, transcriber: DeploymentHandle[Any]) -> None:
         self._args = args
         self._directory = RayDirectory(Service.of(serve.get_replica_context().app_name, args))
-        self._transcriber = RayFileTranscriber(args.model, transcriber)
+        self._transcriber = RayFileTranscriber(transcriber)
         self._policy = AccessPolicy.of(args, os.environ)
         self._trainings = _training_service(args)
         self._shutdown = ShutdownDetector()
@@ -59,7 +61,8 @@ class GatewayDeployment:
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        api = Api(self._transcriber, self._args, self._training_routes())
+        catalog = ModelCatalog(self._args, self._policy)
+        api = Api(self._transcriber, self._args, catalog, self._training_routes())
         app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
         self._gateway = gateway_app.gateway_of(app)
         return app
@@ -113,18 +116,26 @@ class GatewayDeployment:
 class RayFileTranscriber:
     """The transcribers as the REST API uses them; see `recordings.FileTranscriber`."""
 
-    def __init__(self, model: str, transcriber: DeploymentHandle[Any]) -> None:
-        self.model = model
+    def __init__(self, transcriber: DeploymentHandle[Any]) -> None:
         self._transcriber = transcriber
 
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
+    async def describe(self, model: str | None) -> ModelDescription:
         """As `recordings.FileTranscriber.describe`."""
-        described: tuple[float, tuple[str, ...]] = await _call(self._transcriber.describe.remote)
+        described: ModelDescription = await _call(self._transcriber.describe.remote, model)
         return described
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def describe_known(self, models: Sequence[str | None]) -> list[ModelDescription | None]:
+        """As `recordings.FileTranscriber.describe_known`."""
+        known = self._transcriber.describe_known
+        described: list[ModelDescription | None] = await _call(known.remote, list(models))
+        return described
+
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         """As `recordings.FileTranscriber.transcribe`."""
-        results: list[DecodingResult] = await _call(self._transcriber.transcribe.remote, list(clips), options)
+        transcribe = self._transcriber.transcribe
+        results: list[DecodingResult] = await _call(transcribe.remote, list(clips), options, model)
         return results
 
 

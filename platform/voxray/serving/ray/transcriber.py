@@ -1,4 +1,4 @@
-"""The Transcriber deployment: one model per replica, leased to buffer actors, scaled on queue delay."""
+"""The Transcriber deployment: the models of a replica, leased to buffer actors, scaled on queue delay."""
 
 import asyncio
 import logging
@@ -10,15 +10,19 @@ import numpy as np
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
 from voxray.audio import WINDOW_S, Pcm
-from voxray.serving.protocol import Answer, Heartbeat, Job
+from voxray.errors import ServiceError, VoxrayError
+from voxray.serving.model_sources import ModelSources
+from voxray.serving.protocol import Answer, Heartbeat, Job, ModelDescription, Preload
 from voxray.serving.ray.actors import answered
 from voxray.serving.ray.observations import Observations
 from voxray.serving.ray.shutdown import ShutdownDetector
 from voxray.serving.settings import ServiceArgs, Transcribers
 from voxray.serving.transcriber.decoder import Decoder
+from voxray.serving.transcriber.loading import EngineLoader
+from voxray.serving.transcriber.models import ModelCache
 from voxray.serving.transcriber.scheduler import SchedulerOptions
 from voxray.serving.transcriber.service import DecodeService
-from voxray.whisper.ctranslate import CTranslate2Engine, chosen_device
+from voxray.whisper.ctranslate import chosen_device
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder
@@ -43,11 +47,11 @@ class RemoteSource:
         """Give the lease back: nothing more is taken, and the actor looks for another transcriber."""
         self._released = True
 
-    async def next_jobs(self, lease: int) -> list[Job] | None:
+    async def next_jobs(self, lease: int) -> list[Job | Preload] | None:
         """As `protocol.JobSource.next_jobs`."""
         if self._released:
             return None
-        jobs: list[Job] | None = await answered(self._actor.next_jobs.remote(lease))
+        jobs: list[Job | Preload] | None = await answered(self._actor.next_jobs.remote(lease))
         return jobs
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
@@ -66,13 +70,9 @@ class Transcriber:
         threads, workers = decoding.threads_and_workers(
             args.transcriber.cpus, short_windows_on_cpu=streams and chosen_device(decoding.device) == "cpu"
         )
-        self._engine = CTranslate2Engine(
-            folder,
-            device=decoding.device,
-            compute_type=decoding.compute_type,
-            threads=threads,
-            workers=workers,
-        )
+        how = (decoding.device, decoding.compute_type, threads, workers)
+        self._loader = EngineLoader(ModelSources(args), *how)
+        engine = self._loader.engine(folder)
         if not streams:
             log.warning(
                 "%s decodes windows of %g s, however short the speech. `python jobs/adapt.py model=%s "
@@ -83,14 +83,14 @@ class Transcriber:
             )
         options = SchedulerOptions(
             max_batch=decoding.max_batch,
-            max_partials=decoding.max_partials
-            or (4 if self._engine.model.device == "cpu" else decoding.max_batch),
+            max_partials=decoding.max_partials or (4 if engine.model.device == "cpu" else decoding.max_batch),
             fill_s=decoding.fill_ms / 1000,
         )
         self._observed = Observations()
         self._longest_s = 0.0  # that a window has waited since Serve last asked
-        self._decoder = Decoder(self._engine)
-        self._service = DecodeService(self._decoder, options, self._observe, workers=workers)
+        bounds = args.transcriber
+        models = ModelCache(self._loader, count=bounds.loaded_models, bytes=bounds.loaded_bytes)
+        self._service = DecodeService(Decoder(engine), options, self._observe, models=models, workers=workers)
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber
         self._relaxed_s = time.monotonic()
@@ -105,20 +105,39 @@ class Transcriber:
         self._leases.append(source)
         try:
             while not work.done():
-                yield Heartbeat(self._name, self._decoder.languages)
+                loaded = self._service.descriptions
+                yield Heartbeat(self._name, {name: model.languages for name, model in loaded.items()})
                 await asyncio.wait([work], timeout=BEAT_S)
             await work
         finally:
             self._leases.remove(source)
             work.cancel()
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         """Windows of a file, between the live ones."""
-        return await self._service.transcribe([np.asarray(c) for c in clips], options)
+        return await self._service.transcribe([np.asarray(c) for c in clips], options, model)
 
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """The model's smallest window in seconds, and the languages that it was trained on."""
-        return self._engine.min_window_s, self._decoder.languages
+    async def describe(self, model: str | None) -> ModelDescription:
+        """What a model is made for. ServiceError where it is not to be had."""
+        try:
+            described = await self._described(model, fetch=True)
+        except (VoxrayError, OSError) as e:
+            raise ServiceError(f"model {model!r}: expected one that can be loaded, got an error: {e}") from e
+        assert described
+        return described
+
+    async def describe_known(self, models: Sequence[str | None]) -> list[ModelDescription | None]:
+        """What each of `models` is made for; None where it is not known yet, or cannot be read."""
+        found = [self._described(model, fetch=False) for model in models]
+        described = await asyncio.gather(*found, return_exceptions=True)
+        return [None if isinstance(d, BaseException) else d for d in described]
+
+    async def _described(self, model: str | None, *, fetch: bool) -> ModelDescription | None:
+        if model is None or model in self._service.descriptions:
+            return self._service.descriptions[model]
+        return await asyncio.to_thread(self._loader.describe, model, fetch=fetch)
 
     async def totals(self) -> dict[str, float]:
         """What was observed so far; see `Observations`."""

@@ -102,12 +102,20 @@ class TextDone(Body):
 
 
 class ModelObject(Body):
-    """A name of the model. When it was made is not known."""
+    """A model. `loaded`, `min_window_s` and `languages` are as the transcriber that was asked says."""
 
     id: str = Field(description="The name.")
     object: Literal["model"] = "model"
-    created: Literal[0] = 0
-    owned_by: Literal["voxray"] = "voxray"
+    created: int = Field(description="In seconds since 1970; 0 where it is not known.")
+    owned_by: Literal["voxray", "organization-owner"] = Field(
+        description="`voxray`, or `organization-owner` for a training of the key."
+    )
+    source: str = Field(description="The name or folder that the server has it from.")
+    loaded: bool = Field(description="Whether it is in memory; any other is loaded when it is asked for.")
+    min_window_s: float | None = Field(
+        description="The shortest window that it decodes, in seconds; null where it is not fetched yet."
+    )
+    languages: tuple[str, ...] | None = Field(description="As codes; null where it is not fetched yet.")
 
 
 class ModelList(Body):

@@ -37,7 +37,7 @@ ERRORS = {
 SUMMARIES = {
     "/v1/audio/transcriptions": "Transcribe a recording in its own language",
     "/v1/audio/translations": "Translate a recording to English text",
-    "/v1/models": "List the names of the model",
+    "/v1/models": "List the models, the default first",
     "/v1/models/{name}": "Show one of them",
 }
 MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
@@ -76,13 +76,13 @@ def schema(models: Sequence[str], limits: Limits, trainings: TrainingSettings | 
 
 
 def _components(models: Sequence[str], trainings: TrainingSettings | None) -> Schema:
-    """Return the schemas of all models; the forms also have their files, and the names that are allowed."""
+    """Return the schemas of all models; the forms also have their files, and the names of models."""
     described = (*MODELS, *(trainings_openapi.MODELS if trainings else ()))
     _, definitions = models_json_schema(described, ref_template="#/components/schemas/{model}")
     schemas: Schema = definitions["$defs"]
     form = schemas["TranscriptionRequest"]
     form["properties"] = {"file": FILE, **form["properties"]}
-    form["properties"]["model"]["enum"] = list(models)
+    form["properties"]["model"]["examples"] = list(models)
     form["required"] = ["file"]
     if trainings:
         properties = schemas["TrainingForm"]["properties"]
@@ -95,7 +95,7 @@ def _components(models: Sequence[str], trainings: TrainingSettings | None) -> Sc
 def _about(models: Sequence[str], limits: Limits) -> str:
     return (
         "Speech to text in the shape of OpenAI's audio API: its clients work with this service's address as "
-        f"`base_url`. Models: {', '.join(f'`{m}`' for m in models)}; all of them name the same one. "
+        f"`base_url`. Models: {', '.join(f'`{m}`' for m in models)}, and those trained with the client's key. "
         f"A body has at most {limits.body_bytes} bytes, and its audio lasts at most {limits.decoded_s:g} s."
     )
 

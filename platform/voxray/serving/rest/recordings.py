@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voxray.audio import Pcm, duration_s
+from voxray.serving.protocol import ModelDescription
 from voxray.speech import Span
 from voxray.transcribe import (
     UNDETERMINED,
@@ -25,18 +26,22 @@ GROUPS_AT_ONCE = 8  # of one recording; more would let one file crowd out the ot
 
 
 class FileTranscriber(Protocol):
-    """The model that decodes files, in this process or another. `model` is its name."""
+    """The models that decode files, in this process or another. None is the default model."""
 
-    model: str
-
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """Return the model's smallest window in seconds and its languages; ServiceError if it cannot tell."""
+    async def describe(self, model: str | None) -> ModelDescription:
+        """Return what a model is made for; ServiceError if that cannot be told."""
         ...
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def describe_known(self, models: Sequence[str | None]) -> list[ModelDescription | None]:
+        """Return what each of `models` is made for; None where it would have to be fetched first."""
+        ...
+
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         """Return one result per clip (at most 30 s), in order; several calls may run at once.
 
-        ServiceError where no more work is accepted.
+        ServiceError where no more work is accepted, or the model cannot be loaded.
         """
         ...
 
@@ -70,11 +75,12 @@ class DecodedRecording:
 
 @dataclass(frozen=True, slots=True)
 class RecordingDecoder:
-    """Decodes the windows of one recording with `transcriber`, by one of its two methods."""
+    """Decodes the windows of one recording with a model of `transcriber`, by one of its two methods."""
 
     transcriber: FileTranscriber
     windows: Windows
     options: DecodingOptions
+    model: str | None = None
 
     async def recording(self) -> DecodedRecording:
         """Decode the recording as `voxray.transcribe.transcribe` does.
@@ -139,7 +145,7 @@ class RecordingDecoder:
     async def _decode(self, group: Sequence[int], language: str | None) -> list[DecodingResult]:
         options = self.options.model_copy(update={"language": language})
         clips = [self.windows.clips[i] for i in group]
-        return only_speech(await self.transcriber.transcribe(clips, options))
+        return only_speech(await self.transcriber.transcribe(clips, options, self.model))
 
 
 async def decoded_channels(decoders: Sequence[RecordingDecoder]) -> DecodedRecording:

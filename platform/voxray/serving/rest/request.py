@@ -14,12 +14,12 @@ from pydantic_core import ErrorDetails
 from voxray.errors import ConfigError
 from voxray.languages import language_of
 from voxray.serving.api_error import ApiError, invalid_field
+from voxray.serving.settings import WHISPER_1
 from voxray.transcript import Task
 
 Format = Literal["json", "text", "srt", "vtt", "verbose_json"]
 STREAMED: tuple[Format, ...] = ("json", "text", "verbose_json")
 WITH_WORDS: tuple[Format, ...] = ("json", "verbose_json")
-WHISPER_1 = "whisper-1"  # OpenAI's name for the default model
 
 IGNORED = frozenset(
     """
@@ -156,34 +156,29 @@ class TranslationRequest(TranscriptionRequest):
 def parse_request(
     fields: Mapping[str, Sequence[str]],
     kind: type[TranscriptionRequest],
-    models: Sequence[str],
-    languages: Sequence[str],
 ) -> TranscriptionRequest:
     """Return the request in the text `fields` of a form, its language as a code.
 
-    Raises ApiError that names the field: 404 for a model that is not among `models`, else 400.
+    Raises ApiError 400 that names the field. Call `check_language` when the model is known.
     """
     try:
         request = kind.model_validate(_values(fields, OFF | {kind.task}))
     except ValidationError as e:
         raise _api_error(e.errors()[0]) from e
-    check_model(request.model, models)
     if request.language is None:
         return request
     try:
         code = language_of(request.language)
     except ConfigError as e:
         raise invalid_field("language", str(e).removeprefix("expected "), request.language) from e
-    if code not in (None, *languages):
-        known = ", ".join(languages[:5]) + (", ..." if len(languages) > 5 else "")
-        raise invalid_field("language", f"one that the model knows ({known})", request.language)
     return request.model_copy(update={"language": code})
 
 
-def check_model(name: str, models: Sequence[str]) -> None:
-    """Raise ApiError 404 where `name` is not among `models`."""
-    if name not in models:
-        raise invalid_field("model", f"one of {', '.join(models)}", name, status=404, code="model_not_found")
+def check_language(request: TranscriptionRequest, languages: Sequence[str]) -> None:
+    """Raise ApiError 400 where the model, which knows `languages`, does not know that of the request."""
+    if request.language not in (None, *languages):
+        known = ", ".join(languages[:5]) + (", ..." if len(languages) > 5 else "")
+        raise invalid_field("language", f"one that the model knows ({known})", request.language)
 
 
 def _values(fields: Mapping[str, Sequence[str]], off: Set[str]) -> dict[str, Any]:

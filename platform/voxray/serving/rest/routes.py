@@ -1,7 +1,7 @@
 """OpenAI's audio API over HTTP, with its documentation at `/docs`.
 
     POST /v1/audio/transcriptions, /v1/audio/translations    a file to text
-    GET  /v1/models, /v1/models/{id}                         the one model, by its names
+    GET  /v1/models, /v1/models/{id}                         the models that the key may choose
     GET  /docs, /openapi.json                                without a key
 
 The gateway checks keys before these routes. A request's body is read before its audio is decoded; when its
@@ -22,21 +22,23 @@ from starlette.types import Receive, Scope, Send
 
 from voxray.errors import VoxrayError
 from voxray.serving.api_error import ApiError, api_error_of
+from voxray.serving.gateway.auth import bearer_key
+from voxray.serving.model_catalog import CatalogEntry, ModelCatalog
+from voxray.serving.protocol import ModelDescription
 from voxray.serving.rest import docs, openapi
 from voxray.serving.rest.bodies import ModelList, ModelObject
 from voxray.serving.rest.limits import MemoryBudget, MemoryShare, Slots
 from voxray.serving.rest.not_found import NotFound
 from voxray.serving.rest.recordings import FileTranscriber, RecordingDecoder, decoded_channels
 from voxray.serving.rest.request import (
-    WHISPER_1,
     TranscriptionRequest,
     TranslationRequest,
-    check_model,
+    check_language,
     parse_request,
 )
 from voxray.serving.rest.responses import events, transcription_response
 from voxray.serving.rest.uploads import DecoderPool, Upload, receive_upload
-from voxray.serving.settings import ServiceArgs
+from voxray.serving.settings import WHISPER_1, ServiceArgs
 from voxray.transcribe import Cutting, cutting_for
 from voxray.whisper.engines import DecodingOptions
 
@@ -44,16 +46,21 @@ T = TypeVar("T")
 
 
 class Api:
-    """The API over `transcriber`, with the routes of trainings, if any.
+    """The API over `transcriber` and the models of `catalog`, with the routes of trainings, if any.
 
     Mount `routes` at the root, and enter `running` for the app's life.
     """
 
     def __init__(
-        self, transcriber: FileTranscriber, args: ServiceArgs, trainings: Sequence[Route] = ()
+        self,
+        transcriber: FileTranscriber,
+        args: ServiceArgs,
+        catalog: ModelCatalog,
+        trainings: Sequence[Route] = (),
     ) -> None:
-        self._state = ApiState(transcriber, args)
-        schema = openapi.schema(self._state.models, args.limits, args.trainings if trainings else None)
+        self._state = ApiState(transcriber, args, catalog)
+        models = (args.model, WHISPER_1, *args.models)
+        schema = openapi.schema(models, args.limits, args.trainings if trainings else None)
         page = docs.page(schema)
         headers = {"Content-Security-Policy": docs.policy(page)}
         transcriptions = TranscriptionEndpoint(self._state, TranscriptionRequest)
@@ -78,36 +85,55 @@ class Api:
             await asyncio.to_thread(self._state.decoders.close)
 
     async def _list_models(self, request: Request) -> Response:
-        models = ModelList(data=tuple(ModelObject(id=name) for name in self._state.models))
-        return JSONResponse(models.model_dump())
+        entries = await self._state.catalog.entries(bearer_key(request.headers))
+        return JSONResponse(ModelList(data=await self._described(entries)).model_dump())
 
     async def _show_model(self, request: Request) -> Response:
-        name = request.path_params["name"]
+        name, key = request.path_params["name"], bearer_key(request.headers)
+        entries = [entry for entry in await self._state.catalog.entries(key) if entry.name == name]
+        if not entries:
+            return (await self._state.catalog.unknown_model(name, key)).response()
+        return JSONResponse((await self._described(entries))[0].model_dump())
+
+    async def _described(self, entries: Sequence[CatalogEntry]) -> tuple[ModelObject, ...]:
+        """Return models with what is known of them, also while no transcriber answers."""
+        models = [entry.model for entry in entries]
         try:
-            check_model(name, self._state.models)
-        except ApiError as e:
-            return e.response()
-        return JSONResponse(ModelObject(id=name).model_dump())
+            known = await self._state.transcriber.describe_known(models)
+        except VoxrayError:
+            known = [None] * len(models)
+        return tuple(map(_model_object, entries, known))
+
+
+def _model_object(entry: CatalogEntry, known: ModelDescription | None) -> ModelObject:
+    return ModelObject(
+        id=entry.name,
+        created=int(entry.created_at),
+        owned_by="organization-owner" if entry.trained else "voxray",
+        source=entry.source,
+        loaded=known is not None and known.loaded,
+        min_window_s=known and known.min_window_s,
+        languages=known and known.languages,
+    )
 
 
 class ApiState:
-    """What all requests share: the names of the model, and limits on what files may use."""
+    """What all requests share: the models, and limits on what files may use."""
 
-    def __init__(self, transcriber: FileTranscriber, args: ServiceArgs) -> None:
-        self.transcriber = transcriber
+    def __init__(self, transcriber: FileTranscriber, args: ServiceArgs, catalog: ModelCatalog) -> None:
+        self.transcriber, self.catalog = transcriber, catalog
         self.limits = args.limits
-        self.models = tuple(dict.fromkeys([transcriber.model, WHISPER_1, *args.models]))
         self.decoders = DecoderPool(args.limits)
         self.uploads = Slots(args.limits.uploads, "uploads")
         self.files = Slots(args.limits.files, "files")
         self.memory = MemoryBudget(args.limits.decoded_s)
-        self._description: tuple[float, tuple[str, ...]] | None = None
+        self._descriptions: dict[str | None, ModelDescription] = {}
 
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
-        """Return the model's smallest window in seconds and its languages. The model is asked once."""
-        if self._description is None:
-            self._description = await self.transcriber.describe()
-        return self._description
+    async def describe(self, model: str | None) -> ModelDescription:
+        """Return what a model is made for. The transcriber is asked once for each."""
+        if model not in self._descriptions:
+            self._descriptions[model] = await self.transcriber.describe(model)
+        return self._descriptions[model]
 
 
 class TranscriptionEndpoint:
@@ -142,19 +168,20 @@ class TranscriptionEndpoint:
         """Receive the body, then use a slot for files: a slow upload keeps nobody else waiting."""
         state = self._state
         state.files.check()
-        _, languages = await state.describe()
+        await state.describe(None)  # without a transcriber, no body is received
         with state.uploads.slot():
             async with receive_upload(request, state.limits) as upload:
-                wanted = parse_request(upload.fields, self._kind, state.models, languages)
+                wanted = parse_request(upload.fields, self._kind)
+                model = await state.catalog.choose(wanted.model, bearer_key(request.headers))
+                check_language(wanted, (await state.describe(model)).languages)
                 resources.enter_context(state.files.slot())
                 share = resources.enter_context(state.memory.share())
-                return await while_connected(request, self._transcribe(upload, wanted, share))
+                return await while_connected(request, self._transcribe(upload, wanted, model, share))
 
     async def _transcribe(
-        self, upload: Upload, request: TranscriptionRequest, share: MemoryShare
+        self, upload: Upload, request: TranscriptionRequest, model: str | None, share: MemoryShare
     ) -> Response:
-        min_window_s, _ = await self._state.describe()
-        cutting = cutting_for(min_window_s)
+        cutting = cutting_for((await self._state.describe(model)).min_window_s)
         warnings: list[str] = []
         channels = await self._state.decoders.windows(
             upload,
@@ -166,7 +193,8 @@ class TranscriptionEndpoint:
         )
         headers = {"Warning": f"299 - {json.dumps(warnings[0])}"} if warnings else {}  # ASCII
         options = _decoding_options(request, cutting)
-        decoders = [RecordingDecoder(self._state.transcriber, windows, options) for windows in channels]
+        transcriber = self._state.transcriber
+        decoders = [RecordingDecoder(transcriber, windows, options, model) for windows in channels]
         if request.stream:
             headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return StreamingResponse(

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from voxray.serving.protocol import Answer, Call, Job, Opened, Opening, Refused, Reply
+from voxray.serving.protocol import Answer, Call, Job, Opened, Opening, Preload, Refused, Reply
 from voxray.serving.sessions.host import SessionHost
 
 NEXT_JOBS_S = 1.0  # `next_jobs` returns after this without jobs, so that a dead caller is soon noticed
@@ -31,7 +31,9 @@ class AsyncHost:
     async def open(self, opening: Opening) -> Opened | Refused:
         """Open a new session, or resume one."""
         self.called_s = self._clock()
-        return self._host.open(opening, self.called_s)
+        opened = self._host.open(opening, self.called_s)
+        self._notify()
+        return opened
 
     async def tick(self, call: Call) -> Reply:
         """Exchange the input and output of all of a gateway's connections."""
@@ -47,7 +49,7 @@ class AsyncHost:
         self._work.set()  # so that `next_jobs` of the old lease returns
         return self._lease
 
-    async def next_jobs(self, lease: int) -> list[Job] | None:
+    async def next_jobs(self, lease: int) -> list[Job | Preload] | None:
         """Wait up to `NEXT_JOBS_S` for jobs and return them; return None once the lease is over."""
         until_s = self._clock() + NEXT_JOBS_S
         while lease == self._lease:

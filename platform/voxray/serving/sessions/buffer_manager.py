@@ -44,7 +44,7 @@ class SessionKey:
 class BufferManager:
     """The session that `start` asks for, from byte `start.from_byte` and after segment `start.have_segment`.
 
-    Raises WireError if it cannot begin there. Call `free` in the end.
+    `start.model` decodes all of it; None is the transcriber's default. Raises WireError if it cannot begin there. Call `free` in the end.
     """
 
     def __init__(
@@ -108,7 +108,9 @@ class BufferManager:
         return count
 
     def receive_answer(self, answer: Answer, now_s: float) -> None:
-        """Receive the answer to a job; an answer to any other is ignored."""
+        """Receive the answer to a job; an answer to any other is ignored. One with an error ends the session."""
+        if answer.error is not None:
+            return self.fail(Close.FULL, "model_unavailable", answer.error)
         request = self.decodes.receive_answer(answer, now_s) if self.closing is None else None
         if request is not None:
             self._observe("answer_s", now_s - request.asked_s)
@@ -139,6 +141,7 @@ class BufferManager:
             prompt=self.start.prompt,
             hotwords=self.start.hotwords,
             due_in_s=request.deadline_s - now_s,
+            model=self.start.model,
         )
 
     def output(self) -> Output | None:

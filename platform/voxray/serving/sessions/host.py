@@ -7,13 +7,24 @@ the session in which it occurs. Times are seconds on the host's monotonic clock.
 import hmac
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from voxray.errors import AudioError, WireError
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
 from voxray.serving.observe import Observe, unobserved
-from voxray.serving.protocol import Answer, Call, Input, Job, Opened, Opening, Output, Refused, Reply
+from voxray.serving.protocol import (
+    Answer,
+    Call,
+    Input,
+    Job,
+    Opened,
+    Opening,
+    Output,
+    Preload,
+    Refused,
+    Reply,
+)
 from voxray.serving.sessions.buffer_manager import BufferManager, SessionKey
 from voxray.serving.sessions.gateway_state import GatewayState, GatewayStates
 from voxray.serving.settings import Decoding, Limits
@@ -29,8 +40,10 @@ def new_secret() -> str:
 
 
 class SessionHost:
-    """Sessions `<number>.<32 hex>`, at most `limits.sessions_per_actor`. `Ready` names `model`.
+    """Sessions `<number>.<32 hex>`, at most `limits.sessions_per_actor`.
 
+    `model` is the name of the transcriber's default model, for `Ready`; `languages` those that each model was
+    trained on, by its name (None for the default), as far as they are known.
     `new_detector` makes the voice activity detector of a new session. `observe` receives `audio_s`,
     `first_partial_s` and `final_s` (see `Latency`), `answer_s` from a decode request to its answer, and 1 for
     each session that was `opened`, `resumed`, `failed` by a fault, or `dropped` because no client resumed it.
@@ -48,10 +61,11 @@ class SessionHost:
         secret: Callable[[], str] = new_secret,
     ) -> None:
         self.number, self.model = number, model
-        self.languages: tuple[str, ...] = ()  # that the model was trained on; empty: not known yet
+        self.languages: Mapping[str | None, tuple[str, ...]] = {}
         self._limits, self._decoding, self._new_detector = limits, decoding, new_detector
         self._observe, self._secret = observe, secret
         self._managers: dict[str, BufferManager] = {}
+        self._preloads: list[Preload] = []
         self._gateways = GatewayStates()
         self._no_token = secret()  # tokens for unknown sessions are compared with it
 
@@ -85,9 +99,9 @@ class SessionHost:
 
     # Calls of a transcriber.
 
-    def jobs(self, now_s: float) -> list[Job]:
-        """Return the windows to decode since the last call."""
-        jobs = list[Job]()
+    def jobs(self, now_s: float) -> list[Job | Preload]:
+        """Return the windows to decode since the last call, and before them the models to load."""
+        jobs, self._preloads = list[Job | Preload](self._preloads), []
         for manager in self._managers.values():
             with self._contained(manager):
                 if job := manager.next_job(now_s):
@@ -136,8 +150,9 @@ class SessionHost:
 
     @property
     def queued(self) -> int:
-        """The number of jobs that wait to be handed out."""
-        return sum(m.closing is None and m.decodes.waiting for m in self._managers.values())
+        """The number of jobs that wait to be handed out, and of models to load."""
+        waiting = sum(m.closing is None and m.decodes.waiting for m in self._managers.values())
+        return waiting + len(self._preloads)
 
     # Connections.
 
@@ -158,29 +173,31 @@ class SessionHost:
         return self._opened(manager, opening)
 
     def _begin(self, opening: Opening) -> Opened | Refused:
-        if refused := self._refusal(opening.start):
+        if refused := self._refusal(opening.start, self.languages.get(opening.start.model, ())):
             return refused
         key = SessionKey(f"{self.number}.{self._secret()}", self._secret())
-        detector, limits, decoding = self._new_detector(), self._limits, self._decoding
+        settings = (self._new_detector(), self._limits, self._decoding, self._observe)
         try:
-            manager = BufferManager(key, opening.start, detector, limits, decoding, self._observe)
+            manager = BufferManager(key, opening.start, *settings)
         except WireError as e:
             return Refused(Close.BAD_MESSAGE, "bad_message", str(e))
         manager.resumable = opening.resumable
         self._managers[key.session] = manager
+        if opening.start.model is not None:
+            self._preloads.append(Preload(key.session, opening.start.model))
         self._observe("opened", 1)
         return self._opened(manager, opening)
 
-    def _refusal(self, start: Start) -> Refused | None:
-        """Return why a new session cannot begin here, or None."""
+    def _refusal(self, start: Start, languages: tuple[str, ...]) -> Refused | None:
+        """Return why a new session cannot begin here, or None. `languages`: its model's, if they are known."""
         if start.encoding == "container" and (start.from_byte or start.have_segment != NO_SEGMENT):
             message = (
                 f"expected a container from its first byte on, got byte {start.from_byte} of one whose "
                 "session is lost; send it as a new stream."
             )
             return Refused(Close.BAD_MESSAGE, "not_resumable", message)
-        if start.language and self.languages and start.language not in self.languages:
-            known = ", ".join(self.languages)
+        if start.language and languages and start.language not in languages:
+            known = ", ".join(languages)
             message = f"language: expected one that the model knows ({known}), got {start.language!r}."
             return Refused(Close.BAD_MESSAGE, "bad_message", message)
         limit = self._limits.sessions_per_actor
@@ -191,7 +208,8 @@ class SessionHost:
         return None
 
     def _opened(self, manager: BufferManager, opening: Opening) -> Opened:
-        messages = manager.attach(opening.gateway, self.model, opening.start.have_segment)
+        model = manager.start.model or self.model
+        messages = manager.attach(opening.gateway, model, opening.start.have_segment)
         return Opened(
             session=manager.key.session,
             resume_token=manager.key.token,

@@ -1,1 +1,1 @@
-"""The transcriber: one loaded model, its batches across clients, and the deployment around it."""
+"""The transcriber: its loaded models, and their batches across clients."""

@@ -14,7 +14,7 @@ import numpy as np
 from voxray.audio import SAMPLE_RATE, WINDOW_S, Pcm, duration_s
 from voxray.errors import AudioError, ModelError, VoxrayError
 from voxray.guards import GuardResult, Guards
-from voxray.serving.protocol import Job
+from voxray.serving.protocol import Job, ModelDescription
 from voxray.serving.transcriber.scheduler import Group
 from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
 from voxray.text import compression_ratio
@@ -44,9 +44,9 @@ class Decoder:
         )
 
     @property
-    def languages(self) -> tuple[str, ...]:
-        """The languages that the model was trained on, and that are detected."""
-        return self._engine.decoder.languages
+    def description(self) -> ModelDescription:
+        """The model's smallest window, and the languages that it was trained on, and that are detected."""
+        return ModelDescription(self._engine.min_window_s, self._engine.decoder.languages)
 
     def group(self, job: Job) -> Group:
         """Return what `job` shares with the others of its batch; also of one that cannot be decoded."""
@@ -56,6 +56,7 @@ class Decoder:
             task_tokens=self._task_tokens,
             window_s=window_s(seconds, self._engine.min_window_s),
             temperature=TEMPERATURES[0] if job.mode is DecodeMode.FALLBACK else 0.0,
+            model=job.model,
         )
 
     def decode(self, jobs: Sequence[Job]) -> list[Hypothesis | None]:

@@ -22,13 +22,15 @@ class Group:
     """What the requests of one batch share; their forced prefixes may differ.
 
     `previous_tokens`: the length of the text before the start token, which stands at one index in all of
-    them. `task_tokens`: how many follow it. `window_s`: the length that audio is padded to.
+    them. `task_tokens`: how many follow it. `window_s`: the length that audio is padded to. `model`: the name
+    of the model that decodes them; None for the default.
     """
 
     previous_tokens: int
     task_tokens: int
     window_s: float
     temperature: float = 0.0
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class SchedulerOptions:
 
 @dataclass(slots=True)
 class Scheduler(Generic[P]):
-    """The queue of one model. Each ticket comes out once: in a batch, superseded, or cancelled.
+    """The queue of one transcriber. Each ticket comes out once: in a batch, superseded, or cancelled.
 
     Each batch from `pop_batch` must be given back to `finish`: until then its sessions do not run again.
     """

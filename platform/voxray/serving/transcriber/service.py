@@ -3,6 +3,7 @@
     JobSource.next_jobs --> Scheduler --batch--> threads --answers--> JobSource.deliver, while the next runs
     transcribe --file batches--> queue ------> threads
 
+A job whose model is not loaded waits until it is, while the batches of other models go on (`models`).
 A batch of a file runs when no live batch is ready; one that has waited for `file_patience_s` takes turns with
 live batches. So a live batch waits for one of a file at most, and files make progress under any load.
 """
@@ -11,18 +12,19 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
 from voxray.serving.observe import Observe, unobserved
-from voxray.serving.protocol import Job, JobSource
+from voxray.serving.protocol import Job, JobSource, ModelDescription, Preload
 from voxray.serving.transcriber.lease import Lease
-from voxray.serving.transcriber.scheduler import Group, Scheduler, SchedulerOptions, Ticket
+from voxray.serving.transcriber.models import BatchDecoder, LoadedModel, ModelCache
+from voxray.serving.transcriber.scheduler import Scheduler, SchedulerOptions, Ticket
 from voxray.streaming.events import DecodeMode, Hypothesis
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
@@ -31,38 +33,28 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class BatchDecoder(Protocol):
-    """Decodes, in as many threads at a time as the service has; `group` and `file_batches` are quick."""
-
-    def group(self, job: Job) -> Group:
-        """Return what `job` shares with the others of its batch."""
-        ...
-
-    def decode(self, jobs: Sequence[Job]) -> list[Hypothesis | None]:
-        """Return one hypothesis per job of one group, in order; None where a job cannot be decoded."""
-        ...
-
-    def file_batches(self, clips: Sequence[Pcm]) -> Iterator[list[int]]:
-        """Yield indices of clips that are transcribed in one go."""
-        ...
-
-    def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
-        """Return one result per clip, in order."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class LeasedJob:
-    """A job, and the lease through which it is answered."""
+    """A job, the lease through which it is answered, and its model, which it has acquired."""
 
     lease: Lease
     job: Job
+    model: LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """What waits for its model to be loaded."""
+
+    lease: Lease
+    job: Job | Preload
 
 
 @dataclass(frozen=True, slots=True)
 class FileBatch:
-    """Some clips of a file; `results` is set when they are transcribed."""
+    """Some clips of a file, and the model that they have acquired; `results` is set when they are transcribed."""
 
+    model: LoadedModel
     clips: list[Pcm]
     options: DecodingOptions
     arrived_s: float
@@ -70,7 +62,9 @@ class FileBatch:
 
 
 class DecodeService:
-    """Serves one loaded model. It belongs to the event loop in which it is first used.
+    """Serves a default model, and those of `models` by their names.
+
+    It belongs to the event loop in which it is first used.
 
     `observe` is called with `queue_delay_s` of each job, `batch_size` and `decode_s` of each batch, and
     `superseded` (1) for each job that a newer one replaced. `released_s`: how long a running batch is waited
@@ -85,11 +79,14 @@ class DecodeService:
         options: SchedulerOptions | None = None,
         observe: Observe = unobserved,
         *,
+        models: ModelCache | None = None,
         workers: int = 1,
         released_s: float = 5.0,
         file_patience_s: float = 1.0,
     ) -> None:
-        self._decoder = decoder
+        self._default, self._models = LoadedModel(decoder), models or ModelCache()
+        self._waiting: dict[str, WaitingJob] = {}  # by session keys
+        self._loading: dict[str, asyncio.Task[None]] = {}
         self._options = options or SchedulerOptions()
         self._observe = observe
         self._released_s, self._file_patience_s = released_s, file_patience_s
@@ -132,17 +129,24 @@ class DecodeService:
             self._forget(lease)
             await _cancelled(taking, delivering, draining)
 
-    async def transcribe(
-        self, clips: Sequence[Pcm], options: DecodingOptions | None = None
-    ) -> list[DecodingResult]:
-        """Transcribe the clips of a file, each at most 30 s, in order.
+    @property
+    def descriptions(self) -> Mapping[str | None, ModelDescription]:
+        """The loaded models, by name; None is the default."""
+        return {None: self._default.decoder.description, **self._models.descriptions}
 
-        Raises AudioError for a longer clip, ServiceError where the service is closed before the end.
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions | None = None, model: str | None = None
+    ) -> list[DecodingResult]:
+        """Transcribe the clips of a file, each at most 30 s, in order, with `model` or the default.
+
+        Raises AudioError for a longer clip, ServiceError where the model cannot be loaded, or the service is
+        closed before the end.
         """
         options = options or DecodingOptions()
         found: dict[int, DecodingResult] = {}
-        for indices in self._decoder.file_batches(clips):
-            results = await self._transcribe([clips[i] for i in indices], options)
+        decoder = (await self._loaded(model)).decoder
+        for indices in decoder.file_batches(clips):
+            results = await self._transcribe([clips[i] for i in indices], options, model)
             found.update(zip(indices, results, strict=True))
         return [found[i] for i in range(len(clips))]
 
@@ -168,6 +172,8 @@ class DecodeService:
         self.drain()
         self._closed = True
         self._changed.set()
+        for loading in self._loading.values():
+            loading.cancel()
         if self._running:
             await self._running
         for batch in self._files:
@@ -185,33 +191,93 @@ class DecodeService:
     async def _receive_jobs(self, lease: Lease) -> None:
         while (jobs := await lease.source.next_jobs(lease.id)) is not None:
             for job in jobs:
-                self._add(lease, job)
+                self._receive(lease, job)
 
-    def _add(self, lease: Lease, job: Job) -> None:
-        now_s = time.monotonic()
+    def _receive(self, lease: Lease, job: Job | Preload) -> None:
+        """Queue a job whose model is loaded; let any other wait until it is."""
+        if (model := self._find(job.model)) is None:
+            self._wait_for_model(WaitingJob(lease, job))
+        elif isinstance(job, Job):
+            self._add(LeasedJob(lease, job, model))
+
+    def _find(self, name: str | None) -> LoadedModel | None:
+        return self._default if name is None else self._models.find(name)
+
+    async def _loaded(self, name: str | None) -> LoadedModel:
+        """Return a model, loaded if it was not. ServiceError where it cannot be."""
+        while (model := self._find(name)) is None:
+            await self._models.load(str(name))
+        return model
+
+    def _wait_for_model(self, waiting: WaitingJob) -> None:
+        """Let a job wait for its model, in the place of an older one of its session."""
+        key, name = waiting.lease.key(waiting.job), str(waiting.job.model)
+        waiting.lease.queued.add(key)
+        if (old := self._waiting.get(key)) and isinstance(old.job, Job):
+            self._supersede(old.lease, old.job)
+        self._waiting[key] = waiting
+        if name not in self._loading:
+            self._loading[name] = asyncio.create_task(self._load(name))
+
+    async def _load(self, name: str) -> None:
+        """Load a model; queue the jobs that wait for it, or end their sessions where it cannot be loaded."""
+        error = None
+        try:
+            await self._models.load(name)
+        except ServiceError as e:
+            error = str(e)
+        del self._loading[name]
+        for key, waiting in [item for item in self._waiting.items() if item[1].job.model == name]:
+            del self._waiting[key]
+            waiting.lease.queued.discard(key)
+            if error is None:
+                self._receive(waiting.lease, waiting.job)
+            else:
+                waiting.lease.fail(waiting.job, error)
+
+    def _add(self, leased: LeasedJob) -> None:
+        now_s, lease, job = time.monotonic(), leased.lease, leased.job
+        leased.model.acquire()
         ticket = Ticket(
             session=lease.key(job),
             number=job.number,
-            group=self._decoder.group(job),
+            group=replace(leased.model.decoder.group(job), model=job.model),
             final=job.mode is not DecodeMode.PARTIAL,
             deadline_s=now_s + job.due_in_s,
-            payload=LeasedJob(lease, job),
+            payload=leased,
         )
         lease.queued.add(ticket.session)
         if old := self._scheduler.add(ticket, now_s):
-            old.payload.lease.answer(old.payload.job, None)
-            self._observe("superseded", 1.0)
+            old.payload.model.release()
+            self._supersede(old.payload.lease, old.payload.job)
         self._changed.set()
+
+    def _supersede(self, lease: Lease, job: Job) -> None:
+        lease.answer(job, None)
+        self._observe("superseded", 1.0)
 
     def _forget(self, lease: Lease) -> None:
         for key in lease.queued:
-            self._scheduler.cancel(key)
+            self._waiting.pop(key, None)
+            if ticket := self._scheduler.cancel(key):
+                ticket.payload.model.release()
         lease.queued.clear()
 
-    async def _transcribe(self, clips: list[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def _transcribe(
+        self, clips: list[Pcm], options: DecodingOptions, name: str | None
+    ) -> list[DecodingResult]:
+        model = (await self._loaded(name)).acquire()
+        try:
+            return await self._queue_file_batch(model, clips, options)
+        finally:
+            model.release()
+
+    async def _queue_file_batch(
+        self, model: LoadedModel, clips: list[Pcm], options: DecodingOptions
+    ) -> list[DecodingResult]:
         self._start()
         results: asyncio.Future[list[DecodingResult]] = asyncio.get_running_loop().create_future()
-        self._files.append(FileBatch(clips, options, time.monotonic(), results))
+        self._files.append(FileBatch(model, clips, options, time.monotonic(), results))
         self._changed.set()
         return await results
 
@@ -249,19 +315,20 @@ class DecodeService:
             ticket.payload.lease.running += 1
             self._observe("queue_delay_s", now_s - ticket.arrived_s)
         self._observe("batch_size", len(batch))
-        hypotheses = await self._decode([t.payload.job for t in batch])
+        hypotheses = await self._decode(batch[0].payload.model.decoder, [t.payload.job for t in batch])
         self._observe("decode_s", time.monotonic() - now_s)
         self._scheduler.finish(batch)
         self._changed.set()  # other workers wait for its sessions
         for ticket, hypothesis in zip(batch, hypotheses, strict=True):
             ticket.payload.lease.running -= 1
+            ticket.payload.model.release()
             queued_s = max(0.0, now_s - ticket.arrived_s - self._options.fill_s)
             ticket.payload.lease.answer(ticket.payload.job, hypothesis, queued_s)
 
-    async def _decode(self, jobs: list[Job]) -> list[Hypothesis | None]:
+    async def _decode(self, decoder: BatchDecoder, jobs: list[Job]) -> list[Hypothesis | None]:
         """Return the hypotheses of a decode thread; None for each job where it raises."""
         try:
-            hypotheses = await self._in_thread(lambda: self._decoder.decode(jobs))
+            hypotheses = await self._in_thread(lambda: decoder.decode(jobs))
             if len(hypotheses) != len(jobs):
                 raise RuntimeError(f"expected {len(jobs)} hypotheses, got {len(hypotheses)}.")
         except Exception:  # of whatever kind: its jobs count as failed, and the service goes on
@@ -273,12 +340,15 @@ class DecodeService:
         if batch.results.done():  # the caller was cancelled
             return
         try:
-            results = await self._in_thread(lambda: self._decoder.transcribe(batch.clips, batch.options))
+            decoder = batch.model.acquire().decoder  # the caller may be cancelled meanwhile
+            results = await self._in_thread(lambda: decoder.transcribe(batch.clips, batch.options))
         except Exception as e:  # raised where it was called
             _fail(batch, e)
         else:
             if not batch.results.done():
                 batch.results.set_result(results)
+        finally:
+            batch.model.release()
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         key = id(call)

@@ -1,0 +1,60 @@
+"""Loads models into CTranslate2, by their names."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from voxray.serving.model_sources import ModelSources
+from voxray.serving.protocol import ModelDescription
+from voxray.serving.transcriber.decoder import Decoder
+from voxray.serving.transcriber.models import ModelFiles
+from voxray.whisper.ctranslate import CTranslate2Engine, trained_languages
+from voxray.whisper.model_info import ModelInfo
+from voxray.whisper.models import ctranslate2_folder, is_ctranslate2
+from voxray.whisper.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoader:
+    """A `ModelLoader` of CTranslate2 engines, with the arguments of `CTranslate2Engine`."""
+
+    sources: ModelSources
+    device: str = "auto"
+    compute_type: str = "default"
+    threads: int = 0
+    workers: int = 1
+
+    def files(self, name: str) -> ModelFiles:
+        """Return the model's files. ModelError where there is no such model, or it is not to be had."""
+        folder = ctranslate2_folder(self.sources.find(name))
+        return ModelFiles(folder, (folder / "model.bin").stat().st_size)
+
+    def load(self, files: ModelFiles) -> Decoder:
+        """Load a model."""
+        return Decoder(self.engine(files.folder))
+
+    def engine(self, folder: Path) -> CTranslate2Engine:
+        """Load the model in `folder`."""
+        return CTranslate2Engine(
+            folder,
+            device=self.device,
+            compute_type=self.compute_type,
+            threads=self.threads,
+            workers=self.workers,
+        )
+
+    def describe(self, name: str, *, fetch: bool) -> ModelDescription | None:
+        """Return what a model is made for, without loading it.
+
+        None where it would have to be fetched or converted first, unless that may be done (`fetch`).
+        """
+        source = self.sources.find(name)
+        if not fetch and not is_ctranslate2(Path(source)):
+            return None
+        return _description(ctranslate2_folder(source))
+
+
+@lru_cache(maxsize=256)  # reading a tokenizer takes tens of milliseconds, in which nothing is decoded
+def _description(folder: Path) -> ModelDescription:
+    info = ModelInfo.load(folder)
+    return ModelDescription(info.min_window_s, trained_languages(Tokens.load(folder), info), loaded=False)
