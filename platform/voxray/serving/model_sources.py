@@ -36,7 +36,7 @@ class ModelSources:
 
 
 def trained_model(folder: TrainingFolder) -> Path | None:
-    """Return the model of a training in the form that is served; None unless it has one, and has succeeded."""
+    """Return a training's model in the form that is served; None where it has none, or has not succeeded."""
     with suppress(FileNotFoundError):  # it was deleted meanwhile
         return folder.model("ct2") if folder.state.status is TrainingStatus.SUCCEEDED else None
     return None

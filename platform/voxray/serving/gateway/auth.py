@@ -57,10 +57,7 @@ class AccessPolicy:
         allows that.
         """
         access = args.access
-        keys = {
-            **_keys_from(access.keys_file),
-            **_parsed_keys(environ.get(VARIABLE, "").split(","), VARIABLE),
-        }
+        keys = _keys_from(access.keys_file) | _parsed_keys(environ.get(VARIABLE, "").split(","), VARIABLE)
         if not keys and not access.allow_anonymous and not is_loopback(args.host):
             raise ConfigError(
                 f"host: expected keys (access.keys_file or {VARIABLE}) on a host other than loopback, got "
@@ -68,14 +65,8 @@ class AccessPolicy:
             )
         hosts = frozenset(map(_normalized, access.allowed_hosts))
         origins = frozenset(o.lower().rstrip("/") for o in access.allowed_origins)
-        known = (args.model, *args.models)
-        if not all(
-            m is None or m in known or (args.trainings.dir and m.startswith("train-")) for m in keys.values()
-        ):
-            raise ConfigError(  # without the word, which may be part of a key
-                f"keys: expected after a key nothing or one of {', '.join(known)}, got another word."
-            )
         defaults = {_digest(key): model for key, model in keys.items() if model}
+        _check_default_models(defaults.values(), args)
         return cls(tuple(map(_digest, keys)), hosts, origins, defaults)
 
     def admits(self, key: str | None) -> bool:
@@ -193,6 +184,15 @@ def _parsed_keys(texts: Iterable[str], where: str) -> dict[str, str | None]:
             )
         keys[words[0]] = words[1] if len(words) == 2 else None
     return keys
+
+
+def _check_default_models(names: Iterable[str], args: ServiceArgs) -> None:
+    known = (args.model, *args.models)
+    trained = ("train-",) if args.trainings.dir else ()
+    if not all(name in known or name.startswith(trained) for name in names):
+        raise ConfigError(  # without the word, which may be part of a key
+            f"keys: expected after a key nothing, or one of {', '.join(known)}, got another word."
+        )
 
 
 def _digest(key: str) -> bytes:

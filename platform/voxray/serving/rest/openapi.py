@@ -95,7 +95,7 @@ def _components(models: Sequence[str], trainings: TrainingSettings | None) -> Sc
 def _about(models: Sequence[str], limits: Limits) -> str:
     return (
         "Speech to text in the shape of OpenAI's audio API: its clients work with this service's address as "
-        f"`base_url`. Models: {', '.join(f'`{m}`' for m in models)}, and those trained with the client's key. "
+        f"`base_url`. Models: {', '.join(f'`{m}`' for m in models)}, and those trained with the key. "
         f"A body has at most {limits.body_bytes} bytes, and its audio lasts at most {limits.decoded_s:g} s."
     )
 

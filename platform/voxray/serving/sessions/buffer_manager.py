@@ -44,7 +44,8 @@ class SessionKey:
 class BufferManager:
     """The session that `start` asks for, from byte `start.from_byte` and after segment `start.have_segment`.
 
-    `start.model` decodes all of it; None is the transcriber's default. Raises WireError if it cannot begin there. Call `free` in the end.
+    `start.model` decodes all of it; None is the transcriber's default. Raises WireError if it cannot begin
+    there. Call `free` in the end.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class BufferManager:
         return count
 
     def receive_answer(self, answer: Answer, now_s: float) -> None:
-        """Receive the answer to a job; an answer to any other is ignored. One with an error ends the session."""
+        """Receive the answer to a job, or an error, which ends the session. Other answers are ignored."""
         if answer.error is not None:
             return self.fail(Close.FULL, "model_unavailable", answer.error)
         request = self.decodes.receive_answer(answer, now_s) if self.closing is None else None

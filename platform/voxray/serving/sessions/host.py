@@ -189,7 +189,7 @@ class SessionHost:
         return self._opened(manager, opening)
 
     def _refusal(self, start: Start, languages: tuple[str, ...]) -> Refused | None:
-        """Return why a new session cannot begin here, or None. `languages`: its model's, if they are known."""
+        """Return why a new session cannot begin here, or None. `languages` are its model's, if known."""
         if start.encoding == "container" and (start.from_byte or start.have_segment != NO_SEGMENT):
             message = (
                 f"expected a container from its first byte on, got byte {start.from_byte} of one whose "

@@ -150,7 +150,7 @@ class ModelCache:
         log.info("loaded %s in %.2f s", name, time.monotonic() - began_s)
 
     async def _make_room(self, size: int) -> None:
-        """Drop models until another one of `size` bytes may be loaded. Raises ServiceError if it never may."""
+        """Drop models until one of `size` bytes may be loaded. Raises ServiceError if it never may."""
         if size > self._bytes or not self._count:
             limits = f"{self._count} models of at most {self._bytes} bytes in all"
             raise ServiceError(f"expected {limits} beside the default, got one of {size} bytes.")

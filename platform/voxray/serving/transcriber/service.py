@@ -52,7 +52,7 @@ class WaitingJob:
 
 @dataclass(frozen=True, slots=True)
 class FileBatch:
-    """Some clips of a file, and the model that they have acquired; `results` is set when they are transcribed."""
+    """Some clips of a file, and the model that they have acquired; `results` is set in the end."""
 
     model: LoadedModel
     clips: list[Pcm]
