@@ -99,9 +99,14 @@ class SessionHost:
 
     # Calls of a transcriber.
 
-    def jobs(self, now_s: float) -> list[Job | Preload]:
-        """Return the windows to decode since the last call, and before them the models to load."""
-        jobs, self._preloads = list[Job | Preload](self._preloads), []
+    def preloads(self) -> list[Preload]:
+        """Return the models to load since the last call."""
+        preloads, self._preloads = self._preloads, []
+        return preloads
+
+    def jobs(self, now_s: float) -> list[Job]:
+        """Return the windows to decode since the last call."""
+        jobs = list[Job]()
         for manager in self._managers.values():
             with self._contained(manager):
                 if job := manager.next_job(now_s):

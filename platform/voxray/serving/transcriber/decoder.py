@@ -76,6 +76,10 @@ class Decoder:
         """Transcribe as `Engine.transcribe`."""
         return self._engine.transcribe(clips, options)
 
+    def close(self) -> None:
+        """Free the model's memory; nothing is decoded after that."""
+        self._engine.model.unload_model()
+
     def _decode(self, jobs: Sequence[Job], windows: Sequence[AudioWindow]) -> list[Decoded]:
         padded_s = max(self.group(job).window_s for job in jobs)
         states = self._engine.encode([w.pcm for w in windows], padded_s)

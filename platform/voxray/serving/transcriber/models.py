@@ -1,10 +1,11 @@
 """The models that a transcriber has loaded beside its default: a bounded number, the last used ones.
 
-    find --not loaded--> load --files--> ModelLoader (in threads) --> find
+    find --not loaded--> load --files--> ModelLoader (in threads) --> release, when its jobs are done
 
 Models are loaded one after another. Where there is no room for another one, that which was used longest ago
-gets no more work, is dropped once its queued and running jobs are done, and only then the other is loaded: at
-no time are there more than the bounds allow.
+gets no more jobs, is dropped once those that it has are done, and only then the other is loaded: at no time
+are there more than the bounds allow. A model that was loaded gets the jobs that waited for it before it may
+be dropped, so that more models than there is room for take turns.
 """
 
 import asyncio
@@ -49,6 +50,10 @@ class BatchDecoder(Protocol):
         """Return one result per clip, in order."""
         ...
 
+    def close(self) -> None:
+        """Free the model's memory; nothing is decoded after that."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
@@ -70,31 +75,54 @@ class ModelLoader(Protocol):
         ...
 
 
-@dataclass(eq=False, slots=True)
+class JobCounter:
+    """The jobs that need a model."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+
+    def add(self) -> None:
+        """Count one more."""
+        self._count += 1
+        self._none.clear()
+
+    def remove(self) -> None:
+        """Count one fewer."""
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def wait_until_none(self) -> None:
+        """Return as soon as there are none."""
+        if self._count:
+            await self._none.wait()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class LoadedModel:
-    """A model in memory. Call `acquire` for each job that is queued for it, and `release` when it is done."""
+    """A model in memory, which stays there as long as jobs need it."""
 
     decoder: BatchDecoder
     bytes: int = 0
-    _jobs: int = 0
-    _unused: asyncio.Event = field(default_factory=asyncio.Event)
+    jobs: JobCounter = field(default_factory=JobCounter)
 
     def acquire(self) -> "LoadedModel":
-        """Keep the model for one job more; return it."""
-        self._jobs += 1
-        self._unused.clear()
+        """Keep the model for one job more, until `release`; return it."""
+        self.jobs.add()
         return self
 
     def release(self) -> None:
         """One job needs the model no more."""
-        self._jobs -= 1
-        if not self._jobs:
-            self._unused.set()
+        self.jobs.remove()
 
-    async def wait_until_unused(self) -> None:
-        """Return as soon as no job needs the model."""
-        if self._jobs:
-            await self._unused.wait()
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LoadingModel:
+    """A model that is being loaded, and the jobs that wait for it."""
+
+    task: "asyncio.Task[LoadedModel]"
+    jobs: JobCounter
 
 
 class ModelCache:
@@ -103,7 +131,7 @@ class ModelCache:
     def __init__(self, loader: ModelLoader | None = None, *, count: int = 0, bytes: int = 0) -> None:
         self._loader, self._count, self._bytes = loader, count, bytes
         self._models: dict[str, LoadedModel] = {}  # the one that was used longest ago comes first
-        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._loading: dict[str, LoadingModel] = {}
         self._one_by_one = asyncio.Lock()
 
     @property
@@ -117,24 +145,32 @@ class ModelCache:
             self._models[name] = model
         return model
 
-    async def load(self, name: str) -> None:
-        """Load a model. Call `find` next: when others are loaded at once, it may be dropped again by then.
+    async def load(self, name: str) -> LoadedModel:
+        """Return a model, loaded if it was not, and acquired for the caller, who must release it.
 
-        Raises ServiceError where it cannot be loaded. It goes on when the caller is cancelled.
+        Raises ServiceError where it cannot be loaded. Loading goes on when the caller is cancelled.
         """
-        if name in self._models:
-            return
+        if model := self.find(name):
+            return model.acquire()
         if name not in self._loading:
-            task = self._loading[name] = asyncio.create_task(self._load(name))
+            jobs = JobCounter()
+            task = asyncio.create_task(self._load(name, jobs))
+            self._loading[name] = LoadingModel(task, jobs)
             task.add_done_callback(lambda done: self._loaded(name, done))
-        await asyncio.shield(self._loading[name])
+        loading = self._loading[name]
+        loading.jobs.add()
+        try:
+            return await asyncio.shield(loading.task)
+        except BaseException:
+            loading.jobs.remove()
+            raise
 
-    def _loaded(self, name: str, task: "asyncio.Task[None]") -> None:
+    def _loaded(self, name: str, task: "asyncio.Task[LoadedModel]") -> None:
         del self._loading[name]
         if not task.cancelled() and (error := task.exception()):
             log.warning("%s", error)
 
-    async def _load(self, name: str) -> None:
+    async def _load(self, name: str, jobs: JobCounter) -> LoadedModel:
         try:
             if not self._loader:
                 raise ServiceError("expected the default model, as there is no other, got another name.")
@@ -143,11 +179,12 @@ class ModelCache:
                 await self._make_room(files.bytes)
                 began_s = time.monotonic()
                 decoder = await asyncio.to_thread(self._loader.load, files)
-                self._models[name] = LoadedModel(decoder, files.bytes)
+                model = self._models[name] = LoadedModel(decoder, files.bytes, jobs)
         except Exception as e:  # of whatever kind: the sessions that wait for the model get it as a sentence
             why = " ".join(str(e).split()) or type(e).__name__
             raise ServiceError(f"model {name!r}: expected one that can be loaded, got an error: {why}") from e
         log.info("loaded %s in %.2f s", name, time.monotonic() - began_s)
+        return model
 
     async def _make_room(self, size: int) -> None:
         """Drop models until one of `size` bytes may be loaded. Raises ServiceError if it never may."""
@@ -156,7 +193,9 @@ class ModelCache:
             raise ServiceError(f"expected {limits} beside the default, got one of {size} bytes.")
         while len(self._models) >= self._count or size + self._used_bytes > self._bytes:
             name = next(iter(self._models))
-            await self._models.pop(name).wait_until_unused()
+            model = self._models.pop(name)
+            await model.jobs.wait_until_none()
+            await asyncio.to_thread(model.decoder.close)
             log.info("dropped %s", name)
 
     @property

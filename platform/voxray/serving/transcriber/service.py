@@ -25,29 +25,13 @@ from voxray.serving.protocol import Job, JobSource, ModelDescription, Preload
 from voxray.serving.transcriber.lease import Lease
 from voxray.serving.transcriber.models import BatchDecoder, LoadedModel, ModelCache
 from voxray.serving.transcriber.scheduler import Scheduler, SchedulerOptions, Ticket
+from voxray.serving.transcriber.waiting import LeasedJob, WaitingJob, WaitingJobs
 from voxray.streaming.events import DecodeMode, Hypothesis
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LeasedJob:
-    """A job, the lease through which it is answered, and its model, which it has acquired."""
-
-    lease: Lease
-    job: Job
-    model: LoadedModel
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingJob:
-    """What waits for its model to be loaded."""
-
-    lease: Lease
-    job: Job | Preload
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +69,7 @@ class DecodeService:
         file_patience_s: float = 1.0,
     ) -> None:
         self._default, self._models = LoadedModel(decoder), models or ModelCache()
-        self._waiting: dict[str, WaitingJob] = {}  # by session keys
-        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._waiting = WaitingJobs(self._models, self._add, self._supersede)
         self._options = options or SchedulerOptions()
         self._observe = observe
         self._released_s, self._file_patience_s = released_s, file_patience_s
@@ -144,8 +127,7 @@ class DecodeService:
         """
         options = options or DecodingOptions()
         found: dict[int, DecodingResult] = {}
-        decoder = (await self._loaded(model)).decoder
-        for indices in decoder.file_batches(clips):
+        for indices in await self._file_batches(clips, model):
             results = await self._transcribe([clips[i] for i in indices], options, model)
             found.update(zip(indices, results, strict=True))
         return [found[i] for i in range(len(clips))]
@@ -172,8 +154,7 @@ class DecodeService:
         self.drain()
         self._closed = True
         self._changed.set()
-        for loading in self._loading.values():
-            loading.cancel()
+        self._waiting.close()
         if self._running:
             await self._running
         for batch in self._files:
@@ -196,44 +177,16 @@ class DecodeService:
     def _receive(self, lease: Lease, job: Job | Preload) -> None:
         """Queue a job whose model is loaded; let any other wait until it is."""
         if (model := self._find(job.model)) is None:
-            self._wait_for_model(WaitingJob(lease, job))
+            self._waiting.put(WaitingJob(lease, job))
         elif isinstance(job, Job):
             self._add(LeasedJob(lease, job, model))
 
     def _find(self, name: str | None) -> LoadedModel | None:
         return self._default if name is None else self._models.find(name)
 
-    async def _loaded(self, name: str | None) -> LoadedModel:
-        """Return a model, loaded if it was not. ServiceError where it cannot be."""
-        while (model := self._find(name)) is None:
-            await self._models.load(str(name))
-        return model
-
-    def _wait_for_model(self, waiting: WaitingJob) -> None:
-        """Let a job wait for its model, in the place of an older one of its session."""
-        key, name = waiting.lease.key(waiting.job), str(waiting.job.model)
-        waiting.lease.queued.add(key)
-        if (old := self._waiting.get(key)) and isinstance(old.job, Job):
-            self._supersede(old.lease, old.job)
-        self._waiting[key] = waiting
-        if name not in self._loading:
-            self._loading[name] = asyncio.create_task(self._load(name))
-
-    async def _load(self, name: str) -> None:
-        """Load a model; queue the jobs that wait for it, or end their sessions where it cannot be loaded."""
-        error = None
-        try:
-            await self._models.load(name)
-        except ServiceError as e:
-            error = str(e)
-        del self._loading[name]
-        for key, waiting in [item for item in self._waiting.items() if item[1].job.model == name]:
-            del self._waiting[key]
-            waiting.lease.queued.discard(key)
-            if error is None:
-                self._receive(waiting.lease, waiting.job)
-            else:
-                waiting.lease.fail(waiting.job, error)
+    async def _acquired(self, name: str | None) -> LoadedModel:
+        """As `ModelCache.load`, also for the default."""
+        return self._default.acquire() if name is None else await self._models.load(name)
 
     def _add(self, leased: LeasedJob) -> None:
         now_s, lease, job = time.monotonic(), leased.lease, leased.job
@@ -258,15 +211,22 @@ class DecodeService:
 
     def _forget(self, lease: Lease) -> None:
         for key in lease.queued:
-            self._waiting.pop(key, None)
+            self._waiting.forget(key)
             if ticket := self._scheduler.cancel(key):
                 ticket.payload.model.release()
         lease.queued.clear()
 
+    async def _file_batches(self, clips: Sequence[Pcm], name: str | None) -> list[list[int]]:
+        model = await self._acquired(name)
+        try:
+            return list(model.decoder.file_batches(clips))
+        finally:
+            model.release()
+
     async def _transcribe(
         self, clips: list[Pcm], options: DecodingOptions, name: str | None
     ) -> list[DecodingResult]:
-        model = (await self._loaded(name)).acquire()
+        model = await self._acquired(name)
         try:
             return await self._queue_file_batch(model, clips, options)
         finally:

@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 from voxray.errors import ConfigError
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.gateway.timeouts import FLUSH_TIMEOUT_S
-from voxray.serving.protocol import Control, Directory, Host, Refused
+from voxray.serving.protocol import Control, Directory, Host, Job, Refused
 from voxray.serving.sessions.async_host import AsyncHost
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import ServiceArgs
@@ -711,7 +711,7 @@ class OneHost:
     async def decode(self) -> None:
         lease = self.host.new_lease()
         while (jobs := await self.host.next_jobs(lease)) is not None:
-            await self.host.deliver(lease, [self._ear(job) for job in jobs])
+            await self.host.deliver(lease, [self._ear(job) for job in jobs if isinstance(job, Job)])
 
 
 def test_a_script_is_transcribed_whole_over_a_lost_connection() -> None:

@@ -8,7 +8,7 @@ from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import decode
 from voxray.serving.audio_input.voice_activity import SileroModel
-from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Reply
+from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Preload, Reply
 from voxray.serving.sessions.async_host import AsyncHost
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
@@ -45,7 +45,7 @@ async def handed_out(host: AsyncHost, lease: int) -> list[Job]:
     while (jobs := await host.next_jobs(lease)) == []:
         pass
     assert jobs is not None
-    return jobs
+    return [job for job in jobs if isinstance(job, Job)]
 
 
 def test_next_jobs_waits_for_work(spoken: bytes) -> None:
@@ -57,6 +57,19 @@ def test_next_jobs_waits_for_work(spoken: bytes) -> None:
         await speak(host, spoken)
 
         assert await waiting
+
+    run(story)
+
+
+def test_a_model_is_loaded_before_the_first_window_comes() -> None:
+    async def story(host: AsyncHost) -> None:
+        waiting = asyncio.create_task(host.next_jobs(host.new_lease()))
+        await asyncio.sleep(0)
+
+        opened = await host.open(Opening("g", Start(model="other")))
+
+        assert isinstance(opened, Opened)
+        assert await waiting == [Preload(opened.session, "other")]
 
     run(story)
 

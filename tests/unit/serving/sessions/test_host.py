@@ -10,11 +10,23 @@ from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
 from voxray.audio import Pcm
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
-from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Output, Refused, Reply
+from voxray.serving.protocol import (
+    Answer,
+    Call,
+    Control,
+    Input,
+    Job,
+    Opened,
+    Opening,
+    Output,
+    Preload,
+    Refused,
+    Reply,
+)
 from voxray.serving.sessions.gateway_state import SILENT_S
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
-from voxray.wire import Close, ServerMessage, Start, render
+from voxray.wire import Close, Error, Ready, ServerMessage, Start, render
 
 SCRIPT = Script.of("turn on the lights, please.")
 AUDIO = SCRIPT.pcm().tobytes()
@@ -34,6 +46,11 @@ def host_of(new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector
         observe=observe or (lambda name, value: None),
         secret=lambda: f"{next(numbers):032x}",
     )
+
+
+def ready_of(opened: Opened) -> Ready:
+    [ready] = [message for message in opened.messages if isinstance(message, Ready)]
+    return ready
 
 
 class Scene:
@@ -165,13 +182,15 @@ def test_a_language_that_the_model_does_not_know_is_refused() -> None:
     scene = Scene()
     assert isinstance(scene.ask(language="de"), Opened)  # before a transcriber has connected
 
-    scene.host.languages = ("en", "fr")
+    scene.host.languages = {None: ("en", "fr"), "other": ("de",)}
     refused = scene.ask(language="de")
 
     assert isinstance(refused, Refused)
     assert refused.close is Close.BAD_MESSAGE
     assert refused.message == "language: expected one that the model knows (en, fr), got 'de'."
     assert isinstance(scene.ask(language="fr"), Opened)
+    assert isinstance(scene.ask(language="de", model="other"), Opened)
+    assert isinstance(scene.ask(language="fr", model="other"), Refused)
     assert isinstance(scene.ask(), Opened)
 
 
@@ -181,6 +200,32 @@ def test_a_container_cannot_begin_in_its_middle(start: dict[str, Any]) -> None:
 
     assert isinstance(refused, Refused)
     assert refused.code == "not_resumable"
+
+
+def test_a_session_keeps_its_model_when_it_is_resumed() -> None:
+    scene = Scene()
+    opened = scene.open(model="other")
+    scene.send(opened, AUDIO[:50_000])
+    resumed = scene.resume(opened, model="another")
+
+    assert [ready_of(o).model for o in (opened, resumed)] == ["other", "other"]
+    assert [job.model for job in scene.host.jobs(scene.now_s)] == ["other"]
+    assert ready_of(scene.open()).model == "scripted"
+
+
+def test_a_model_that_cannot_be_loaded_ends_its_session_and_no_other() -> None:
+    scene = Scene()
+    opened, other = scene.open(model="broken"), scene.open()
+    [preload] = scene.host.preloads()
+    scene.host.receive_answers([Answer(preload.session, 0, None, error="expected weights.")], scene.now_s)
+    reply = scene.tick()
+
+    assert preload == Preload(opened.session, "broken")
+    [ended] = [output for output in reply.outputs if output.close]
+    assert (ended.session, ended.close) == (opened.session, Close.FULL)
+    assert ended.messages == (Error("model_unavailable", "expected weights."),)
+    assert scene.play(other)
+    assert scene.host.sessions == 1
 
 
 # Messages.
