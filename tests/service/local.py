@@ -12,7 +12,9 @@ import uvicorn
 from voxray.audio import Pcm
 from voxray.serving.audio_input.voice_activity import SileroModel
 from voxray.serving.gateway import app as gateway_app
-from voxray.serving.protocol import Host
+from voxray.serving.gateway.auth import AccessPolicy
+from voxray.serving.model_catalog import ModelCatalog
+from voxray.serving.protocol import Host, ModelDescription
 from voxray.serving.rest.routes import Api
 from voxray.serving.sessions.async_host import AsyncHost
 from voxray.serving.sessions.host import SessionHost
@@ -82,17 +84,20 @@ class LocalFileTranscriber:
     """`recordings.FileTranscriber` over the decoder of this process."""
 
     transcriber: DecodeService
-    model: str
-    smallest_s: float
-    languages: tuple[str, ...]
 
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
+    async def describe(self, model: str | None) -> ModelDescription:
         """As `FileTranscriber.describe`."""
-        return self.smallest_s, self.languages
+        return self.transcriber.descriptions[model]
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def describe_known(self, models: Sequence[str | None]) -> list[ModelDescription | None]:
+        """As `FileTranscriber.describe_known`."""
+        return [self.transcriber.descriptions.get(model) for model in models]
+
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         """As `FileTranscriber.transcribe`."""
-        return await self.transcriber.transcribe(clips, options)
+        return await self.transcriber.transcribe(clips, options, model)
 
 
 @dataclass
@@ -139,11 +144,10 @@ async def _serve(
 ) -> None:
     engine = CTranslate2Engine(ctranslate2_folder(args.model), threads=1)
     options = SchedulerOptions(max_batch=args.decoding.max_batch, fill_s=args.decoding.fill_ms / 1000)
-    decoder = Decoder(engine)
-    transcriber = DecodeService(decoder, options)
+    transcriber = DecodeService(Decoder(engine), options)
     hosts = LocalHosts(args, transcriber)
-    files = LocalFileTranscriber(transcriber, args.model, engine.min_window_s, decoder.languages)
-    api = Api(files, args)
+    catalog = ModelCatalog(args, AccessPolicy.of(args, {}))
+    api = Api(LocalFileTranscriber(transcriber), args, catalog)
     app = gateway_app.build(hosts, args, routes=api.routes, running=api.running, environ={})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2)

@@ -40,3 +40,14 @@ def test_batches_share_the_threads(words: list[str], short: bool, expected: tupl
     decoding = load(ServiceArgs, None, words).decoding
 
     assert decoding.threads_and_workers(2.0, short_windows_on_cpu=short) == expected
+
+
+def test_models_have_names_of_their_own() -> None:
+    args = load(
+        ServiceArgs, None, ["models={a: /models/a, large: large-v3-turbo}", "transcriber.loaded_models=1"]
+    )
+
+    assert args.models == {"a": "/models/a", "large": "large-v3-turbo"}
+    for name in ("tiny.en", "whisper-1", "a b"):
+        with pytest.raises(ConfigError, match=r"models: expected names .* other than tiny\.en and whisper-1"):
+            load(ServiceArgs, {"models": {name: "/models/a"}})

@@ -157,7 +157,7 @@ class RealtimeProtocol(ClientProtocol):
 
     def _served(self, settings: RealtimeSettings) -> str | None:
         """Return the model that is asked for; None for the default, which OpenAI's names stand for."""
-        return settings.model if settings.model in self._models else None
+        return settings.model if settings.model in self._models[1:] else None
 
     def _new_items(self) -> TranscriptionItems:
         silence_ms = self.settings.silence_ms

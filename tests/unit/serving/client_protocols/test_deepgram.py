@@ -201,6 +201,14 @@ def test_whatever_is_in_the_url_it_is_an_option_or_named(query: list[tuple[str, 
         assert parse_options(query, MODELS).start
 
 
+def test_a_name_of_deepgrams_is_the_default_unless_a_model_has_it() -> None:
+    asked = [options_of(model=name).start.model for name in ("nova-3", "other", "tiny.en")]
+
+    assert asked == [None, "other", "tiny.en"]
+    assert options_of().start.model is None
+    assert parse_options([*RAW.items(), ("model", "base")], (*MODELS, "base")).start.model == "base"
+
+
 def test_options_cannot_be_changed_on_the_way() -> None:
     talk = talk_of("one")
     talk.send('{"type": "Configure", "keyterms": ["Ray"]}')

@@ -331,14 +331,18 @@ def test_settings_stay_after_the_first_audio() -> None:
     talk.tell({"type": "session.update", "session": {"type": "transcription"}})  # changes nothing
     talk.say(60)
 
-    assert [e["code"] for e in talk.errors] == ["session_begun"]
+    for model in ("whisper-1", "other"):  # the first is the one that it has
+        audio = {"input": {"transcription": {"model": model}}}
+        talk.tell({"type": "session.update", "session": {"audio": audio}})
+    assert [e["code"] for e in talk.errors] == ["session_begun"] * 2
     assert talk.of("session.updated")
     assert talk.transcripts == ["one two"]
 
 
 def test_names_of_other_models_are_refused() -> None:
     assert RealtimeProtocol(MODELS, "other").settings.model == "other"
-    assert RealtimeProtocol(MODELS, "gpt-4o-mini-transcribe").defaults
+    assert RealtimeProtocol(MODELS, "other").defaults.model == "other"
+    assert RealtimeProtocol(MODELS, "gpt-4o-mini-transcribe").defaults.model is None
     with pytest.raises(ApiError, match=r"expected one of tiny\.en, other"):
         RealtimeProtocol(MODELS, "large-v3")
 

@@ -63,12 +63,30 @@ def test_a_file_that_is_not_there_opens_nothing(tmp_path: Path) -> None:
         policy(keys_file=tmp_path / "keys")
 
 
-@pytest.mark.parametrize("key", ["with space", "ключ", "x" * 513])
+@pytest.mark.parametrize("key", ["with two spaces", "ключ", "x" * 513])
 def test_a_key_that_no_client_could_send_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(ConfigError, match="another one as key 1") as e:
         policy(key)
 
     assert key not in str(e.value)
+
+
+def test_a_model_behind_a_key_is_the_default_of_its_clients(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("k1 tiny.en\n k2\n")
+    found = policy("k3  tiny.en", keys_file=file)
+
+    assert [found.default_model(key) for key in ("k1", "k2", "k3", None)] == [
+        "tiny.en",
+        None,
+        "tiny.en",
+        None,
+    ]
+    assert all(map(found.admits, ("k1", "k2", "k3")))
+    assert not found.admits("k1 tiny.en")
+    with pytest.raises(ConfigError, match=r"nothing, or one of tiny\.en, got another word") as e:
+        policy("with space")
+    assert "space" not in str(e.value)
 
 
 def test_a_key_in_a_header() -> None:

@@ -11,6 +11,7 @@ import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from voxray.errors import AudioError, ServiceError
+from voxray.serving.protocol import ModelDescription
 from voxray.whisper.engines import DecodingOptions, DecodingResult
 
 with warnings.catch_warnings():
@@ -19,6 +20,7 @@ with warnings.catch_warnings():
 
     from voxray.serving.ray.app import RayFileTranscriber
 
+DESCRIBED = ModelDescription(2.0, ("en",))
 HEARD = DecodingResult("what", "en", (), (), (), -0.1, 0.0, 1.0)
 
 
@@ -34,8 +36,9 @@ class Handle:
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
-        self.describe = Method(lambda: self._answer((2.0, ("en",))))
-        self.transcribe = Method(lambda clips, options: self._answer([HEARD for _ in clips]))
+        self.describe = Method(lambda model: self._answer(DESCRIBED))
+        self.describe_known = Method(lambda models: self._answer([DESCRIBED for _ in models]))
+        self.transcribe = Method(lambda clips, options, model: self._answer([HEARD for _ in clips]))
 
     async def _answer(self, answer: object) -> object:
         if self._error:
@@ -53,13 +56,17 @@ def from_a_replica(error: Exception) -> Exception:
 
 def files(error: Exception | None = None) -> RayFileTranscriber:
     handle: Any = Handle(error)
-    return RayFileTranscriber("small", handle)
+    return RayFileTranscriber(handle)
 
 
 def asked(error: Exception) -> list[Callable[[], Awaitable[Any]]]:
-    """Both things that can be asked."""
+    """All that can be asked."""
     one = files(error)
-    return [one.describe, lambda: one.transcribe([], DecodingOptions())]
+    return [
+        lambda: one.describe("mine"),
+        lambda: one.describe_known([None]),
+        lambda: one.transcribe([], DecodingOptions(), None),
+    ]
 
 
 async def result_of(ask: Callable[[], Awaitable[Any]]) -> Any:
@@ -69,8 +76,9 @@ async def result_of(ask: Callable[[], Awaitable[Any]]) -> Any:
 def test_an_answer_is_handed_on() -> None:
     silence = np.zeros(16_000, dtype=np.int16)
 
-    assert asyncio.run(files().describe()) == (2.0, ("en",))
-    assert asyncio.run(files().transcribe([silence] * 2, DecodingOptions())) == [HEARD] * 2
+    assert asyncio.run(files().describe(None)) == DESCRIBED
+    assert asyncio.run(files().describe_known([None, "mine"])) == [DESCRIBED] * 2
+    assert asyncio.run(files().transcribe([silence] * 2, DecodingOptions(), "mine")) == [HEARD] * 2
 
 
 def test_an_error_of_ours_is_raised_as_it_was_there() -> None:

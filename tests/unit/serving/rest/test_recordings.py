@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from voxray.audio import SAMPLE_RATE, Pcm, duration_s
 from voxray.errors import ServiceError
+from voxray.serving.protocol import ModelDescription
 from voxray.serving.rest.recordings import GROUP_S, GROUPS_AT_ONCE, DecodedWindow, RecordingDecoder, grouped
 from voxray.serving.rest.request import TranscriptionRequest
 from voxray.serving.rest.responses import events
@@ -28,17 +29,21 @@ class ScriptedTranscriber:
     """
 
     script: Sequence[str]
-    model: str = "scripted"
     asked: list[tuple[list[int], str | None]] = field(default_factory=list)
     running: int = 0
     most: int = 0
     fails_at: int | None = None
     suffix: str = " in {}"  # after a text whose language was forced
 
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
-        return 2.0, ("en", "de")
+    async def describe(self, model: str | None) -> ModelDescription:
+        return ModelDescription(2.0, ("en", "de"))
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def describe_known(self, models: Sequence[str | None]) -> list[ModelDescription | None]:
+        return [await self.describe(model) for model in models]
+
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         numbers = [int(clip[0]) for clip in clips]
         self.asked.append((numbers, options.language))
         self.running += 1

@@ -32,9 +32,11 @@ from voxray.audio import SAMPLE_RATE, Pcm, decode, encode
 from voxray.cli import app as cli
 from voxray.errors import ServiceError
 from voxray.serving.gateway import app as gateway_app
+from voxray.serving.gateway.auth import AccessPolicy
+from voxray.serving.model_catalog import ModelCatalog
+from voxray.serving.protocol import ModelDescription
 from voxray.serving.rest.routes import Api, while_connected
 from voxray.serving.settings import Limits, ServiceArgs
-from voxray.serving.transcriber.decoder import Decoder
 from voxray.transcribe import transcribe
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions, DecodingResult
@@ -47,19 +49,28 @@ class EngineTranscriber:
     """The small model in this process, one call at a time."""
 
     engine: CTranslate2Engine
-    model: str = "small"
     calls: list[float] = field(default_factory=list)
     asked: list[DecodingOptions] = field(default_factory=list)
+    models: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
 
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
-        return self.engine.min_window_s, Decoder(self.engine).languages
+    async def describe(self, model: str | None) -> ModelDescription:
+        if model == "broken":
+            raise ServiceError("model 'broken': expected one that can be loaded.")
+        languages = ("de",) if model == "german" else ("en",)
+        return ModelDescription(self.engine.min_window_s, languages, loaded=model is None)
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def describe_known(self, models: Sequence[str | None]) -> list[ModelDescription | None]:
+        return [None if model == "broken" else await self.describe(model) for model in models]
+
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         self.calls.append(sum(len(c) for c in clips) / SAMPLE_RATE)
         self.asked.append(options)
+        self.models.append(model)
         return await asyncio.to_thread(self._results, clips, options)
 
     def _results(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
@@ -71,14 +82,18 @@ class EngineTranscriber:
 class StuckTranscriber:
     """Never answers; says when it was asked, and when it was left."""
 
-    model: str = "stuck"
     asked: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
 
-    async def describe(self) -> tuple[float, tuple[str, ...]]:
-        return 2.0, ("en",)
+    async def describe(self, model: str | None) -> ModelDescription:
+        return ModelDescription(2.0, ("en",))
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def describe_known(self, models: Sequence[str | None]) -> list[ModelDescription | None]:
+        raise ServiceError("expected a transcriber, got none.")
+
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         self.asked.set()
         try:
             await asyncio.Event().wait()
@@ -91,15 +106,17 @@ class StuckTranscriber:
 class FullTranscriber(StuckTranscriber):
     """Takes no work."""
 
-    async def transcribe(self, clips: Sequence[Pcm], options: DecodingOptions) -> list[DecodingResult]:
+    async def transcribe(
+        self, clips: Sequence[Pcm], options: DecodingOptions, model: str | None
+    ) -> list[DecodingResult]:
         raise ServiceError("expected a transcriber with room, and all are full; ask again soon.")
 
 
 def app_of(transcriber: Any, args: ServiceArgs | None = None, keys: str = "") -> Starlette:
     """The gateway's app with the API, which nobody streams to."""
-    args = args or ServiceArgs()
-    api = Api(transcriber, args)
+    args = (args or ServiceArgs()).model_copy(update={"model": "small"})
     environ = {"VOXRAY_API_KEYS": keys}
+    api = Api(transcriber, args, ModelCatalog(args, AccessPolicy.of(args, environ)))
     return gateway_app.build(
         ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=environ
     )
@@ -159,7 +176,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(engine: CTranslate2Engine) -> Iterator[str]:
-    with served(EngineTranscriber(engine), ServiceArgs(models=("my-model",)), KEY) as address:
+    with served(EngineTranscriber(engine), ServiceArgs(models={"my-model": "small"}), KEY) as address:
         yield address
 
 
@@ -274,9 +291,44 @@ def test_a_long_recording_goes_out_in_groups(engine: CTranslate2Engine, recordin
 
 def test_models_are_listed_and_found_by_name(client: openai.OpenAI) -> None:
     assert [m.id for m in client.models.list()] == ["small", "whisper-1", "my-model"]
-    assert client.models.retrieve("my-model").owned_by == "voxray"
+    mine = client.models.retrieve("my-model").model_dump()
+    assert (mine["owned_by"], mine["source"], mine["loaded"]) == ("voxray", "small", True)
+    assert (mine["min_window_s"], mine["languages"]) == (2.0, ["en"])
     with pytest.raises(openai.NotFoundError, match="openai/whisper-tiny"):
         client.models.retrieve("openai/whisper-tiny")
+
+
+def test_a_request_chooses_among_the_models_and_each_key_has_its_default(engine: CTranslate2Engine) -> None:
+    transcriber = EngineTranscriber(engine)
+    args = ServiceArgs(models={"german": "/de", "broken": "/none"})
+    with served(transcriber, args, f"{KEY} german,other") as address:
+        with client_of(address) as client:
+            assert [m.id for m in client.models.list()] == ["german", "whisper-1", "small", "broken"]
+            found = {m.id: m.model_dump() for m in client.models.list()}
+            assert [found[name]["loaded"] for name in ("german", "small", "broken")] == [False, True, False]
+            assert found["broken"]["min_window_s"] is None
+            with pytest.raises(openai.BadRequestError, match=r"language: expected one .*knows \(de\)"):
+                client.audio.transcriptions.create(
+                    model="whisper-1", file=("a.flac", speech()), language="en"
+                )
+            for model in ("whisper-1", "small", "german"):
+                client.audio.transcriptions.create(model=model, file=("a.flac", speech()))
+            with pytest.raises(openai.InternalServerError, match="model 'broken'"):
+                client.audio.transcriptions.create(model="broken", file=("a.flac", speech()))
+        headers = {"Authorization": "Bearer other"}
+        listed = httpx2.get(f"{address}/v1/models", headers=headers).json()["data"]
+        assert [m["id"] for m in listed] == ["small", "whisper-1", "german", "broken"]
+    assert transcriber.models == ["german", None, "german"]
+
+
+def test_models_are_listed_without_a_transcriber_too() -> None:
+    with served(StuckTranscriber()) as address:
+        listed = httpx2.get(f"{address}/v1/models").json()["data"]
+
+    assert [(m["id"], m["loaded"], m["languages"]) for m in listed] == [
+        ("small", False, None),
+        ("whisper-1", False, None),
+    ]
 
 
 def test_fields_of_openai_that_mean_nothing_here_are_ignored(client: openai.OpenAI, recording: Path) -> None:
@@ -599,9 +651,9 @@ def test_the_threads_end_with_the_app() -> None:
 def test_a_full_service_is_an_error_in_the_answer_and_in_the_stream() -> None:
     with served(FullTranscriber()) as address, client_of(address) as client:
         with pytest.raises(openai.InternalServerError) as raised:
-            client.audio.transcriptions.create(model="stuck", file=("a.flac", speech()))
+            client.audio.transcriptions.create(model="small", file=("a.flac", speech()))
         with pytest.raises(openai.APIError, match="all are full"):
-            list(client.audio.transcriptions.create(model="stuck", file=("a.flac", speech()), stream=True))
+            list(client.audio.transcriptions.create(model="small", file=("a.flac", speech()), stream=True))
 
     assert raised.value.status_code == 503
     assert raised.value.response.headers["retry-after"] == "1"

@@ -21,6 +21,7 @@ from tests.unit.serving.trainings.archives import tar, zipped
 from voxray.errors import ConfigError
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.gateway.auth import AccessPolicy
+from voxray.serving.model_catalog import ModelCatalog
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.trainings.fine_tuning import FineTuningApi
@@ -70,7 +71,7 @@ def app_of(directory: Path, runner: ScriptedRunner) -> Starlette:
     args = ServiceArgs.model_validate({"trainings": {**settings, "upload_bytes": 20_000}})
     service, policy = TrainingService(args, runner), AccessPolicy.of(args, KEYS)
     routes = [*TrainingApi(service, policy).routes, *FineTuningApi(service, policy).routes]
-    api = Api(StuckTranscriber(), args, routes)
+    api = Api(StuckTranscriber(), args, ModelCatalog(args, policy), routes)
     return gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
 
 
@@ -261,7 +262,8 @@ def test_a_wrong_method_is_told_the_right_ones(
 
 def test_the_manual_has_trainings_only_where_there_are_some(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
-    without: Any = Api(StuckTranscriber(), ServiceArgs())
+    args = ServiceArgs()
+    without: Any = Api(StuckTranscriber(), args, ModelCatalog(args, AccessPolicy.of(args, {})))
 
     below = ("", "/cancel", "/events", "/model", "/report")
     assert {p for p in schema["paths"] if p.startswith(URL)} == {URL, *(f"{URL}/{{id}}{p}" for p in below)}
