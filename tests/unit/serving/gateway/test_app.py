@@ -690,6 +690,26 @@ def test_hosts_learn_which_clients_cannot_resume(path: str, resumable: bool) -> 
     run(test)
 
 
+# Models.
+
+
+def test_a_stream_names_its_model_or_gets_that_of_its_key() -> None:
+    async def test() -> None:
+        async with serving(keys="k1,k2 quick", models={"quick": "/models/quick"}) as service:
+            for key, model in (("k1", None), ("k2", None), ("k1", "quick"), ("k2", "tiny.en")):
+                async with service.client(start={"api_key": key, "model": model}) as client:
+                    await client.next("ready")
+            assert [o.start.model for o in service.host.openings] == [None, "quick", "quick", None]
+
+            async with service.client(start={"api_key": "k1", "model": "other"}) as client:
+                assert await client.closed() == Close.BAD_MESSAGE
+                assert client.error == "model_not_found"
+                assert client.messages[-1]["message"] == "model: expected one of tiny.en, quick, got 'other'."
+            assert len(service.host.openings) == 4
+
+    run(test)
+
+
 # With a real host.
 
 
