@@ -8,7 +8,7 @@ from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import SAMPLE_RATE
 from voxray.client import Lost, stream
-from voxray.wire import Final, Ready
+from voxray.wire import Final, Partial, Ready, Start
 
 FRAME_S = 0.1
 
@@ -21,6 +21,7 @@ class Received:
     losses: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     rounds: int = 0  # how often it has said all of its audio
+    delays_s: list[tuple[float, float]] = field(default_factory=list)  # of partials: when, and how late
 
     @property
     def text(self) -> str:
@@ -35,6 +36,7 @@ async def speak(
     frame_s: float = FRAME_S,
     received: Received | None = None,
     over: asyncio.Event | None = None,
+    start: Start | None = None,
 ) -> Received:
     """What comes back when `pcm` is played in real time, or as fast as there is credit (`frame_s` 0).
 
@@ -42,11 +44,12 @@ async def speak(
     """
     received = Received() if received is None else received
     frame = round(FRAME_S * SAMPLE_RATE) * 2
-    async with stream(url, live=frame_s > 0) as live:
+    async with stream(url, start, live=frame_s > 0) as live:
+        now_s = asyncio.get_running_loop().time
+        begun_s = now_s()
 
         async def play() -> None:
-            now_s = asyncio.get_running_loop().time
-            begun_s, number = now_s(), 0
+            number = 0
             while not received.rounds or (over and not over.is_set()):
                 for at in range(0, len(pcm), frame):
                     await asyncio.sleep(begun_s + number * frame_s - now_s())
@@ -57,6 +60,8 @@ async def speak(
 
         playing = asyncio.create_task(play())
         async for event in live:
+            if isinstance(event, Partial):
+                received.delays_s.append((now_s(), now_s() - begun_s - event.end_s))
             if isinstance(event, Final):
                 received.finals.append(event)
             elif isinstance(event, Lost):

@@ -1,25 +1,37 @@
-"""Trainings on a real cluster, over a real socket, with killed gateways."""
+"""Trainings on a real cluster, over a real socket, with killed gateways; their models served by name."""
 
+import asyncio
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import psutil
 import pytest
+from tests.benchmarks.recordings import Recording
 from tests.service.launched import Launched, launched, wait_until
-from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
+from tests.service.speaking import Received, speak
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
+from tests.unit.serving.trainings.finished import finished_training
 
+from voxray.client import stream
+from voxray.errors import WireError
+from voxray.text import word_errors
 from voxray.whisper.ctranslate import CTranslate2Engine
+from voxray.wire import Start
 
 pytestmark = pytest.mark.ray
 
 SPLITS = {"train": 5, "dev": 2}
 KEYS = {"max_steps": "2", "evaluate_every": "2", "plan.batch_s": "8", "plan.full_probability": "0"}
 LIMIT_S = 150.0
+LENGTH_S = 20.0  # of the recording
+LOADS = 4  # of a model, while others decode
+STALL_S = 0.3  # of which a load may delay the words of other models
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +43,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def training_service(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     log = tmp_path_factory.mktemp("service") / "log"
     words = (f"trainings.dir={directory}", f"trainings.models=[{SMALL_MODEL}]", "trainings.cpus=5")
-    with launched(log, *words) as running:
+    names = "{third: tiny.en, fourth: tiny.en@stock, none: /no/model}"
+    models = (f"models={names}", "transcriber.loaded_models=2")
+    with launched(log, *words, *models) as running:
         yield running
 
 
@@ -68,7 +82,7 @@ def processes_of(service: Launched, id: str) -> list[psutil.Process]:
 
 
 def test_a_training_from_its_archive_to_its_model_over_a_killed_gateway(
-    training_service: Launched, directory: Path, tmp_path: Path
+    training_service: Launched, directory: Path, tmp_path: Path, recording: Recording
 ) -> None:
     service = training_service
     made = submit(service, audio_folder(), **KEYS)
@@ -97,10 +111,92 @@ def test_a_training_from_its_archive_to_its_model_over_a_killed_gateway(
 
     engine = CTranslate2Engine(downloaded(service, first, "ct2", tmp_path), threads=1)
     assert engine.min_window_s > 0
+    told = asyncio.run(speak(service.url, recording.pcm.tobytes(), frame_s=0, start=Start(model=first)))
+    assert told.models == [first]
+    assert word_errors(" ".join(u.text for u in recording.utterances), told.text).rate < 0.5
+    assert transcribed(service, first).json()["text"]
     deleted = httpx2.delete(f"{service.http}/v1/trainings/{first}", timeout=60)
     assert deleted.json()["deleted"]
     assert shown(service, first)["error"]["code"] == "not_found"
+    assert transcribed(service, first).json()["error"]["code"] == "model_not_found"
     assert [path.name for path in directory.iterdir()] == [second]
+
+
+def transcribed(service: Launched, model: str) -> httpx2.Response:
+    file = min(SMALL_MODEL_CLIPS.glob("*.ogg"))
+    files, data = {"file": (file.name, file.read_bytes())}, {"model": model}
+    return httpx2.post(f"{service.http}/v1/audio/transcriptions", data=data, files=files, timeout=60)
+
+
+def listed(service: Launched) -> dict[str, dict[str, Any]]:
+    models = httpx2.get(f"{service.http}/v1/models", timeout=30).json()["data"]
+    return {model["id"]: model for model in models}
+
+
+def test_other_models_are_loaded_while_two_decode_and_one_is_deleted_in_use(
+    training_service: Launched, directory: Path, recording: Recording
+) -> None:
+    service, trained = training_service, finished_training(directory, SMALL_MODEL_INT8)
+    assert not listed(service)[trained.id]["loaded"]
+
+    quiet, loading, told = asyncio.run(speak_while_others_are_loaded(service, recording, trained.id))
+
+    print(f"partials after their audio, p95: {quiet:.3f} s, while a model is loaded {loading:.3f} s")
+    assert loading < quiet + STALL_S
+    assert [one.models for one in told] == [[str(SMALL_MODEL_INT8)], [trained.id]]
+    assert word_errors(told[0].text, told[1].text).errors <= 1  # they are the same
+    assert not any(one.losses for one in told)
+    assert trained.id not in listed(service)
+    with pytest.raises(WireError, match=f"model: expected one of .*, got '{trained.id}'"):
+        asyncio.run(speak(service.url, b"", start=Start(model=trained.id)))
+
+
+async def speak_while_others_are_loaded(
+    service: Launched, recording: Recording, trained: str
+) -> tuple[float, float, list[Received]]:
+    """Return the p95 of two clients' delays, in quiet times and while others load models, and their texts.
+
+    The second one's model is deleted while it speaks.
+    """
+    pcm = recording.pcm.tobytes()
+    told = [Received(), Received()]
+    starts = [Start(), Start(model=trained)]
+    speaking = [
+        asyncio.create_task(speak(service.url, pcm, received=one, start=start))
+        for one, start in zip(told, starts, strict=True)
+    ]
+    now_s = asyncio.get_running_loop().time
+    loads = list[tuple[float, float]]()
+    await asyncio.to_thread(wait_until, lambda: all(len(one.delays_s) > 4 for one in told), LIMIT_S)
+    for number in range(LOADS):
+        began_s, model = now_s(), ("third", "fourth")[number % 2]
+        async with stream(service.url, Start(model=model)):
+            await asyncio.to_thread(wait_until, lambda name=model: listed(service)[name]["loaded"], LIMIT_S)  # type: ignore[misc]  # a default binds it
+        loads.append((began_s, now_s()))
+        if number == 0:
+            await asyncio.to_thread(httpx2.delete, f"{service.http}/v1/trainings/{trained}", timeout=60)
+    await asyncio.gather(*speaking)
+    delays = [delay for one in told for delay in one.delays_s]
+    within = [any(a <= at <= b for a, b in loads) for at, _ in delays]
+    print("loads:", [f"{b - a:.2f} s" for a, b in loads], f"{sum(within)} of {len(within)} partials")
+    return p95(delays, within, False), p95(delays, within, True), told
+
+
+def p95(delays: Sequence[tuple[float, float]], within: Sequence[bool], wanted: bool) -> float:
+    chosen = [delay_s for (_, delay_s), is_within in zip(delays, within, strict=True) if is_within is wanted]
+    return float(np.percentile(chosen, 95))
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error_of_those_who_ask_for_it(
+    training_service: Launched, recording: Recording
+) -> None:
+    service = training_service
+
+    with pytest.raises(WireError, match="model 'none': expected one that can be loaded"):
+        asyncio.run(speak(service.url, recording.pcm.tobytes(), start=Start(model="none")))
+    assert transcribed(service, "none").status_code == 503
+    assert listed(service)["none"]["min_window_s"] is None
+    assert transcribed(service, "whisper-1").json()["text"]
 
 
 def watched(service: Launched, id: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ def stream(
     fast: Annotated[bool, typer.Option("--fast", help="Not in real time, but as the server can.")] = False,
     words: Annotated[bool, typer.Option("--words", help="Word times too (in json).")] = False,
     language: Annotated[str | None, typer.Option(help="As `en` or English; `auto` detects it.")] = None,
+    model: Annotated[str | None, typer.Option(help="One of the server's, not its default.")] = None,
     prompt: Annotated[str, typer.Option(help="Text that comes before, in its style.")] = "",
     hotwords: Annotated[str, typer.Option(help="Words that are likely.")] = "",
     key: Annotated[str | None, typer.Option(envvar="VOXRAY_API_KEY", help="Where the server asks.")] = None,
@@ -40,9 +41,9 @@ def stream(
     from voxray.config import parse
     from voxray.wire import Start
 
-    asked = {"words": words, "language": language, "prompt": prompt, "hotwords": hotwords, "api_key": key}
+    asked = {"words": words, "language": language, "model": model, "prompt": prompt, "hotwords": hotwords}
     try:
-        start = parse(Start, asked, where="stream")
+        start = parse(Start, {**asked, "api_key": key}, where="stream")
         source = _source(file, mic, fast)
         with output_file(output, overwrite=overwrite) if output else nullcontext(sys.stdout) as out:
             view = CaptionView(form, out, sys.stderr, lag=not fast)

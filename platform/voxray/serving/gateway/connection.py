@@ -222,7 +222,7 @@ class Connection:
             model = await self._context.models.choose(start.model, key)
         except ApiError as e:
             return self._fail(Close.BAD_MESSAGE, e.code or "bad_message", e.message)
-        except OSError:  # where the trainings are
+        except Exception:  # of the trainings' storage, or a defect: the client must not be left waiting
             log.exception("a model cannot be looked up")
             return self.session_refused(UNAVAILABLE)
         if not self.closed:

@@ -222,7 +222,7 @@ def test_a_model_that_cannot_be_loaded_ends_its_session_and_no_other() -> None:
 
     assert preload == Preload(opened.session, "broken")
     [ended] = [output for output in reply.outputs if output.close]
-    assert (ended.session, ended.close) == (opened.session, Close.FULL)
+    assert (ended.session, ended.close) == (opened.session, Close.BAD_MESSAGE)
     assert ended.messages == (Error("model_unavailable", "expected weights."),)
     assert scene.play(other)
     assert scene.host.sessions == 1
