@@ -9,7 +9,7 @@ Messages for clients stay typed until the gateway writes them to a socket. Clock
 times that cross are durations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -133,26 +133,35 @@ class Job:
 class Preload:
     """A session has begun with a model that may have to be loaded; its jobs come later.
 
-    It is answered only where the model cannot be loaded.
+    It is answered only where the model cannot be loaded, or does not know the session's `language`.
     """
 
     session: str
     model: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionError:
+    """Why no job of a session can be decoded: `code` for programs, `message` for people."""
+
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The result of a job: a hypothesis; None if it failed or a newer job replaced it.
 
-    `queued_s`: how long it waited for the batches of other jobs. `error`: why no job of the session can be
-    decoded, in a sentence; `number` has no meaning then.
+    `queued_s`: how long it waited for the batches of other jobs. With an `error`, which ends the session,
+    `number` has no meaning.
     """
 
     session: str
     number: int
     hypothesis: Hypothesis | None
     queued_s: float = 0.0
-    error: str | None = None
+    error: SessionError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +228,8 @@ class Directory(Protocol):
 
 class HostGone(Exception):
     """A host died or does not answer: its connections must connect again."""
+
+
+def unknown_language(language: str, known: Collection[str]) -> str:
+    """Return the message for a session whose model does not know its language."""
+    return f"language: expected one that the model knows ({', '.join(known)}), got {language!r}."

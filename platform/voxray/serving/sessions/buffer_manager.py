@@ -111,7 +111,7 @@ class BufferManager:
     def receive_answer(self, answer: Answer, now_s: float) -> None:
         """Receive the answer to a job, or an error, which ends the session. Other answers are ignored."""
         if answer.error is not None:
-            return self.fail(Close.BAD_MESSAGE, "model_unavailable", answer.error)
+            return self.fail(Close.BAD_MESSAGE, answer.error.code, answer.error.message)
         request = self.decodes.receive_answer(answer, now_s) if self.closing is None else None
         if request is not None:
             self._observe("answer_s", now_s - request.asked_s)

@@ -24,6 +24,7 @@ from voxray.serving.protocol import (
     Preload,
     Refused,
     Reply,
+    unknown_language,
 )
 from voxray.serving.sessions.buffer_manager import BufferManager, SessionKey
 from voxray.serving.sessions.gateway_state import GatewayState, GatewayStates
@@ -189,7 +190,7 @@ class SessionHost:
         manager.resumable = opening.resumable
         self._managers[key.session] = manager
         if opening.start.model is not None:
-            self._preloads.append(Preload(key.session, opening.start.model))
+            self._preloads.append(Preload(key.session, opening.start.model, opening.start.language))
         self._observe("opened", 1)
         return self._opened(manager, opening)
 
@@ -202,9 +203,7 @@ class SessionHost:
             )
             return Refused(Close.BAD_MESSAGE, "not_resumable", message)
         if start.language and languages and start.language not in languages:
-            known = ", ".join(languages)
-            message = f"language: expected one that the model knows ({known}), got {start.language!r}."
-            return Refused(Close.BAD_MESSAGE, "bad_message", message)
+            return Refused(Close.BAD_MESSAGE, "bad_message", unknown_language(start.language, languages))
         limit = self._limits.sessions_per_actor
         if self.sessions >= limit:
             return Refused(

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from voxray.serving.protocol import Answer, Job, JobSource, Preload
+from voxray.serving.protocol import Answer, Job, JobSource, Preload, SessionError
 from voxray.streaming.events import Hypothesis
 
 
@@ -25,15 +25,16 @@ class Lease:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def key(self, job: Job | Preload) -> str:
-        """Return a name for the session of `job` that differs from all those of other leases."""
-        return f"{self.number}/{job.session}"
+        """Return a name for what may wait once for a session; it differs from all those of other leases."""
+        kind = "preload/" if isinstance(job, Preload) else ""
+        return f"{self.number}/{kind}{job.session}"
 
     def answer(self, job: Job, hypothesis: Hypothesis | None, queued_s: float = 0.0) -> None:
         """Queue the result of `job`, which waited `queued_s` for others, for delivery."""
         self._answers.append(Answer(job.session, job.number, hypothesis, queued_s))
         self._changed.set()
 
-    def fail(self, job: Job | Preload, error: str) -> None:
+    def fail(self, job: Job | Preload, error: SessionError) -> None:
         """Queue `error` for the session of `job`, which it ends, for delivery."""
         self._answers.append(Answer(job.session, 0, None, error=error))
         self._changed.set()

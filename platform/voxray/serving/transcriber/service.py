@@ -21,7 +21,13 @@ from typing import TypeVar
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
 from voxray.serving.observe import Observe, unobserved
-from voxray.serving.protocol import Job, JobSource, ModelDescription, Preload
+from voxray.serving.protocol import (
+    Job,
+    JobSource,
+    ModelDescription,
+    SessionError,
+    unknown_language,
+)
 from voxray.serving.transcriber.lease import Lease
 from voxray.serving.transcriber.models import BatchDecoder, LoadedModel, ModelCache
 from voxray.serving.transcriber.scheduler import Scheduler, SchedulerOptions, Ticket
@@ -69,7 +75,7 @@ class DecodeService:
         file_patience_s: float = 1.0,
     ) -> None:
         self._default, self._models = LoadedModel(decoder), models or ModelCache()
-        self._waiting = WaitingJobs(self._models, self._add, self._supersede)
+        self._waiting = WaitingJobs(self._models, self._receive, self._supersede)
         self._options = options or SchedulerOptions()
         self._observe = observe
         self._released_s, self._file_patience_s = released_s, file_patience_s
@@ -171,15 +177,20 @@ class DecodeService:
 
     async def _receive_jobs(self, lease: Lease) -> None:
         while (jobs := await lease.source.next_jobs(lease.id)) is not None:
-            for job in jobs:
-                self._receive(lease, job)
+            for waiting in (WaitingJob(lease, job) for job in jobs):
+                if model := self._find(waiting.job.model):
+                    self._receive(waiting, model)
+                else:
+                    self._waiting.put(waiting)
 
-    def _receive(self, lease: Lease, job: Job | Preload) -> None:
-        """Queue a job whose model is loaded; let any other wait until it is."""
-        if (model := self._find(job.model)) is None:
-            self._waiting.put(WaitingJob(lease, job))
-        elif isinstance(job, Job):
-            self._add(LeasedJob(lease, job, model))
+    def _receive(self, waiting: WaitingJob, model: LoadedModel) -> None:
+        """Queue a job whose model is loaded, or check that the model knows the session's language."""
+        lease, job = waiting.lease, waiting.job
+        if isinstance(job, Job):
+            return self._add(LeasedJob(lease, job, model))
+        known = model.decoder.description.languages
+        if job.language is not None and job.language not in known:
+            lease.fail(job, SessionError("bad_message", unknown_language(job.language, known)))
 
     def _find(self, name: str | None) -> LoadedModel | None:
         return self._default if name is None else self._models.find(name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from voxray.errors import ServiceError
-from voxray.serving.protocol import Job, Preload
+from voxray.serving.protocol import Job, Preload, SessionError
 from voxray.serving.transcriber.lease import Lease
 from voxray.serving.transcriber.models import LoadedModel, ModelCache
 
@@ -27,17 +27,18 @@ class LeasedJob:
     model: LoadedModel
 
 
+Receive = Callable[[WaitingJob, LoadedModel], None]
+
+
 class WaitingJobs:
     """The newest job of each session whose model is being loaded. Call `close` at the end.
 
-    `add` is called for each job when its model is loaded, `supersede` for each that a newer one replaced. The
-    sessions of a model that cannot be loaded are told so through their leases.
+    `receive` is called for each job when its model is loaded, `supersede` for each that a newer one replaced.
+    The sessions of a model that cannot be loaded are told so through their leases.
     """
 
-    def __init__(
-        self, models: ModelCache, add: Callable[[LeasedJob], None], supersede: Callable[[Lease, Job], None]
-    ) -> None:
-        self._models, self._add, self._supersede = models, add, supersede
+    def __init__(self, models: ModelCache, receive: Receive, supersede: Callable[[Lease, Job], None]) -> None:
+        self._models, self._receive, self._supersede = models, receive, supersede
         self._waiting: dict[str, WaitingJob] = {}  # by the keys of their sessions
         self._loading: dict[str, asyncio.Task[None]] = {}
 
@@ -65,11 +66,10 @@ class WaitingJobs:
             model = await self._models.load(name)
         except ServiceError as e:
             for waiting in self._pop_all(name):
-                waiting.lease.fail(waiting.job, str(e))
+                waiting.lease.fail(waiting.job, SessionError("model_unavailable", str(e)))
             return
         for waiting in self._pop_all(name):
-            if isinstance(waiting.job, Job):
-                self._add(LeasedJob(waiting.lease, waiting.job, model))
+            self._receive(waiting, model)
         model.release()
 
     def _pop_all(self, name: str) -> list[WaitingJob]:

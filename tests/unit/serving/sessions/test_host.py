@@ -22,6 +22,7 @@ from voxray.serving.protocol import (
     Preload,
     Refused,
     Reply,
+    SessionError,
 )
 from voxray.serving.sessions.gateway_state import SILENT_S
 from voxray.serving.sessions.host import SessionHost
@@ -217,7 +218,10 @@ def test_a_model_that_cannot_be_loaded_ends_its_session_and_no_other() -> None:
     scene = Scene()
     opened, other = scene.open(model="broken"), scene.open()
     [preload] = scene.host.preloads()
-    scene.host.receive_answers([Answer(preload.session, 0, None, error="expected weights.")], scene.now_s)
+    scene.host.receive_answers(
+        [Answer(preload.session, 0, None, error=SessionError("model_unavailable", "expected weights."))],
+        scene.now_s,
+    )
     reply = scene.tick()
 
     assert preload == Preload(opened.session, "broken")

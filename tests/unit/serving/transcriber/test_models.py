@@ -15,7 +15,7 @@ from tests.unit.serving.transcriber.echo import AT_ONCE, LIMIT_S, EchoDecoder, L
 from voxray.audio import decode
 from voxray.errors import ModelError, ServiceError
 from voxray.serving.model_sources import ModelSources
-from voxray.serving.protocol import Answer, Preload
+from voxray.serving.protocol import Answer, Preload, SessionError
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.loading import EngineLoader
@@ -199,10 +199,31 @@ def test_a_model_that_cannot_be_loaded_is_told_to_its_sessions_alone(asked: Prel
 
         [told] = [a for a in source.answers if a.session == "a"]
         assert told.error
-        assert told.error.startswith("model 'broken': expected one that can be loaded")
+        assert told.error.code == "model_unavailable"
+        assert told.error.message.startswith("model 'broken': expected one that can be loaded")
         assert source.texts == ["b0"]
         with pytest.raises(ServiceError, match="model 'broken'"):
             await service.transcribe([np.zeros(1, np.int16)], model="broken")
+        await service.close()
+        await serving
+
+    run(test)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_language_that_the_model_does_not_know_is_told_before_anything_is_decoded(loaded: bool) -> None:
+    async def test() -> None:
+        source, cache = ListedSource(), EchoLoader().cache()
+        if loaded:
+            await load(cache, "x")
+        service = DecodeService(EchoDecoder(), AT_ONCE, models=cache)
+        serving = asyncio.create_task(service.serve(source, 1))
+        source.put(Preload("a", "x", "de"), Preload("b", "x", "en"), job("a", model="x"), job("b", model="x"))
+        await until(lambda: len(source.answers) == 3)
+
+        told = SessionError("bad_message", "language: expected one that the model knows (en), got 'de'.")
+        assert source.answers[0] == Answer("a", 0, None, error=told)
+        assert sorted(source.texts) == ["a0", "b0"]
         await service.close()
         await serving
 
