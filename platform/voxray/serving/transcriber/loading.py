@@ -54,7 +54,9 @@ class EngineLoader:
         return _description(ctranslate2_folder(source))
 
 
-@lru_cache(maxsize=256)  # reading a tokenizer takes tens of milliseconds, in which nothing is decoded
+@lru_cache(maxsize=256)
 def _description(folder: Path) -> ModelDescription:
     info = ModelInfo.load(folder)
-    return ModelDescription(info.min_window_s, trained_languages(Tokens.load(folder), info), loaded=False)
+    # Reading a tokenizer takes tens of milliseconds, in which no other thread runs.
+    languages = info.languages or trained_languages(Tokens.load(folder), info)
+    return ModelDescription(info.min_window_s, languages, loaded=False)
