@@ -1,6 +1,8 @@
 """Who may connect: keys, and the `Host` and `Origin` of a request.
 
-After a key, separated by spaces, may stand the default model of its clients. A key comes as `Authorization: Bearer KEY`, as subprotocol `voxray.key.<base64url of KEY>` (browsers cannot
+Behind a key in its file may stand, after a space, the default model of its clients.
+
+A key comes as `Authorization: Bearer KEY`, as subprotocol `voxray.key.<base64url of KEY>` (browsers cannot
 set headers of a WebSocket), or as `start.api_key`; never in a URL, because URLs are logged. `Host` must be
 one of `allowed_hosts`, against DNS rebinding; `Origin`, where a browser sends it, must be the server's own or
 one of `allowed_origins`, or any web page could listen in.
