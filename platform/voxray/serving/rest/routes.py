@@ -111,9 +111,9 @@ def _model_object(entry: CatalogEntry, known: ModelDescription | None) -> ModelO
         created=int(entry.created_at),
         owned_by="organization-owner" if entry.trained else "voxray",
         source=entry.source,
-        loaded=known is not None and known.loaded,
-        min_window_s=known and known.min_window_s,
-        languages=known and known.languages,
+        loaded=known.loaded if known else False,
+        min_window_s=known.min_window_s if known else None,
+        languages=known.languages if known else None,
     )
 
 

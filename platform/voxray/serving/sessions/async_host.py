@@ -54,7 +54,7 @@ class AsyncHost:
         until_s = self._clock() + NEXT_JOBS_S
         while lease == self._lease:
             self._work.clear()
-            jobs = [*self._host.preloads(), *self._host.jobs(self._clock())]
+            jobs: list[Job | Preload] = [*self._host.preloads(), *self._host.jobs(self._clock())]
             left_s = until_s - self._clock()
             if jobs or left_s <= 0:
                 return jobs

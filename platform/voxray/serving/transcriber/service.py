@@ -121,7 +121,9 @@ class DecodeService:
     @property
     def descriptions(self) -> Mapping[str | None, ModelDescription]:
         """The loaded models, by name; None is the default."""
-        return {None: self._default.decoder.description, **self._models.descriptions}
+        found: dict[str | None, ModelDescription] = {None: self._default.decoder.description}
+        found.update(self._models.descriptions)
+        return found
 
     async def transcribe(
         self, clips: Sequence[Pcm], options: DecodingOptions | None = None, model: str | None = None

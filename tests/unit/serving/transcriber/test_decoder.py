@@ -256,7 +256,7 @@ def test_a_fallback_that_never_passes_is_the_likeliest(engine: CTranslate2Engine
 def test_it_knows_the_languages_that_the_model_was_trained_on(engine: CTranslate2Engine) -> None:
     """The vocabulary has 99, whatever the model was trained on."""
     assert len(engine.tokens.languages) > 90
-    assert Decoder(engine).languages == ("en",)
+    assert Decoder(engine).description.languages == ("en",)
 
 
 def test_files_are_split_into_batches_that_live_windows_can_wait_for(
