@@ -122,7 +122,7 @@ class DecodeService:
     def descriptions(self) -> Mapping[str | None, ModelDescription]:
         """The loaded models, by name; None is the default."""
         found: dict[str | None, ModelDescription] = {None: self._default.decoder.description}
-        found.update(self._models.descriptions)
+        found.update(self._models.descriptions.items())
         return found
 
     async def transcribe(
