@@ -137,18 +137,22 @@ class Gateway:
         refused = self._refusal(upgrade.key, key_required=True)
         if self.draining:
             refused = Refused(Close.RESTART, "restart", "expected a running server, got one that stops.")
-        models = await self._catalog.names(upgrade.key) if not refused else ()
-        try:
-            protocol = upgrade.protocol(models)
-        except (WireError, ApiError) as e:
-            message, code = (e.message, e.code) if isinstance(e, ApiError) else (str(e), None)
-            refused = refused or Refused(Close.BAD_MESSAGE, code or "bad_message", message)
-        if refused:
-            return await websocket.send_denial_response(upgrade.refusal(refused))
+        protocol = refused or await self._protocol_of(upgrade)
+        if isinstance(protocol, Refused):
+            return await websocket.send_denial_response(upgrade.refusal(protocol))
         await websocket.accept(upgrade.subprotocol)
         connection = Connection(self._context, protocol, upgrade.key)
         connection.greet()
         await self._serve(websocket, connection, None)
+
+    async def _protocol_of(self, upgrade: Upgrade) -> ClientProtocol | Refused:
+        """Return what `upgrade` asks for, or why it cannot be."""
+        models = await self._catalog.names(upgrade.key)
+        try:
+            return upgrade.protocol(models)
+        except (WireError, ApiError) as e:
+            message, code = (e.message, e.code) if isinstance(e, ApiError) else (str(e), None)
+            return Refused(Close.BAD_MESSAGE, code or "bad_message", message)
 
     async def _serve(self, websocket: WebSocket, connection: Connection, refused: Refused | None) -> None:
         """Serve an accepted socket."""
