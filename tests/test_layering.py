@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guards": {"text", "word_segmentation", "writing_systems"},
     "languages": {"errors"},
     "cluster": {"errors"},
-    "job": {"errors", "config", "files"},
+    "remote_out": {"errors"},
+    "job": {"errors", "config", "files", "remote_out"},
     "speech": {"errors", "audio"},
     "streaming": {"errors", "transcript", "text", "audio", "guards"},
     "wire": {"errors", "transcript", "config", "languages", "streaming"},
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{stage: MODELS | {"corpora"} for stage in STAGES},
     "scoring": MODELS | {"corpora", "streaming", "transcribe", "long_form"},
     "serving": MODELS | {"corpora", "streaming", "transcribe", "wire", "cluster"},
-    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "streaming", "transcribe"},
+    "recipes": MODELS | STAGES | {"corpora", "cluster", "job", "remote_out", "streaming", "transcribe"},
     "doctor": MODELS | {"transcribe"},
     "cli": MODELS | {"transcribe", "long_form", "doctor", "client", "wire", "corpora"},
 }

@@ -8,9 +8,9 @@ from voxray.serving.model_sources import ModelSources
 from voxray.serving.protocol import ModelDescription
 from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.models import ModelFiles
-from voxray.whisper.ctranslate import CTranslate2Engine, trained_languages
+from voxray.whisper.ctranslate import CTranslate2Engine, chosen_device, trained_languages
 from voxray.whisper.model_info import ModelInfo
-from voxray.whisper.models import ctranslate2_folder, is_ctranslate2
+from voxray.whisper.models import ctranslate2_folder, is_ctranslate2, served_folder
 from voxray.whisper.tokens import Tokens
 
 
@@ -34,9 +34,10 @@ class EngineLoader:
         return Decoder(self.engine(files.folder))
 
     def engine(self, folder: Path) -> CTranslate2Engine:
-        """Load the model in `folder`."""
+        """Load the model in `folder`; on a CPU with its ids in the order for live windows."""
+        on_cpu = chosen_device(self.device) == "cpu"
         return CTranslate2Engine(
-            folder,
+            served_folder(str(folder)) if on_cpu else folder,
             device=self.device,
             compute_type=self.compute_type,
             threads=self.threads,
