@@ -46,7 +46,8 @@ def read(file: Path) -> Values:
 
 def cluster_of(manifest: Values) -> Values:
     spec: Values = manifest["spec"]
-    return spec[key] if (key := CLUSTER[manifest["kind"]]) else spec
+    cluster: Values = spec.get(CLUSTER[manifest["kind"]], spec)
+    return cluster
 
 
 def groups_of(manifest: Values) -> list[Values]:

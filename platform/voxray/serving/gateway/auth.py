@@ -105,7 +105,7 @@ class AccessPolicy:
     def default_model(self, key: str | None) -> str | None:
         """Return the model of the clients with this key who name none; None: the service's default."""
         found = self.find(key)
-        return found and found.model
+        return found.model if found else None
 
     def violation(self, headers: Headers) -> str | None:
         """Return what is wrong with `Host` or `Origin`, as a sentence, or None."""
