@@ -17,7 +17,15 @@ ENV PATH=/opt/venv/bin:$PATH \
     RAY_worker_niceness=0 \
     RAY_USAGE_STATS_ENABLED=0
 
-RUN useradd --create-home --uid 1001 voxray && python -m venv /opt/venv
+# wget is for the probes of KubeRay and Compose; its version is not pinned: old ones leave the archive.
+# A volume for the models of the hub takes the owner of the folder that it covers.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends wget \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 1001 voxray \
+    && install --directory --owner=voxray /home/voxray/.cache \
+    && python -m venv /opt/venv
 WORKDIR /opt/voxray
 
 # torch has a layer of its own: it is the largest part and changes least.

@@ -84,7 +84,7 @@ def test_production_asks_for_keys(repository: Path) -> None:
 
     assert args.access.keys_file
     assert not args.access.allow_anonymous
-    assert AccessPolicy.of(keyless, KEY).digests
+    assert AccessPolicy.of(keyless, KEY).keys
     with pytest.raises(ConfigError, match="expected keys"):
         AccessPolicy.of(keyless, {})
 

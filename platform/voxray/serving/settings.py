@@ -36,9 +36,19 @@ class Limits(Config):
     overspeed: float = 4.0  # times real time, beyond the credit
 
 
+class Quota(Config):
+    """What a key may use of one gateway."""
+
+    sessions: int | None = Field(default=None, ge=1)  # at once
+    audio_s_per_day: float | None = Field(default=None, gt=0)
+    requests_per_min: float | None = Field(default=None, ge=1)
+
+
 class Access(Config):
     """Who may connect. Keys are read from `keys_file`, one per line, or the environment's VOXRAY_API_KEYS."""
 
+    quota: Quota = Quota()  # of keys without one of their own
+    audit_log: Path | None = None  # a line of JSON per connection and request
     keys_file: Path | None = None
     allow_anonymous: bool = False  # on hosts other than loopback without keys
     allowed_hosts: tuple[str, ...] = LOOPBACK

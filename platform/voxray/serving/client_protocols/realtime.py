@@ -169,7 +169,7 @@ class RealtimeProtocol(ClientProtocol):
 
     def _frames(self, message: ServerMessage) -> list[Frame]:
         if isinstance(message, Error):
-            status = 503 if message.code in FAULTS else 400
+            status = 503 if message.code in FAULTS else 429 if message.code == "quota_exceeded" else 400
             return [self._error(ApiError(status, message.message, code=message.code))]
         if isinstance(message, Reconnect):
             text = "expected the session to go on, got a server that stops; connect again."

@@ -31,6 +31,7 @@ from voxray.errors import WireError
 from voxray.serving.api_error import ApiError
 from voxray.serving.client_protocols.base import ClientProtocol
 from voxray.serving.client_protocols.stream import PlainTextProtocol, StreamProtocol
+from voxray.serving.gateway.audit import AuditLog
 from voxray.serving.gateway.auth import (
     AccessPolicy,
     AuthMiddleware,
@@ -43,6 +44,7 @@ from voxray.serving.gateway.cors import ApiCorsMiddleware
 from voxray.serving.gateway.host_client import HostClients, TickSchedule
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.page import HeadersMiddleware, page_routes
+from voxray.serving.gateway.quotas import KeyUsages, UsageMiddleware
 from voxray.serving.gateway.sockets import serve
 from voxray.serving.gateway.upgrades import Upgrade, deepgram_upgrade, realtime_upgrade
 from voxray.serving.model_catalog import ModelCatalog
@@ -74,7 +76,8 @@ class Gateway:
         self._capacity = max(1, int(ADMITTED * args.connections_per_gateway))
         self._policy = policy
         self._hosts = HostClients(self.name, directory, TickSchedule(args.tick_ms / 1000), self.metrics)
-        shared = (self._catalog, self._hosts, self.metrics)
+        self.usages, self.audit = KeyUsages(policy, clock), AuditLog(args.access.audit_log)
+        shared = (self.usages, self.audit, self._catalog, self._hosts, self.metrics)
         self._context = ConnectionContext(args.limits, policy, *shared, clock)
         self._connections: set[Connection] = set()
 
@@ -173,6 +176,8 @@ class Gateway:
         """Return why a new connection with this key is refused before its first message, or None."""
         if (key_required or key is not None) and not self._policy.admits(key):
             return Refused(Close.NOT_ALLOWED, "not_allowed", expected_key(key))
+        if key_required and (refused := self.usages.of(key).session_refusal()):
+            return refused
         if self.connections < self._capacity:
             return None
         message = f"expected at most {self._capacity} connections, got one more; try again later."
@@ -222,6 +227,7 @@ def build(
             Middleware(HeadersMiddleware),
             Middleware(ApiCorsMiddleware, policy=policy),
             Middleware(AuthMiddleware, policy=policy),
+            Middleware(UsageMiddleware, usages=gateway.usages, audit=gateway.audit, clock=clock),
         ],
         lifespan=lifespan,
     )

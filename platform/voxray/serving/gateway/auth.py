@@ -1,11 +1,12 @@
 """Who may connect: keys, and the `Host` and `Origin` of a request.
 
-Behind a key in its file may stand, after a space, the default model of its clients.
-
 A key comes as `Authorization: Bearer KEY`, as subprotocol `voxray.key.<base64url of KEY>` (browsers cannot
 set headers of a WebSocket), or as `start.api_key`; never in a URL, because URLs are logged. `Host` must be
 one of `allowed_hosts`, against DNS rebinding; `Origin`, where a browser sends it, must be the server's own or
 one of `allowed_origins`, or any web page could listen in.
+
+A line of a key may name, after the key, the model that its clients get who name none, and then `KeyOptions`:
+`KEY small.en name=call-centre sessions=20`.
 """
 
 import base64
@@ -14,20 +15,22 @@ import contextlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import Field
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from voxray.config import parse
 from voxray.errors import ConfigError
 from voxray.serving.api_error import ApiError
-from voxray.serving.settings import ServiceArgs
+from voxray.serving.settings import Quota, ServiceArgs
 from voxray.wire import KEY_SUBPROTOCOL
 
 VARIABLE = "VOXRAY_API_KEYS"
@@ -37,17 +40,33 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s/@:\[\]]+)(:[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-@dataclass(frozen=True, slots=True)
-class AccessPolicy:
-    """What a request must satisfy. Without `digests` (of the keys) nobody needs a key.
+class KeyOptions(Quota):
+    """What may follow a key in its line."""
 
-    `default_models`: the model of a key's clients, by its digest, where it is not the service's default.
+    name: str = Field(default="", pattern=r"^[\w.-]{0,64}$")  # in the audit log
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key, without what would reveal it. `name`: its own, or a part of the digest.
+
+    `model`: of its clients who name none, where it is not the service's default.
     """
 
-    digests: tuple[bytes, ...]
+    digest: bytes
+    name: str
+    quota: Quota
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """What a request must satisfy. Without `keys` nobody needs one, and all are `anyone`."""
+
+    keys: tuple[ApiKey, ...]
     hosts: frozenset[str]
     origins: frozenset[str]
-    default_models: Mapping[bytes, str] = field(default_factory=dict)
+    anyone: ApiKey = ApiKey(b"", "", Quota())
 
     @classmethod
     def of(cls, args: ServiceArgs, environ: Mapping[str, str]) -> "AccessPolicy":
@@ -57,30 +76,36 @@ class AccessPolicy:
         allows that.
         """
         access = args.access
-        keys = _keys_from(access.keys_file) | _parsed_keys(environ.get(VARIABLE, "").split(","), VARIABLE)
+        from_environment = _parsed_keys(environ.get(VARIABLE, "").split(","), VARIABLE, access.quota)
+        keys = (*_keys_from(access.keys_file, access.quota), *from_environment)
         if not keys and not access.allow_anonymous and not is_loopback(args.host):
             raise ConfigError(
                 f"host: expected keys (access.keys_file or {VARIABLE}) on a host other than loopback, got "
                 f"{args.host!r} without; set them, or access.allow_anonymous=true to let anybody in."
             )
+        _check_default_models(filter(None, (key.model for key in keys)), args)
         hosts = frozenset(map(_normalized, access.allowed_hosts))
         origins = frozenset(o.lower().rstrip("/") for o in access.allowed_origins)
-        defaults = {_digest(key): model for key, model in keys.items() if model}
-        _check_default_models(defaults.values(), args)
-        return cls(tuple(map(_digest, keys)), hosts, origins, defaults)
+        return cls(keys, hosts, origins, ApiKey(b"", "", access.quota))
+
+    def find(self, key: str | None) -> ApiKey | None:
+        """Return what `key` is, in constant time; None if it is none of the keys."""
+        offered = _digest(key or "")
+        found = [known for known in self.keys if hmac.compare_digest(offered, known.digest)]
+        return next(iter(found), None) if self.keys else self.anyone
 
     def admits(self, key: str | None) -> bool:
         """Return whether `key` is one of the keys, in constant time."""
-        offered = _digest(key or "")
-        return not self.digests or sum(hmac.compare_digest(offered, d) for d in self.digests) > 0
+        return self.find(key) is not None
 
     def owner(self, key: str | None) -> str:
         """Return what tells this key from the others and does not reveal it; "" where nobody needs one."""
-        return _digest(key or "").hex() if self.digests else ""
+        return _digest(key or "").hex() if self.keys else ""
 
     def default_model(self, key: str | None) -> str | None:
         """Return the model of the clients with this key who name none; None: the service's default."""
-        return self.default_models.get(_digest(key or ""))
+        found = self.find(key)
+        return found.model if found else None
 
     def violation(self, headers: Headers) -> str | None:
         """Return what is wrong with `Host` or `Origin`, as a sentence, or None."""
@@ -159,31 +184,38 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _keys_from(file: Path | None) -> dict[str, str | None]:
+def _keys_from(file: Path | None, quota: Quota) -> list[ApiKey]:
     if file is None:
-        return {}
+        return []
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(
             f"access.keys_file: expected a text file, got {file}, which cannot be read ({e})."
         ) from e
-    if not (keys := _parsed_keys(lines, str(file))):
+    if not (keys := _parsed_keys(lines, str(file), quota)):
         raise ConfigError(f"access.keys_file: expected a key per line, got none in {file}.")
     return keys
 
 
-def _parsed_keys(texts: Iterable[str], where: str) -> dict[str, str | None]:
-    """Return keys and the models that stand behind them, None for the default."""
-    keys: dict[str, str | None] = {}
-    for number, words in enumerate(filter(None, (text.split() for text in texts)), start=1):
-        if len(words) > 2 or not _KEY.fullmatch(words[0]):  # the key itself stays out of messages and logs
-            raise ConfigError(
-                f"{where}: expected keys of 1 to {MAX_KEY} visible ASCII characters without commas, and at "
-                f"most a model after each, got another one as key {number}."
-            )
-        keys[words[0]] = words[1] if len(words) == 2 else None
-    return keys
+def _parsed_keys(lines: Iterable[str], where: str, quota: Quota) -> list[ApiKey]:
+    filled = [words for line in lines if (words := line.split())]
+    return [_parsed_key(number, words, where, quota) for number, words in enumerate(filled, start=1)]
+
+
+def _parsed_key(number: int, words: Sequence[str], where: str, quota: Quota) -> ApiKey:
+    """Return the key of one line. What is no option stays out of messages: it may be a part of a key."""
+    key, *rest = words
+    model = rest.pop(0) if rest and "=" not in rest[0] else None
+    options, known = dict(word.partition("=")[::2] for word in rest), KeyOptions.model_fields.keys()
+    if not _KEY.fullmatch(key) or not options.keys() <= known:
+        raise ConfigError(
+            f"{where}: expected keys of 1 to {MAX_KEY} visible ASCII characters without commas, and after "
+            f"each at most a model and any of {', '.join(sorted(known))} as name=value, got another one as "
+            f"key {number}."
+        )
+    own = parse(KeyOptions, quota.model_dump() | options, f"{where}, key {number}")
+    return ApiKey(_digest(key), own.name or _digest(key).hex()[:8], own, model)
 
 
 def _check_default_models(names: Iterable[str], args: ServiceArgs) -> None:
@@ -191,7 +223,7 @@ def _check_default_models(names: Iterable[str], args: ServiceArgs) -> None:
     trained = ("train-",) if args.trainings.dir else ()
     if not all(name in known or name.startswith(trained) for name in names):
         raise ConfigError(  # without the word, which may be part of a key
-            f"keys: expected after a key nothing, or one of {', '.join(known)}, got another word."
+            f"keys: expected after a key name=value, nothing, or one of {', '.join(known)}, got another word."
         )
 
 

@@ -18,23 +18,25 @@ try again later (1013).
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from voxray.errors import WireError
 from voxray.serving.api_error import ApiError
 from voxray.serving.client_protocols.base import ClientProtocol, Closing, Frame
+from voxray.serving.gateway.audit import AuditLog
 from voxray.serving.gateway.auth import AccessPolicy, expected_key
 from voxray.serving.gateway.host_client import UNAVAILABLE, HostClient, HostClients, detached_task
 from voxray.serving.gateway.input_queue import Admission, InputQueue
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.outbox import Outbox
+from voxray.serving.gateway.quotas import QUOTA_EXCEEDED, KeyUsages, SessionUsage
 from voxray.serving.gateway.timeouts import FLUSH_FAILED, STOPPED, ConnectionTimeouts, Ending
 from voxray.serving.model_catalog import ModelCatalog
 from voxray.serving.protocol import Control, Opened, Output, Refused
 from voxray.serving.settings import Limits
-from voxray.wire import Ack, Close, Error, Finalize, Reconnect, ServerMessage, Start, Stop
+from voxray.wire import Ack, Close, Done, Error, Finalize, Reconnect, ServerMessage, Start, Stop
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class ConnectionContext:
 
     limits: Limits
     policy: AccessPolicy
+    usages: KeyUsages
+    audit: AuditLog
     models: ModelCatalog
     hosts: HostClients
     metrics: Metrics
@@ -77,6 +81,8 @@ class Connection:
         self._key = key
         self._input = InputQueue(protocol.defaults.bytes_per_second, context.limits)
         self._timeouts = ConnectionTimeouts(context.limits, context.clock())
+        self._began_s = context.clock()
+        self._usage: SessionUsage | None = None
         self._ending: Ending | None = None
         self._opened: Opened | None = None
         self._host: HostClient | None = None
@@ -114,6 +120,8 @@ class Connection:
 
     def leave(self) -> None:
         """Drop waiting input, and report the disconnect to the host. The client may resume its session."""
+        if not self.closed:
+            self._audit()
         self.state = ConnectionState.CLOSED
         self._input.clear()
         self.outbox.end(Closing(Close.NORMAL))
@@ -135,6 +143,8 @@ class Connection:
     def session_opened(self, opened: Opened, host: HostClient) -> None:
         """As `Peer.session_opened`."""
         self._opened, self._host = opened, host
+        if self._usage:
+            self._usage.session = opened.session
         if self.closed:
             return
         self.state = ConnectionState.OPEN
@@ -169,6 +179,7 @@ class Connection:
             return self.restart()
         if not kept:
             return self._fail_slow_reader()
+        self._count_audio(output.messages)
         if not all(isinstance(message, Ack) for message in output.messages):  # acks also come in silence
             self._timeouts.progressed(self._clock())
         if output.close is Close.NORMAL and self._ending:
@@ -212,6 +223,10 @@ class Connection:
             return self._fail(Close.NOT_ALLOWED, "not_allowed", expected_key(key))
         if start.session is not None and not SESSION.fullmatch(start.session):
             raise WireError("start: session: expected one that `ready` gave, got something else.")
+        usage = self._context.usages.of(key)
+        if refused := usage.session_refusal(start.session):
+            return self.session_refused(refused)
+        self._usage = usage.begin_session(resumed=start.session is not None)
         self.state = ConnectionState.OPENING
         self._input = InputQueue(start.bytes_per_second, self.limits)
         self._opening = detached_task(self._open(start.model_copy(update={"api_key": None}), key))
@@ -251,6 +266,30 @@ class Connection:
                 "been sent, and what follows is dropped; try again later."
             )
             self._stop(Ending(Close.FULL, "lagging", Error("lagging", message)))
+
+    def _count_audio(self, messages: Sequence[ServerMessage]) -> None:
+        """Count what was decoded; a session that exceeds its key's quota gets its finals, and ends."""
+        ends_s = [
+            m.processed_s if isinstance(m, Ack) else m.audio_s for m in messages if isinstance(m, Ack | Done)
+        ]
+        if not ends_s or not self._usage or self._usage.processed(max(ends_s)) or self._ending:
+            return
+        error = Error(QUOTA_EXCEEDED, self._usage.key.audio_message)
+        self._stop(Ending(Close.BAD_MESSAGE, QUOTA_EXCEEDED, error))
+
+    def _audit(self) -> None:
+        closing = self.outbox.closing
+        self._context.audit.write(
+            "connection",
+            key=self._usage.key.name if self._usage else None,
+            session=self._opened.session if self._opened else None,
+            seconds=self._clock() - self._began_s,
+            audio_s=self._usage.audio_s if self._usage else 0.0,
+            code=int(closing.code) if closing else None,
+            reason=closing.reason if closing else "left",
+        )
+        if self._usage:
+            self._usage.end()
 
     def _stop(self, ending: Ending) -> None:
         self._ending = ending

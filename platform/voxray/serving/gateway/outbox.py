@@ -42,6 +42,11 @@ class Outbox:
         """Characters that wait."""
         return self._size
 
+    @property
+    def closing(self) -> Closing | None:
+        """How this ends, as far as that is known."""
+        return self._closing
+
     def put_replay(self, messages: Iterable[ServerMessage]) -> None:
         """Append `messages` whatever their size: a client that resumes may lack the finals of hours."""
         for frame in self._protocol.write(list(messages)):

@@ -19,13 +19,19 @@ from voxray.serving.client_protocols.deepgram import DeepgramProtocol
 from voxray.serving.client_protocols.deepgram_options import parse_options
 from voxray.serving.client_protocols.realtime import RealtimeProtocol
 from voxray.serving.gateway.auth import bearer_key
+from voxray.serving.gateway.quotas import QUOTA_EXCEEDED
 from voxray.serving.protocol import Refused
 from voxray.wire import Close
 
 REALTIME_KEY = "openai-insecure-api-key."
 STATUS = {Close.NOT_ALLOWED: 401, Close.BAD_MESSAGE: 400}
 """HTTP's for what refuses a connection; 503 for all others, which may be tried again."""
-DEEPGRAM_CODES = {401: "INVALID_AUTH", 400: "Bad Request", 503: "SERVICE_UNAVAILABLE"}
+DEEPGRAM_CODES = {
+    401: "INVALID_AUTH",
+    400: "Bad Request",
+    429: "TOO_MANY_REQUESTS",
+    503: "SERVICE_UNAVAILABLE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +83,17 @@ def _token(headers: Headers) -> str | None:
     return key.strip() if scheme.lower() == "token" else None
 
 
+def _status(refused: Refused) -> int:
+    return 429 if refused.code == QUOTA_EXCEEDED else STATUS.get(refused.close, 503)
+
+
 def _refused_by_openai(refused: Refused) -> Response:
     code = "invalid_api_key" if refused.close is Close.NOT_ALLOWED else refused.code
-    return ApiError(STATUS.get(refused.close, 503), refused.message, code=code).response()
+    return ApiError(_status(refused), refused.message, code=code).response()
 
 
 def _refused_by_deepgram(refused: Refused) -> Response:
-    status = STATUS.get(refused.close, 503)
+    status = _status(refused)
     request_id = str(uuid.uuid4())
     values = {"err_code": DEEPGRAM_CODES[status], "err_msg": refused.message, "request_id": request_id}
     shown = refused.message.encode("ascii", "backslashreplace").decode()

@@ -10,6 +10,7 @@ SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "first_partial_s": ("From the arrival of an utterance's first speech to its first partial.", SECONDS),
+    "answer_s": ("From a decode request to its answer.", SECONDS),
     "final_s": ("From the arrival of an utterance's last speech to its final.", SECONDS),
     "queue_delay_s": ("How long a window waited for its batch.", SECONDS),
     "decode_s": ("How long a batch took.", SECONDS),
@@ -17,6 +18,10 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 COUNTERS = {
     "audio_s": "Seconds of audio that were received.",
+    "opened": "Sessions that began.",
+    "resumed": "Connections to a session that was there.",
+    "failed": "Sessions that ended by a fault.",
+    "dropped": "Sessions that no client resumed in time.",
     "superseded": "Windows that a newer one of the same session replaced before they were decoded.",
 }
 

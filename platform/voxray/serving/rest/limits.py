@@ -68,6 +68,11 @@ class MemoryShare:
         self._closed = False
         self._lock = threading.Lock()
 
+    @property
+    def seconds(self) -> float:
+        """The audio that was decoded so far."""
+        return self._reserved / SAMPLE_RATE
+
     def grow(self, samples: int) -> None:
         """Reserve more; ApiError 429 where too little is free, or when the request has ended."""
         with self._lock:

@@ -176,7 +176,10 @@ class TranscriptionEndpoint:
                 check_language(wanted, (await state.describe(model)).languages)
                 resources.enter_context(state.files.slot())
                 share = resources.enter_context(state.memory.share())
-                return await while_connected(request, self._transcribe(upload, wanted, model, share))
+                response = await while_connected(request, self._transcribe(upload, wanted, model, share))
+                if usage := getattr(request.state, "usage", None):  # of the key
+                    usage.charge(share.seconds)
+                return response
 
     async def _transcribe(
         self, upload: Upload, request: TranscriptionRequest, model: str | None, share: MemoryShare

@@ -16,10 +16,12 @@ from websockets.typing import Subprotocol
 
 from voxray.serving.client_protocols.base import Closing, Frame
 from voxray.serving.client_protocols.stream import StreamProtocol
+from voxray.serving.gateway.audit import AuditLog
 from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.gateway.connection import Connection, ConnectionContext
 from voxray.serving.gateway.host_client import HostClients, TickSchedule
 from voxray.serving.gateway.metrics import Metrics
+from voxray.serving.gateway.quotas import KeyUsages
 from voxray.serving.model_catalog import ModelCatalog
 from voxray.serving.protocol import Output, Refused
 from voxray.serving.settings import Limits, ServiceArgs
@@ -181,8 +183,9 @@ def test_a_defect_of_a_protocol_ends_one_connection_and_not_the_calls_to_its_hos
     metrics = Metrics()
     hosts = HostClients("gateway", ScriptedDirectory(), TickSchedule(), metrics)
     policy = AccessPolicy.of(ServiceArgs(), {})
-    models = ModelCatalog(ServiceArgs(), policy)
-    context = ConnectionContext(Limits(), policy, models, hosts, metrics, lambda: 0.0)
+    usages, models = KeyUsages(policy, lambda: 0.0), ModelCatalog(ServiceArgs(), policy)
+    shared = (usages, AuditLog(None), models, hosts, metrics)
+    context = ConnectionContext(Limits(), policy, *shared, lambda: 0.0)
     connection = Connection(context, FaultyProtocol(), None)
 
     connection.receive_output(Output("session", 1, (Final(0, 0.0, 1.0, "text"),)))
