@@ -1,6 +1,6 @@
 """The gateway: a stateless Starlette app that carries clients' sockets to the hosts of their sessions.
 
-    /v1/stream     the protocol of voxray.wire     /          the page; as a WebSocket, plain text
+    /v1/stream     the protocol of voxray.wire     /          the page; as a WebSocket, `RootProtocol`
     /v1/realtime   OpenAI's Realtime API           /healthz   200, or 503 while it drains
     /v1/listen     Deepgram's live transcription   /metrics   Prometheus' text
     /assets/       the page's files                and `routes`, behind the keys where below /v1/
@@ -30,7 +30,8 @@ from starlette.websockets import WebSocket
 from voxray.errors import WireError
 from voxray.serving.api_error import ApiError
 from voxray.serving.client_protocols.base import ClientProtocol
-from voxray.serving.client_protocols.stream import PlainTextProtocol, StreamProtocol
+from voxray.serving.client_protocols.root import RootProtocol
+from voxray.serving.client_protocols.stream import StreamProtocol
 from voxray.serving.gateway.auth import (
     AccessPolicy,
     AuthMiddleware,
@@ -90,7 +91,7 @@ class Gateway:
         """Return the routes of clients, of health checks and of metrics."""
         return [
             WebSocketRoute(PATH, self.serve_stream),
-            WebSocketRoute("/", self.serve_plain_text),
+            WebSocketRoute("/", self.serve_root),
             WebSocketRoute("/v1/realtime", self.serve_realtime),
             WebSocketRoute("/v1/listen", self.serve_deepgram),
             Route("/healthz", self.show_health),
@@ -101,9 +102,9 @@ class Gateway:
         """Serve a client of `/v1/stream`."""
         await self._serve_own(websocket, StreamProtocol())
 
-    async def serve_plain_text(self, websocket: WebSocket) -> None:
+    async def serve_root(self, websocket: WebSocket) -> None:
         """Serve a client of `/`."""
-        await self._serve_own(websocket, PlainTextProtocol())
+        await self._serve_own(websocket, RootProtocol(self._models))
 
     async def serve_realtime(self, websocket: WebSocket) -> None:
         """Serve a client of OpenAI's Realtime API."""

@@ -150,6 +150,8 @@ class Connection:
             waiting = bool(self._input) or self._input.credit <= 0
             if ending := self._timeouts.expired(now_s, waiting=waiting):
                 self._stop(ending)
+            elif self._timeouts.pause_began(now_s, self._protocol.finalize_after_s):
+                self._input.receive_finalize(now_s)
         if batch := self._input.pop_batch():
             self._timeouts.progressed(now_s)
         return batch
@@ -221,6 +223,7 @@ class Connection:
 
     def _receive_audio(self, data: bytes) -> None:
         self._context.metrics.audio_bytes.inc(len(data))
+        self._timeouts.audio_received(self._clock())
         admission, waiting = self._input.receive_audio(data, self._clock()), self._input.waiting
         if admission is Admission.TOO_FAST:
             message = (
