@@ -24,7 +24,8 @@ from enum import Enum
 from voxray.errors import WireError
 from voxray.serving.client_protocols.base import ClientProtocol, Closing, Frame
 from voxray.serving.gateway.auth import AccessPolicy, expected_key
-from voxray.serving.gateway.host_client import HostClient, HostClients
+from voxray.serving.gateway.channels import ChannelGroup
+from voxray.serving.gateway.host_client import HostClients, SessionOwner
 from voxray.serving.gateway.input_queue import Admission, InputQueue
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.outbox import Outbox
@@ -75,7 +76,7 @@ class Connection:
         self._timeouts = ConnectionTimeouts(context.limits, context.clock())
         self._ending: Ending | None = None
         self._opened: Opened | None = None
-        self._host: HostClient | None = None
+        self._host: SessionOwner | None = None
 
     # Called for the client.
 
@@ -127,7 +128,7 @@ class Connection:
         """Whether a session is open."""
         return self.state is ConnectionState.OPEN
 
-    def session_opened(self, opened: Opened, host: HostClient) -> None:
+    def session_opened(self, opened: Opened, host: SessionOwner) -> None:
         """As `Peer.session_opened`."""
         self._opened, self._host = opened, host
         if self.closed:
@@ -209,10 +210,14 @@ class Connection:
             return self._fail(Close.NOT_ALLOWED, "not_allowed", expected_key(key))
         if start.session is not None and not SESSION.fullmatch(start.session):
             raise WireError("start: session: expected one that `ready` gave, got something else.")
+        group = ChannelGroup(start, self) if start.multichannel and start.channels > 1 else None
         self.state = ConnectionState.OPENING
         self._input = InputQueue(start.bytes_per_second, self.limits)
         start = start.model_copy(update={"api_key": None})
-        self._context.hosts.open(start, self, resumable=self._protocol.resumable)
+        if group:
+            group.open(start, self._context.hosts)
+        else:
+            self._context.hosts.open(start, self, resumable=self._protocol.resumable)
 
     def _receive_finalize(self) -> None:
         if self._input.receive_finalize(self._clock()) is Admission.TOO_FAST:

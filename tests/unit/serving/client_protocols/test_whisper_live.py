@@ -14,7 +14,7 @@ from voxray.errors import WireError
 from voxray.serving.client_protocols.base import Frame
 from voxray.serving.client_protocols.root import RootProtocol
 from voxray.serving.client_protocols.whisper_live import END_OF_AUDIO, WhisperLiveProtocol
-from voxray.wire import Close, Done, Error, Finalize, Start, Stop
+from voxray.wire import Close, Done, Error, Final, Finalize, ServerMessage, Start, Stop
 
 MODELS = ("tiny.en", "other")
 SENT = {  # by the client of whisper-live 0.10, with its defaults
@@ -49,7 +49,7 @@ def talk_of(text: str, **options: Any) -> Talk:
     return talk
 
 
-def said(protocol: WhisperLiveProtocol, *messages: Error | Done) -> list[dict[str, Any]]:
+def said(protocol: WhisperLiveProtocol, *messages: ServerMessage) -> list[dict[str, Any]]:
     return [json.loads(frame.text) for frame in protocol.write(messages)]
 
 
@@ -159,11 +159,11 @@ def test_a_stream_that_the_server_ends_is_a_disconnect() -> None:
 
 
 def test_the_language_is_told_once_where_it_was_not_given() -> None:
-    found = [m for m in talk_that_spoke("one\ntwo").sent if "language" in m]
-    given = [m for m in talk_of("one", language="en").sent if "language" in m]
+    finals = [Final(0, 0.0, 1.0, "eins", "de"), Final(1, 2.0, 3.0, "zwei", "de")]
+    (told,) = [m for m in said(begun()[0], *finals) if "language" in m]
 
-    assert len(found) <= 1
-    assert not given
+    assert told == {"uid": "u1", "language": "de"}
+    assert not [m for m in said(begun(language="de")[0], *finals) if "language" in m]
 
 
 @pytest.mark.parametrize("frame", ["a text", "{}", '{"uid": "u1"}'])
