@@ -88,8 +88,13 @@ class ChannelGroup:
         """End the connection, whose client has to begin anew."""
         self._connection.restart()
 
-    def distribute_input(self) -> None:
-        """Move the connection's next input on to the channels."""
+    def distribute_input(self, channel: "Channel") -> None:
+        """Move the connection's next input on to the channels, if `channel` is the first that has not ended.
+
+        That one sets the pace for all: a connection expects to be asked once a tick.
+        """
+        if channel is not next(c for c in self._channels if c.done is None):
+            return
         for item in self._connection.next_input() if self.opened else ():
             if isinstance(item, Control):
                 for channel in self._channels:
@@ -193,15 +198,14 @@ class Channel:
         self._group.channel_refused(refused)
 
     def next_input(self) -> tuple[bytes | Control, ...]:
-        """See `Peer`. The first channel's calls set the pace for all.
+        """See `Peer`.
 
         A connection that closed before all channels were open did not know of this session.
         """
         if self.closed:
             self.leave()
             return ()
-        if self.number == 1:
-            self._group.distribute_input()
+        self._group.distribute_input(self)
         items, self._items = self._items, []
         return tuple(items)
 
