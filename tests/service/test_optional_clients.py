@@ -97,18 +97,17 @@ async def by_pipecat(speaks: str, service: LocalService, recording: Recording, w
     params = workers.PipelineParams(audio_in_sample_rate=SAMPLE_RATE)
     worker = workers.PipelineWorker(pipeline, params=params, enable_rtvi=False)
     worker.set_reached_downstream_filter((frames.TranscriptionFrame,))
-    texts, changed = list[str](), asyncio.Event()
+    texts, changed, started = list[str](), asyncio.Event(), asyncio.Event()
 
-    @worker.event_handler("on_frame_reached_downstream")  # type: ignore[untyped-decorator]  # it has no types
     async def note(_worker: Any, frame: Any) -> None:
         texts.append(frame.text)
         changed.set()
 
-    started = asyncio.Event()
-
-    @worker.event_handler("on_pipeline_started")  # type: ignore[untyped-decorator]  # it has no types
     async def begin(_worker: Any, _frame: Any) -> None:
         started.set()
+
+    worker.add_event_handler("on_frame_reached_downstream", note)
+    worker.add_event_handler("on_pipeline_started", begin)
 
     async def play() -> None:
         await started.wait()
