@@ -17,7 +17,7 @@ from voxray.serving.client_protocols.whisper_live import END_OF_AUDIO, WhisperLi
 from voxray.wire import Close, Done, Error, Final, Finalize, ServerMessage, Start, Stop
 
 MODELS = ("tiny.en", "other")
-SENT = {  # by the client of whisper-live 0.10, with its defaults
+SENT: dict[str, Any] = {  # by the client of whisper-live 0.10, with its defaults
     "uid": "u1",
     "language": None,
     "task": "transcribe",
