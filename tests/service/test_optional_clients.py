@@ -53,8 +53,11 @@ def test_the_streaming_client_of_whisper_live(service: LocalService, recording: 
     assert partials
 
 
-def test_the_file_client_of_whisper_live(service: LocalService, recording: Recording, tmp_path: Path) -> None:
+def test_the_file_client_of_whisper_live(
+    service: LocalService, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It plays the file in real time, and waits for 15 s after its end."""
+    monkeypatch.chdir(tmp_path)  # where it resamples the file to
     short = beginning(recording, 8.0)
     pcm = short.pcm[: round(short.utterances[-1].end_s * SAMPLE_RATE)]  # no silence ends the last utterance
     with wave.open(str(tmp_path / "short.wav"), "wb") as file:
