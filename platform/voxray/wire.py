@@ -31,6 +31,7 @@ KEY_SUBPROTOCOL = "voxray.key."  # and the key in base64url, without padding
 MAX_FRAME_BYTES = 1 << 20
 MAX_CREDIT_BYTES = 4 << 20  # in any ack, whatever rate and channels a client claims
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 384_000, 32  # of PCM
+MAX_SESSION_CHANNELS = 8  # with `multichannel`: each has a session of its own
 MAX_BYTE = (1 << 53) - 1  # the largest integer that a JavaScript client can represent
 MAX_SEGMENT = (1 << 31) - 1
 MAX_MODEL = 200  # characters of a model's name
@@ -69,6 +70,9 @@ class Start(Config):
     `hotwords` may be given as a string or a list of strings, and is stored as one string. `model` is one of
     the names at `/v1/models`; without it the session gets the default of its key, or of the service.
 
+    Channels are mixed, unless `multichannel` gives each a session of its own: its messages then say which
+    `channel` they are about, and it cannot be resumed.
+
     A client that resumes gives `session` and `resume_token` of `ready`, `have_segment` (the last final that
     it received) and `from_byte` (the first byte that it still has).
     """
@@ -77,6 +81,7 @@ class Start(Config):
     sample_rate: int = Field(default=16_000, ge=MIN_RATE, le=MAX_RATE)
     encoding: Encoding = "pcm_s16le"
     channels: int = Field(default=1, ge=1, le=MAX_CHANNELS)
+    multichannel: bool = False
     language: Language = None
     task: Task = "transcribe"
     prompt: str = Field(default="", max_length=2_000)
@@ -117,7 +122,10 @@ ClientMessage = Start | Finalize | Stop
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Answers the first message. The client continues to send from byte `received_bytes`."""
+    """Answers the first message. The client continues to send from byte `received_bytes`.
+
+    Without a `session` and a `resume_token`, which are "" then, the stream cannot be resumed.
+    """
 
     session: str
     resume_token: str
@@ -135,6 +143,7 @@ class Ack:
     credit_bytes: int
     processed_s: float
     lag_s: float
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +200,8 @@ def render(message: ServerMessage) -> str:
     for field in fields(message):
         value = getattr(message, field.name)
         values[field.name] = round(value, 3) if isinstance(value, float) else value
+    if values.get("channel") is None:
+        values.pop("channel", None)
     if isinstance(message, Final):
         values["words"] = [asdict(w) for w in message.words or ()]
         if message.words is None:

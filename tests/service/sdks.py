@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy.typing as npt
 from openai import AsyncOpenAI
 
 from voxray.audio import SAMPLE_RATE, Pcm, resample, to_float, to_pcm
@@ -72,12 +73,12 @@ async def _transcribed(connection: Any) -> Transcribed:
     return told
 
 
-async def by_deepgram(http: str, pcm: Pcm, key: str = "any", **options: Any) -> list[Any]:
-    """Send `pcm` with Deepgram's client, as fast as it can; return all that comes until its Metadata."""
+async def by_deepgram(http: str, samples: npt.NDArray[Any], key: str = "any", **options: Any) -> list[Any]:
+    """Send `samples` with Deepgram's client, as fast as it can; return all that comes until its Metadata."""
     where = DeepgramClientEnvironment(
         base=http, production=http.replace("http", "ws", 1), agent=http, agent_rest=http
     )
-    audio, frame = pcm.tobytes(), round(FRAME_S * SAMPLE_RATE) * 2
+    audio, frame = samples.tobytes(), round(FRAME_S * SAMPLE_RATE) * 2
     client = AsyncDeepgramClient(api_key=key, environment=where)
     raw: dict[str, Any] = {"model": "nova-3", "encoding": "linear16", "sample_rate": SAMPLE_RATE}
     told = list[Any]()

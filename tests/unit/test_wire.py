@@ -5,7 +5,21 @@ import json
 import pytest
 
 from voxray.errors import WireError
-from voxray.wire import MAX_BYTE, MAX_SEGMENT, MAX_SHOWN, Start, parse_client
+from voxray.wire import (
+    MAX_BYTE,
+    MAX_SEGMENT,
+    MAX_SHOWN,
+    Ack,
+    Final,
+    Finalized,
+    Partial,
+    SpeechEnd,
+    SpeechStart,
+    Start,
+    parse_client,
+    parse_server,
+    render,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +53,21 @@ def test_deep_nesting_is_an_error(depth: int) -> None:
     for text in (inner, f'{{"type":{inner}}}', f'{{"type":"start","task":{inner}}}'):
         with pytest.raises(WireError, match=r"^expected "):
             parse_client(text)
+
+
+@pytest.mark.parametrize("channel", [None, 2])
+def test_a_message_names_its_channel_where_it_has_one(channel: int | None) -> None:
+    messages = (
+        SpeechStart(0, 0.5, channel),
+        Partial(0, 0.5, 1.0, "a", " b", channel),
+        SpeechEnd(0, 1.0, channel),
+        Final(0, 0.5, 1.0, "a b", "en", channel=channel),
+        Finalized(channel),
+        Ack(2, 2, 2, 0.5, 0.5, channel),
+    )
+    for message in messages:
+        assert parse_server(render(message)) == message
+        assert ("channel" in json.loads(render(message))) == (channel is not None)
 
 
 def test_a_key_is_not_shown_where_a_start_is() -> None:

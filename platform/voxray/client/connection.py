@@ -34,8 +34,11 @@ def stream(
             async for event in live: ...
 
     `start` describes the audio (default: 16 kHz mono s16le) and what is wanted of it. `live`: the audio is
-    recorded in real time, so that `send` never waits. Raises ConfigError where `url` is no WebSocket URL.
+    recorded in real time, so that `send` never waits. Raises ConfigError where `url` is no WebSocket URL, and
+    for `multichannel`, which cannot be resumed: give each channel a stream of its own.
     """
+    if start and start.multichannel:
+        raise ConfigError("multichannel: expected false, with a stream for each channel, got true.")
     return Live(_with_path(url), start or Start(), live=live, retry=retry or RetryPolicy())
 
 

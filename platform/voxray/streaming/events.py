@@ -2,7 +2,8 @@
 
 Positions are samples of 16 kHz mono audio, counted from the session's start. Names that end in `_s` are in
 seconds, and count from the session's start unless stated otherwise. `voxray.wire` sends the events to
-clients as they are, but for `SessionProgress`.
+clients as they are, but for `SessionProgress`. A session leaves `channel` None; the gateway sets it, from 1,
+where each channel of a connection has a session.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class SpeechStart:
 
     segment: int
     at_s: float
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Partial:
     end_s: float
     stable: str
     unstable: str
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class SpeechEnd:
 
     segment: int
     at_s: float
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,14 @@ class Final:
     text: str
     language: str | None = None
     words: tuple[Word, ...] | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finalized:
     """Answers one `finalize`: all audio before it has its finals."""
+
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

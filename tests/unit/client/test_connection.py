@@ -306,6 +306,11 @@ def test_a_url_that_is_none_is_named(url: str) -> None:
         asyncio.run(play())
 
 
+def test_channels_with_sessions_of_their_own_are_refused() -> None:
+    with pytest.raises(ConfigError, match="with a stream for each channel"):
+        stream("ws://127.0.0.1:1", Start(channels=2, multichannel=True))
+
+
 def test_a_live_source_is_not_held_up_and_not_buffered_for_ever() -> None:
     async def scene(service: ScriptedService) -> None:
         async with stream(service.url, Start(sample_rate=4_000), live=True, retry=QUICK) as live:

@@ -43,6 +43,11 @@ class ClientProtocol(Protocol):
     """Whether the client learns its session's token, so that it can resume."""
 
     @property
+    def finalize_after_s(self) -> float | None:
+        """Seconds without a frame of audio after which what was sent is finalised; None: only when asked."""
+        return None
+
+    @property
     def defaults(self) -> Start:
         """The start of a client that sends none, as of the moment at which its first audio comes."""
         ...

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from voxray.errors import ConfigError, WireError
 from voxray.languages import language_of
 from voxray.streaming.endpoint import MAX_ENDPOINT_MS, MIN_ENDPOINT_MS, EndpointOptions
-from voxray.wire import MAX_CHANNELS, MAX_RATE, MIN_RATE, Encoding, Start
+from voxray.wire import MAX_CHANNELS, MAX_RATE, MAX_SESSION_CHANNELS, MIN_RATE, Encoding, Start
 
 ENCODINGS: dict[str, Encoding] = {
     "linear16": "pcm_s16le",
@@ -76,10 +76,11 @@ class DeepgramOptions(BaseModel):
             raise ValueError(f"encoding: expected {expected}, got {self.encoding[:60]!r}")
         if self.coding != "container" and self.sample_rate is None:
             raise ValueError(f"sample_rate: expected one with encoding {self.encoding}, got none")
-        if self.multichannel and self.channels > 1:
-            raise ValueError(
-                f"multichannel: expected false with {self.channels} channels, which are mixed here, got true"
-            )
+        if self.sessions > 1 and self.coding == "container":
+            raise ValueError("multichannel: expected an encoding of samples with it, got a container")
+        if self.sessions > MAX_SESSION_CHANNELS:
+            expected = f"at most {MAX_SESSION_CHANNELS} with multichannel"
+            raise ValueError(f"channels: expected {expected}, got {self.channels}")
         if self.utterance_end_ms is not None and not self.interim_results:
             raise ValueError("utterance_end_ms: expected interim_results=true with it, got false")
         if len(self.hotwords) > MAX_HOTWORDS:
@@ -91,6 +92,11 @@ class DeepgramOptions(BaseModel):
     def coding(self) -> Encoding:
         """The encoding by its name here."""
         return ENCODINGS[self.encoding] if self.encoding is not None else "container"
+
+    @property
+    def sessions(self) -> int:
+        """How many channels are transcribed, each by itself."""
+        return self.channels if self.multichannel else 1
 
     @property
     def hotwords(self) -> str:
@@ -106,6 +112,7 @@ class DeepgramOptions(BaseModel):
             encoding=self.coding,
             sample_rate=self.sample_rate or Start().sample_rate,
             channels=self.channels,
+            multichannel=self.sessions > 1,
             language=None if self.language in (None, "multi") else self.language,
             hotwords=self.hotwords,
             words=True,

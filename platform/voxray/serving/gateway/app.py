@@ -1,6 +1,6 @@
 """The gateway: a stateless Starlette app that carries clients' sockets to the hosts of their sessions.
 
-    /v1/stream     the protocol of voxray.wire     /          the page; as a WebSocket, plain text
+    /v1/stream     the protocol of voxray.wire     /          the page; as a WebSocket, `RootProtocol`
     /v1/realtime   OpenAI's Realtime API           /healthz   200, or 503 while it drains
     /v1/listen     Deepgram's live transcription   /metrics   Prometheus' text
     /assets/       the page's files                and `routes`, behind the keys where below /v1/
@@ -30,7 +30,8 @@ from starlette.websockets import WebSocket
 from voxray.errors import WireError
 from voxray.serving.api_error import ApiError
 from voxray.serving.client_protocols.base import ClientProtocol
-from voxray.serving.client_protocols.stream import PlainTextProtocol, StreamProtocol
+from voxray.serving.client_protocols.root import RootProtocol
+from voxray.serving.client_protocols.stream import StreamProtocol
 from voxray.serving.gateway.audit import AuditLog
 from voxray.serving.gateway.auth import (
     AccessPolicy,
@@ -95,7 +96,7 @@ class Gateway:
         """Return the routes of clients, of health checks and of metrics."""
         return [
             WebSocketRoute(PATH, self.serve_stream),
-            WebSocketRoute("/", self.serve_plain_text),
+            WebSocketRoute("/", self.serve_root),
             WebSocketRoute("/v1/realtime", self.serve_realtime),
             WebSocketRoute("/v1/listen", self.serve_deepgram),
             Route("/healthz", self.show_health),
@@ -106,9 +107,10 @@ class Gateway:
         """Serve a client of `/v1/stream`."""
         await self._serve_own(websocket, StreamProtocol())
 
-    async def serve_plain_text(self, websocket: WebSocket) -> None:
+    async def serve_root(self, websocket: WebSocket) -> None:
         """Serve a client of `/`."""
-        await self._serve_own(websocket, PlainTextProtocol())
+        models = await self._catalog.names(_own_key(websocket))
+        await self._serve_own(websocket, RootProtocol(models))
 
     async def serve_realtime(self, websocket: WebSocket) -> None:
         """Serve a client of OpenAI's Realtime API."""
@@ -131,8 +133,7 @@ class Gateway:
         """Serve a client of ours, whose key may come later, and which is refused by messages."""
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        key = bearer_key(websocket.headers)
-        key = subprotocol_key(offered) if key is None else key
+        key = _own_key(websocket)
         await self._serve(websocket, Connection(self._context, protocol, key), self._refusal(key))
 
     async def _serve_upgrade(self, websocket: WebSocket, upgrade: Upgrade) -> None:
@@ -192,6 +193,12 @@ class Gateway:
     async def show_metrics(self, request: Request) -> Response:
         """`GET /metrics`: those of this process."""
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _own_key(websocket: WebSocket) -> str | None:
+    """Return the key of a client of ours that comes with its upgrade, if one does."""
+    key = bearer_key(websocket.headers)
+    return subprotocol_key(websocket.scope.get("subprotocols", [])) if key is None else key
 
 
 def build(

@@ -27,7 +27,8 @@ from voxray.serving.api_error import ApiError
 from voxray.serving.client_protocols.base import ClientProtocol, Closing, Frame
 from voxray.serving.gateway.audit import AuditLog
 from voxray.serving.gateway.auth import AccessPolicy, expected_key
-from voxray.serving.gateway.host_client import UNAVAILABLE, HostClient, HostClients, detached_task
+from voxray.serving.gateway.channels import ChannelGroup
+from voxray.serving.gateway.host_client import UNAVAILABLE, HostClients, SessionOwner, detached_task
 from voxray.serving.gateway.input_queue import Admission, InputQueue
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.gateway.outbox import Outbox
@@ -85,7 +86,7 @@ class Connection:
         self._usage: SessionUsage | None = None
         self._ending: Ending | None = None
         self._opened: Opened | None = None
-        self._host: HostClient | None = None
+        self._host: SessionOwner | None = None
         self._opening: asyncio.Task[None] | None = None
 
     # Called for the client.
@@ -140,7 +141,7 @@ class Connection:
         """Whether a session is open."""
         return self.state is ConnectionState.OPEN
 
-    def session_opened(self, opened: Opened, host: HostClient) -> None:
+    def session_opened(self, opened: Opened, host: SessionOwner) -> None:
         """As `Peer.session_opened`."""
         self._opened, self._host = opened, host
         if self._usage:
@@ -165,6 +166,8 @@ class Connection:
             waiting = bool(self._input) or self._input.credit <= 0
             if ending := self._timeouts.expired(now_s, waiting=waiting):
                 self._stop(ending)
+            elif self._timeouts.pause_began(now_s, self._protocol.finalize_after_s):
+                self._input.receive_finalize(now_s)
         if batch := self._input.pop_batch():
             self._timeouts.progressed(now_s)
         return batch
@@ -223,15 +226,16 @@ class Connection:
             return self._fail(Close.NOT_ALLOWED, "not_allowed", expected_key(key))
         if start.session is not None and not SESSION.fullmatch(start.session):
             raise WireError("start: session: expected one that `ready` gave, got something else.")
+        group = ChannelGroup(start, self) if start.multichannel and start.channels > 1 else None
         usage = self._context.usages.of(key)
         if refused := usage.session_refusal(start.session):
             return self.session_refused(refused)
         self._usage = usage.begin_session(resumed=start.session is not None)
         self.state = ConnectionState.OPENING
         self._input = InputQueue(start.bytes_per_second, self.limits)
-        self._opening = detached_task(self._open(start.model_copy(update={"api_key": None}), key))
+        self._opening = detached_task(self._open(start.model_copy(update={"api_key": None}), key, group))
 
-    async def _open(self, start: Start, key: str | None) -> None:
+    async def _open(self, start: Start, key: str | None, group: ChannelGroup | None) -> None:
         """Begin to open a session with the model that the client's name stands for."""
         try:
             model = await self._context.models.choose(start.model, key)
@@ -240,8 +244,12 @@ class Connection:
         except Exception:  # of the trainings' storage, or a defect: the client must not be left waiting
             log.exception("a model cannot be looked up")
             return self.session_refused(UNAVAILABLE)
-        if not self.closed:
-            start = start.model_copy(update={"model": model})
+        if self.closed:
+            return
+        start = start.model_copy(update={"model": model})
+        if group:
+            group.open(start, self._context.hosts)
+        else:
             self._context.hosts.open(start, self, resumable=self._protocol.resumable)
 
     def _receive_finalize(self) -> None:
@@ -253,6 +261,7 @@ class Connection:
 
     def _receive_audio(self, data: bytes) -> None:
         self._context.metrics.audio_bytes.inc(len(data))
+        self._timeouts.audio_received(self._clock())
         admission, waiting = self._input.receive_audio(data, self._clock()), self._input.waiting
         if admission is Admission.TOO_FAST:
             message = (

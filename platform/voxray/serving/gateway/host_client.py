@@ -57,6 +57,14 @@ class TickSchedule:
         return max(self.tick_s, 2 * call_s) - call_s
 
 
+class SessionOwner(Protocol):
+    """What a connection's session belongs to until the connection leaves it."""
+
+    def leave(self, session: str, epoch: int) -> None:
+        """Remove a closed connection, and report it to the host with the next call."""
+        ...
+
+
 class Peer(Protocol):
     """A connection as its host's client sees it. No method waits or raises."""
 
@@ -65,7 +73,7 @@ class Peer(Protocol):
         """Whether the client has disconnected."""
         ...
 
-    def session_opened(self, opened: Opened, host: "HostClient") -> None:
+    def session_opened(self, opened: Opened, host: SessionOwner) -> None:
         """The connection has a session, and belongs to `host` until it calls `host.leave`."""
         ...
 
@@ -124,7 +132,7 @@ class HostClient:
                 self._early.clear()
 
     def leave(self, session: str, epoch: int) -> None:
-        """Remove a closed connection, and report it to the host with the next call."""
+        """As `SessionOwner.leave`."""
         if self._peers.pop((session, epoch), None):
             self._left[session, epoch] = None
 

@@ -31,10 +31,22 @@ class ConnectionTimeouts:
     def __init__(self, limits: Limits, now_s: float) -> None:
         self._limits = limits
         self._opened_s = self._received_s = self._progress_s = now_s
+        self._audio_s: float | None = None  # when audio last came; None once it is finalised
 
     def received(self, now_s: float) -> None:
         """Note that the client sent something."""
         self._received_s = now_s
+
+    def audio_received(self, now_s: float) -> None:
+        """Note that the client sent audio."""
+        self._audio_s = now_s
+
+    def pause_began(self, now_s: float, after_s: float | None) -> bool:
+        """Return, once after each run of audio, whether none has come for `after_s`; None: never."""
+        if after_s is None or self._audio_s is None or now_s - self._audio_s < after_s:
+            return False
+        self._audio_s = None
+        return True
 
     def progressed(self, now_s: float) -> None:
         """Note that input was sent to the host, or output received from it."""

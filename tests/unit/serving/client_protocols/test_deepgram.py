@@ -286,7 +286,7 @@ def test_without_raw_audio_it_is_a_container(query: dict[str, str]) -> None:
         ({"encoding": "opus"}, "encoding: expected linear16, .* or a container without encoding, got 'opus'"),
         ({"sample_rate": "1000000"}, "sample_rate: expected less than or equal to 384000, got '1000000'"),
         ({"sample_rate": "fast"}, "sample_rate: expected a valid integer.*, got 'fast'"),
-        ({"multichannel": "true", "channels": "2"}, "multichannel: expected false with 2 channels"),
+        ({"multichannel": "true", "channels": "9"}, "channels: expected at most 8 with multichannel, got 9"),
         ({"language": "xx"}, "language: expected a language .*, got 'xx'"),
         ({"model": "large-v3"}, r"model: expected one of tiny\.en, other, .* got 'large-v3'"),
         ({"diarize": "true"}, "diarize: expected false"),
@@ -303,6 +303,21 @@ def test_options_that_cannot_be_are_named(query: dict[str, str], error: str) -> 
         options_of(**query)
 
     assert len(str(caught.value)) < 300
+
+
+def test_the_channels_of_a_container_are_mixed() -> None:
+    with pytest.raises(WireError, match="multichannel: expected an encoding of samples"):
+        parse_options([("multichannel", "true"), ("channels", "2")], MODELS)
+
+
+def test_channels_are_transcribed_by_themselves_where_asked_for() -> None:
+    def found(**query: str) -> tuple[int, bool]:
+        start = options_of(**query).start
+        return start.channels, start.multichannel
+
+    assert found(channels="2", multichannel="true") == (2, True)
+    assert found(channels="2") == (2, False)
+    assert found(multichannel="true") == (1, False)
 
 
 def test_raw_audio_needs_its_rate() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.serving.gateway.scripted import ScriptedDirectory, ScriptedHost
 
-from voxray.serving.gateway.host_client import HostClient, HostClients, TickSchedule
+from voxray.serving.gateway.host_client import HostClients, SessionOwner, TickSchedule
 from voxray.serving.gateway.metrics import Metrics
 from voxray.serving.protocol import Control, Opened, Opening, Output, Refused
 from voxray.wire import Close, Final, Finalized, ServerMessage, Start
@@ -19,13 +19,13 @@ class Peer:
     def __init__(self) -> None:
         self.closed = False
         self.got: Opened | None = None
-        self.host: HostClient | None = None
+        self.host: SessionOwner | None = None
         self.refusal: Refused | None = None
         self.to_send: list[bytes | Control] = []
         self.outputs: list[Output] = []
         self.is_lost = False
 
-    def session_opened(self, opened: Opened, host: HostClient) -> None:
+    def session_opened(self, opened: Opened, host: SessionOwner) -> None:
         self.got, self.host = opened, host
 
     def session_refused(self, refused: Refused) -> None:
