@@ -40,8 +40,8 @@ export class TrainingCard {
     this.element.querySelector("h3").textContent = `${KINDS[training.kind]} ${modelName(training.model)}`;
     this.element.querySelector("progress").value = training.percent;
     this.#text("status-label", capitalised(training.status));
-    this.#text("phase", ended ? "" : phase(training));
-    this.#text("left", ended ? duration(training) : timeLeft(training.left_s));
+    this.#text("phase", ended ? duration(training) : phase(training));
+    this.#text("left", ended ? "" : timeLeft(training.left_s));
     this.#text("error", training.error ?? "");
     this.#find("error").hidden = !training.error;
     this.#text("identity", identity(training));
@@ -64,7 +64,7 @@ export class TrainingCard {
     const done = training.status === "succeeded";
     this.#find("listen").hidden = this.#find("report").hidden = !done;
     this.#find("cancel-training").hidden = ended;
-    this.#find("board").hidden = !training.tensorboard_url;
+    this.#find("board").hidden = !training.tensorboard_url || !training.started_at;
     if (training.tensorboard_url) this.#find("board").href = training.tensorboard_url;
     this.#find("downloads").hidden = !training.formats.length;
     const names = training.formats.join();
@@ -114,7 +114,7 @@ function timeLeft(seconds) {
 }
 
 function duration({ started_at: started, ended_at: ended }) {
-  return started && ended ? `took ${spoken(ended - started)}` : "";
+  return started && ended ? `Took ${spoken(ended - started)}` : "";
 }
 
 function identity({ id, created_at: created, keys, corpus }) {
