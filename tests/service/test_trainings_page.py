@@ -20,7 +20,7 @@ from voxray.serving.trainings.store import TrainingFolder, TrainingStore
 if find_spec("playwright") is None:
     pytest.skip("playwright is not installed: pip install -e .[dev]", allow_module_level=True)
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 REPORT = "<!doctype html><style>h1 { color: rgb(1, 2, 3); }</style><h1>It got better</h1>"
 EDITS = [
@@ -141,6 +141,22 @@ def test_the_page_follows_a_training_to_its_end(page: Page, url: str, folder: Pa
     succeeded(training)
     expect(card(page).locator(".status-label")).to_have_text("Succeeded")
     expect(card(page).locator(".phase")).to_have_text("Took 60 s")
+
+
+def test_a_lost_connection_is_made_again(page: Page, url: str, folder: Path, tmp_path: Path) -> None:
+    streams = list[str]()
+
+    def once(route: Route) -> None:
+        streams.append(route.request.url)
+        route.fulfill(content_type="text/event-stream", body="") if len(streams) == 1 else route.continue_()
+
+    page.route("**/events", once)
+    submit(page, url, folder)
+    expect(card(page)).to_be_visible()
+    succeeded(made(tmp_path))
+
+    expect(card(page).locator(".status-label")).to_have_text("Succeeded")
+    assert len(streams) == 2
 
 
 def test_what_a_training_made_is_heard_read_downloaded_and_deleted(
