@@ -243,3 +243,11 @@ def test_the_page_asks_for_a_key_and_uses_it_everywhere(page: Page, folder: Path
         assert frame.evaluate(
             "() => { try { return sessionStorage.length; } catch { return 'no access'; } }"
         ) == ("no access")
+
+
+def test_the_page_fits_a_phone(page: Page, url: str, folder: Path) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    submit(page, url, folder)
+    expect(card(page)).to_be_visible()
+
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 360
