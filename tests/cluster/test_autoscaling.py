@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ray.util import get_node_ip_address
 from tests.cluster.test_sweep import free_ports
 from tests.service.launched import wait_until
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS
@@ -35,12 +36,20 @@ def autoscaling(address: str) -> dict[str, Any]:
     return {
         "cluster_name": "fake",
         "max_workers": 1,
-        "provider": {"type": "fake_multinode", "gcs_address": address, "use_node_id_as_ip": True},
+        "provider": {
+            "type": "fake_multinode",
+            "gcs_address": address,
+            "use_node_id_as_ip": True,  # all nodes have one address
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
         "available_node_types": node_types,
         "head_node_type": "ray.head.default",
         "upscaling_speed": 1.0,
         "idle_timeout_minutes": 5,
         **{key: {} for key in ("auth", "docker", "file_mounts")},
+        **{key: [] for key in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+        "file_mounts_sync_continuously": False,
         **{
             f"{key}_commands": []
             for key in (
@@ -60,11 +69,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster of a head without GPUs, and of its autoscaler."""
     folder = tmp_path_factory.mktemp("a")
     ports = free_ports(3)
-    address = f"127.0.0.1:{ports[0]}"
+    address = f"{get_node_ip_address()}:{ports[0]}"
     (folder / "autoscaling.json").write_text(json.dumps(autoscaling(address)))
     words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     words += [f"--num-cpus={HEAD['CPU']}", "--num-gpus=0", f"--object-store-memory={OBJECT_STORE_BYTES}"]
-    words += [f"--temp-dir={folder}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
+    words += [f"--temp-dir={folder}", "--include-dashboard=false"]
     words += [f"--autoscaling-config={folder / 'autoscaling.json'}"]
     names = ("--port", "--dashboard-agent-listen-port", "--ray-client-server-port")
     words += [f"{name}={port}" for name, port in zip(names, ports, strict=True)]
@@ -75,7 +84,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, **fake}) as process:
         yield address
-        everything = psutil.Process(process.pid).children(recursive=True)  # the added node, too
+        head = psutil.Process(process.pid)
+        everything = [head, *head.children(recursive=True)]  # the added node, too
         process.terminate()
         _, left = psutil.wait_procs(everything, timeout=10)
         for one in left:

@@ -22,7 +22,8 @@ if find_spec("playwright") is None:
 
 from playwright.sync_api import Locator, Page, Route, expect
 
-REPORT = "<!doctype html><style>h1 { color: rgb(1, 2, 3); }</style><h1>It got better</h1>"
+REPORT = """<!doctype html><link rel="icon" href="data:,"><style>h1 { color: rgb(1, 2, 3); }</style>
+<h1>It got better</h1>"""
 EDITS = [
     {"kind": "equal", "reference": "it is", "hypothesis": "it is"},
     {"kind": "substitute", "reference": "nine", "hypothesis": "five"},
