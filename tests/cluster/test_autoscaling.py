@@ -87,7 +87,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         head = psutil.Process(process.pid)
         everything = [head, *head.children(recursive=True)]  # the added node, too
         process.terminate()
-        _, left = psutil.wait_procs(everything, timeout=10)
+        _, left = psutil.wait_procs(everything, timeout=3)
         for one in left:
             one.kill()
 
