@@ -69,7 +69,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster of a head without GPUs, and of its autoscaler."""
     folder = tmp_path_factory.mktemp("a")
     ports = free_ports(3)
-    address = f"{get_node_ip_address()}:{ports[0]}"
+    ip: str = get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray's own
+    address = f"{ip}:{ports[0]}"
     (folder / "autoscaling.json").write_text(json.dumps(autoscaling(address)))
     words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     words += [f"--num-cpus={HEAD['CPU']}", "--num-gpus=0", f"--object-store-memory={OBJECT_STORE_BYTES}"]

@@ -81,7 +81,7 @@ def succeeded(folder: TrainingFolder) -> None:
     finished(folder)
     (folder.out / "report.html").write_text(REPORT)
     sound = b64encode(next(SMALL_MODEL_CLIPS.glob("*.ogg")).read_bytes()).decode()
-    clip = {
+    clip: dict[str, Any] = {
         **{"id": "clip-7", "speaker": "ann", "duration": "2.1 s", "reference": "It is nine."},
         "hypotheses": [{"name": "tiny.en", "wer": "33", "edits": EDITS}],
         "audio": f"data:audio/ogg;base64,{sound}",
