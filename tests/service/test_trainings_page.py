@@ -217,8 +217,9 @@ def test_a_refusal_is_shown_in_the_services_words(page: Page, url: str, tmp_path
     page.goto(f"{url}/trainings")
     page.click("#start")
     expect(page.get_by_role("alert")).to_have_text("Choose a folder or an archive first.")
-    archive = {"name": "mine.tar.gz", "mimeType": "application/gzip", "buffer": b"no archive"}
-    page.set_input_files("#archive", archive)
+    page.set_input_files(
+        "#archive", {"name": "mine.tar.gz", "mimeType": "application/gzip", "buffer": b"no archive"}
+    )
     page.click("#start")
 
     expect(page.get_by_role("alert")).to_contain_text(
