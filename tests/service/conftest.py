@@ -1,6 +1,8 @@
-"""A running service for tests over real sockets."""
+"""A running service for tests over real sockets, and a browser."""
 
+import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.benchmarks.recordings import Recording
@@ -10,6 +12,38 @@ from tests.service.speaking import spoken_clips
 from tests.small_model import SMALL_MODEL_INT8
 
 from voxray.serving.settings import ServiceArgs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
+WAIT_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM:
+        pytest.skip("chromium is not installed")
+    playwright.expect.set_options(timeout=WAIT_S * 1000)
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    """A page that may not complain, but of what the service refuses."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(WAIT_S * 1000)
+    page, logged = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: logged.append(str(error)))
+    page.on("console", lambda message: logged.append(message.text))
+    yield page
+    context.close()
+    assert [text for text in logged if "the server responded with a status of 4" not in text] == []
 
 
 @pytest.fixture(scope="session")

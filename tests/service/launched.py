@@ -60,7 +60,7 @@ class Launched:
 @contextlib.contextmanager
 def launched(log: Path, *words: str, module: str = "voxray.serving.ray.launch") -> Iterator[Launched]:
     """The service on a free port while the block runs, started by `module`; its output goes to `log`."""
-    port = _free_port()
+    port = free_port()
     command = [
         sys.executable,
         "-m",
@@ -108,7 +108,8 @@ def wait_until(condition: Callable[[], object], limit_s: float) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port: int = found.getsockname()[1]
         return port

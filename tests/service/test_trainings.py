@@ -3,17 +3,19 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import numpy as np
 import psutil
 import pytest
 from tests.benchmarks.recordings import Recording
-from tests.service.launched import Launched, launched, wait_until
+from tests.service.launched import Launched, free_port, launched, wait_until
 from tests.service.speaking import Received, speak
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 from tests.unit.serving.trainings.finished import finished_training
@@ -23,6 +25,9 @@ from voxray.errors import WireError
 from voxray.text import word_errors
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.wire import Start
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.ray
 
@@ -40,13 +45,48 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def training_service(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+def tensorboard_port() -> int:
+    """A port of the operator's TensorBoard."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def training_service(
+    directory: Path, tensorboard_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Launched]:
     log = tmp_path_factory.mktemp("service") / "log"
     words = (f"trainings.dir={directory}", f"trainings.models=[{SMALL_MODEL}]", "trainings.cpus=5")
+    board = f"trainings.tensorboard_url=http://127.0.0.1:{tensorboard_port}"
     names = "{third: tiny.en, fourth: tiny.en@stock, none: /no/model}"
     models = (f"models={names}", "transcriber.loaded_models=2")
-    with launched(log, *words, *models) as running:
+    with launched(log, *words, board, *models) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def trained(training_service: Launched, directory: Path) -> Iterator[list[dict[str, Any]]]:
+    """The events of a training whose gateway was killed; it is deleted at last."""
+    service = training_service
+    made = submit(service, audio_folder(), **KEYS)
+    assert made.status_code == 201, made.text
+    first = made.json()["id"]
+    second = submit(service, audio_folder()).json()["id"]
+    wait_until(lambda: shown(service, first)["status"] == "running", LIMIT_S)
+    waiting = shown(service, second)  # both do not fit
+    assert (waiting["status"], waiting["progress"]) == ("queued", "queued: waiting for 5 CPU to be free")
+
+    (gateway,) = service.processes("ServeReplica:voxray:Gateway")
+    gateway.kill()
+    wait_until(service.answers, LIMIT_S)
+    assert shown(service, first)["status"] == "running"
+    cancelled = httpx2.post(f"{service.http}/v1/trainings/{second}/cancel", timeout=60).json()
+    assert cancelled["status"] == "cancelled"
+    yield watched(service, first)
+    deleted = httpx2.delete(f"{service.http}/v1/trainings/{first}", timeout=60)
+    assert deleted.json()["deleted"]
+    assert shown(service, first)["error"]["code"] == "not_found"
+    assert transcribed(service, first).json()["error"]["code"] == "model_not_found"
+    assert not (directory / first).exists()
 
 
 def audio_folder() -> bytes:
@@ -82,44 +122,86 @@ def processes_of(service: Launched, id: str) -> list[psutil.Process]:
 
 
 def test_a_training_from_its_archive_to_its_model_over_a_killed_gateway(
-    training_service: Launched, directory: Path, tmp_path: Path, recording: Recording
+    training_service: Launched, trained: list[dict[str, Any]], directory: Path, tmp_path: Path
 ) -> None:
-    service = training_service
-    made = submit(service, audio_folder(), **KEYS)
-    assert made.status_code == 201, made.text
-    first = made.json()["id"]
-    second = submit(service, audio_folder()).json()["id"]
-    wait_until(lambda: shown(service, first)["status"] == "running", LIMIT_S)
-    assert shown(service, second)["status"] == "queued"  # both do not fit
+    last = trained[-1]
+    assert last["status"] == "succeeded", (directory / last["id"] / "log").read_text()
+    assert any(e["progress"] == "training" for e in trained)
+    assert last["result"]["steps"] == 2
+    assert last["wer_before"] is not None
+    assert last["formats"] == ["hf", "ct2", "ggml"]
+    assert not processes_of(training_service, last["id"])
 
-    (gateway,) = service.processes("ServeReplica:voxray:Gateway")
-    gateway.kill()
-    wait_until(service.answers, LIMIT_S)
-    assert shown(service, first)["status"] == "running"
-    assert (
-        httpx2.post(f"{service.http}/v1/trainings/{second}/cancel", timeout=60).json()["status"]
-        == "cancelled"
-    )
-
-    events = watched(service, first)
-    assert events[-1]["status"] == "succeeded", (directory / first / "log").read_text()
-    assert any(e["progress"] == "training" for e in events)
-    assert events[-1]["result"]["steps"] == 2
-    assert events[-1]["wer_before"] is not None
-    assert events[-1]["formats"] == ["hf", "ct2", "ggml"]
-    assert not processes_of(service, first)
-
-    engine = CTranslate2Engine(downloaded(service, first, "ct2", tmp_path), threads=1)
+    engine = CTranslate2Engine(downloaded(training_service, last["id"], "ct2", tmp_path), threads=1)
     assert engine.min_window_s > 0
+
+
+def test_the_operators_tensorboard_shows_the_run(
+    trained: list[dict[str, Any]], directory: Path, tensorboard_port: int
+) -> None:
+    last = trained[-1]
+    words = ("--logdir", str(directory), "--port", str(tensorboard_port), "--load_fast=false")
+    command = [sys.executable, "-m", "tensorboard.main", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as board:
+        try:
+            runs = f"http://127.0.0.1:{tensorboard_port}/data/runs"
+            wait_until(lambda: f"{last['id']}/out/tensorboard" in json_of(runs), LIMIT_S)
+            assert last["id"] in last["tensorboard_url"]
+            assert httpx2.get(last["tensorboard_url"], timeout=30).status_code == 200
+        finally:
+            board.terminate()
+
+
+def json_of(url: str) -> Any:
+    """What is served at `url`; nothing where nobody listens yet."""
+    try:
+        return httpx2.get(url, timeout=30).json()
+    except httpx2.ConnectError:
+        return []
+
+
+@pytest.mark.browser
+def test_the_page_shows_a_training_and_makes_another(
+    page: "Page", training_service: Launched, trained: list[dict[str, Any]], directory: Path, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    service, id = training_service, trained[-1]["id"]
+    with tarfile.open(fileobj=io.BytesIO(audio_folder())) as archive:
+        archive.extractall(tmp_path, filter="data")
+    page.goto(f"{service.http}/trainings")
+    card = page.locator(f"[data-id={id}]")
+    expect(card.locator(".wers .before")).to_have_text(f"{trained[-1]['wer_before']:.1f} %")
+    card.get_by_role("button", name="Listen to the worst clips").click()
+    clips = httpx2.get(f"{service.http}/v1/trainings/{id}/clips", timeout=30).json()["data"]
+    expect(page.locator(".clip audio")).to_have_count(len(clips))
+    page.get_by_role("button", name="Close").click()
+    card.get_by_role("button", name="Report").click()
+    expect(page.frame_locator("#report").locator("h1")).to_contain_text("Fine-tuning")
+    page.get_by_role("button", name="Close").click()
+
+    page.set_input_files("#folder", tmp_path / "mine")
+    page.get_by_label("Steps").fill("2")
+    page.click("#start")
+    another = page.locator(".training").first
+    expect(another.locator(".status-label")).to_have_text("Running", timeout=LIMIT_S * 1000)
+    another.get_by_role("button", name="Cancel").click()
+    expect(another.locator(".status-label")).to_have_text("Cancelled", timeout=LIMIT_S * 1000)
+    made = directory / (another.get_attribute("data-id") or "")
+    assert len(list((made / "data").glob("*.ogg"))) == sum(SPLITS.values())
+    another.get_by_role("button", name="Delete").click()
+    page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
+    wait_until(lambda: not made.exists(), LIMIT_S)
+
+
+def test_a_trained_model_is_served_by_its_id(
+    training_service: Launched, trained: list[dict[str, Any]], recording: Recording
+) -> None:
+    service, first = training_service, trained[-1]["id"]
     told = asyncio.run(speak(service.url, recording.pcm.tobytes(), frame_s=0, start=Start(model=first)))
     assert told.models == [first]
     assert word_errors(" ".join(u.text for u in recording.utterances), told.text).rate < 0.5
     assert transcribed(service, first).json()["text"]
-    deleted = httpx2.delete(f"{service.http}/v1/trainings/{first}", timeout=60)
-    assert deleted.json()["deleted"]
-    assert shown(service, first)["error"]["code"] == "not_found"
-    assert transcribed(service, first).json()["error"]["code"] == "model_not_found"
-    assert [path.name for path in directory.iterdir()] == [second]
 
 
 def transcribed(service: Launched, model: str) -> httpx2.Response:

@@ -55,7 +55,7 @@ LEAST_S = 60.0  # of audio to learn from
 TEACHER = "teacher"
 CONTENTS = (
     *("model", "ctranslate2", "adapter", "checkpoint.pt", "steps.json"),
-    *("config.json", "teacher.json", "before.json", "report.html", "result.json"),
+    *("config.json", "teacher.json", "before.json", "report.html", "clips.json", "result.json"),
     *LOGGED,
 )
 FREE = {"out", "overwrite", "threads", "wandb_project"}

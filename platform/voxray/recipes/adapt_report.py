@@ -9,7 +9,7 @@ from voxray.audio import WINDOW_S
 from voxray.recipes.adapt_scores import COLUMNS, score_rows
 from voxray.recipes.outcome import by_step
 from voxray.recipes.run_report import curves, shortened, shown_ids, with_own_ids
-from voxray.scoring.report import ModelScores, ReportTable, clip_rows, write_page
+from voxray.scoring.report import ModelScores, ReportTable, clip_rows, write_clips, write_page
 from voxray.scoring.suites import scores_of
 from voxray.scoring.windows import WindowEvaluator, WindowScore, smallest_passed
 from voxray.training.progress import in_words
@@ -40,10 +40,12 @@ class Adaptation:
 
 
 def write_adapt_report(out: Path, run: Adaptation, evaluator: WindowEvaluator) -> Path:
-    """Write `out/report.html` and return its path."""
+    """Write `out/report.html` and `out/clips.json`, and return the report's path."""
     sections = _sections(run, evaluator)
     ids = shown_ids(sections)
     audio = {clip.id: clip.pcm for clip in with_own_ids(evaluator.clips)}
+    rows = clip_rows(sections, ids, audio, evaluator.name)
+    write_clips(out / "clips.json", rows)
     return write_page(
         out / "report.html",
         "run.html.j2",
@@ -62,7 +64,7 @@ def write_adapt_report(out: Path, run: Adaptation, evaluator: WindowEvaluator) -
         left_out=shortened(run.left_out),
         clips_heading=f"Dev clips on windows from {run.window_s:g} s, the worst first",
         reference_name="reference" if evaluator.referenced else "the model on 30 s",
-        clips=clip_rows(sections, ids, audio, evaluator.name),
+        clips=rows,
     )
 
 

@@ -138,5 +138,13 @@ def clear(out: Path) -> None:
         *("clips-test", "selected", "starts", "trials", "tune", "best"),  # of a sweep
     ):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("progress.jsonl", WANDB_ID, "trials.json", "report.html", "result.json", "config.json"):
+    for name in (
+        "progress.jsonl",
+        WANDB_ID,
+        "trials.json",
+        "report.html",
+        "clips.json",
+        "result.json",
+        "config.json",
+    ):
         (out / name).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from voxray.corpora.store import Clip, ClipStore
 from voxray.recipes.outcome import best_wer, by_step, first_wer, last_step, lines, minutes, samples_per_s
 from voxray.scoring.metrics import worst
 from voxray.scoring.plots import step_curves
-from voxray.scoring.report import ModelScores, SummaryRow, clip_rows, summary_row, write_page
+from voxray.scoring.report import ModelScores, SummaryRow, clip_rows, summary_row, write_clips, write_page
 from voxray.scoring.suites import scores_of
 from voxray.training.progress import in_words
 from voxray.training.run import RunOptions
@@ -53,7 +53,7 @@ class RunDescription:
 
 
 def write_run_report(options: RunOptions, run: RunDescription) -> Path:
-    """Write `out/report.html` of a run that has ended, and return its path."""
+    """Write `out/report.html` and `out/clips.json` of a run that has ended; return the report's path."""
     dev = with_own_ids(ClipStore([options.dev])) if options.dev else []
     sections = [
         ModelScores(
@@ -65,6 +65,8 @@ def write_run_report(options: RunOptions, run: RunDescription) -> Path:
     hidden = {m.name for m in run.models if not m.shown}
     shown = [section for section in sections if section.name not in hidden]
     ids = shown_ids(shown)
+    rows = clip_rows(shown, ids, {c.id: c.pcm for c in dev}, options.normaliser) if shown else []
+    write_clips(options.out / "clips.json", rows)
     return write_page(
         options.out / "report.html",
         "run.html.j2",
@@ -77,7 +79,7 @@ def write_run_report(options: RunOptions, run: RunDescription) -> Path:
         run=_run(options, run, dev),
         left_out=shortened(run.left_out),
         clips_heading="Dev clips, the worst first",
-        clips=clip_rows(shown, ids, {c.id: c.pcm for c in dev}, options.normaliser) if shown else None,
+        clips=rows if shown else None,
     )
 
 

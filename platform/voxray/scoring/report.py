@@ -1,8 +1,9 @@
 """One HTML file, complete in itself: models side by side, plots, and the worst clips with a player each."""
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,13 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     with atomic_file(path) as part:
         part.write_text(html, encoding="utf-8")
     return path
+
+
+def write_clips(path: Path, rows: Sequence[ClipRow]) -> None:
+    """Write `rows` as JSON, for pages that show them without the report."""
+    clips = {"object": "list", "data": [asdict(row) for row in rows]}
+    with atomic_file(path) as part:
+        part.write_text(json.dumps(clips, ensure_ascii=False), encoding="utf-8")
 
 
 def summary_row(section: ModelScores, place: int = 0) -> SummaryRow:

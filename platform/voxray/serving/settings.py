@@ -125,6 +125,8 @@ class TrainingSettings(Config):
     hours: float = Field(default=24.0, gt=0)  # that one may take from its start
     unfinished: int = Field(default=4, ge=1)  # of one key
     kept: int = Field(default=20, ge=1)  # of one key, unfinished ones too
+    stored_bytes: int = Field(default=100_000_000_000, ge=1)  # of one key's trainings and files
+    tensorboard_url: str | None = Field(default=None, pattern=r"^https?://\S+$")  # that shows `dir`
 
 
 class ServiceArgs(Config):

@@ -1,8 +1,10 @@
 """The page's pure modules under node, where it is there; tests/service/test_page.py has a browser."""
 
+import io
 import json
 import shutil
 import subprocess
+from base64 import b64decode
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxray.serving.trainings.archives import ArchiveLimits, unpack
 from voxray.transcript import Segment, Transcript, to_srt, to_text, to_vtt
 
 HERE = Path(__file__).parent
@@ -53,3 +56,19 @@ def test_captions_are_those_of_the_package(segments: list[Segment]) -> None:
         "srt": to_srt(transcript),
         "vtt": to_vtt(transcript),
     }
+
+
+def test_a_packed_folder_is_one_that_the_service_unpacks(tmp_path: Path) -> None:
+    files = {
+        "mine/a.txt": "plain",
+        "mine/ü 声.txt": "other letters",
+        f"mine/{'long/' * 9}{'n' * 100}.txt": "a long path",
+        "mine/empty.txt": "",
+        "mine/block.txt": "x" * 512,
+    }
+    pieces = node(HERE / "pack.js", stdin=json.dumps(files)).splitlines()
+
+    archive = io.BytesIO(b"".join(map(b64decode, pieces)))
+    assert unpack(archive, tmp_path / "data", ArchiveLimits(9, 9_000)) == len(files)
+    unpacked = {f"mine/{f.relative_to(tmp_path / 'data')}": f for f in tmp_path.rglob("*.txt")}
+    assert {name: file.read_text() for name, file in unpacked.items()} == files

@@ -19,6 +19,7 @@ from voxray.recipes.run_report import (
 )
 from voxray.scoring.report import ModelScores
 from voxray.scoring.suites import scores_of
+from voxray.serving.trainings.bodies import WorstClips
 from voxray.training.run import RunOptions
 
 TONE = (8000 * np.sin(np.arange(16_000) / 8)).astype(np.int16)
@@ -102,6 +103,10 @@ def test_clips_have_a_player_and_the_words_that_differ_marked(options: RunOption
     assert names == ["1", "0"]  # the worst, then the one that only the model before had wrong
     assert html.count("<audio controls") == 2
     assert "<del>nine</del> <ins>five</ins>" in html
+    clips = WorstClips.model_validate_json((options.out / "clips.json").read_text()).data
+    assert [clip.id for clip in clips] == ["clip 1", "clip 0"]
+    assert (clips[0].audio or "").startswith("data:audio/ogg;base64,")
+    assert [h.name for h in clips[0].hypotheses] == ["before", "after"]
 
 
 def test_a_model_that_is_not_shown_is_scored_all_the_same(options: RunOptions) -> None:

@@ -3,7 +3,9 @@
     /v1/stream     the protocol of voxray.wire     /          the page; as a WebSocket, `RootProtocol`
     /v1/realtime   OpenAI's Realtime API           /healthz   200, or 503 while it drains
     /v1/listen     Deepgram's live transcription   /metrics   Prometheus' text
-    /assets/       the page's files                and `routes`, behind the keys where below /v1/
+    /assets/       the pages' files                /trainings  the page of trainings, if there are some
+
+and `routes`, behind the keys where below /v1/.
 
 It reaches hosts through `protocol.Directory` and `protocol.Host` only, so that it runs and is tested without
 Ray.
@@ -229,7 +231,7 @@ def build(
                 await gateway.drain()
 
     app = Starlette(
-        routes=[*gateway.routes(), *page_routes(page), *routes],
+        routes=[*gateway.routes(), *page_routes(page, trainings=args.trainings.dir is not None), *routes],
         middleware=[
             Middleware(HeadersMiddleware),
             Middleware(ApiCorsMiddleware, policy=policy),

@@ -19,7 +19,7 @@ class ApiCorsMiddleware:
         self._cors = CORSMiddleware(
             app,
             allow_origins=policy.origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),
             expose_headers=("Retry-After",),
         )

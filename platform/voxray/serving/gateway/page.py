@@ -1,4 +1,4 @@
-"""The page and its files, and the headers of every response.
+"""The pages and their files, and the headers of every response.
 
 The files are read when the app is built and looked up by name: no path from a request reaches the file
 system, and nothing is listed.
@@ -34,7 +34,7 @@ TYPES = {
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "font-src 'self'; connect-src 'self'; media-src 'self' blob:; manifest-src 'self'; "
+        "font-src 'self'; connect-src 'self'; media-src 'self' blob:; frame-src 'self'; manifest-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -45,10 +45,20 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
+LIVE, TRAININGS, VIEWER = "index.html", "trainings.html", "viewer.html"
+VIEWER_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+        "media-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
+    ),
+    "X-Frame-Options": "SAMEORIGIN",
+}
+"""Of the frame that shows a job's report: it has styles of its own, and no access to the page or its key."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asset:
-    """A file of the page; `name` is its path below the folder."""
+    """A file of the pages; `name` is its path below the folder."""
 
     name: str
     body: bytes
@@ -75,16 +85,23 @@ class HeadersMiddleware:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def page_routes(folder: Path | None = None) -> Iterator[Route]:
-    """Yield routes for `/` and `/assets/...` from `folder` (default: the package's own page)."""
+def page_routes(folder: Path | None = None, *, trainings: bool = False) -> Iterator[Route]:
+    """Yield routes for `/`, `/trainings` if there are some, and `/assets/...` from `folder` (default: the
+    package's own pages).
+    """
     folder = folder or Path(str(files("voxray"))) / "assets" / "page"
     assets = {asset.name: asset for asset in _assets(folder)}
 
-    async def show_asset(request: Request) -> Response:
-        return _response(request, assets.get(request.path_params.get("name", "index.html")))
+    def route(path: str, name: str | None = None) -> Route:
+        async def show(request: Request) -> Response:
+            return _response(request, assets.get(name or request.path_params["name"]))
 
-    yield Route("/", show_asset)
-    yield Route("/assets/{name:path}", show_asset)
+        return Route(path, show)
+
+    yield route("/", LIVE)
+    if trainings:
+        yield route("/trainings", TRAININGS)
+    yield route("/assets/{name:path}")
 
 
 def _assets(folder: Path) -> Iterator[_Asset]:
@@ -99,6 +116,7 @@ def _response(request: Request, asset: _Asset | None) -> Response:
     if asset is None:
         return PlainTextResponse("expected a file of the page, got a name that none of them has.\n", 404)
     headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}  # revalidated each time, sent when changed
+    headers |= VIEWER_HEADERS if asset.name == VIEWER else {}
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(asset.body, headers={**headers, "Content-Type": asset.media_type})

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ class RayTrainingRunner:
             max_restarts=-1,  # `supervise` counts them
         ).remote(self._directory / id, self._settings)
 
+    async def queue_reason(self) -> str:
+        """As `TrainingRunner.queue_reason`, from the nodes of this cluster."""
+        nodes = [node["Resources"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+        return queue_reason({"CPU": self._settings.cpus, "GPU": self._settings.gpus}, nodes)
+
     async def stop(self, folder: TrainingFolder) -> None:
         """As `TrainingRunner.stop`. An actor in the queue is removed, one that runs ends by itself first."""
         until_s = time.monotonic() + STOP_S
@@ -76,6 +82,14 @@ class RayTrainingRunner:
             await asyncio.sleep(POLL_S)
         if actor := await asyncio.to_thread(_actor, folder.id):
             ray.kill(actor)
+
+
+def queue_reason(wanted: Mapping[str, float], nodes: Iterable[Mapping[str, float]]) -> str:
+    """Return what a training that needs `wanted` waits for; `nodes` have the resources that are given."""
+    named = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items() if amount)
+    if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+        return f"waiting for {named} to be free"
+    return f"no node has {named}; waiting for one that is added"
 
 
 def _runs(folder: TrainingFolder) -> bool:

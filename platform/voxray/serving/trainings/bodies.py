@@ -1,7 +1,5 @@
 """What trainings look like over REST: the form that makes one, and the objects that come back."""
 
-import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -49,10 +47,16 @@ class TrainingObject(BaseModel):
     result: Mapping[str, Any] | None = Field(description="The numbers of the job's result.")
     formats: tuple[str, ...] = Field(description="In which its model can be downloaded.")
     directory: str = Field(description="Where the server keeps it.")
+    tensorboard_url: str | None = Field(
+        None, exclude_if=lambda url: url is None, description="Its run in the operator's TensorBoard."
+    )
 
     @classmethod
-    def of(cls, folder: TrainingFolder, now: float) -> "TrainingObject":
-        """Return the training in `folder`; FileNotFoundError if it is deleted meanwhile."""
+    def of(cls, folder: TrainingFolder, now: float, tensorboard: str | None = None) -> "TrainingObject":
+        """Return the training in `folder`; FileNotFoundError if it is deleted meanwhile.
+
+        `tensorboard` is the URL of a TensorBoard on the folder of all trainings.
+        """
         request, state, progress = folder.request, folder.state, folder.progress
         ready = state.status is TrainingStatus.SUCCEEDED
         running = state.status is TrainingStatus.RUNNING
@@ -81,6 +85,7 @@ class TrainingObject(BaseModel):
             result=_numbers(folder.result) if ready else None,
             formats=tuple(f for f in FORMATS if folder.model(f)) if ready else (),
             directory=str(folder.path),
+            tensorboard_url=tensorboard and f"{tensorboard.rstrip('/')}/?runFilter={folder.id}#timeseries",
         )
 
     @property
@@ -89,16 +94,39 @@ class TrainingObject(BaseModel):
         return self.model_dump(mode="json", exclude={"node_s", "left_s"})
 
 
-async def described(folder: TrainingFolder) -> TrainingObject:
-    """Read a training in a thread: its directory may be on another machine."""
-    return await asyncio.to_thread(TrainingObject.of, folder, time.time())
-
-
 class TrainingList(BaseModel):
     """The trainings of a key, the newest first."""
 
     object: Literal["list"] = "list"
     data: tuple[TrainingObject, ...]
+    models: tuple[str, ...] = Field(description="What `model` of a new one may be.")
+    corpora: tuple[str, ...] = Field(description="What `corpus` of a new one may be.")
+
+
+class ClipHypothesis(BaseModel):
+    """What one model transcribed of a clip; the edits turn the reference into it."""
+
+    name: str
+    wer: str = Field(description="Per cent, of this clip.")
+    edits: tuple[Mapping[str, str], ...] = Field(description="`kind`, `reference` and `hypothesis` of each.")
+
+
+class WorstClip(BaseModel):
+    """A clip on which the trained model errs."""
+
+    id: str
+    speaker: str
+    duration: str
+    reference: str
+    hypotheses: tuple[ClipHypothesis, ...]
+    audio: str | None = Field(description="As a data: URI.")
+
+
+class WorstClips(BaseModel):
+    """The clips of the report, the worst first."""
+
+    object: Literal["list"] = "list"
+    data: tuple[WorstClip, ...]
 
 
 class DeletedTraining(BaseModel):

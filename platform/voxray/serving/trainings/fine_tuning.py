@@ -22,9 +22,9 @@ from voxray.serving.api_error import ApiError, invalid_field
 from voxray.serving.gateway.auth import AccessPolicy, bearer_key
 from voxray.serving.rest.uploads import receive_form
 from voxray.serving.trainings.archives import ArchiveLimits
-from voxray.serving.trainings.bodies import TrainingObject, described
+from voxray.serving.trainings.bodies import TrainingObject
 from voxray.serving.trainings.endpoint import route
-from voxray.serving.trainings.files import DeletedFile, FileList, FileObject, FileStore
+from voxray.serving.trainings.files import DeletedFile, FileList, FileObject
 from voxray.serving.trainings.service import TrainingService
 from voxray.serving.trainings.states import TrainingStatus
 from voxray.serving.trainings.submission import Submission, training_request
@@ -77,9 +77,7 @@ class FineTuningApi:
     """The routes."""
 
     def __init__(self, service: TrainingService, policy: AccessPolicy) -> None:
-        assert service.settings.dir
-        self._service, self._policy = service, policy
-        self._files = FileStore(service.settings.dir)
+        self._service, self._policy, self._files = service, policy, service.files
         file, jobs = "/v1/files/{id}", "/v1/fine_tuning/jobs"
         self.routes = [
             route("/v1/files", self._upload, "POST"),
@@ -98,6 +96,7 @@ class FineTuningApi:
         if len(await asyncio.to_thread(self._files.owned_by, owner)) >= kept:
             message = f"expected at most {kept} files of a key, got one more; delete one."
             raise ApiError(429, message, code="quota_exceeded")
+        await service.check_stored(owner)
         with service.uploads.slot():
             async with receive_form(request, service.limits) as form:
                 sent, purpose = form.get("file"), form.get("purpose")
@@ -130,7 +129,7 @@ class FineTuningApi:
         limits = ArchiveLimits(service.settings.files, service.settings.unpacked_bytes)
         with service.uploads.slot(), self._files.open(file) as data:
             folder = await service.create(Submission(wanted, data, limits))
-        return JSONResponse(_job(await described(folder)))
+        return JSONResponse(_job(await service.described(folder)))
 
     async def _list(self, request: Request) -> Response:
         trainings = await self._service.owned_by(self._owner(request))
@@ -143,14 +142,15 @@ class FineTuningApi:
     async def _cancel(self, request: Request) -> Response:
         folder = self._service.find(request.path_params["id"], self._owner(request))
         await self._service.cancel(folder)
-        return JSONResponse(_job(await described(folder)))
+        return JSONResponse(_job(await self._service.described(folder)))
 
     async def _events(self, request: Request) -> Response:
         events = _events_of(await self._found(request))
         return JSONResponse({"object": "list", "data": events[::-1], "has_more": False})
 
     async def _found(self, request: Request) -> TrainingObject:
-        return await described(self._service.find(request.path_params["id"], self._owner(request)))
+        folder = self._service.find(request.path_params["id"], self._owner(request))
+        return await self._service.described(folder)
 
     def _file(self, id: str, request: Request, param: str) -> FileObject:
         if file := self._files.find(id, self._owner(request)):

@@ -6,12 +6,18 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from voxray.serving.api_error import ErrorResponse
-from voxray.serving.trainings.bodies import DeletedTraining, TrainingForm, TrainingList, TrainingObject
+from voxray.serving.trainings.bodies import (
+    DeletedTraining,
+    TrainingForm,
+    TrainingList,
+    TrainingObject,
+    WorstClips,
+)
 from voxray.serving.trainings.store import FORMATS
 
 MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
     (TrainingForm, "validation"),
-    *((m, "serialization") for m in (TrainingObject, TrainingList, DeletedTraining)),
+    *((m, "serialization") for m in (TrainingObject, TrainingList, DeletedTraining, WorstClips)),
 )
 DATA = {
     "type": "string",
@@ -25,7 +31,7 @@ _ERRORS = {
     "404": "This key has no such training.",
     "409": "There is no model in this format, or no report, yet.",
     "413": "The body is too large.",
-    "429": "This key has as many trainings as it may, or all slots are in use.",
+    "429": "This key has as many trainings or bytes as it may, or all slots are in use.",
     "507": "The server has no room for it.",
 }
 
@@ -62,6 +68,11 @@ def paths() -> dict[str, Any]:
                 "Show what the job wrote about the training",
                 {"text/html": {"schema": {"type": "string"}}},
                 *("401", "404", "409"),
+            )
+        },
+        f"{one}/clips": {
+            "get": _operation(
+                "List the clips of the report with their audio", _json(WorstClips), "401", "404", "409"
             )
         },
     }

@@ -5,6 +5,7 @@
     GET    /v1/trainings/{id}/events     server-sent: the training each time that it changes, until it ends
     GET    /v1/trainings/{id}/model      tar.gz, `format=hf`, `ct2` or `ggml`
     GET    /v1/trainings/{id}/report     the job's page
+    GET    /v1/trainings/{id}/clips      its worst clips, with their audio
     POST   /v1/trainings/{id}/cancel
     DELETE /v1/trainings/{id}            with its data and its model
 
@@ -23,7 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from voxray.serving.api_error import ApiError, invalid_field
 from voxray.serving.gateway.auth import AccessPolicy, bearer_key
 from voxray.serving.rest.limits import Slots
-from voxray.serving.trainings.bodies import DeletedTraining, TrainingList, TrainingObject, described
+from voxray.serving.trainings.bodies import DeletedTraining, TrainingList, TrainingObject
 from voxray.serving.trainings.downloads import packed
 from voxray.serving.trainings.endpoint import route
 from voxray.serving.trainings.service import TrainingService
@@ -33,6 +34,10 @@ from voxray.serving.trainings.submission import received_submission
 POLL_S = 0.5
 KEEP_ALIVE_S = 15.0
 STREAMS, DOWNLOADS = 64, 8  # at once in one gateway
+REPORT_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-scripts",
+    "Cross-Origin-Opener-Policy": "unsafe-none",  # browsers refuse a sandboxed page with another policy
+}
 
 
 class TrainingApi:
@@ -52,6 +57,7 @@ class TrainingApi:
             route(f"{one}/events", self._events, "GET"),
             route(f"{one}/model", self._model, "GET"),
             route(f"{one}/report", self._report, "GET"),
+            route(f"{one}/clips", self._clips, "GET"),
         ]
 
     async def _create(self, request: Request) -> Response:
@@ -60,19 +66,20 @@ class TrainingApi:
         with service.uploads.slot():
             async with received_submission(request, service.limits, service.settings, owner) as submission:
                 folder = await service.create(submission)
-        return JSONResponse(await _body(folder), 201, {"Location": f"/v1/trainings/{folder.id}"})
+        return JSONResponse(await self._body(folder), 201, {"Location": f"/v1/trainings/{folder.id}"})
 
     async def _list(self, request: Request) -> Response:
-        trainings = TrainingList(data=await self.service.owned_by(self._owner(request)))
+        data, settings = await self.service.owned_by(self._owner(request)), self.service.settings
+        trainings = TrainingList(data=data, models=settings.models, corpora=settings.corpora)
         return JSONResponse(trainings.model_dump(mode="json"))
 
     async def _show(self, request: Request) -> Response:
-        return JSONResponse(await _body(self._found(request)))
+        return JSONResponse(await self._body(self._found(request)))
 
     async def _cancel(self, request: Request) -> Response:
         folder = self._found(request)
         await self.service.cancel(folder)
-        return JSONResponse(await _body(folder))
+        return JSONResponse(await self._body(folder))
 
     async def _delete(self, request: Request) -> Response:
         folder = self._found(request)
@@ -92,7 +99,7 @@ class TrainingApi:
         shown, sent_s = None, time.monotonic()
         with self._streams.slot(), suppress(FileNotFoundError):
             while not draining():
-                training = await described(folder)
+                training = await self.service.described(folder)
                 if training.shown_state != shown:
                     shown, sent_s = training.shown_state, time.monotonic()
                     yield f"event: {training.status}\ndata: {training.model_dump_json()}\n\n"
@@ -107,7 +114,7 @@ class TrainingApi:
         folder, format = self._found(request), request.query_params.get("format", FORMATS[0])
         if format not in FORMATS:
             raise invalid_field("format", ", ".join(FORMATS[:-1]) + f" or {FORMATS[-1]}", format)
-        training = await described(folder)
+        training = await self.service.described(folder)
         model = folder.model(format) if format in training.formats else None
         if not model:
             raise ApiError(409, _no_model(folder, training, format), code="no_model")
@@ -126,20 +133,25 @@ class TrainingApi:
                 chunks.close()
 
     async def _report(self, request: Request) -> Response:
-        page = self._found(request).out / "report.html"
-        if not page.exists():
+        return FileResponse(self._report_file(request, "report.html"), headers=REPORT_HEADERS)
+
+    async def _clips(self, request: Request) -> Response:
+        return FileResponse(self._report_file(request, "clips.json"), media_type="application/json")
+
+    def _report_file(self, request: Request, name: str) -> Path:
+        file = self._found(request).out / name
+        if not file.exists():
             raise ApiError(409, "expected a training with a report, got one without.", code="no_report")
-        return FileResponse(page, headers={"Content-Security-Policy": "sandbox allow-scripts"})
+        return file
 
     def _found(self, request: Request) -> TrainingFolder:
         return self.service.find(request.path_params["id"], self._owner(request))
 
+    async def _body(self, folder: TrainingFolder) -> object:
+        return (await self.service.described(folder)).model_dump(mode="json")
+
     def _owner(self, request: Request) -> str:
         return self._policy.owner(bearer_key(request.headers))
-
-
-async def _body(folder: TrainingFolder) -> object:
-    return (await described(folder)).model_dump(mode="json")
 
 
 def _no_model(folder: TrainingFolder, training: TrainingObject, format: str) -> str:

@@ -1,14 +1,16 @@
 """What can be done with trainings, whatever the shape of the request: made, found, ended, deleted."""
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Protocol
 
 from voxray.serving.api_error import ApiError
 from voxray.serving.rest.limits import Slots
 from voxray.serving.settings import ServiceArgs
-from voxray.serving.trainings.bodies import TrainingObject, described
-from voxray.serving.trainings.states import TrainingRequest
+from voxray.serving.trainings.bodies import TrainingObject
+from voxray.serving.trainings.files import FileStore
+from voxray.serving.trainings.states import TrainingRequest, TrainingStatus
 from voxray.serving.trainings.store import TrainingFolder, TrainingStore
 from voxray.serving.trainings.submission import Submission
 
@@ -30,6 +32,10 @@ class TrainingRunner(Protocol):
         """Return when nothing works on a cancelled training any more."""
         ...
 
+    async def queue_reason(self) -> str:
+        """Return in words what a queued training waits for."""
+        ...
+
 
 class TrainingService:
     """The trainings of one gateway's clients. `args.trainings.dir` must be there.
@@ -42,6 +48,7 @@ class TrainingService:
         self.settings = args.trainings
         self.limits = args.limits.model_copy(update={"body_bytes": args.trainings.upload_bytes})
         self.store = TrainingStore(args.trainings.dir)
+        self.files = FileStore(args.trainings.dir)
         self.uploads = Slots(UPLOADS, "uploads of trainings")
         self._runner = runner
 
@@ -66,7 +73,7 @@ class TrainingService:
         return folder
 
     async def check_quota(self, owner: str) -> None:
-        """Raise ApiError 429 where `owner` has as many trainings as one may."""
+        """Raise ApiError 429 where `owner` has as many trainings, or bytes, as one may."""
         own = await asyncio.to_thread(self.store.owned_by, owner)
         unfinished = await asyncio.to_thread(self.store.unfinished, own)
         kept, most = self.settings.kept, self.settings.unfinished
@@ -74,14 +81,33 @@ class TrainingService:
             raise _over(f"at most {most} unfinished trainings of a key, got one more; wait or cancel one.")
         if len(own) >= kept:
             raise _over(f"at most {kept} trainings of a key, got one more; delete one.")
+        await self.check_stored(owner)
+
+    async def check_stored(self, owner: str) -> None:
+        """Raise ApiError 429 where the trainings and files of `owner` have as many bytes as they may."""
+        stored, most = await asyncio.to_thread(self._stored_bytes, owner), self.settings.stored_bytes
+        if stored >= most:
+            raise _over(f"less than {most} bytes in a key's trainings and files, got {stored}; delete one.")
+
+    def _stored_bytes(self, owner: str) -> int:
+        files = sum(file.bytes for file in self.files.owned_by(owner))
+        return files + sum(folder.stored_bytes for folder in self.store.owned_by(owner))
 
     async def owned_by(self, owner: str) -> tuple[TrainingObject, ...]:
         """Return the trainings of `owner`, the newest first."""
         found = []
         for folder in await asyncio.to_thread(self.store.owned_by, owner):
             with suppress(FileNotFoundError):  # it was deleted meanwhile
-                found.append(await described(folder))
+                found.append(await self.described(folder))
         return tuple(found)
+
+    async def described(self, folder: TrainingFolder) -> TrainingObject:
+        """Read a training in a thread: its directory may be on another machine."""
+        url = self.settings.tensorboard_url
+        training = await asyncio.to_thread(TrainingObject.of, folder, time.time(), url)
+        if training.status is not TrainingStatus.QUEUED:
+            return training
+        return training.model_copy(update={"progress": f"queued: {await self._runner.queue_reason()}"})
 
     def find(self, id: str, owner: str) -> TrainingFolder:
         """Return a training; ApiError 404 unless it is there, and of `owner`."""

@@ -16,6 +16,7 @@ What begins with a dot is no training.
 """
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -86,6 +87,16 @@ class TrainingFolder:
         """Write the state. Only the supervisor may, but for the first time."""
         with atomic_file(self.path / "state.json") as part:
             part.write_text(state.model_dump_json())
+
+    @property
+    def stored_bytes(self) -> int:
+        """The bytes of all its files; those that are deleted meanwhile do not count."""
+        total = 0
+        for parent, _, names in os.walk(self.path):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += os.lstat(os.path.join(parent, name)).st_size
+        return total
 
     @property
     def is_cancelled(self) -> bool:

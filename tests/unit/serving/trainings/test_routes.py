@@ -6,6 +6,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from voxray.serving.trainings.store import TrainingFolder, TrainingStore
 KEYS = {"VOXRAY_API_KEYS": "mine,yours"}
 DATA = tar({"a.wav": b"sound", "a.txt": b"text"})
 URL = "/v1/trainings"
+CLIPS: dict[str, Any] = {"object": "list", "data": []}
 
 
 @dataclass
@@ -52,6 +54,9 @@ class ScriptedRunner:
     async def stop(self, folder: TrainingFolder) -> None:
         self.stopped.append(folder.id)
 
+    async def queue_reason(self) -> str:
+        return "waiting for 1 CPU to be free"
+
 
 @pytest.fixture
 def runner() -> ScriptedRunner:
@@ -65,21 +70,36 @@ def client(tmp_path: Path, runner: ScriptedRunner) -> Iterator[TestClient]:
         yield client
 
 
-def app_of(directory: Path, runner: ScriptedRunner) -> Starlette:
+def app_of(
+    directory: Path, runner: ScriptedRunner, environ: Mapping[str, str] = KEYS, **settings: Any
+) -> Starlette:
     """The gateway's app with trainings in `directory`."""
-    settings = {"dir": directory, "corpora": ["shared"], "unfinished": 2, "kept": 3, "files": 4}
-    args = ServiceArgs.model_validate({"trainings": {**settings, "upload_bytes": 20_000}})
-    service, policy = TrainingService(args, runner), AccessPolicy.of(args, KEYS)
+    given = {"dir": directory, "corpora": ["shared"], "unfinished": 2, "kept": 3, "files": 4, **settings}
+    args = ServiceArgs.model_validate({"trainings": {"upload_bytes": 20_000, **given}})
+    service, policy = TrainingService(args, runner), AccessPolicy.of(args, environ)
     routes = [*TrainingApi(service, policy).routes, *FineTuningApi(service, policy).routes]
     api = Api(StuckTranscriber(), args, ModelCatalog(args, policy), routes)
-    return gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
+    return gateway_app.build(
+        ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=environ
+    )
+
+
+@contextmanager
+def client_of(directory: Path, **settings: Any) -> Iterator[TestClient]:
+    """A client with a key of the app with these settings."""
+    app, headers = app_of(directory, ScriptedRunner(), **settings), {"Authorization": "Bearer mine"}
+    with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:
+        yield client
 
 
 def submit(
-    client: TestClient, data: bytes | None = DATA, keys: Mapping[str, str] | None = None
+    client: TestClient,
+    data: bytes | None = DATA,
+    keys: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> httpx2.Response:
     files = {"data": ("mine.tar.gz", data)} if data is not None else {"": ("", b"")}
-    return client.post(URL, data={"kind": "finetune", **(keys or {})}, files=files)
+    return client.post(URL, data={"kind": "finetune", **(keys or {})}, files=files, headers=headers)
 
 
 def folder_of(client: TestClient, id: str, tmp_path: Path) -> TrainingFolder:
@@ -94,6 +114,7 @@ def finished(folder: TrainingFolder) -> None:
     (folder.out / "model" / "weights").write_bytes(b"w" * 100_000)
     (folder.out / "result.json").write_text('{"steps": 2, "model": "/srv/out/model"}')
     (folder.out / "report.html").write_text("<p>good</p>")
+    (folder.out / "clips.json").write_text(json.dumps(CLIPS))
     (folder.path / "exports").mkdir()
     (folder.path / "exports" / "ggml.error").write_text("it lost 3 points.\n")
     folder.write_state(folder.state.started(1.0).ended(TrainingStatus.SUCCEEDED, 61.0))
@@ -108,12 +129,15 @@ def test_what_is_submitted_is_unpacked_started_and_shown(
     assert answer.status_code == 201
     assert answer.headers["location"] == f"{URL}/{training['id']}"
     assert (training["status"], training["model"]) == ("queued", "tiny.en")
+    assert training["progress"] == "queued: waiting for 1 CPU to be free"
+    assert "tensorboard_url" not in training
     assert training["keys"] == {"max_steps": "2", "plan.batch_s": "8"}
     assert runner.started == [training["id"]]
     folder = folder_of(client, training["id"], tmp_path)
     assert (folder.data / "a.wav").read_bytes() == b"sound"
     assert client.get(f"{URL}/{training['id']}").json() == training
-    assert client.get(URL).json() == {"object": "list", "data": [training]}
+    offered = {"models": ["tiny.en", "tiny.en@stock"], "corpora": ["shared"]}
+    assert client.get(URL).json() == {"object": "list", "data": [training], **offered}
 
 
 def test_a_corpus_of_the_server_needs_no_data(client: TestClient, tmp_path: Path) -> None:
@@ -186,6 +210,39 @@ def test_a_key_has_a_quota_of_unfinished_trainings_and_of_all(client: TestClient
     assert submit(client).status_code == 201
 
 
+def test_a_key_has_a_quota_of_bytes(tmp_path: Path) -> None:
+    with client_of(tmp_path, stored_bytes=600) as client:
+        id = submit(client).json()["id"]
+        upload: dict[str, Any] = {
+            "files": {"file": ("mine.tar.gz", bytes(600))},
+            "data": {"purpose": "fine-tune"},
+        }
+        file = client.post("/v1/files", **upload).json()["id"]
+        answers = [submit(client), submit(client, data=None), client.post("/v1/files", **upload)]
+
+        assert [answer.status_code for answer in answers] == [429, 429, 429]
+        error = answers[0].json()["error"]
+        assert error["code"] == "quota_exceeded"
+        assert error["message"].startswith(
+            "expected less than 600 bytes in a key's trainings and files, got "
+        )
+        assert submit(client, headers={"Authorization": "Bearer yours"}).status_code == 201
+
+        client.delete(f"/v1/files/{file}")
+        assert submit(client).status_code == 201
+        folder_of(client, id, tmp_path).log.write_bytes(bytes(600))
+        assert client.post("/v1/files", **upload).status_code == 429
+
+
+def test_a_training_names_its_run_in_the_operators_tensorboard(tmp_path: Path) -> None:
+    with client_of(tmp_path, tensorboard_url="https://boards.example.com/tb/") as client:
+        training = submit(client).json()
+
+    assert training["tensorboard_url"] == (
+        f"https://boards.example.com/tb/?runFilter={training['id']}#timeseries"
+    )
+
+
 def test_cancelling_stops_and_deleting_removes(
     client: TestClient, runner: ScriptedRunner, tmp_path: Path
 ) -> None:
@@ -217,6 +274,7 @@ def test_the_model_comes_as_an_archive_in_the_formats_that_passed(client: TestCl
     id = submit(client).json()["id"]
     early = client.get(f"{URL}/{id}/model")
     assert early.status_code == 409
+    assert client.get(f"{URL}/{id}/clips").status_code == 409
     assert (
         early.json()["error"]["message"] == "expected a training that has succeeded, got one that is queued."
     )
@@ -233,6 +291,7 @@ def test_the_model_comes_as_an_archive_in_the_formats_that_passed(client: TestCl
     report = client.get(f"{URL}/{id}/report")
     assert report.text == "<p>good</p>"
     assert report.headers["content-security-policy"].startswith("sandbox")
+    assert client.get(f"{URL}/{id}/clips").json() == CLIPS
 
 
 def test_what_is_unfinished_after_a_restart_is_started_again(
@@ -265,7 +324,7 @@ def test_the_manual_has_trainings_only_where_there_are_some(client: TestClient) 
     args = ServiceArgs()
     without: Any = Api(StuckTranscriber(), args, ModelCatalog(args, AccessPolicy.of(args, {})))
 
-    below = ("", "/cancel", "/events", "/model", "/report")
+    below = ("", "/cancel", "/clips", "/events", "/model", "/report")
     assert {p for p in schema["paths"] if p.startswith(URL)} == {URL, *(f"{URL}/{{id}}{p}" for p in below)}
     assert set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schema))) <= set(
         schema["components"]["schemas"]
