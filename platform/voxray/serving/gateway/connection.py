@@ -230,7 +230,8 @@ class Connection:
         usage = self._context.usages.of(key)
         if refused := usage.session_refusal(start.session):
             return self.session_refused(refused)
-        self._usage = usage.begin_session(resumed=start.session is not None)
+        channels = start.channels if group else 1
+        self._usage = usage.begin_session(resumed=start.session is not None, channels=channels)
         self.state = ConnectionState.OPENING
         self._input = InputQueue(start.bytes_per_second, self.limits)
         self._opening = detached_task(self._open(start.model_copy(update={"api_key": None}), key, group))

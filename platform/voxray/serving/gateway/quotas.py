@@ -66,9 +66,12 @@ class KeyUsage:
             "try again later."
         )
 
-    def begin_session(self, *, resumed: bool) -> "SessionUsage":
-        """Count a session until its `end`. `resumed`: its audio does not begin at 0 s."""
-        usage = SessionUsage(self, resumed=resumed)
+    def begin_session(self, *, resumed: bool, channels: int = 1) -> "SessionUsage":
+        """Count a session until its `end`. `resumed`: its audio does not begin at 0 s.
+
+        Each of several `channels` counts for its audio.
+        """
+        usage = SessionUsage(self, resumed=resumed, channels=channels)
         self._sessions.add(usage)
         return usage
 
@@ -80,8 +83,9 @@ class KeyUsage:
 class SessionUsage:
     """What one connection uses of its key's quota, `session` being its id. Call `end` once it is closed."""
 
-    def __init__(self, key: KeyUsage, *, resumed: bool) -> None:
+    def __init__(self, key: KeyUsage, *, resumed: bool, channels: int = 1) -> None:
         self.key = key
+        self._channels = channels
         self.session: str | None = None
         self.audio_s = 0.0
         self._position_s: float | None = None if resumed else 0.0
@@ -89,6 +93,7 @@ class SessionUsage:
     def processed(self, position_s: float) -> bool:
         """Count the audio up to `position_s` of the session; return whether the key's quota allows more."""
         new_s = 0.0 if self._position_s is None else max(0.0, position_s - self._position_s)
+        new_s *= self._channels
         self._position_s = max(position_s, self._position_s or 0.0)
         self.audio_s += new_s
         return self.key.consume_audio(new_s)

@@ -197,6 +197,15 @@ def test_audio_that_was_there_before_a_resume_counts_once() -> None:
     assert not after.processed(101.5)
 
 
+def test_each_channel_counts_for_its_audio() -> None:
+    key = KeyUsages(policy("k1", quota={"audio_s_per_day": 100}), Clock()).of("k1")
+    call = key.begin_session(resumed=False, channels=2)
+
+    assert call.processed(40.0)
+    assert not call.processed(60.0)
+    assert call.audio_s == 120.0
+
+
 # REST.
 
 
