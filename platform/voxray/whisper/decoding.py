@@ -269,7 +269,7 @@ class WindowDecoder:
         silence = [*first.previous, *starts[0], *[self.tokens.no_timestamps] * count]
         prompts = [[*w.previous, *start, *w.prefix] for w, start in zip(batch.windows, starts, strict=True)]
         states = np.concatenate([self._silence(batch.window_s), on_host(batch.states)])
-        written = min(limit, text_room(self.tokens, len(first.previous)) - count)
+        written = max(1, min(limit, text_room(self.tokens, len(first.previous)) - count))
         results = self.model.generate(
             ctranslate2.StorageView.from_array(states),
             [silence, *prompts],
