@@ -36,7 +36,7 @@ KEYS = {"max_steps": "2", "evaluate_every": "2", "plan.batch_s": "8", "plan.full
 LIMIT_S = 150.0
 LENGTH_S = 20.0  # of the recording
 LOADS = 2  # of models, while others decode; all fit, as one that was deleted could not be loaded again
-STALL_S = 0.8  # of which a load may delay the words of other models: it takes a second and more, on the same cores
+STALL_S = 0.8  # by which a load, of a second on the same cores, may delay the words of other models
 
 
 @pytest.fixture(scope="module")
