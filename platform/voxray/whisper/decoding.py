@@ -239,7 +239,7 @@ class WindowDecoder:
         alike: dict[int, list[int]] = {}
         for i, window in enumerate(batch.windows):
             length = len(window.prefix)
-            alike.setdefault(length if in_prompt else self.forbids_blank and min(1, length), []).append(i)
+            alike.setdefault(length if in_prompt else int(self.forbids_blank and length > 0), []).append(i)
         found: dict[int, Decoded] = {}
         for key, chosen in alike.items():
             generate = self._continue if in_prompt and key else self._generate_alike

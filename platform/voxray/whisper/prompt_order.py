@@ -24,6 +24,12 @@ VOCABULARIES = ("vocabulary.txt", "vocabulary.json")
 ID_LISTS = ("suppress_ids", "suppress_ids_begin", "lang_ids")  # in config.json
 
 
+def reorderable(folder: Path) -> bool:
+    """Say whether the weights of a CTranslate2 folder are of types that numpy can write: not bfloat16."""
+    # Views of a file that is mapped to be read cannot be written; what stands for bfloat16 is no view.
+    return not any(value.flags.writeable for value in read_variables(folder / "model.bin").values())
+
+
 def start_first(source: Path, out: Path) -> Path:
     """Write the CTranslate2 model `source` with <|startoftranscript|> as its first token to `out`.
 
@@ -38,11 +44,7 @@ def start_first(source: Path, out: Path) -> Path:
             if path.is_file():
                 shutil.copyfile(path, part / path.name)  # contents alone: the source may be read-only
         _reorder_rows(part / "model.bin", order)
-        ordered = [words[i] for i in order]
-        text = (
-            json.dumps(ordered, ensure_ascii=False) if file.suffix == ".json" else "\n".join(ordered) + "\n"
-        )
-        (part / file.name).write_text(text, encoding="utf-8")
+        _write_vocabulary(part / file.name, [words[i] for i in order])
         _renumber_tokenizer(part / "tokenizer.json", ids)
         _renumber_config(part / "config.json", ids)
         _say_languages(part / "generation_config.json", multilingual=tokens.multilingual)
@@ -62,12 +64,6 @@ def _write_vocabulary(file: Path, words: Sequence[str]) -> None:
     as_json = file.suffix == ".json"
     text = json.dumps(words, ensure_ascii=False) if as_json else "\n".join(words) + "\n"
     file.write_text(text, encoding="utf-8")
-
-
-def reorderable(folder: Path) -> bool:
-    """Say whether the weights of a CTranslate2 folder are of types that numpy can write: not bfloat16."""
-    # Views of a file that is mapped to be read cannot be written; what stands for bfloat16 is no view.
-    return not any(value.flags.writeable for value in read_variables(folder / "model.bin").values())
 
 
 def _reorder_rows(file: Path, order: Sequence[int]) -> None:
