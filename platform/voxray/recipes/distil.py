@@ -57,6 +57,8 @@ class DistilConfig(LearningConfig, DistillationOptions):
     """Clips whose label has this WER or a higher one, in per cent, are dropped; null drops none for it."""
     adapt_encoder: bool = False
     """Train the encoder too, so that it learns short windows."""
+    freeze_embeddings: bool = False
+    """Keep the teacher's embeddings of tokens and positions: few hours of labels have few of the tokens."""
     pack: bool = False
     """Join clips of a speaker to windows of up to 30 s before training."""
     max_dev_clips: int = Field(default=200, ge=1)
@@ -222,7 +224,11 @@ def distil_options(config: DistilConfig, teacher: Path, smallest_s: float) -> Ru
     losses = config.model_dump(include=set(DistillationOptions.model_fields))
     options = run_options(
         config,
-        ObjectiveOptions(**losses, freeze_encoder=not config.adapt_encoder),
+        ObjectiveOptions(
+            **losses,
+            freeze_encoder=not config.adapt_encoder,
+            freeze_embeddings=config.freeze_embeddings,
+        ),
         smallest_s,
         teacher.resolve() if config.kl_weight else None,
         teacher_short=smallest_s >= ModelInfo.load(teacher).min_window_s,

@@ -47,6 +47,8 @@ class ObjectiveOptions(DistillationOptions, SpecAugmentOptions):
     """Leave the encoder as it is."""
     freeze_decoder: bool = False
     """Leave the decoder as it is."""
+    freeze_embeddings: bool = False
+    """Leave the decoder's embeddings of tokens and positions, and the tied projection, as they are."""
     layer_drop: Probability = 0.0
     """How often a decoder layer is left out, never the last one, so that students can be cut from it."""
 
@@ -97,6 +99,9 @@ class Objective(nn.Module):
         student.model.encoder.embed_positions.requires_grad_(False)  # sinusoids, also in the longest window
         if options.freeze_decoder:
             student.model.decoder.requires_grad_(False)
+        if options.freeze_embeddings:
+            student.model.decoder.embed_tokens.requires_grad_(False)
+            student.model.decoder.embed_positions.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Objective":
         """Set train mode; frozen parts stay in evaluation mode, without dropout."""

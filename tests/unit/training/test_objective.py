@@ -77,6 +77,16 @@ def test_a_frozen_decoder_has_no_gradient_and_no_dropout(teacher: Any, batch: Ba
     assert all(p.grad is not None for p in model.encoder.layers.parameters())
 
 
+def test_frozen_embeddings_have_no_gradient_and_the_layers_have_one(teacher: Any, batch: Batch) -> None:
+    objective = Objective(teacher, ObjectiveOptions(kl_weight=0.0, freeze_embeddings=True))
+    torch.autograd.backward(loss(objective, batch))
+    model = objective.student.model
+    assert model.decoder.embed_tokens.weight.grad is None
+    assert model.decoder.embed_positions.weight.grad is None
+    assert objective.student.proj_out.weight.grad is None
+    assert all(p.grad is not None for p in model.decoder.layers.parameters())
+
+
 def test_the_teacher_is_no_part_of_what_is_trained_saved_or_wrapped(teacher: Any) -> None:
     objective = distilling(teacher)
     own = {id(p) for p in objective.parameters()}
