@@ -121,6 +121,7 @@ def _student(config: DemoConfig, out: Path) -> distil.DistilConfig:
         teacher=DEFAULT_MODEL,
         out=out / "student",
         decoder_layers=config.decoder_layers,
+        freeze_embeddings=True,
         ce_weight=0.2,
         max_steps=config.max_steps,
         learning_rate=config.learning_rate,
