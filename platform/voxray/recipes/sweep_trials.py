@@ -2,17 +2,17 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
-import torch
-
 from voxray.corpora.store import Clip, ClipStore
+from voxray.errors import TrainingError
 from voxray.recipes.outcome import by_step
 from voxray.recipes.sweep_space import Hyperparameters, pareto_front
 from voxray.scoring.suites import stage_times
-from voxray.training.run import RunOptions
+from voxray.training.run import STATE, RunOptions, read_checkpoint
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
@@ -107,11 +107,10 @@ def _decoder_ms(trials: Sequence[TrialResult], clips: Sequence[Clip]) -> list[fl
 
 
 def best_checkpoint(out: Path) -> Path:
-    """Return the checkpoint whose step has the lowest WER, of those that the trial in `out` kept."""
+    """Return the checkpoint whose step has the lowest WER, of the whole ones that the trial in `out` kept."""
     wers = by_step(out, "wer")
-    states = {file.parent: _step(file) for file in (out / "train" / "run").glob("*/state.pt")}
+    states: dict[Path, int] = {}
+    for file in (out / "train" / "run").glob(f"*/{STATE}"):
+        with suppress(TrainingError):  # cut short: the trial went on from another
+            states[file.parent] = int(read_checkpoint(file.parent, mmap=True)["loop"]["step"])
     return min(states, key=lambda folder: (wers.get(states[folder], float("inf")), states[folder]))
-
-
-def _step(file: Path) -> int:
-    return int(torch.load(file, map_location="cpu", weights_only=True, mmap=True)["loop"]["step"])

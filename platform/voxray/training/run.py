@@ -1,6 +1,8 @@
 """One training run on any number of workers: what happens after each step. `trainer.py` adds Ray."""
 
+import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 
 from voxray.audio import SAMPLE_RATE
 from voxray.corpora.store import ClipStore, ClipSubset
+from voxray.errors import TrainingError
 from voxray.files import atomic_directory
 from voxray.training.evaluation import Evaluation, EvaluationOptions, Evaluator, write_hypotheses
 from voxray.training.frozen_states import FrozenStatesCache
@@ -25,6 +28,8 @@ from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
+
+STATE = "state.pt"  # the file of a checkpoint
 
 
 class RunOptions(EvaluationOptions, LogOptions):
@@ -172,14 +177,50 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         best = (self.best_wer, self.best_step, self.stale)
-        torch.save({"loop": self.loop.state(), "best": best}, folder / "state.pt")
+        torch.save({"loop": self.loop.state(), "best": best}, folder / STATE)
         return folder
 
     def restore(self, folder: Path) -> None:
-        """Continue from the checkpoint in `folder`, best WER and patience included."""
-        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        """Continue from the checkpoint in `folder`, best WER and patience included.
+
+        Where it is cut short, the run continues from the newest one beside it that is whole, and stderr says
+        so. Raises TrainingError where none is.
+        """
+        state = _newest_whole(folder)
         self.loop.restore(state["loop"])
         self.best_wer, self.best_step, self.stale = state["best"]
+
+
+def read_checkpoint(folder: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """Return what `Run.save` wrote to `folder`; raise TrainingError where that cannot be read.
+
+    With `mmap`, tensors are read when they are used.
+    """
+    file = folder / STATE
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+        return state
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as e:  # torch has no error of its own
+        why = str(e).partition("\n")[0].rstrip(".")
+        raise TrainingError(f"{file}: expected a whole checkpoint, got one that is cut short ({why})") from e
+
+
+def _newest_whole(folder: Path) -> dict[str, Any]:
+    """Read the checkpoint in `folder`, else the newest whole one beside it: their names are their times."""
+    older = sorted((f.parent for f in folder.parent.glob(f"*/{STATE}")), reverse=True)
+    problem: TrainingError | None = None
+    for place in (folder, *(other for other in older if other.name < folder.name)):
+        try:
+            state = read_checkpoint(place)
+        except TrainingError as e:
+            problem = problem or e
+            continue
+        if problem:
+            print(f"{problem}; going on from step {state['loop']['step']} instead.", file=sys.stderr)
+        return state
+    raise TrainingError(
+        f"{problem}, and no whole one before it; put it back, or add overwrite=true to start afresh."
+    )
 
 
 def _merged(student: Any, start: Path) -> Any:

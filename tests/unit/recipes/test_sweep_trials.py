@@ -75,4 +75,6 @@ def checkpoints(out: Path, steps: Sequence[int]) -> None:
 def test_the_checkpoint_of_the_winner_is_that_of_its_lowest_wer(tmp_path: Path) -> None:
     its = run(tmp_path, {100: 20.0, 200: 10.0, 300: 15.0})
     checkpoints(its.out, (200, 300))
+    (its.out / "train" / "run" / "checkpoint-cut").mkdir()
+    (its.out / "train" / "run" / "checkpoint-cut" / "state.pt").write_bytes(b"PK")
     assert best_checkpoint(its.out).name == "checkpoint-200"

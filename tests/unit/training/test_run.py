@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from voxray.corpora.store import Clip, write_store
+from voxray.errors import TrainingError
 from voxray.training.evaluation import Evaluation, read_hypotheses
 from voxray.training.loop_options import LoopOptions
 from voxray.training.lora_options import LoraOptions
@@ -189,6 +190,33 @@ def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
     resumed, _ = train(options, [20, 10], tmp_path / "resumed", resume=tmp_path / "straight" / "2")
     assert torch.equal(weight(straight.loop.objective.student), weight(resumed.loop.objective.student))
     assert resumed.best_wer == 10
+
+
+def test_a_checkpoint_that_is_cut_short_costs_the_steps_since_the_one_before(
+    options: RunOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    straight, _ = train(options, [50, 40, 30, 20, 10], tmp_path / "straight")
+    cut_short(tmp_path / "straight" / "3")
+    resumed, _ = train(options, [20, 10], tmp_path / "resumed", resume=tmp_path / "straight" / "3")
+    assert "expected a whole checkpoint, got one that is cut short" in (told := capsys.readouterr().err)
+    assert told.endswith("; going on from step 2 instead.\n")
+    assert torch.equal(weight(straight.loop.objective.student), weight(resumed.loop.objective.student))
+
+
+def test_without_a_whole_checkpoint_nothing_is_removed_and_the_way_out_is_said(
+    options: RunOptions, tmp_path: Path
+) -> None:
+    train(options, [50, 40, 30, 20, 10], tmp_path / "kept")
+    for folder in (tmp_path / "kept").iterdir():
+        cut_short(folder)
+    with pytest.raises(TrainingError, match=r"4/state\.pt: expected a whole .*overwrite=true to start"):
+        train(options, [20], tmp_path / "resumed", resume=tmp_path / "kept" / "4")
+    assert (options.out / "model").is_dir()
+
+
+def cut_short(folder: Path) -> None:
+    file = folder / "state.pt"
+    file.write_bytes(file.read_bytes()[:-100])
 
 
 def test_averaged_weights_are_what_is_evaluated_and_kept(options: RunOptions, tmp_path: Path) -> None:
