@@ -50,8 +50,8 @@ LABEL_FIELDS = [
 SCHEMA = pa.schema([*CLIP_FIELDS, *LABEL_FIELDS])
 TEACHER = b"voxray.teacher"  # metadata of a shard: the digest of the model that labelled it
 
-_CLIP_COLUMNS = ["id", "audio", "pseudo_text", "speaker", "language", "task", "words", "segments"]
-_PLACE_COLUMNS = ["id", "pseudo_text", "speaker", "language", "recording", "split", "start_s", "end_s"]
+_CLIP_COLUMNS = ["id", "audio", "pseudo_text", "text", "speaker", "language", "task", "words", "segments"]
+_PLACE_COLUMNS = ["id", "speaker", "language", "recording", "split", "start_s", "end_s"]
 
 
 def read_table(folder: Path) -> pa.Table:
@@ -64,17 +64,20 @@ def read_table(folder: Path) -> pa.Table:
     return pa.concat_tables(tables).sort_by("id").combine_chunks()
 
 
-def read_clips(folder: Path, ids: Collection[str] | None = None) -> Iterator[Clip]:
+def read_clips(
+    folder: Path, ids: Collection[str] | None = None, *, references: bool = False
+) -> Iterator[Clip]:
     """Yield the clips called `ids` (None: all) with the teacher's text and times, in the order of the shards.
 
-    Audio is read only of the row groups that hold one of them. A clip's `previous` text is that of another
-    one of `ids`. Raises CorpusError where `folder` is not a labelled corpus or lacks one of `ids`.
+    With `references` the text is the corpus's own, without times unless it is the teacher's too. Audio is
+    read only of the row groups that hold one of them. A clip's `previous` text is that of another one of
+    `ids`. Raises CorpusError where `folder` is not a labelled corpus or lacks one of `ids`.
     """
     wanted = None if ids is None else set(ids)
     missing = set(wanted or ())
-    previous = previous_texts(_placed(folder, wanted))
+    previous = previous_texts(_placed(folder, wanted, "text" if references else "pseudo_text"))
     for file in shard_files(folder):
-        for clip in _clips(file, wanted):
+        for clip in _clips(file, wanted, references):
             missing.discard(clip.id)
             yield replace(clip, previous=previous.get(clip.id, ""))
     if missing:
@@ -107,22 +110,23 @@ def _read(file: Path, columns: list[str]) -> pa.Table:
         raise _unreadable(file, e) from e
 
 
-def _placed(folder: Path, wanted: set[str] | None) -> Iterator[Item]:
-    """Yield all clips without their audio as items, those of `wanted` with the teacher's text."""
+def _placed(folder: Path, wanted: set[str] | None, column: str) -> Iterator[Item]:
+    """Yield all clips without their audio as items, those of `wanted` with the text in `column`."""
     for file in shard_files(folder):
-        for row in _read(file, _PLACE_COLUMNS).to_pylist():
-            text = row.pop("pseudo_text")
+        for row in _read(file, [*_PLACE_COLUMNS, column]).to_pylist():
+            text = row.pop(column)
             yield Item(source="", text=text if wanted is None or row["id"] in wanted else None, **row)
 
 
-def _clips(file: Path, wanted: set[str] | None) -> Iterator[Clip]:
+def _clips(file: Path, wanted: set[str] | None, references: bool) -> Iterator[Clip]:
     try:
         with pq.ParquetFile(file) as parquet:
             _check(file, parquet)
             for group in range(parquet.num_row_groups):
                 if _holds(parquet, group, wanted):
                     rows = parquet.read_row_group(group, columns=_CLIP_COLUMNS).to_pylist()
-                    yield from (_clip(row) for row in rows if wanted is None or row["id"] in wanted)
+                    wished = (row for row in rows if wanted is None or row["id"] in wanted)
+                    yield from (_clip(row, references) for row in wished)
     except (OSError, pa.ArrowException) as e:
         raise _unreadable(file, e) from e
 
@@ -148,7 +152,9 @@ def _unreadable(file: Path, error: Exception) -> CorpusError:
     )
 
 
-def _clip(row: dict[str, Any]) -> Clip:
+def _clip(row: dict[str, Any], references: bool) -> Clip:
+    if references and row["text"] != row["pseudo_text"]:
+        row |= {"pseudo_text": row["text"] or "", "words": (), "segments": ()}
     pcm = np.frombuffer(row["audio"], dtype="<i2").copy()  # writable: torch warns of others
     return Clip(
         id=row["id"],

@@ -34,6 +34,7 @@ from voxray.whisper.tokens import Tokens
 
 CACHE = "cache"  # the folder in OUT for the teacher's states; removed when the run is finished
 LONGER = "a text longer than the decoder"
+UNREFERENCED = "no text of the corpus's own"
 SURE_BYTES = 400  # of a text that fits into the decoder in any vocabulary: no token has less than one byte
 
 
@@ -55,6 +56,8 @@ class DistilConfig(LearningConfig, DistillationOptions):
     filter: FilterOptions = FilterOptions()
     wer_threshold: float | None = 10.0
     """Clips whose label has this WER or a higher one, in per cent, are dropped; null drops none for it."""
+    use_pseudo_labels: bool = True
+    """Train on the teacher's texts; false: on the corpus's own, without the clips that have none."""
     adapt_encoder: bool = False
     """Train the encoder too, so that it learns short windows."""
     freeze_embeddings: bool = False
@@ -147,12 +150,13 @@ def kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
     would be a target.
     """
     options = config.filter.model_copy(update={"wer_threshold": config.wer_threshold})
-    too_long = too_long_ids(table, config)
-    candidates, mask = set(train_ids(table, config)) - too_long, keep_mask(table, options)
+    too_long, without = too_long_ids(table, config), unreferenced_ids(table, config)
+    candidates, mask = set(train_ids(table, config)) - too_long - without, keep_mask(table, options)
     ids = table["id"].to_pylist()
     train = [i for i, keep in zip(ids, mask, strict=True) if keep and i in candidates]
     if not train:
-        counts = count_reasons(table, options) | ({LONGER: len(too_long)} if too_long else {})
+        counts = count_reasons(table, options)
+        counts |= {why: len(ids) for why, ids in ((LONGER, too_long), (UNREFERENCED, without)) if ids}
         reasons = ", ".join(f"{count} for {why}" for why, count in counts.items())
         raise TrainingError(
             f"{config.labelled[0]}: expected clips to train on, but the filter leaves none of "
@@ -164,12 +168,29 @@ def kept_ids(table: pa.Table, config: DistilConfig) -> list[str]:
 
 def too_long_ids(table: pa.Table, config: DistilConfig) -> set[str]:
     """Return the clips whose label is longer than the student's decoder."""
-    labels = zip(table["id"].to_pylist(), table["pseudo_text"].to_pylist(), strict=True)
+    column = "pseudo_text" if config.use_pseudo_labels else "text"
+    labels = zip(table["id"].to_pylist(), table[column].to_pylist(), strict=True)
     suspects = {i: text for i, text in labels if text and len(text.encode()) > SURE_BYTES}
     if not suspects:
         return set()
     fits = _fitting(config)
     return {i for i, text in suspects.items() if not fits(text)}
+
+
+def unreferenced_ids(table: pa.Table, config: DistilConfig) -> set[str]:
+    """Return the clips without a text of the corpus's own, where the student learns those texts.
+
+    A reference for another task, as of a corpus that was translated, counts as none.
+    """
+    if config.use_pseudo_labels:
+        return set()
+    without = pc.and_(pc.is_null(table["reference_length"]), pc.invert(table["no_speech"]))
+    return set(table.filter(without)["id"].to_pylist())
+
+
+def read_train_clips(config: DistilConfig, ids: Collection[str]) -> Iterator[Clip]:
+    """Yield the clips called `ids` of the one labelled set of `config`, with the texts that are learned."""
+    return read_clips(config.labelled[0], ids, references=not config.use_pseudo_labels)
 
 
 def _tell_too_long(tables: Sequence[pa.Table], sets: Sequence[DistilConfig]) -> None:
@@ -251,7 +272,7 @@ def _write_stores(
 ) -> None:
     assert options.dev is not None
     for place, its, ids in zip(options.train, sets, kept, strict=True):
-        clips: Iterable[Clip] = read_clips(its.labelled[0], ids)
+        clips: Iterable[Clip] = read_train_clips(its, ids)
         write_once(place, pack(clips, PackingOptions(), _fitting(its)) if its.pack else clips)
     write_once(options.dev, dev_clips(sets, tables))
 
@@ -274,10 +295,14 @@ def _fitting(config: DistilConfig) -> Callable[[str], bool]:
 def referenced_clips(
     sets: Sequence[DistilConfig], tables: Sequence[pa.Table], ids: Sequence[Collection[str]]
 ) -> Iterator[Clip]:
-    """Yield the clips called `ids`, of each set its own, with their references as their texts."""
+    """Yield the clips called `ids`, of each set its own, with their references as their texts.
+
+    A reference that the label was not scored against is for another task, and none.
+    """
     for its, table, chosen in zip(sets, tables, ids, strict=True):
-        references = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
-        yield from (referenced(c, references[c.id]) for c in read_clips(its.labelled[0], chosen))
+        scored = table.filter(pc.is_valid(table["reference_length"])).select(["id", "text"])
+        references = dict(zip(*(scored[name].to_pylist() for name in ("id", "text")), strict=True))
+        yield from (referenced(c, references.get(c.id)) for c in read_clips(its.labelled[0], chosen))
 
 
 def write_once(folder: Path, clips: Iterable[Clip]) -> None:
@@ -309,10 +334,12 @@ def left_out(
     """Say of each set how many of its train clips were dropped, and why."""
     lines: list[str] = []
     for table, its, ids in zip(tables, sets, kept, strict=True):
-        candidates = train_ids(table, its)
+        without = unreferenced_ids(table, its)
+        candidates = [i for i in train_ids(table, its) if i not in without]
         rows = table.filter(pc.is_in(table["id"], pa.array(candidates, pa.string())))
         counts = count_reasons(rows, its.filter.model_copy(update={"wer_threshold": its.wer_threshold}))
         counts[LONGER] = len(candidates) - len(ids) - sum(counts.values())
+        counts[UNREFERENCED] = len(without.intersection(train_ids(table, its)))
         lines += [
             f"{its.labelled[0]}: {n:,} clip{'s' if n > 1 else ''} for {why}" for why, n in counts.items() if n
         ]

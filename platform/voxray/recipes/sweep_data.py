@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from voxray.corpora.items import Item, previous_texts
-from voxray.corpora.labelled import read_clips
 from voxray.files import atomic_file
 from voxray.recipes.distil import (
     DistilConfig,
     dev_clips,
     ids_in,
     kept_ids,
+    read_train_clips,
     referenced_clips,
     train_ids,
     train_stores,
+    unreferenced_ids,
     write_once,
 )
 
@@ -62,7 +63,9 @@ class SweepData:
         """Write what is not there yet for `configs`, which differ in what `Hyperparameters` has."""
         sets = configs[0].sets()
         for place, table, its in zip(self.train, tables, sets, strict=True):
-            write_once(place, read_clips(its.labelled[0], train_ids(table, its)))
+            without = unreferenced_ids(table, its)
+            candidates = [i for i in train_ids(table, its) if i not in without]
+            write_once(place, read_train_clips(its, candidates))
         write_once(self.dev, dev_clips(sets, tables))
         write_once(self.test, referenced_clips(sets, tables, [ids_in(table, "test") for table in tables]))
         stored = [pq.read_table(p / "clips.parquet", columns=["id"])["id"].to_pylist() for p in self.train]

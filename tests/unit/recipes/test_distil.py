@@ -179,6 +179,7 @@ def test_a_corpus_without_a_train_split_is_refused(write_labels: WriteLabels) ->
         kept(config(labels))
 
 
+UNSCORED = dict.fromkeys(("reference_length", "substitutions", "deletions", "insertions"))
 SILENT = {"pseudo_text": "", "substitutions": None, "deletions": None, "insertions": None}
 
 
@@ -186,14 +187,53 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
     write_labels: WriteLabels,
 ) -> None:
     labels = write_labels(
-        {"a": {}, "b": {"split": "dev"}, "c": {"split": "dev", "text": None, "reference_length": None}}
+        {
+            "a": {},
+            "b": {"split": "dev"},
+            "c": {"split": "dev", "text": None, "reference_length": None},
+            "d": {"split": "dev", "text": "une référence", "task": "translate", "reference_length": None},
+        }
     )
     its = config(labels)
     options = distil.distil_options(its, SMALL_MODEL, 30.0)
     distil._write_stores([its], [read_table(labels)], [kept(its)], options)
     assert options.dev is not None
     assert [c.text for c in ClipStore(options.train)] == ["label of a"]
-    assert [c.text for c in ClipStore([options.dev])] == ["text of b", "label of c"]
+    assert [c.text for c in ClipStore([options.dev])] == ["text of b", "label of c", "label of d"]
+
+
+def test_a_student_may_learn_the_texts_of_the_corpus(write_labels: WriteLabels) -> None:
+    place = {"recording": "r", "audio": bytes(2 * SAMPLE_RATE)}
+    words = [{"text": "label", "start_s": 0.0, "end_s": 0.2}]
+    labels = write_labels(
+        {
+            "a": {"words": words, **place, "start_s": 0.0, "end_s": 1.0},
+            "b": {"text": "label of b", "words": words, **place, "start_s": 1.0, "end_s": 2.0},
+            "untold": {"text": None, **UNSCORED},
+            "translated": {"task": "translate", **UNSCORED},
+            "silent": {"text": None, "pseudo_text": "", "no_speech": True, **UNSCORED},
+            "wrong": {"substitutions": 3},
+            "long": {"text": PROSE["my"] * 2},
+        }
+    )
+    its = config(labels, use_pseudo_labels=False)
+    assert kept(its) == ["a", "b", "silent"]
+    clips = list(distil.read_train_clips(its, kept(its)))
+    assert [(c.text, c.previous, len(c.words)) for c in clips] == [
+        *(("text of a", "", 0), ("label of b", "text of a", 1), ("", "", 0)),
+    ]
+    table = read_table(labels)
+    assert distil.left_out([table], [its], [kept(its)]) == [
+        f"{labels}: 1 clip for error rate",
+        f"{labels}: 1 clip for a text longer than the decoder",
+        f"{labels}: 2 clips for no text of the corpus's own",
+    ]
+
+
+def test_a_corpus_without_texts_of_its_own_has_none_to_learn(write_labels: WriteLabels) -> None:
+    its = config(write_labels({"a": {"text": None, **UNSCORED}}), use_pseudo_labels=False)
+    with pytest.raises(TrainingError, match=r"leaves none of 1 \(1 for no text of the corpus's own\)"):
+        kept(its)
 
 
 def test_dev_clips_may_be_of_a_corpus_of_their_own(write_labels: WriteLabels, tmp_path: Path) -> None:

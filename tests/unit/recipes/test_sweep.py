@@ -35,6 +35,7 @@ def labels(write_labels: WriteLabels) -> Path:
         f"talk#{i:02d}": {
             **{"recording": "talk", "start_s": float(i), "end_s": i + 0.9},
             **{"reference_length": 10, "substitutions": (i % 3 == 0) * (i % 4)},
+            **({"text": None, "reference_length": None} if i == 7 else {}),
         }
         for i in range(24)
     }
@@ -45,17 +46,17 @@ THRESHOLDS = st.none() | st.sampled_from([5.0, 10.0, 20.0, 40.0, 15.0, 30.0])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
-@given(threshold=THRESHOLDS)
+@given(threshold=THRESHOLDS, pseudo=st.booleans())
 def test_a_selection_from_the_one_store_is_what_distil_reads_at_that_threshold(
-    labels: Path, threshold: float | None
+    labels: Path, threshold: float | None, pseudo: bool
 ) -> None:
     """Previous texts included: that of a dropped clip is not used."""
-    its = config(labels)
+    its = config(labels, use_pseudo_labels=pseudo, out=labels / f"out-{pseudo}")
     point = Hyperparameters(1e-4, threshold, 2, 1.0)
     data, table, of_trial = SweepData(its.out), read_table(labels), its.of_trial(point)
     data.write([table], [of_trial])
     subset = ClipSubset(ClipStore(data.train), np.load(data.selected(threshold)))
-    expected = list(read_clips(labels, kept_ids(table, of_trial)))
+    expected = list(read_clips(labels, kept_ids(table, of_trial), references=not pseudo))
 
     assert [(c.id, c.text, c.previous) for c in subset] == [(c.id, c.text, c.previous) for c in expected]
     assert [subset.samples(i) for i in range(len(subset))] == [len(c.pcm) for c in expected]
