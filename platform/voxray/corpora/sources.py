@@ -4,8 +4,9 @@ Listing is cheap and happens where it is called; audio is read later, item by it
 corpus at once, without Ray.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from importlib.resources import files
 from itertools import groupby
@@ -66,15 +67,41 @@ def load_clips(
     Raises CorpusError as `list_corpus` does, and where not one clip can be decoded.
     """
     listing = list_corpus(corpus, split, need_text=need_text, columns=columns)
-    groups = [list(group) for _, group in groupby(listing.items, key=lambda item: item.source)]
-    with ThreadPoolExecutor(threads) as pool:
-        read = [r for part in pool.map(lambda g: list(_limited(read_items(g), max_s)), groups) for r in part]
+    read = list(iter_clips(listing, language=language, max_s=max_s, threads=threads))
     rejected = [*listing.rejected, *(r for r in read if isinstance(r, Rejected))]
-    previous = previous_texts(listing.items)
-    clips = [_clip(r, language, previous) for r in read if isinstance(r, DecodedItem)]
+    clips = [clip for clip in read if isinstance(clip, Clip)]
     if not clips:
         raise CorpusError(f"{corpus}: expected clips, got none that can be used: {rejected[0].reason}")
     return clips, rejected
+
+
+def iter_clips(
+    listing: Listing, *, language: str = "en", max_s: float | None = None, threads: int = 4
+) -> Iterator[Clip | Rejected]:
+    """Yield the clips of `listing` in its order, each as soon as it is decoded, or why it was rejected.
+
+    The options are those of `load_clips`. A few recordings are decoded ahead: memory does not grow with the
+    corpus.
+    """
+    previous = previous_texts(listing.items)
+    waiting: deque[Future[list[DecodedItem | Rejected]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for _, group in groupby(listing.items, key=lambda item: item.source):
+            waiting.append(pool.submit(_decoded, list(group), max_s))
+            if len(waiting) > 2 * threads:
+                yield from _clips(waiting.popleft().result(), language, previous)
+        for future in waiting:
+            yield from _clips(future.result(), language, previous)
+
+
+def _decoded(items: Sequence[Item], max_s: float | None) -> list[DecodedItem | Rejected]:
+    return list(_limited(read_items(items), max_s))
+
+
+def _clips(
+    read: Iterable[DecodedItem | Rejected], language: str, previous: Mapping[str, str]
+) -> Iterator[Clip | Rejected]:
+    return (r if isinstance(r, Rejected) else _clip(r, language, previous) for r in read)
 
 
 def _list(corpus: str, columns: Columns) -> Listing:

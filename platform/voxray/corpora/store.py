@@ -7,7 +7,7 @@ A store appears whole or not at all: it is written beside its place and renamed 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -120,6 +120,10 @@ class ClipStore(Sequence[Clip]):
         """Return the text of clip `index`, without reading its samples."""
         part, row = self._find(index)
         return str(part.rows[row]["text"])
+
+    def languages(self) -> Iterator[str]:
+        """Yield the language of each clip, without reading its samples."""
+        return (str(row["language"]) for part in self._parts for row in part.rows)
 
     def _find(self, index: int) -> tuple["_Part", int]:
         if not -len(self) <= index < len(self):

@@ -20,7 +20,14 @@ from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
 from voxray.labelling.teacher import check_teacher
 from voxray.recipes.distil_report import write_distil_report
-from voxray.recipes.learning import LearningConfig, dev_corpus_clips, prepared, run_options, several
+from voxray.recipes.learning import (
+    LearningConfig,
+    dev_corpus_clips,
+    languages_after,
+    prepared,
+    run_options,
+    several,
+)
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Evaluation, Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
@@ -108,7 +115,7 @@ def run(config: DistilConfig) -> dict[str, Any]:
     for place in config.labelled if config.kl_weight else ():
         check_teacher(place, config.teacher)
     out = prepared(config)
-    options = distil_options(config, teacher, smallest_s)
+    options = distil_options(config, teacher, smallest_s, student_languages(config, tables))
     _write_stores(sets, tables, kept, options)
     sizes = write_student(config, teacher, options.start)
     with cluster():
@@ -240,8 +247,16 @@ def ids_in(table: pa.Table, split: str) -> list[str]:
     return [i for i, its in zip(ids, splits, strict=True) if its == split]
 
 
-def distil_options(config: DistilConfig, teacher: Path, smallest_s: float) -> RunOptions:
-    """Return the run of `config` with windows of at least `smallest_s` seconds."""
+def student_languages(config: DistilConfig, tables: Iterable[pa.Table]) -> tuple[str, ...]:
+    """Return the languages that the student of the labels in `tables` will know."""
+    learned = (language for table in tables for language in table["language"].to_pylist() if language)
+    return languages_after(hf_folder(config.student or config.teacher), learned)
+
+
+def distil_options(
+    config: DistilConfig, teacher: Path, smallest_s: float, languages: tuple[str, ...] = ()
+) -> RunOptions:
+    """Return the run of `config`, with windows of at least `smallest_s` seconds, for `languages`."""
     losses = config.model_dump(include=set(DistillationOptions.model_fields))
     options = run_options(
         config,
@@ -256,7 +271,8 @@ def distil_options(config: DistilConfig, teacher: Path, smallest_s: float) -> Ru
     )
     stores = train_stores(options.train[0], len(config.labelled))
     cache = {"cached_epochs": config.teacher_cache, "cache": options.out / CACHE}
-    return options.model_copy(update={"train": stores, "weights": config.weights, **cache})
+    others = {"weights": config.weights, "languages": languages, **cache}
+    return options.model_copy(update={"train": stores, **others})
 
 
 def train_stores(place: Path, sets: int) -> tuple[Path, ...]:

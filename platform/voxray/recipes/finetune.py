@@ -1,7 +1,10 @@
 """Fine-tunes a model on a corpus with texts: CE on the references, early stopping by WER on the dev clips."""
 
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,12 +13,13 @@ from pydantic import Field, model_validator
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
 from voxray.corpora.columns import Columns
-from voxray.corpora.items import Rejected
-from voxray.corpora.sources import CORPUS_KINDS, load_clips
+from voxray.corpora.items import Listing, Rejected
+from voxray.corpora.sources import CORPUS_KINDS, iter_clips, list_corpus
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
+from voxray.files import atomic_file
 from voxray.languages import KnownLanguage
-from voxray.recipes.learning import LearningConfig, dev_corpus_clips, prepared, run_options
+from voxray.recipes.learning import LearningConfig, languages_after, prepared, run_options
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
 from voxray.recipes.run_report import EvaluatedModel, RunDescription, write_run_report
 from voxray.training.collate import LabelOptions
@@ -86,28 +90,23 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
     """
     start = hf_folder(config.model)
     smallest_s = _smallest_window_s(config, start)
-    tokens = Tokens.load(start)
-    splits = {split: _clips(config, split, tokens) for split in ("train", "dev", "test")}
-    for split in ("train", "dev"):
-        if not splits[split][0]:
-            raise CorpusError(f"{config.corpus}: expected clips with texts in the split {split!r}, got none.")
-    out = prepared(config)
+    listings = list_splits(config)
+    model, out = load_model(start), prepared(config)
+    rejected = write_stores(config, listings, Tokens.load(start))
     options = _run_options(config, smallest_s)
-    for split, place in (("train", options.train[0]), ("dev", options.dev)):
-        if place and not place.exists():
-            write_store(place, splits[split][0])
-    model = load_model(start)
+    train_clips = ClipStore(options.train)
+    known = languages_after(start, train_clips.languages())
+    options = options.model_copy(update={"languages": known})
     if not options.start.exists():
         save_model(model, options.start, start, dtype=next(model.parameters()).dtype)
     with cluster():
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
 
         train(options, config.workers)
-    test_wer = _test_wer(config, splits["test"][0], smallest_s, out)
-    rejected = [r for _, its in splits.values() for r in its]
+    test_wer = _test_wer(config, smallest_s, out)
     return {
         "steps": last_step(out),
-        "clips": len(ClipStore(options.train)),
+        "clips": len(train_clips),
         "rejected": len(rejected),
         "wer_dev_before": first_wer(out),
         "wer_dev": best_wer(out),
@@ -130,27 +129,59 @@ def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
     return wanted_s
 
 
-def _clips(config: FinetuneConfig, split: str, tokens: Tokens) -> tuple[list[Clip], list[Rejected]]:
-    """Return the clips of `split` that have a text and fit a window, and those that were rejected.
+def list_splits(config: FinetuneConfig) -> dict[str, Listing]:
+    """List the clips to learn, those to evaluate on meanwhile, and, if there are any, the test clips.
 
-    A clip whose text is longer than the decoder is rejected too, and named on stderr: nothing of it would be
-    learned.
+    No audio is read. Raises CorpusError where there is nothing in the first two.
     """
-    if split == "dev" and config.dev_corpus:
-        return dev_corpus_clips(config, config.language, config), []
-    try:
-        clips, rejected = load_clips(
-            config.corpus, split, language=config.language, max_s=WINDOW_S, columns=config
+    dev = (config.dev_corpus, config.dev_split) if config.dev_corpus else (config.corpus, "dev")
+    listings = {
+        split: list_corpus(corpus, part, need_text=True, columns=config)
+        for split, (corpus, part) in {"train": (config.corpus, "train"), "dev": dev}.items()
+    }
+    with suppress(CorpusError):  # a corpus without a test split can still be trained on
+        listings["test"] = list_corpus(config.corpus, "test", need_text=True, columns=config)
+    return listings
+
+
+def write_stores(config: FinetuneConfig, listings: Mapping[str, Listing], tokens: Tokens) -> list[Rejected]:
+    """Write the clips of each split to a store, unless it is there, and return what was rejected.
+
+    Clip by clip, so that a corpus may be larger than the memory. What was rejected is in `out/rejected` too.
+    Raises CorpusError where not one clip of the train or the dev split can be used.
+    """
+    rejected: list[Rejected] = []
+    for split, listing in listings.items():
+        place, noted = config.out / f"clips-{split}", config.out / "rejected" / f"{split}.jsonl"
+        if not place.exists():
+            write_store(place, _usable(config, split, listing, tokens, noted))
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        rejected += [Rejected(**json.loads(line)) for line in lines]
+    return list(dict.fromkeys(rejected))  # what has no known split is in the listing of each
+
+
+def _usable(
+    config: FinetuneConfig, split: str, listing: Listing, tokens: Tokens, noted: Path
+) -> Iterator[Clip]:
+    """Yield the clips of `listing` that fit a window and whose text fits the decoder; note the others."""
+    rejected, usable = list(listing.rejected), 0
+    for read in iter_clips(listing, language=config.language, max_s=WINDOW_S):
+        if isinstance(read, Rejected):
+            rejected.append(read)
+        elif reason := _too_long(read, tokens):
+            print(reason, file=sys.stderr)
+            rejected.append(Rejected(read.id, config.corpus, reason, split))
+        else:
+            usable += 1
+            yield read
+    if not usable and split != "test":
+        raise CorpusError(
+            f"{config.corpus}: expected clips with texts in {split!r}, got none that can be used: "
+            f"{rejected[0].reason}"
         )
-    except CorpusError:
-        if split != "test":  # a corpus without a test split can still be trained on
-            raise
-        return [], []
-    too_long = {clip.id: reason for clip in clips if (reason := _too_long(clip, tokens))}
-    for reason in too_long.values():
-        print(reason, file=sys.stderr)
-    more = [Rejected(id, config.corpus, reason, split) for id, reason in too_long.items()]
-    return [clip for clip in clips if clip.id not in too_long], [*rejected, *more]
+    noted.parent.mkdir(exist_ok=True)
+    with atomic_file(noted) as part:
+        part.write_text("".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in rejected))
 
 
 def _too_long(clip: Clip, tokens: Tokens) -> str | None:
@@ -174,10 +205,10 @@ def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:
     )
 
 
-def _test_wer(
-    config: FinetuneConfig, clips: Sequence[Clip], smallest_s: float, out: Path
-) -> dict[str, float | None]:
+def _test_wer(config: FinetuneConfig, smallest_s: float, out: Path) -> dict[str, float | None]:
     """Return the WER of the test split before and after, null if the corpus has no such split."""
+    place = out / "clips-test"
+    clips = list(ClipStore([place])) if place.exists() else []
     if not clips:
         return {"wer_test_before": None, "wer_test": None}
     evaluator = Evaluator(clips, smallest_s, config.normaliser)

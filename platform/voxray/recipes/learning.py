@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +21,8 @@ from voxray.training.loop_options import LoopOptions
 from voxray.training.metrics_log import WANDB_ID, LogOptions
 from voxray.training.objective import ObjectiveOptions, SpecAugmentOptions
 from voxray.training.run import RunOptions
+from voxray.whisper.model_info import ModelInfo
+from voxray.whisper.tokens import Tokens
 
 FREE = {
     "out",
@@ -74,6 +78,17 @@ def dev_corpus_clips(config: LearningConfig, language: str, columns: Columns = D
         config.dev_corpus, config.dev_split, language=language, max_s=WINDOW_S, columns=columns
     )
     return clips
+
+
+def languages_after(start: Path, learned: Iterable[str]) -> tuple[str, ...]:
+    """Return the languages of a model that starts as `start` and learns from clips in those `learned`.
+
+    A vocabulary with tokens for languages keeps what `start` says of itself. One without, as of tiny.en, has
+    those of the clips, the most frequent first: nothing else would say that its text is French by now.
+    """
+    if Tokens.load(start).multilingual:
+        return ModelInfo.load(start).languages
+    return tuple(language for language, _ in Counter(learned).most_common())
 
 
 def run_options(
@@ -135,6 +150,7 @@ def clear(out: Path) -> None:
         "wandb",
         "evaluation",
         "hypotheses",
+        "rejected",
         *("clips-test", "selected", "starts", "trials", "tune", "best"),  # of a sweep
     ):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -23,6 +23,7 @@ from voxray.recipes.distil import (
     distil_options,
     kept_ids,
     smallest_window_s,
+    student_languages,
     write_student,
 )
 from voxray.recipes.learning import prepared, several
@@ -117,7 +118,9 @@ def run(config: SweepConfig) -> dict[str, Any]:
         out = prepared(config).resolve()
         data = SweepData(out, len(config.labelled))
         data.write(tables, configs)
-        runs = [_trial_run(each, teacher, smallest_s, data, i) for i, each in enumerate(configs)]
+        known = student_languages(configs[0], tables)
+        trial_runs = (_trial_run(each, teacher, smallest_s, data, i) for i, each in enumerate(configs))
+        runs = [each.model_copy(update={"languages": known}) for each in trial_runs]
         sizes = [write_student(c, teacher, r.start)[1] for c, r in zip(configs, runs, strict=True)]
         failures = search(config, runs)
     trials = [

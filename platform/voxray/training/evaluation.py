@@ -72,14 +72,23 @@ class Evaluator:
     def evaluate(self, folder: Path) -> Evaluation:
         """Return the evaluation of a CTranslate2 folder."""
         engine = CTranslate2Engine(folder, threads=self.threads)
-        languages = [c.language or None for c in self.clips]
-        results = engine.transcribe([c.pcm for c in self.clips], DecodingOptions(), languages)
-        texts = tuple(result.text for result in results)
+        texts = self._texts(engine)
         counts = [
             error_counts(clip.text, text, clip.text_language or None, self.normaliser)
             for clip, text in zip(self.clips, texts, strict=True)
         ]
         return Evaluation(round(100 * sum(counts, ErrorCounts()).rate, 3), texts)
+
+    def _texts(self, engine: CTranslate2Engine) -> tuple[str, ...]:
+        """Return the text of each clip, decoded in the clip's own language and for its own task."""
+        texts: dict[int, str] = {}
+        for task in dict.fromkeys(clip.task for clip in self.clips):
+            chosen = {i: clip for i, clip in enumerate(self.clips) if clip.task == task}
+            languages = [clip.language or None for clip in chosen.values()]
+            pcms = [clip.pcm for clip in chosen.values()]
+            results = engine.transcribe(pcms, DecodingOptions(task=task), languages)
+            texts |= {i: result.text for i, result in zip(chosen, results, strict=True)}
+        return tuple(texts[i] for i in range(len(self.clips)))
 
 
 def write_hypotheses(out: Path, which: Evaluated, texts: Sequence[str]) -> None:

@@ -50,6 +50,8 @@ class RunOptions(EvaluationOptions, LogOptions):
     dev: Path | None = None
     """A clip store; without one, or without clips in it, the last weights are kept, not the best."""
     smallest_window_s: float = WINDOWS_S[0]
+    languages: tuple[str, ...] = ()
+    """Those of the trained model, for its `voxray.json`; empty where its tokens say them."""
     cached_epochs: int = 0
     """After so many epochs the batches come again; 0 plans every epoch anew."""
     cache: Path | None = None
@@ -149,9 +151,12 @@ class Run:
         with atomic_directory(self.model) as part:
             save_model(self.exported(), part, self.options.start)
             # Trained and evaluated on windows down to this one; without it a model is served on 30 s.
-            ModelInfo(min_window_s=self.options.smallest_window_s).save(part)
+            ModelInfo(min_window_s=self.options.smallest_window_s, **self._languages()).save(part)
         if self.evaluator:
             write_hypotheses(self.options.out, "best", evaluation.texts)
+
+    def _languages(self) -> dict[str, tuple[str, ...]]:
+        return {"languages": self.options.languages} if self.options.languages else {}
 
     def exported(self) -> Any:
         """Return the student, with its averaged weights if an average is kept."""

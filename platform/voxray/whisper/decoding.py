@@ -142,7 +142,9 @@ class WindowDecoder:
 
     def _with_languages(self, windows: Sequence[AudioWindow], states: Any) -> tuple[AudioWindow, ...]:
         if not self.tokens.multilingual:
-            return tuple(replace(w, language="en") for w in windows)
+            known = self.languages  # its vocabulary has no tokens for them: nothing can be detected
+            spoken = [w.language if w.language in known else known[0] for w in windows]
+            return tuple(replace(w, language=each) for w, each in zip(windows, spoken, strict=True))
         only = self.languages[0] if len(self.languages) == 1 else None
         named = [w.language or only for w in windows]
         unnamed = [i for i, language in enumerate(named) if not language]

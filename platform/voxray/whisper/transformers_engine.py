@@ -26,6 +26,7 @@ from voxray.whisper.encoder import encode
 from voxray.whisper.engines import DecodingOptions, DecodingResult, decoding_result
 from voxray.whisper.features import log_mel
 from voxray.whisper.loops import NO_REPEAT_NGRAM, most_tokens, repeats, without_loop
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.prompts import previous_tokens
 from voxray.whisper.tokens import Tokens
 from voxray.whisper.words import word_times
@@ -50,6 +51,7 @@ class TransformersEngine:
         self.folder = folder
         self.tokens = Tokens.load(folder)
         self.min_window_s = min_window_s
+        self.languages = ModelInfo.load(folder).languages or ("en",)  # where no token names them
         loaded: Any = load_model(folder, getattr(torch, dtype))
         self.model: Any = loaded.to(device).eval()
 
@@ -120,7 +122,8 @@ class TransformersEngine:
 
     def _languages(self, start_BV: torch.Tensor, wanted: Sequence[str | None]) -> list[str]:
         if not self.tokens.multilingual:
-            return ["en"] * len(wanted)
+            known = self.languages
+            return [lang if lang in known else known[0] for lang in wanted]
         codes = list(self.tokens.languages)
         best = start_BV[:, list(self.tokens.languages.values())].argmax(-1).tolist()
         return [lang or codes[i] for lang, i in zip(wanted, best, strict=True)]

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,13 @@ from pydantic import ValidationError
 from tests.small_model import SMALL_MODEL
 
 from voxray.audio import SAMPLE_RATE, encode
+from voxray.corpora.items import Rejected
+from voxray.corpora.store import ClipStore
 from voxray.errors import ConfigError, CorpusError
 from voxray.recipes import finetune
 from voxray.recipes.finetune import FinetuneConfig
+from voxray.recipes.learning import languages_after
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
 
@@ -72,10 +77,27 @@ def write_corpus(folder: Path, seconds: dict[str, float]) -> Path:
     return folder
 
 
+def stored(its: FinetuneConfig) -> tuple[dict[str, list[str]], list[Rejected]]:
+    """Write the stores of a run; return the texts in each and what was rejected."""
+    its.out.mkdir(exist_ok=True)
+    rejected = finetune.write_stores(its, finetune.list_splits(its), Tokens.load(SMALL_MODEL))
+    places = {p.name: [c.text for c in ClipStore([p])] for p in sorted(its.out.glob("clips-*"))}
+    return places, rejected
+
+
+def test_each_split_has_a_store_and_none_is_written_twice(tmp_path: Path) -> None:
+    its = config(write_corpus(tmp_path / "corpus", {"train": 1, "dev": 1, "test": 31}))
+    texts, rejected = stored(its)
+    assert texts == {"clips-dev": ["words of dev"], "clips-test": [], "clips-train": ["words of train"]}
+    assert ["expected a clip of at most 30 s, got 31" in r.reason for r in rejected] == [True]
+    (tmp_path / "corpus" / "train.flac").write_bytes(b"what a resumed run does not read")
+    assert stored(its) == (texts, rejected)
+
+
 def test_a_corpus_needs_no_test_split(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 1, "dev": 1}))
-    assert finetune._clips(its, "test", Tokens.load(SMALL_MODEL)) == ([], [])
-    assert finetune._test_wer(its, [], 4.0, tmp_path) == {"wer_test_before": None, "wer_test": None}
+    assert stored(its) == ({"clips-dev": ["words of dev"], "clips-train": ["words of train"]}, [])
+    assert finetune._test_wer(its, 4.0, its.out) == {"wer_test_before": None, "wer_test": None}
 
 
 def test_a_corpus_needs_a_dev_split(tmp_path: Path) -> None:
@@ -87,30 +109,38 @@ def test_a_corpus_needs_a_dev_split(tmp_path: Path) -> None:
 
 def test_dev_clips_may_be_of_a_corpus_of_their_own(tmp_path: Path) -> None:
     others = write_corpus(tmp_path / "others", {"train": 1, "test": 1})
-    its = config(write_corpus(tmp_path / "corpus", {"train": 1}), dev_corpus=str(others))
-    tokens = Tokens.load(SMALL_MODEL)
-    assert [c.text for c in finetune._clips(its, "dev", tokens)[0]] == ["words of test", "words of train"]
-    of_test = its.model_copy(update={"dev_split": "test"})
-    assert [c.text for c in finetune._clips(of_test, "dev", tokens)[0]] == ["words of test"]
+    corpus = write_corpus(tmp_path / "corpus", {"train": 1})
+    its = config(corpus, dev_corpus=str(others))
+    assert stored(its)[0]["clips-dev"] == ["words of test", "words of train"]
+    of_test = config(corpus, dev_corpus=str(others), dev_split="test", out=tmp_path / "of-test")
+    assert stored(of_test)[0]["clips-dev"] == ["words of test"]
 
 
 def test_a_clip_over_30_s_cannot_be_trained_on(tmp_path: Path) -> None:
     its = config(write_corpus(tmp_path / "corpus", {"train": 31, "dev": 1}))
-    with pytest.raises(CorpusError, match="expected a clip of at most 30 s, got 31"):
-        finetune._clips(its, "train", Tokens.load(SMALL_MODEL))
-    assert [c.text for c in finetune._clips(its, "dev", Tokens.load(SMALL_MODEL))[0]] == ["words of dev"]
+    with pytest.raises(CorpusError, match=r"in 'train', got none .* at most 30 s, got 31"):
+        stored(its)
+    assert not (its.out / "clips-train").exists()
 
 
 @pytest.mark.parametrize("text", ["seven " * 600, "ငါးဆယ့်ရှစ် " * 60, "打开厨房的灯" * 120])
 def test_a_text_longer_than_the_decoder_is_rejected_and_counted(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    its = config(write_corpus(tmp_path / "corpus", {"train": 25, "dev": 1}))
-    (tmp_path / "corpus" / "train.txt").write_text(text)
-    tokens = Tokens.load(SMALL_MODEL)
+    its = config(write_corpus(tmp_path / "corpus", {"train": 25, "dev": 1, "test": 25}))
+    (tmp_path / "corpus" / "test.txt").write_text(text)
 
-    clips, [rejected] = finetune._clips(its, "train", tokens)
-    assert (clips, rejected.id, rejected.split) == ([], "train", "train")
-    assert rejected.reason.startswith("train: expected a text of at most 443 tokens")
-    assert "train: expected a text of at most 443 tokens" in capsys.readouterr().err
-    assert len(finetune._clips(its, "dev", tokens)[0]) == 1
+    texts, [rejected] = stored(its)
+    assert texts["clips-test"] == []
+    assert (rejected.id, rejected.split) == ("test", "test")
+    assert rejected.reason.startswith("test: expected a text of at most 443 tokens")
+    assert "test: expected a text of at most 443 tokens" in capsys.readouterr().err
+
+
+def test_a_model_without_tokens_for_languages_has_those_of_its_clips(tmp_path: Path) -> None:
+    english_only = shutil.copytree(SMALL_MODEL, tmp_path / "english-only")
+    generation = json.loads((english_only / "generation_config.json").read_text())
+    generation["is_multilingual"] = False
+    (english_only / "generation_config.json").write_text(json.dumps(generation))
+    assert languages_after(english_only, ["es", "fr", "fr"]) == ("fr", "es")
+    assert languages_after(SMALL_MODEL, ["fr"]) == ModelInfo.load(SMALL_MODEL).languages

@@ -12,6 +12,7 @@ from voxray.training.evaluation import Evaluator
 from voxray.whisper.checkpoint import load_model
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.engines import DecodingOptions
+from voxray.whisper.export import convert
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,19 @@ def test_languages_without_spaces_are_scored_by_character(spoken: list[Clip]) ->
     [hypothesis] = engine.transcribe([japanese[0].pcm], DecodingOptions(), ["ja"])
     expected = 100 * character_errors("日本語", hypothesis.text, normaliser("ja")).rate
     assert Evaluator(japanese, 2.0).score(SMALL_MODEL_INT8) == pytest.approx(expected, abs=1e-3)
+
+
+def test_clips_are_decoded_for_their_own_task(clips: list[Clip], tiny: Path, tmp_path: Path) -> None:
+    folder = convert(tiny, tmp_path / "ctranslate2")
+    engine = CTranslate2Engine(folder, threads=1)
+    pcms = [clip.pcm for clip in clips[:2]]
+    said, translated = (
+        [r.text for r in engine.transcribe(pcms, DecodingOptions(task=task), ["en"] * 2)]
+        for task in ("transcribe", "translate")
+    )
+    assert said[1] != translated[1]  # or nothing is tested
+    evaluation = Evaluator([clips[0], replace(clips[1], task="translate")], 4.0).evaluate(folder)
+    assert evaluation.texts == (said[0], translated[1])
 
 
 def test_evaluates_a_model_in_memory_as_its_export_and_leaves_nothing(

@@ -268,11 +268,13 @@ def test_the_clips_of_a_dev_store_are_evaluated(
     assert not (options.out / "evaluation").exists()
 
 
-def test_the_kept_model_gives_the_smallest_window_that_it_was_evaluated_on(
+def test_the_kept_model_names_its_languages_and_the_smallest_window_that_it_was_evaluated_on(
     options: RunOptions, clips: list[Clip], tmp_path: Path
 ) -> None:
-    train(options.model_copy(update={"smallest_window_s": 4.0}), None, tmp_path / "kept")
-    assert ModelInfo.load(options.out / "model").min_window_s == 4.0
+    known: dict[str, Any] = {"smallest_window_s": 4.0, "languages": ("fr",)}
+    train(options.model_copy(update=known), None, tmp_path / "kept")
+    info = ModelInfo.load(options.out / "model")
+    assert (info.min_window_s, info.languages) == (4.0, ("fr",))
 
 
 def test_a_dev_store_without_clips_is_not_evaluated(

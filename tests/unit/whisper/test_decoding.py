@@ -128,6 +128,19 @@ def test_languages_are_detected_among_those_of_the_model(engine: CTranslate2Engi
     assert decoded(engine, windows[:1], 4.0, replace(two, languages=("de",)))[0].language == "de"
 
 
+@pytest.mark.parametrize(
+    ("trained", "named", "language"),
+    [(("en",), "fr", "en"), (("fr",), "fr", "fr"), (("fr",), None, "fr"), (("fr", "es"), "es", "es")],
+)
+def test_a_vocabulary_without_languages_has_those_that_it_was_trained_on(
+    engine: CTranslate2Engine, trained: tuple[str, ...], named: str | None, language: str
+) -> None:
+    tokens = replace(engine.tokens, languages={})
+    decoder = replace(engine.decoder, tokens=tokens, languages=trained)
+    [window] = decoder._with_languages([AudioWindow(np.zeros(16_000, np.int16), named)], None)
+    assert window.language == language
+
+
 def test_a_gpu_takes_all_rows_at_once_and_a_cpu_what_fits_its_cache() -> None:
     assert list(cached_rows(range(5), 10.0, "cuda")) == [range(5)]
     assert list(cached_rows(range(5), 10.0, "cpu")) == [range(2), range(2, 4), range(4, 5)]
