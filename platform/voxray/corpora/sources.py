@@ -16,6 +16,7 @@ from voxray.audio import EXTENSIONS, duration_s
 from voxray.corpora import places
 from voxray.corpora.audio_folder import has_tables, list_folder
 from voxray.corpora.columns import DEFAULT, Columns
+from voxray.corpora.hub import hub_url, is_hub_name
 from voxray.corpora.items import Item, Listing, Rejected, previous_texts, timed_segments
 from voxray.corpora.manifests import list_manifest
 from voxray.corpora.reading import DecodedItem, read_items
@@ -28,7 +29,8 @@ from voxray.errors import CorpusError
 BUILTIN = "builtin"
 CORPUS_KINDS = (
     "builtin, an audio folder, a .jsonl manifest, parquet files, a dataset saved by save_to_disk, or "
-    "WebDataset tars; a path or a URL (s3://, gs://, hf://); several as a+b"
+    "WebDataset tars; a path, a URL (s3://, gs://, hf://) or a data set of the hub "
+    "(OWNER/NAME:CONFIGURATION); several as a+b"
 )
 """What a corpus may be, for the help of each job that reads one."""
 _LISTERS = {".parquet": list_tables, ".arrow": list_tables, ".tar": list_tars}
@@ -115,6 +117,8 @@ def _list(corpus: str, columns: Columns) -> Listing:
         return list_manifest(place, columns)
     if lister := _LISTERS.get(_suffix(place)):
         return lister({place.rpartition("/")[2]: place}, columns)
+    if is_hub_name(corpus) and not Path(place).exists():
+        place = hub_url(corpus)
     return _list_folder(place, columns)
 
 
