@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from voxray import job
 from voxray.audio import SAMPLE_RATE, WINDOW_S
+from voxray.corpora.columns import Columns
 from voxray.corpora.items import Rejected
 from voxray.corpora.sources import CORPUS_KINDS, load_clips
 from voxray.corpora.splits import split_of
@@ -69,6 +70,7 @@ TARGET_KEYS = {
     "windows",
     "silences",
     "augment",
+    *Columns.model_fields,
 }
 """What the teacher's targets depend on."""
 
@@ -77,7 +79,7 @@ def _several(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-class AdaptConfig(TrainingOptions):
+class AdaptConfig(TrainingOptions, Columns):
     """What is adapted on what, and how."""
 
     model: str = "tiny.en@stock"
@@ -183,7 +185,8 @@ def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
 
     `overwrite` clears it, but keeps the teacher's targets where they would be the same again.
     """
-    options = {"model_digest": digest(base), **config.model_dump(mode="json", exclude=FREE)}
+    free = FREE if config.given else FREE | set(Columns.model_fields)
+    options = {"model_digest": digest(base), **config.model_dump(mode="json", exclude=free)}
     target_options = {key: value for key, value in options.items() if key in TARGET_KEYS}
     file = out / "config.json"
     before = json.loads(file.read_text()) if file.exists() else options
@@ -239,7 +242,7 @@ def _split(config: AdaptConfig, corpus: str, split: str, rejected: list[Rejected
     What is rejected is added to `rejected`.
     """
     try:
-        clips, bad = load_clips(corpus, split, need_text=False, language=config.language)
+        clips, bad = load_clips(corpus, split, need_text=False, language=config.language, columns=config)
     except CorpusError:
         if split == "train":
             raise

@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
-from voxray.corpora.columns import Columns
 from voxray.corpora.items import Listing, Rejected
 from voxray.corpora.sources import CORPUS_KINDS, iter_clips, list_corpus
 from voxray.corpora.store import Clip, ClipStore, write_store
@@ -39,7 +38,7 @@ Part = Literal["encoder", "decoder", "all", "lora", "dora"]
 LORA_RATE = 1e-3
 
 
-class FinetuneConfig(LearningConfig, Columns):
+class FinetuneConfig(LearningConfig):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
     corpus: str = Field(description=f"Clips with texts: {CORPUS_KINDS}.")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from voxray import job
 from voxray.audio import WINDOW_S
-from voxray.corpora.columns import DEFAULT, Columns
+from voxray.corpora.columns import Columns
 from voxray.corpora.sources import load_clips
 from voxray.corpora.store import Clip
 from voxray.errors import OutputError
@@ -45,7 +45,7 @@ def several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-class LearningConfig(LoopOptions, EvaluationOptions, LogOptions, SpecAugmentOptions):
+class LearningConfig(LoopOptions, EvaluationOptions, LogOptions, SpecAugmentOptions, Columns):
     """The keys of every training job. The defaults are those of distillation."""
 
     out: OutFolder
@@ -68,14 +68,14 @@ class LearningConfig(LoopOptions, EvaluationOptions, LogOptions, SpecAugmentOpti
         return self
 
 
-def dev_corpus_clips(config: LearningConfig, language: str, columns: Columns = DEFAULT) -> list[Clip]:
+def dev_corpus_clips(config: LearningConfig, language: str) -> list[Clip]:
     """Return the clips of `dev_corpus` that fit a window; `language` is for those that name none.
 
     Raises CorpusError where there are none with a text.
     """
     assert config.dev_corpus
     clips, _ = load_clips(
-        config.dev_corpus, config.dev_split, language=language, max_s=WINDOW_S, columns=columns
+        config.dev_corpus, config.dev_split, language=language, max_s=WINDOW_S, columns=config
     )
     return clips
 
@@ -124,7 +124,11 @@ def prepared(config: LearningConfig) -> Path:
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     file, options = out / "config.json", config.model_dump(mode="json", exclude=FREE)
     before = json.loads(file.read_text()) if file.exists() else options
-    others = sorted(key for key in {*before, *options} if before.get(key) != options.get(key))
+    defaults = {key: field.default for key, field in type(config).model_fields.items()}
+    before = {
+        key: before.get(key, defaults.get(key)) for key in {*before, *options}
+    }  # keys of later releases
+    others = sorted(key for key, value in before.items() if value != options.get(key))
     if others and not config.overwrite:
         raise OutputError(
             f"{out}: expected the options of the unfinished run there, got another {others[0]}; "

@@ -249,6 +249,9 @@ def test_dev_clips_may_be_of_a_corpus_of_their_own(write_labels: WriteLabels, tm
     assert [c.text for c in distil.dev_clips([its], [read_table(labels)])] == ["text of x", "text of y"]
     with pytest.raises(CorpusError, match="nowhere"):
         distil.dev_clips([config(labels, dev_corpus=str(tmp_path / "nowhere"))], [read_table(labels)])
+    (others / "dev_files.csv").write_text("uid,file_name,said\nx,x.flac,mapped\n")
+    mapped = config(labels, dev_corpus=str(others), dev_split="dev", text_column="said")
+    assert [c.text for c in distil.dev_clips([mapped], [read_table(labels)])] == ["mapped"]
     with pytest.raises(ValidationError, match="expected dev_corpus with dev_split=test, got none"):
         config(labels, dev_split="test")
 
