@@ -125,10 +125,9 @@ def prepared(config: LearningConfig) -> Path:
     file, options = out / "config.json", config.model_dump(mode="json", exclude=FREE)
     before = json.loads(file.read_text()) if file.exists() else options
     defaults = {key: field.default for key, field in type(config).model_fields.items()}
-    before = {
-        key: before.get(key, defaults.get(key)) for key in {*before, *options}
-    }  # keys of later releases
-    others = sorted(key for key, value in before.items() if value != options.get(key))
+    # A key that an earlier release did not know had its default there.
+    earlier = {key: before.get(key, defaults.get(key)) for key in {*before, *options}}
+    others = sorted(key for key, value in earlier.items() if value != options.get(key))
     if others and not config.overwrite:
         raise OutputError(
             f"{out}: expected the options of the unfinished run there, got another {others[0]}; "

@@ -330,6 +330,10 @@ def test_an_unfinished_run_goes_on_with_the_same_options(tmp_path: Path) -> None
     checkpoint.mkdir()
     again = its.model_copy(update={"workers": 2, "evaluate_every": 7, "overwrite": True})
     assert learning.prepared(again.model_copy(update={"overwrite": True})) == its.out
+    options = json.loads((its.out / "config.json").read_text())
+    del options["use_pseudo_labels"]  # as an earlier release wrote them
+    (its.out / "config.json").write_text(json.dumps(options))
+    assert learning.prepared(its) == its.out
     assert checkpoint.exists()
 
 
