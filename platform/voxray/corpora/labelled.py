@@ -48,6 +48,8 @@ LABEL_FIELDS = [
     ("chars_per_s", pa.float32()),
 ]
 SCHEMA = pa.schema([*CLIP_FIELDS, *LABEL_FIELDS])
+LOCK = ".lock"  # a file in the `out` of a labelling job, held while that writes
+REJECTED = "rejected.jsonl"  # the one that it writes last
 TEACHER = b"voxray.teacher"  # metadata of a shard: the digest of the model that labelled it
 
 _CLIP_COLUMNS = ["id", "audio", "pseudo_text", "text", "speaker", "language", "task", "words", "segments"]
@@ -82,6 +84,15 @@ def read_clips(
             yield replace(clip, previous=previous.get(clip.id, ""))
     if missing:
         raise CorpusError(f"{folder}: expected the clip {min(missing)!r}, got none; label the corpus again.")
+
+
+def check_finished(folder: Path) -> None:
+    """Raise CorpusError where `folder` is the `out` of a labelling job that has not ended."""
+    if (folder / LOCK).exists() and not (folder / REJECTED).exists():
+        raise CorpusError(
+            f"{folder}: expected finished labels, got those of a pseudo_label that has not ended; run it "
+            f"again, which goes on where it was, or name {folder / 'labelled'} to learn from what is there."
+        )
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxray.corpora.items import Rejected
-from voxray.corpora.labelled import SCHEMA, TEACHER
+from voxray.corpora.labelled import LOCK, REJECTED, SCHEMA, TEACHER
 from voxray.errors import OutputError
 from voxray.files import atomic_file
 
@@ -51,7 +51,7 @@ class Shards:
         Raises OutputError where another process holds the lock or a shard is damaged.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.out / ".lock").open("w") as lock:
+        with (self.out / LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as e:
@@ -124,7 +124,7 @@ def _write(
 def write_rejected(out: Path, rejected: Sequence[Rejected]) -> None:
     """Write `rejected/rejected.parquet` and `rejected.jsonl` under `out`: id, source, reason."""
     rows = [{"id": r.id, "source": r.source, "reason": r.reason} for r in rejected]
-    (out / "rejected.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    (out / REJECTED).write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     (out / "rejected").mkdir(exist_ok=True)
     schema = pa.schema([(name, pa.string()) for name in ("id", "source", "reason")])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), out / "rejected" / "rejected.parquet")

@@ -29,6 +29,7 @@ from voxray.languages import KnownLanguage
 from voxray.recipes.adapt_report import Adaptation, write_adapt_report
 from voxray.recipes.adapt_scores import print_scores
 from voxray.recipes.adapt_training import Training, TrainingOptions
+from voxray.recipes.learning import options_of
 from voxray.remote_out import OutFolder
 from voxray.scoring.windows import (
     SILENCES,
@@ -189,7 +190,7 @@ def _bind(config: AdaptConfig, base: Path, out: Path) -> None:
     options = {"model_digest": digest(base), **config.model_dump(mode="json", exclude=free)}
     target_options = {key: value for key, value in options.items() if key in TARGET_KEYS}
     file = out / "config.json"
-    before = json.loads(file.read_text()) if file.exists() else options
+    before = options_of(file, "passes") or options
     if before != options and not config.overwrite:
         raise OutputError(
             f"{out}: expected the options of the unfinished run there, got others; change out=, or add "

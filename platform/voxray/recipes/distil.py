@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from voxray.cluster import cluster
-from voxray.corpora.labelled import read_clips, read_table
+from voxray.corpora.labelled import check_finished, read_clips, read_table
 from voxray.corpora.splits import split_key, split_of
 from voxray.corpora.store import Clip, ClipStore, write_store
-from voxray.errors import ConfigError, TrainingError
+from voxray.errors import ConfigError, ModelError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.packing import PackingOptions, pack
 from voxray.labelling.teacher import check_teacher
@@ -108,6 +108,8 @@ def run(config: DistilConfig) -> dict[str, Any]:
     """
     teacher = hf_folder(config.teacher)
     smallest_s = smallest_window_s(config, teacher)
+    for place in config.labelled:
+        check_finished(place)
     sets = config.sets()
     tables = [read_table(each.labelled[0]) for each in sets]
     kept = [kept_ids(table, each) for table, each in zip(tables, sets, strict=True)]
@@ -337,11 +339,22 @@ def write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int
     source = load_model(teacher)
     if config.student:
         student = load_model(hf_folder(config.student))
+        check_alike(config, student, source)
     else:
         student = make_student(source, config.decoder_layers, config.encoder_layers)
     if not start.exists():
         save_model(student, start, teacher, dtype=next(source.parameters()).dtype)
     return parameters(source), parameters(student)
+
+
+def check_alike(config: DistilConfig, student: Any, teacher: Any) -> None:
+    """Raise ModelError where `student` and `teacher` differ in their tokens or features, which KL compares."""
+    own, its = ((m.config.vocab_size, m.config.num_mel_bins) for m in (student, teacher))
+    if config.kl_weight and own != its:
+        raise ModelError(
+            f"student {config.student}: expected the vocabulary of the teacher {config.teacher}, {its[0]} "
+            f"tokens, and its {its[1]} mel bands, got {own[0]} and {own[1]}; name another, or add kl_weight=0."
+        )
 
 
 def left_out(

@@ -123,7 +123,7 @@ def prepared(config: LearningConfig) -> Path:
     """
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     file, options = out / "config.json", config.model_dump(mode="json", exclude=FREE)
-    before = json.loads(file.read_text()) if file.exists() else options
+    before = options_of(file, "max_steps") or options
     defaults = {key: field.default for key, field in type(config).model_fields.items()}
     # A key that an earlier release did not know had its default there.
     earlier = {key: before.get(key, defaults.get(key)) for key in {*before, *options}}
@@ -137,6 +137,25 @@ def prepared(config: LearningConfig) -> Path:
         clear(out)
     file.write_text(json.dumps(options) + "\n")
     return out
+
+
+def options_of(file: Path, key: str) -> dict[str, Any] | None:
+    """Return the options that a run wrote to `file`, all of which have `key`; None where there is no file.
+
+    Raises OutputError where the file is something else's: neither that nor what lies beside it is the run's to
+    remove.
+    """
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or key not in found:
+        raise OutputError(
+            f"{file.parent}: expected a folder for a run, got one with another {file.name}; change out=."
+        )
+    return found
 
 
 def clear(out: Path) -> None:

@@ -16,7 +16,7 @@ from voxray import job
 from voxray.cluster import cluster
 from voxray.corpora.columns import Columns
 from voxray.corpora.items import Listing, Rejected
-from voxray.corpora.labelled import read_table
+from voxray.corpora.labelled import REJECTED, read_table
 from voxray.corpora.sources import CORPUS_KINDS, list_corpus
 from voxray.errors import LabellingError
 from voxray.labelling.shards import Shards, write_rejected
@@ -130,6 +130,7 @@ def _prepared(config: PseudoLabelConfig) -> Path:
     if (out / "result.json").exists():
         shutil.rmtree(out / "labelled", ignore_errors=True)
         (out / "result.json").unlink()
+    (out / REJECTED).unlink(missing_ok=True)
     return out
 
 

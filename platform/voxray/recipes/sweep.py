@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from voxray import job
 from voxray.cluster import cluster
-from voxray.corpora.labelled import read_table
+from voxray.corpora.labelled import check_finished, read_table
 from voxray.corpora.store import ClipStore
 from voxray.errors import TrainingError
 from voxray.files import atomic_directory
@@ -103,6 +103,8 @@ def run(config: SweepConfig) -> dict[str, Any]:
     leaves no clips, there are none to judge by, or every trial failed; ConfigError where the trials do not
     fit the cluster.
     """
+    for place in config.labelled:
+        check_finished(place)
     teacher, tables = hf_folder(config.teacher), [read_table(place) for place in config.labelled]
     points = config.space.sample(config.trials, config.plan.seed)
     configs = [config.of_trial(point) for point in points]

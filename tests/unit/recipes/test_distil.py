@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tests.prose import PROSE
 from tests.small_model import SMALL_MODEL
+from tests.small_model.random_model import random_model
 
 from voxray.audio import SAMPLE_RATE, encode
 from voxray.config import parse
-from voxray.corpora.labelled import read_table
+from voxray.corpora.labelled import check_finished, read_table
 from voxray.corpora.splits import split_of
 from voxray.corpora.store import ClipStore
 from voxray.errors import ConfigError, CorpusError, ModelError, OutputError, TrainingError
@@ -23,6 +24,13 @@ from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.tokens import Tokens
 
 WriteLabels = Callable[[Mapping[str, Mapping[str, Any]]], Path]
+SIZES = {
+    "d_model": 16,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+}
 
 
 def config(labelled: Path, **options: Any) -> DistilConfig:
@@ -348,6 +356,38 @@ def test_an_unfinished_run_with_other_options_is_not_gone_on_with(tmp_path: Path
     learning.prepared(other.model_copy(update={"overwrite": True}))
     assert not checkpoint.exists()
     learning.prepared(other)  # now these are its options
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "whisper"}', "[1]", "no JSON"])
+def test_a_folder_with_another_config_is_left_as_it_is(text: str, tmp_path: Path) -> None:
+    its = config(tmp_path / "labels", overwrite=True)
+    (its.out / "model").mkdir(parents=True)
+    (its.out / "config.json").write_text(text)
+    with pytest.raises(OutputError, match=r"got one with another config\.json; change out="):
+        learning.prepared(its)
+    assert (its.out / "model").is_dir()
+    assert (its.out / "config.json").read_text() == text
+
+
+def test_labels_of_a_run_that_was_killed_are_not_taken_for_all_of_them(write_labels: WriteLabels) -> None:
+    labels = write_labels({"a": {}})
+    (labels / ".lock").touch()
+    with pytest.raises(
+        CorpusError, match="expected finished labels, got those of a pseudo_label that has not"
+    ):
+        distil.run(config(labels))
+    (labels / "result.json").touch()
+    check_finished(labels)
+    check_finished(labels / "labelled")
+
+
+def test_a_student_of_another_kind_than_the_teacher_is_refused(tmp_path: Path) -> None:
+    teacher, student = (random_model(num_mel_bins=bands, **SIZES) for bands in (80, 128))
+    its = config(tmp_path / "labels", student="other")
+    with pytest.raises(ModelError, match=r"^student other: expected .* its 80 mel bands, got \d+ and 128"):
+        distil.check_alike(its, student, teacher)
+    distil.check_alike(its, teacher, teacher)
+    distil.check_alike(config(tmp_path / "labels", student="other", kl_weight=0), student, teacher)
 
 
 @pytest.fixture
