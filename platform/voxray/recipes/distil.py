@@ -348,12 +348,12 @@ def write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int
 
 
 def check_alike(config: DistilConfig, student: Any, teacher: Any) -> None:
-    """Raise ModelError where `student` and `teacher` differ in their tokens or features, which KL compares."""
+    """Raise ModelError where `student` has other tokens or features than `teacher`, which KL needs."""
     own, its = ((m.config.vocab_size, m.config.num_mel_bins) for m in (student, teacher))
     if config.kl_weight and own != its:
         raise ModelError(
             f"student {config.student}: expected the vocabulary of the teacher {config.teacher}, {its[0]} "
-            f"tokens, and its {its[1]} mel bands, got {own[0]} and {own[1]}; name another, or add kl_weight=0."
+            f"tokens, and its {its[1]} mel bands, got {own[0]} and {own[1]}; name another or add kl_weight=0."
         )
 
 

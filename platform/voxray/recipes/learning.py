@@ -142,8 +142,7 @@ def prepared(config: LearningConfig) -> Path:
 def options_of(file: Path, key: str) -> dict[str, Any] | None:
     """Return the options that a run wrote to `file`, all of which have `key`; None where there is no file.
 
-    Raises OutputError where the file is something else's: neither that nor what lies beside it is the run's to
-    remove.
+    Raises OutputError where the file is something else's: what lies beside it is not the run's to remove.
     """
     if not file.exists():
         return None
