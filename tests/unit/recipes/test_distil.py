@@ -376,7 +376,7 @@ def test_labels_of_a_run_that_was_killed_are_not_taken_for_all_of_them(write_lab
         CorpusError, match="expected finished labels, got those of a pseudo_label that has not"
     ):
         distil.run(config(labels))
-    (labels / "result.json").touch()
+    (labels / "rejected.jsonl").touch()
     check_finished(labels)
     check_finished(labels / "labelled")
 
