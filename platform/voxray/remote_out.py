@@ -27,6 +27,7 @@ EVERY_S = 15.0
 OWNER = ".owner"  # the folder that the copy is of
 JOURNAL = ".journal.json"
 PART = ".part"
+OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oci", "oss"})
 PASSES = 5  # over files that change while they are uploaded
 
 Stamps = Mapping[str, tuple[int, int]]  # of files: when they changed in nanoseconds, and bytes
@@ -187,7 +188,7 @@ class RemoteCopy:
         return found
 
     def _ensure_parent(self, name: str) -> None:
-        self.files.makedirs(f"{self.root}/{name}".rsplit("/", 1)[0], exist_ok=True)
+        make_folder(self.files, f"{self.root}/{name}".rsplit("/", 1)[0])
 
     def _read(self, name: str) -> bytes:
         content: bytes = self.files.cat_file(f"{self.root}/{name}")
@@ -196,6 +197,13 @@ class RemoteCopy:
     def _write(self, name: str, content: bytes) -> None:
         self._ensure_parent(name)
         self.files.pipe_file(f"{self.root}/{name}", content)
+
+
+def make_folder(filesystem: Any, folder: str) -> None:
+    """Make `folder` where the file system has folders; an object store has none, and would make the bucket."""
+    names = filesystem.protocol
+    if not OBJECT_STORES.intersection([names] if isinstance(names, str) else names):
+        filesystem.makedirs(folder, exist_ok=True)
 
 
 def open_url(url: str) -> tuple[Any, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voxray.errors import MissingDependency, OutputError
-from voxray.remote_out import open_url
+from voxray.remote_out import make_folder, open_url
 from voxray.whisper.digest import sha256_of
 
 SUMS = "SHA256SUMS"
@@ -44,7 +44,7 @@ def _publish(files: Sequence[Path], filesystem: Any, root: str, to: str) -> None
     listed = _sums(filesystem, root, PART if PART in there else SUMS) if there else {}
     wanted = {file.name: sha256_of(file) for file in files}
     kept = {name: sha for name, sha in listed.items() if wanted.get(name) == sha and name in there}
-    filesystem.makedirs(root, exist_ok=True)
+    make_folder(filesystem, root)
     _write_sums(filesystem, root, PART, kept)  # before anything that SHA256SUMS lists is replaced
     if SUMS in there:
         filesystem.rm_file(f"{root}/{SUMS}")

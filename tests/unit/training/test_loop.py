@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from voxray.corpora.store import Clip, write_store
 from voxray.errors import TrainingError
 from voxray.training.augment import AugmentOptions
+from voxray.training.collate import Batch
 from voxray.training.ema import EMA
 from voxray.training.loop import Loop, parameter_groups
 from voxray.training.loop_options import LoopOptions
@@ -84,6 +86,26 @@ def test_a_resumed_run_has_the_same_losses_and_weights_bit_for_bit(
     assert second.ema is not None
     assert straight.ema is not None
     assert_equal(second.ema.weights, straight.ema.weights)
+
+
+def test_a_resume_on_three_workers_goes_on_with_the_windows_of_one(loops: Loops, clips: list[Clip]) -> None:
+    alone = loops(clips, RANDOM)
+    train(alone, until=2)
+    ranks = [loops(clips, RANDOM) for _ in range(3)]
+    for rank, loop in enumerate(ranks):
+        loop.restore(alone.state())
+        loop.rank, loop.world = rank, len(ranks)
+    expected = [windows_of(batch) for batch, _, _ in islice(alone._batches(), 6)]
+    shared = zip(*(islice(loop._batches(), 6) for loop in ranks), strict=True)
+    found = [sorted(w for batch, _, _ in made for w in windows_of(batch)) for made in shared]
+    assert found == expected
+    assert len({str(windows) for windows in expected}) == 6
+
+
+def windows_of(batch: Batch) -> list[tuple[int, float]]:
+    """The length and the sum of each window that counts."""
+    rows = zip(batch.lengths_B.tolist(), batch.samples_BT, strict=True)
+    return sorted((n, float(samples[:n].sum())) for n, samples in rows if n)
 
 
 def assert_equal(a: dict[str, Any], b: dict[str, Any]) -> None:
