@@ -200,7 +200,7 @@ class RemoteCopy:
 
 
 def make_folder(filesystem: Any, folder: str) -> None:
-    """Make `folder` where the file system has folders; an object store has none, and would make the bucket."""
+    """Make `folder` where the file system has folders; an object store would make the bucket instead."""
     names = filesystem.protocol
     if not OBJECT_STORES.intersection([names] if isinstance(names, str) else names):
         filesystem.makedirs(folder, exist_ok=True)

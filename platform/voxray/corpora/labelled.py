@@ -3,14 +3,13 @@
 Text and times are columns, never control tokens: those change between releases of tokenizers.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from voxray.audio import duration_s
@@ -71,19 +70,50 @@ def read_clips(
 ) -> Iterator[Clip]:
     """Yield the clips called `ids` (None: all) with the teacher's text and times, in the order of the shards.
 
-    With `references` the text is the corpus's own, without times unless it is the teacher's too. Audio is
-    read only of the row groups that hold one of them. A clip's `previous` text is that of another one of
-    `ids`. Raises CorpusError where `folder` is not a labelled corpus or lacks one of `ids`.
+    With `references` the text is the corpus's own, without times unless it is the teacher's too. A clip's
+    `previous` text is that of another one of `ids`. Raises CorpusError where `folder` is not a labelled
+    corpus or lacks one of `ids`.
+    """
+    for part in shard_selections(folder, ids, references=references):
+        yield from read_selection(part)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSelection:
+    """What is read of one shard: the ids of its clips, with the text before each, which may be empty."""
+
+    file: Path
+    previous: Mapping[str, str]
+    references: bool
+
+
+def shard_selections(
+    folder: Path, ids: Collection[str] | None = None, *, references: bool = False
+) -> list[ShardSelection]:
+    """Return what `read_clips` reads, shard by shard, so that several processes can share the reading.
+
+    Raises CorpusError as `read_clips` does.
     """
     wanted = None if ids is None else set(ids)
-    missing = set(wanted or ())
-    previous = previous_texts(_placed(folder, wanted, "text" if references else "pseudo_text"))
-    for file in shard_files(folder):
-        for clip in _clips(file, wanted, references):
-            missing.discard(clip.id)
-            yield replace(clip, previous=previous.get(clip.id, ""))
-    if missing:
+    placed = {
+        file: list(_placed(file, "text" if references else "pseudo_text")) for file in shard_files(folder)
+    }
+    found = {item.id for items in placed.values() for item in items}
+    if missing := (wanted or set()) - found:
         raise CorpusError(f"{folder}: expected the clip {min(missing)!r}, got none; label the corpus again.")
+    chosen = found if wanted is None else wanted
+    told = (i if i.id in chosen else replace(i, text=None) for items in placed.values() for i in items)
+    previous = previous_texts(told)
+    return [
+        ShardSelection(file, {i.id: previous.get(i.id, "") for i in items if i.id in chosen}, references)
+        for file, items in placed.items()
+    ]
+
+
+def read_selection(selection: ShardSelection) -> Iterator[Clip]:
+    """Yield the clips of one shard; audio is read only of the row groups that hold one of them."""
+    for clip in _clips(selection.file, selection.previous.keys(), selection.references):
+        yield replace(clip, previous=selection.previous[clip.id])
 
 
 def check_finished(folder: Path) -> None:
@@ -121,32 +151,28 @@ def _read(file: Path, columns: list[str]) -> pa.Table:
         raise _unreadable(file, e) from e
 
 
-def _placed(folder: Path, wanted: set[str] | None, column: str) -> Iterator[Item]:
-    """Yield all clips without their audio as items, those of `wanted` with the text in `column`."""
-    for file in shard_files(folder):
-        for row in _read(file, [*_PLACE_COLUMNS, column]).to_pylist():
-            text = row.pop(column)
-            yield Item(source="", text=text if wanted is None or row["id"] in wanted else None, **row)
+def _placed(file: Path, column: str) -> Iterator[Item]:
+    """Yield the clips of a shard without their audio as items with the text in `column`."""
+    for row in _read(file, [*_PLACE_COLUMNS, column]).to_pylist():
+        text = row.pop(column)
+        yield Item(source="", text=text, **row)
 
 
-def _clips(file: Path, wanted: set[str] | None, references: bool) -> Iterator[Clip]:
+def _clips(file: Path, wanted: Set[str], references: bool) -> Iterator[Clip]:
     try:
         with pq.ParquetFile(file) as parquet:
             _check(file, parquet)
             for group in range(parquet.num_row_groups):
                 if _holds(parquet, group, wanted):
                     rows = parquet.read_row_group(group, columns=_CLIP_COLUMNS).to_pylist()
-                    wished = (row for row in rows if wanted is None or row["id"] in wanted)
-                    yield from (_clip(row, references) for row in wished)
+                    yield from (_clip(row, references) for row in rows if row["id"] in wanted)
     except (OSError, pa.ArrowException) as e:
         raise _unreadable(file, e) from e
 
 
-def _holds(parquet: pq.ParquetFile, group: int, wanted: set[str] | None) -> bool:
-    if wanted is None:
-        return True
+def _holds(parquet: pq.ParquetFile, group: int, wanted: Set[str]) -> bool:
     ids = parquet.read_row_group(group, columns=["id"]).column("id")
-    return bool(pc.any(pc.is_in(ids, pa.array(wanted, pa.string()))).as_py())
+    return any(i in wanted for i in ids.to_pylist())
 
 
 def _check(file: Path, parquet: pq.ParquetFile) -> None:

@@ -3,7 +3,8 @@
     store/audio.s16      all clips' samples, one after another, memory-mapped by readers
     store/clips.parquet  one row per clip, in the order of the samples
 
-A store appears whole or not at all: it is written beside its place and renamed into it.
+A store appears whole or not at all: it is written beside its place and renamed into it. It may consist of
+folders part-00000, part-00001, ..., each of which holds these two files.
 """
 
 from bisect import bisect_right
@@ -79,6 +80,15 @@ def write_store(folder: Path, clips: Iterable[Clip]) -> "ClipStore":
     return ClipStore([folder])
 
 
+def part_folder(folder: Path, number: int) -> Path:
+    """Return where part `number` of a store in several parts is, which may be written side by side."""
+    return folder / f"part-{number:05d}"
+
+
+def _part_folders(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*")) or [folder]
+
+
 def _row(clip: Clip) -> dict[str, Any]:
     return asdict(replace(clip, pcm=np.zeros(0, np.int16))) | {"samples": len(clip.pcm)}
 
@@ -97,10 +107,11 @@ class ClipStore(Sequence[Clip]):
     """The clips of one or more store folders, in order; samples are read when a clip is."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
-        self._parts = [_Part(folder) for folder in folders]
-        self.sizes = tuple(len(part.rows) for part in self._parts)
+        stores = [[_Part(part) for part in _part_folders(folder)] for folder in folders]
+        self._parts = [part for parts in stores for part in parts]
+        self.sizes = tuple(sum(len(part.rows) for part in parts) for parts in stores)
         """The number of clips in each folder."""
-        self._ends = list(accumulate(self.sizes))
+        self._ends = list(accumulate(len(part.rows) for part in self._parts))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -120,6 +131,10 @@ class ClipStore(Sequence[Clip]):
         """Return the text of clip `index`, without reading its samples."""
         part, row = self._find(index)
         return str(part.rows[row]["text"])
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of each clip, without reading its samples."""
+        return (str(row["id"]) for part in self._parts for row in part.rows)
 
     def languages(self) -> Iterator[str]:
         """Yield the language of each clip, without reading its samples."""

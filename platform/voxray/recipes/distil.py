@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -12,14 +12,18 @@ import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from voxray.cluster import cluster
-from voxray.corpora.labelled import check_finished, read_clips, read_table
+from voxray.corpora.labelled import (
+    check_finished,
+    read_clips,
+    read_table,
+)
 from voxray.corpora.splits import split_key, split_of
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, ModelError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
-from voxray.labelling.packing import PackingOptions, pack
 from voxray.labelling.teacher import check_teacher
 from voxray.recipes.distil_report import write_distil_report
+from voxray.recipes.distil_stores import MapParts, fitting, on_ray, write_train_store
 from voxray.recipes.learning import (
     LearningConfig,
     dev_corpus_clips,
@@ -33,11 +37,9 @@ from voxray.training.evaluation import Evaluation, Evaluator
 from voxray.training.objective import DistillationOptions, ObjectiveOptions
 from voxray.training.run import RunOptions
 from voxray.whisper.checkpoint import load_model, parameters, save_model
-from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 from voxray.whisper.student import make_student
-from voxray.whisper.tokens import Tokens
 
 CACHE = "cache"  # the folder in OUT for the teacher's states; removed when the run is finished
 LONGER = "a text longer than the decoder"
@@ -118,9 +120,9 @@ def run(config: DistilConfig) -> dict[str, Any]:
         check_teacher(place, config.teacher)
     out = prepared(config)
     options = distil_options(config, teacher, smallest_s, student_languages(config, tables))
-    _write_stores(sets, tables, kept, options)
     sizes = write_student(config, teacher, options.start)
     with cluster():
+        _write_stores(sets, tables, kept, options, on_ray)
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
 
         train(options, config.workers)
@@ -182,7 +184,7 @@ def too_long_ids(table: pa.Table, config: DistilConfig) -> set[str]:
     suspects = {i: text for i, text in labels if text and len(text.encode()) > SURE_BYTES}
     if not suspects:
         return set()
-    fits = _fitting(config)
+    fits = fitting(config)
     return {i for i, text in suspects.items() if not fits(text)}
 
 
@@ -195,11 +197,6 @@ def unreferenced_ids(table: pa.Table, config: DistilConfig) -> set[str]:
         return set()
     without = pc.and_(pc.is_null(table["reference_length"]), pc.invert(table["no_speech"]))
     return set(table.filter(without)["id"].to_pylist())
-
-
-def read_train_clips(config: DistilConfig, ids: Collection[str]) -> Iterator[Clip]:
-    """Yield the clips called `ids` of the one labelled set of `config`, with the texts that are learned."""
-    return read_clips(config.labelled[0], ids, references=not config.use_pseudo_labels)
 
 
 def _tell_too_long(tables: Sequence[pa.Table], sets: Sequence[DistilConfig]) -> None:
@@ -287,11 +284,11 @@ def _write_stores(
     tables: Sequence[pa.Table],
     kept: Sequence[Collection[str]],
     options: RunOptions,
+    over: MapParts = map,
 ) -> None:
     assert options.dev is not None
     for place, its, ids in zip(options.train, sets, kept, strict=True):
-        clips: Iterable[Clip] = read_train_clips(its, ids)
-        write_once(place, pack(clips, PackingOptions(), _fitting(its)) if its.pack else clips)
+        write_train_store(place, its, ids, over)
     write_once(options.dev, dev_clips(sets, tables))
 
 
@@ -302,12 +299,6 @@ def dev_clips(sets: Sequence[DistilConfig], tables: Sequence[pa.Table]) -> Itera
         clips = dev_corpus_clips(sets[0], next(filter(None, languages), "en"))
         return clips[: sum(its.max_dev_clips for its in sets)]
     return referenced_clips(sets, tables, [dev_ids(t, its) for t, its in zip(tables, sets, strict=True)])
-
-
-def _fitting(config: DistilConfig) -> Callable[[str], bool]:
-    """Return what says whether a text fits into the student's decoder."""
-    tokens = Tokens.load(hf_folder(config.student or config.teacher))
-    return lambda text: text_tokens(tokens, text) <= label_room(tokens)
 
 
 def referenced_clips(

@@ -26,6 +26,7 @@ from voxray.recipes.distil import (
     student_languages,
     write_student,
 )
+from voxray.recipes.distil_stores import on_ray
 from voxray.recipes.learning import prepared, several
 from voxray.recipes.sweep_data import SweepData
 from voxray.recipes.sweep_report import print_trials, write_sweep_report, write_trials
@@ -119,7 +120,7 @@ def run(config: SweepConfig) -> dict[str, Any]:
         config.demand.check(nodes())
         out = prepared(config).resolve()
         data = SweepData(out, len(config.labelled))
-        data.write(tables, configs)
+        data.write(tables, configs, on_ray)
         known = student_languages(configs[0], tables)
         trial_runs = (_trial_run(each, teacher, smallest_s, data, i) for i, each in enumerate(configs))
         runs = [each.model_copy(update={"languages": known}) for each in trial_runs]

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from voxray.corpora.items import Item, previous_texts
+from voxray.corpora.store import ClipStore
 from voxray.files import atomic_file
 from voxray.recipes.distil import (
     DistilConfig,
     dev_clips,
     ids_in,
     kept_ids,
-    read_train_clips,
     referenced_clips,
     train_ids,
     train_stores,
     unreferenced_ids,
     write_once,
 )
+from voxray.recipes.distil_stores import MapParts, write_train_store
 
 _PLACE_COLUMNS = ["id", "speaker", "language", "recording", "split", "start_s", "end_s"]
 
@@ -59,16 +59,21 @@ class SweepData:
         name = "none" if wer_threshold is None else f"{wer_threshold:g}"
         return self.out / "selected" / f"wer-{name}.npy"
 
-    def write(self, tables: Sequence[pa.Table], configs: Sequence[DistilConfig]) -> None:
-        """Write what is not there yet for `configs`, which differ in what `Hyperparameters` has."""
+    def write(
+        self, tables: Sequence[pa.Table], configs: Sequence[DistilConfig], over: MapParts = map
+    ) -> None:
+        """Write what is not there yet for `configs`, which differ in what `Hyperparameters` has.
+
+        `over` is that of `write_train_store`.
+        """
         sets = configs[0].sets()
         for place, table, its in zip(self.train, tables, sets, strict=True):
             without = unreferenced_ids(table, its)
             candidates = [i for i in train_ids(table, its) if i not in without]
-            write_once(place, read_train_clips(its, candidates))
+            write_train_store(place, its, candidates, over)
         write_once(self.dev, dev_clips(sets, tables))
         write_once(self.test, referenced_clips(sets, tables, [ids_in(table, "test") for table in tables]))
-        stored = [pq.read_table(p / "clips.parquet", columns=["id"])["id"].to_pylist() for p in self.train]
+        stored = [list(ClipStore([place]).ids()) for place in self.train]
         for each in configs:
             file = self.selected(each.wer_threshold)
             file.parent.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from voxray.corpora.store import Clip, ClipStore, write_store
+from voxray.corpora.store import Clip, ClipStore, part_folder, write_store
 from voxray.errors import CorpusError
 from voxray.transcript import Segment, Word
 
@@ -61,6 +61,16 @@ def test_an_empty_store_among_others_adds_nothing(tmp_path: Path) -> None:
     store = ClipStore([tmp_path / "none", tmp_path / "two", tmp_path / "none"])
     assert [c.id for c in store] == ["a", "b"]
     np.testing.assert_array_equal(store[-1].pcm, np.arange(5))
+
+
+def test_a_store_in_parts_counts_as_one(tmp_path: Path) -> None:
+    write_store(part_folder(tmp_path / "parts", 1), [replace(clip("c", 4), language="fr")])
+    write_store(part_folder(tmp_path / "parts", 0), [clip("a", 3), clip("b", 5)])
+    write_store(tmp_path / "one", [clip("d", 2)])
+    store = ClipStore([tmp_path / "parts", tmp_path / "one"])
+    assert store.sizes == (3, 1)
+    assert [(c.id, len(c.pcm)) for c in store] == [("a", 3), ("b", 5), ("c", 4), ("d", 2)]
+    assert (list(store.ids()), list(store.languages())) == (list("abcd"), ["en", "en", "fr", "en"])
 
 
 def test_clips_without_samples_lie_between_others(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from voxray.corpora.store import ClipStore
 from voxray.errors import ConfigError, CorpusError, ModelError, OutputError, TrainingError
 from voxray.recipes import distil, learning
 from voxray.recipes.distil import DistilConfig
+from voxray.recipes.distil_stores import write_train_store
 from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.tokens import Tokens
 
@@ -226,7 +227,8 @@ def test_a_student_may_learn_the_texts_of_the_corpus(write_labels: WriteLabels) 
     )
     its = config(labels, use_pseudo_labels=False)
     assert kept(its) == ["a", "b", "silent"]
-    clips = list(distil.read_train_clips(its, kept(its)))
+    write_train_store(its.out / "clips", its, kept(its))
+    clips = list(ClipStore([its.out / "clips"]))
     assert [(c.text, c.previous, len(c.words)) for c in clips] == [
         *(("text of a", "", 0), ("label of b", "text of a", 1), ("", "", 0)),
     ]
