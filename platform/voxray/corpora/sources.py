@@ -53,6 +53,12 @@ def list_corpus(
     return _in_split(whole, split, corpus) if split else whole
 
 
+def corpora_in(corpus: str) -> list[str]:
+    """Return the corpora that `corpus` names with a plus between them; it alone where it is a file."""
+    parts = corpus.split("+")
+    return parts if all(parts) and not Path(corpus).exists() else [corpus]
+
+
 def load_clips(
     corpus: str,
     split: str | None = None,
@@ -107,8 +113,7 @@ def _clips(
 
 
 def _list(corpus: str, columns: Columns) -> Listing:
-    parts = corpus.split("+")
-    if len(parts) > 1 and all(parts) and not Path(corpus).exists():
+    if len(parts := corpora_in(corpus)) > 1:
         return _joined(parts, columns)
     if corpus == BUILTIN:
         return list_folder(str(files("voxray") / "assets" / "clips"))

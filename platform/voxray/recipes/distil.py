@@ -26,11 +26,14 @@ from voxray.recipes.distil_report import write_distil_report
 from voxray.recipes.distil_stores import MapParts, fitting, on_ray, write_train_store
 from voxray.recipes.learning import (
     LearningConfig,
+    MixtureWeights,
+    check_weights,
     dev_corpus_clips,
     languages_after,
     prepared,
     run_options,
     several,
+    train_stores,
 )
 from voxray.recipes.outcome import best_wer, last_step, samples_per_s
 from voxray.training.evaluation import Evaluation, Evaluator
@@ -52,7 +55,7 @@ class DistilConfig(LearningConfig, DistillationOptions):
 
     labelled: Annotated[tuple[Path, ...], Field(min_length=1), BeforeValidator(several)]
     """Labels to learn from: the OUT of pseudo_label, or a list of several."""
-    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    weights: MixtureWeights = ()
     """Share of each of several labels among the clips of an epoch; empty: each clip counts the same."""
     teacher: str = "tiny.en"
     """The model that labelled: a name such as tiny.en, a Hugging Face folder or a hub name."""
@@ -80,10 +83,7 @@ class DistilConfig(LearningConfig, DistillationOptions):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.weights and len(self.weights) != len(self.labelled):
-            raise ValueError(f"expected {len(self.labelled)} weights, one for each of labelled")
-        if self.weights and abs(sum(self.weights) - 1) > 1e-6:
-            raise ValueError(f"expected weights that sum to 1, got {sum(self.weights):g}")
+        check_weights(self.weights, len(self.labelled), "labelled")
         if self.teacher_cache and (self.time_masks or self.frequency_masks):
             raise ValueError("expected no time_masks and frequency_masks with teacher_cache: it keeps them")
         return self
@@ -272,11 +272,6 @@ def distil_options(
     cache = {"cached_epochs": config.teacher_cache, "cache": options.out / CACHE}
     others = {"weights": config.weights, "languages": languages, **cache}
     return options.model_copy(update={"train": stores, **others})
-
-
-def train_stores(place: Path, sets: int) -> tuple[Path, ...]:
-    """Return the clip stores of so many labelled sets at `place`."""
-    return (place,) if sets == 1 else tuple(place / str(i) for i in range(sets))
 
 
 def _write_stores(

@@ -13,12 +13,20 @@ from pydantic import Field, model_validator
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
 from voxray.corpora.items import Listing, Rejected
-from voxray.corpora.sources import CORPUS_KINDS, iter_clips, list_corpus
+from voxray.corpora.sources import CORPUS_KINDS, corpora_in, iter_clips, list_corpus
 from voxray.corpora.store import Clip, ClipStore, write_store
 from voxray.errors import ConfigError, CorpusError
 from voxray.files import atomic_file
 from voxray.languages import KnownLanguage
-from voxray.recipes.learning import LearningConfig, languages_after, prepared, run_options
+from voxray.recipes.learning import (
+    LearningConfig,
+    MixtureWeights,
+    check_weights,
+    languages_after,
+    prepared,
+    run_options,
+    train_stores,
+)
 from voxray.recipes.outcome import best_wer, first_wer, last_step, samples_per_s
 from voxray.recipes.run_report import EvaluatedModel, RunDescription, write_run_report
 from voxray.training.collate import LabelOptions
@@ -42,6 +50,8 @@ class FinetuneConfig(LearningConfig):
     """What to fine-tune on what. The defaults suit 100 to 300 clips."""
 
     corpus: str = Field(description=f"Clips with texts: {CORPUS_KINDS}.")
+    weights: MixtureWeights = ()
+    """Share of each of several corpora (a+b) among an epoch's clips; empty: each clip counts the same."""
     model: str = "tiny.en"
     """The model to start from: a name such as tiny.en, a Hugging Face folder or a hub name."""
     train: Part = "encoder"
@@ -73,6 +83,11 @@ class FinetuneConfig(LearningConfig):
         if isinstance(given, dict) and given.get("train") in ("lora", "dora"):
             return {"learning_rate": LORA_RATE, **given}
         return given
+
+    @model_validator(mode="after")
+    def _a_weight_for_each(self) -> Self:
+        check_weights(self.weights, len(corpora_in(self.corpus)), "the corpora")
+        return self
 
     @model_validator(mode="after")
     def _no_average_of_adapters(self) -> Self:
@@ -131,12 +146,15 @@ def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
 def list_splits(config: FinetuneConfig) -> dict[str, Listing]:
     """List the clips to learn, those to evaluate on meanwhile, and, if there are any, the test clips.
 
-    No audio is read. Raises CorpusError where there is nothing in the first two.
+    Clips of corpora with weights are in listings of their own, `train/0` and so on. No audio is read. Raises CorpusError where there is nothing in the first two.
     """
-    dev = (config.dev_corpus, config.dev_split) if config.dev_corpus else (config.corpus, "dev")
+    corpora = corpora_in(config.corpus) if config.weights else [config.corpus]
+    names = train_stores(Path("train"), len(corpora))
+    places = {str(name): (corpus, "train") for name, corpus in zip(names, corpora, strict=True)}
+    places["dev"] = (config.dev_corpus, config.dev_split) if config.dev_corpus else (config.corpus, "dev")
     listings = {
-        split: list_corpus(corpus, part, need_text=True, columns=config)
-        for split, (corpus, part) in {"train": (config.corpus, "train"), "dev": dev}.items()
+        name: list_corpus(corpus, split, need_text=True, columns=config)
+        for name, (corpus, split) in places.items()
     }
     with suppress(CorpusError):  # a corpus without a test split can still be trained on
         listings["test"] = list_corpus(config.corpus, "test", need_text=True, columns=config)
@@ -150,10 +168,10 @@ def write_stores(config: FinetuneConfig, listings: Mapping[str, Listing], tokens
     Raises CorpusError where not one clip of the train or the dev split can be used.
     """
     rejected: list[Rejected] = []
-    for split, listing in listings.items():
+    for split, listing in listings.items():  # `train`, or `train/0` and so on
         place, noted = config.out / f"clips-{split}", config.out / "rejected" / f"{split}.jsonl"
         if not place.exists():
-            write_store(place, _usable(config, split, listing, tokens, noted))
+            write_store(place, _usable(config, split.partition("/")[0], listing, tokens, noted))
         lines = noted.read_text().splitlines() if noted.exists() else []
         rejected += [Rejected(**json.loads(line)) for line in lines]
     return list(dict.fromkeys(rejected))  # what has no known split is in the listing of each
@@ -178,7 +196,7 @@ def _usable(
             f"{config.corpus}: expected clips with texts in {split!r}, got none that can be used: "
             f"{rejected[0].reason}"
         )
-    noted.parent.mkdir(exist_ok=True)
+    noted.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(noted) as part:
         part.write_text("".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in rejected))
 
@@ -198,10 +216,12 @@ def _run_options(config: FinetuneConfig, smallest_s: float) -> RunOptions:
         freeze_decoder=config.train == "encoder",
     )
     options = run_options(config, objective, smallest_s)
-    adapted = config.train in ("lora", "dora")
-    return options.model_copy(
-        update={"lora": config.lora if adapted else None, "dora": config.train == "dora"}
-    )
+    adapter = {
+        "lora": config.lora if config.train in ("lora", "dora") else None,
+        "dora": config.train == "dora",
+    }
+    stores = train_stores(options.train[0], len(config.weights) or 1)
+    return options.model_copy(update={"train": stores, "weights": config.weights, **adapter})
 
 
 def _test_wer(config: FinetuneConfig, smallest_s: float, out: Path) -> dict[str, float | None]:

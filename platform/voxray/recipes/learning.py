@@ -3,9 +3,9 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,10 @@ FREE = {
     "wandb_project",
 }
 """Keys that may differ when an unfinished run is resumed: no step depends on them."""
+
+
+MixtureWeights = tuple[Annotated[float, Field(gt=0)], ...]
+"""The share of each of several sets of clips; empty: each clip counts the same."""
 
 
 def several(value: Any) -> Any:
@@ -137,6 +141,19 @@ def prepared(config: LearningConfig) -> Path:
         clear(out)
     file.write_text(json.dumps(options) + "\n")
     return out
+
+
+def train_stores(place: Path, sets: int) -> tuple[Path, ...]:
+    """Return the clip stores of so many labelled sets at `place`."""
+    return (place,) if sets == 1 else tuple(place / str(i) for i in range(sets))
+
+
+def check_weights(weights: Sequence[float], sets: int, of: str) -> None:
+    """Raise ValueError unless there are no `weights`, or one for each of so many sets, and they sum to 1."""
+    if weights and len(weights) != sets:
+        raise ValueError(f"expected {sets} weights, one for each of {of}")
+    if weights and abs(sum(weights) - 1) > 1e-6:
+        raise ValueError(f"expected weights that sum to 1, got {sum(weights):g}")
 
 
 def options_of(file: Path, key: str) -> dict[str, Any] | None:

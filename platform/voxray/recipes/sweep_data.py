@@ -23,11 +23,11 @@ from voxray.recipes.distil import (
     kept_ids,
     referenced_clips,
     train_ids,
-    train_stores,
     unreferenced_ids,
     write_once,
 )
 from voxray.recipes.distil_stores import MapParts, write_train_store
+from voxray.recipes.learning import train_stores
 
 _PLACE_COLUMNS = ["id", "speaker", "language", "recording", "split", "start_s", "end_s"]
 

@@ -81,8 +81,8 @@ def stored(its: FinetuneConfig) -> tuple[dict[str, list[str]], list[Rejected]]:
     """Write the stores of a run; return the texts in each and what was rejected."""
     its.out.mkdir(exist_ok=True)
     rejected = finetune.write_stores(its, finetune.list_splits(its), Tokens.load(SMALL_MODEL))
-    places = {p.name: [c.text for c in ClipStore([p])] for p in sorted(its.out.glob("clips-*"))}
-    return places, rejected
+    places = sorted(p.parent for p in its.out.rglob("clips.parquet"))
+    return {p.name: [c.text for c in ClipStore([p])] for p in places}, rejected
 
 
 def test_each_split_has_a_store_and_none_is_written_twice(tmp_path: Path) -> None:
@@ -92,6 +92,22 @@ def test_each_split_has_a_store_and_none_is_written_twice(tmp_path: Path) -> Non
     assert ["expected a clip of at most 30 s, got 31" in r.reason for r in rejected] == [True]
     (tmp_path / "corpus" / "train.flac").write_bytes(b"what a resumed run does not read")
     assert stored(its) == (texts, rejected)
+
+
+def test_corpora_with_weights_have_a_store_each(tmp_path: Path) -> None:
+    first, second = (write_corpus(tmp_path / name, {"train": 1, "dev": 1, "test": 31}) for name in ("a", "b"))
+    both: dict[str, Any] = {"corpus": f"{first}+{second}", "out": tmp_path / "out"}
+    its = config(first, **both, weights=[0.7, 0.3])
+    texts, rejected = stored(its)
+    options = finetune._run_options(its, 4.0)
+    assert options.train == (its.out / "clips-train" / "0", its.out / "clips-train" / "1")
+    assert options.weights == (0.7, 0.3)
+    assert [len(ClipStore([place])) for place in options.train] == [1, 1]
+    assert texts["clips-dev"] == ["words of dev"] * 2
+    assert [r.id for r in rejected] == ["a/test", "b/test"]
+    for wrong, problem in (([1.0], "expected 2 weights"), ([0.7, 0.7], "weights that sum to 1, got 1.4")):
+        with pytest.raises(ValidationError, match=problem):
+            config(first, **both, weights=wrong)
 
 
 def test_a_corpus_needs_no_test_split(tmp_path: Path) -> None:
