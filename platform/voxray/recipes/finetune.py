@@ -146,7 +146,8 @@ def _smallest_window_s(config: FinetuneConfig, start: Path) -> float:
 def list_splits(config: FinetuneConfig) -> dict[str, Listing]:
     """List the clips to learn, those to evaluate on meanwhile, and, if there are any, the test clips.
 
-    Clips of corpora with weights are in listings of their own, `train/0` and so on. No audio is read. Raises CorpusError where there is nothing in the first two.
+    Clips of corpora with weights are in listings of their own, `train/0` and so on. No audio is read. Raises
+    CorpusError where there is nothing in the first two.
     """
     corpora = corpora_in(config.corpus) if config.weights else [config.corpus]
     names = train_stores(Path("train"), len(corpora))

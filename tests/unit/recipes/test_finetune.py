@@ -97,7 +97,7 @@ def test_each_split_has_a_store_and_none_is_written_twice(tmp_path: Path) -> Non
 def test_corpora_with_weights_have_a_store_each(tmp_path: Path) -> None:
     first, second = (write_corpus(tmp_path / name, {"train": 1, "dev": 1, "test": 31}) for name in ("a", "b"))
     both: dict[str, Any] = {"corpus": f"{first}+{second}", "out": tmp_path / "out"}
-    its = config(first, **both, weights=[0.7, 0.3])
+    its = FinetuneConfig.model_validate({**both, "weights": [0.7, 0.3]})
     texts, rejected = stored(its)
     options = finetune._run_options(its, 4.0)
     assert options.train == (its.out / "clips-train" / "0", its.out / "clips-train" / "1")
@@ -107,7 +107,7 @@ def test_corpora_with_weights_have_a_store_each(tmp_path: Path) -> None:
     assert [r.id for r in rejected] == ["a/test", "b/test"]
     for wrong, problem in (([1.0], "expected 2 weights"), ([0.7, 0.7], "weights that sum to 1, got 1.4")):
         with pytest.raises(ValidationError, match=problem):
-            config(first, **both, weights=wrong)
+            FinetuneConfig.model_validate({**both, "weights": wrong})
 
 
 def test_a_corpus_needs_no_test_split(tmp_path: Path) -> None:
