@@ -23,7 +23,7 @@ from voxray.errors import ConfigError, ModelError, TrainingError
 from voxray.labelling.filters import FilterOptions, count_reasons, keep_mask
 from voxray.labelling.teacher import check_teacher
 from voxray.recipes.distil_report import write_distil_report
-from voxray.recipes.distil_stores import MapParts, fitting, on_ray, write_train_store
+from voxray.recipes.distil_stores import fitting, on_ray, write_train_store
 from voxray.recipes.learning import (
     LearningConfig,
     MixtureWeights,
@@ -120,9 +120,12 @@ def run(config: DistilConfig) -> dict[str, Any]:
         check_teacher(place, config.teacher)
     out = prepared(config)
     options = distil_options(config, teacher, smallest_s, student_languages(config, tables))
+    assert options.dev is not None
+    write_once(options.dev, dev_clips(sets, tables))
     sizes = write_student(config, teacher, options.start)
     with cluster():
-        _write_stores(sets, tables, kept, options, on_ray)
+        for place, its, ids in zip(options.train, sets, kept, strict=True):
+            write_train_store(place, its, ids, on_ray)
         from voxray.training.trainer import train  # Ray Train: 3 s of imports
 
         train(options, config.workers)
@@ -272,19 +275,6 @@ def distil_options(
     cache = {"cached_epochs": config.teacher_cache, "cache": options.out / CACHE}
     others = {"weights": config.weights, "languages": languages, **cache}
     return options.model_copy(update={"train": stores, **others})
-
-
-def _write_stores(
-    sets: Sequence[DistilConfig],
-    tables: Sequence[pa.Table],
-    kept: Sequence[Collection[str]],
-    options: RunOptions,
-    over: MapParts = map,
-) -> None:
-    assert options.dev is not None
-    for place, its, ids in zip(options.train, sets, kept, strict=True):
-        write_train_store(place, its, ids, over)
-    write_once(options.dev, dev_clips(sets, tables))
 
 
 def dev_clips(sets: Sequence[DistilConfig], tables: Sequence[pa.Table]) -> Iterable[Clip]:

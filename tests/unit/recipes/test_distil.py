@@ -1,6 +1,6 @@
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from voxray.errors import ConfigError, CorpusError, ModelError, OutputError, Tra
 from voxray.recipes import distil, learning
 from voxray.recipes.distil import DistilConfig
 from voxray.recipes.distil_stores import write_train_store
+from voxray.training.run import RunOptions
 from voxray.whisper.labels import label_room, text_tokens
 from voxray.whisper.tokens import Tokens
 
@@ -44,6 +45,16 @@ def kept(config: DistilConfig) -> list[str]:
 
 def dev(config: DistilConfig) -> list[str]:
     return distil.dev_ids(read_table(config.labelled[0]), config)
+
+
+def write_stores(
+    sets: Sequence[DistilConfig], tables: Sequence[Any], kept: Sequence[list[str]], options: RunOptions
+) -> None:
+    """Write what a run learns and is evaluated on, without a cluster."""
+    for place, its, ids in zip(options.train, sets, kept, strict=True):
+        write_train_store(place, its, ids)
+    assert options.dev is not None
+    distil.write_once(options.dev, distil.dev_clips(sets, tables))
 
 
 def test_only_correct_labels_of_the_train_split_are_trained_on(write_labels: WriteLabels) -> None:
@@ -95,7 +106,7 @@ def test_packs_hold_no_more_text_than_the_decoder(write_labels: WriteLabels) -> 
     labels = write_labels({f"clip-{i}": spoken for i in range(6)})
     its = config(labels, pack=True, teacher=str(SMALL_MODEL), max_dev_clips=1)
     options = distil.distil_options(its, SMALL_MODEL, 30.0)
-    distil._write_stores([its], [read_table(labels)], [kept(its)], options)
+    write_stores([its], [read_table(labels)], [kept(its)], options)
     tokens = Tokens.load(SMALL_MODEL)
     counts = [text_tokens(tokens, clip.text) for clip in ClipStore(options.train)]
 
@@ -205,7 +216,7 @@ def test_dev_clips_are_scored_by_their_reference_and_train_clips_say_their_label
     )
     its = config(labels)
     options = distil.distil_options(its, SMALL_MODEL, 30.0)
-    distil._write_stores([its], [read_table(labels)], [kept(its)], options)
+    write_stores([its], [read_table(labels)], [kept(its)], options)
     assert options.dev is not None
     assert [c.text for c in ClipStore(options.train)] == ["label of a"]
     assert [c.text for c in ClipStore([options.dev])] == ["text of b", "label of c", "label of d"]
@@ -277,7 +288,7 @@ def test_a_corpus_without_dev_clips_has_an_empty_store_of_them(write_labels: Wri
     name = next(n for n in map(str, range(100)) if split_of(n) != "dev")
     its = config(write_labels({name: {}}))
     options = distil.distil_options(its, SMALL_MODEL, 30.0)
-    distil._write_stores([its], [read_table(its.labelled[0])], [kept(its)], options)
+    write_stores([its], [read_table(its.labelled[0])], [kept(its)], options)
     assert options.dev is not None
     assert list(ClipStore([options.dev])) == []
     assert distil._teacher_evaluation(its, options, 30.0) is None
@@ -410,7 +421,7 @@ def test_each_of_several_labelled_sets_has_a_store_and_its_part_of_the_dev_clips
 ) -> None:
     its = parse(DistilConfig, {"labelled": two_sets, "out": two_sets[0].parent / "out", "max_dev_clips": 3})
     options, tables = distil.distil_options(its, SMALL_MODEL, 30.0), [read_table(p) for p in two_sets]
-    distil._write_stores(its.sets(), tables, [["a"], ["a", "b"]], options)
+    write_stores(its.sets(), tables, [["a"], ["a", "b"]], options)
     assert options.dev is not None
     assert ClipStore(options.train).sizes == (1, 2)
     assert [c.id for c in ClipStore([options.dev])] == ["dev-1", "dev-1"]
