@@ -287,6 +287,23 @@ def test_a_value_that_cannot_be(
     assert message.endswith(f", got '{value}'.")
 
 
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("plan.speed_range=[1.2,0.8]", "expected the lower bound first, got 1.2 before 0.8"),
+        ("plan.speed_range=[0,1]", "input should be greater than 0, got '0'"),
+        ("augment.noise_snr_db=[40,5]", "expected the lower bound first, got 40 before 5"),
+        ("plan.batch_s=inf", "input should be a finite number, got 'inf'"),
+    ],
+)
+def test_bounds_that_cannot_be(
+    word: str, problem: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = ended("finetune", word, places, capsys)
+    assert message.startswith(f"command line: '{word.partition('=')[0]}")
+    assert message.endswith(f"{problem}.")
+
+
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize(
     ("file", "expected"),

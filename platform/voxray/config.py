@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from voxray.errors import ConfigError
 
@@ -27,8 +27,19 @@ class Config(BaseModel):
     """Old keys and what to write instead."""
 
 
+def _lower_first(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"expected the lower bound first, got {bounds[0]:g} before {bounds[1]:g}")
+    return bounds
+
+
 C = TypeVar("C", bound=Config)
 Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_lower_first)]
+PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(_lower_first)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegativeRange = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_lower_first)]
 
 
 def load(

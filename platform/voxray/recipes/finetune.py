@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from voxray.audio import WINDOW_S
 from voxray.cluster import cluster
+from voxray.config import Positive
 from voxray.corpora.items import Listing, Rejected
 from voxray.corpora.sources import CORPUS_KINDS, corpora_in, iter_clips, list_corpus
 from voxray.corpora.store import Clip, ClipStore, write_store
@@ -61,7 +62,7 @@ class FinetuneConfig(LearningConfig):
     """Language of clips that name none."""
     max_steps: int = Field(default=400, ge=1)
     """Optimiser steps of the whole run."""
-    learning_rate: float = Field(default=1e-5, gt=0)
+    learning_rate: Positive = 1e-5
     """Peak learning rate of AdamW; for lora and dora 1e-3 unless it is given."""
     schedule: Schedule = "polynomial"
     """How the rate falls after the warm-up: constant, linear, cosine or polynomial (quadratic)."""

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from voxray import job
 from voxray.cluster import cluster
+from voxray.config import PositiveRange
 from voxray.corpora.labelled import check_finished, read_table
 from voxray.corpora.store import ClipStore
 from voxray.errors import TrainingError
@@ -37,7 +38,6 @@ from voxray.training.run import RunOptions
 from voxray.whisper.export import convert
 from voxray.whisper.models import ctranslate2_folder, hf_folder
 
-Positive = Annotated[float, Field(gt=0)]
 Several = (Field(min_length=1), BeforeValidator(several))
 Thresholds = Annotated[tuple[float | None, ...], *Several]
 LayerChoices = Annotated[tuple[int | tuple[int, ...], ...], *Several]
@@ -49,7 +49,7 @@ class SweepConfig(DistilConfig):
 
     trials: int = Field(default=10, ge=1)
     """Trials in all. Each makes max_steps optimiser steps, whatever its threshold, unless it is stopped."""
-    learning_rate: tuple[Positive, Positive] = (3e-5, 3e-4)  # type: ignore[assignment]  # searched, not given
+    learning_rate: PositiveRange = (3e-5, 3e-4)  # type: ignore[assignment]  # searched, not given
     """Bounds of the peak learning rate, which is log-uniform."""
     wer_threshold: Thresholds = (5.0, 10.0, 20.0, 40.0, None)  # type: ignore[assignment]  # the same
     """WER thresholds to choose from, in per cent; null drops no clip for its WER."""
@@ -68,8 +68,6 @@ class SweepConfig(DistilConfig):
 
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
-        if self.learning_rate[0] > self.learning_rate[1]:
-            raise ValueError("expected the lower bound of learning_rate first")
         if self.max_epochs:
             raise ValueError("expected max_steps, and no max_epochs: thresholds keep unlike numbers of clips")
         if self.pack:

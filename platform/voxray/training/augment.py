@@ -8,7 +8,7 @@ import soxr
 import torch
 
 from voxray.audio import SAMPLE_RATE
-from voxray.config import Config, Probability
+from voxray.config import Config, Probability, Range
 from voxray.corpora.store import Clip
 
 Floats = npt.NDArray[np.float32]
@@ -19,7 +19,7 @@ class AugmentOptions(Config):
 
     noise: Probability = 0.0
     """How many windows get coloured noise."""
-    noise_snr_db: tuple[float, float] = (5.0, 40.0)
+    noise_snr_db: Range = (5.0, 40.0)
     """Bounds of the signal-to-noise ratio in those, in dB."""
     room: Probability = 0.0
     """How many windows get the reverberation of a room."""

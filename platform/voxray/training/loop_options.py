@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from voxray.config import Config
+from voxray.config import Config, Positive
 from voxray.training.augment import AugmentOptions
 from voxray.training.collate import LabelOptions
 from voxray.training.plan import PlanOptions
@@ -24,7 +24,7 @@ class LoopOptions(Config):
     """Optimiser steps of the whole run."""
     max_epochs: int | None = Field(default=None, ge=1)
     """Epochs of the whole run, where they are fewer steps than max_steps."""
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: Positive = 1e-4
     """Peak learning rate of AdamW."""
     schedule: Schedule = "linear"
     """How the rate falls after the warm-up: constant, linear, cosine or polynomial (quadratic)."""

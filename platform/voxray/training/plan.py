@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from voxray.audio import WINDOW_S
-from voxray.config import Config, Probability
+from voxray.config import Config, NonNegativeRange, Positive, PositiveRange, Probability
 
 POOL_BATCHES = 64  # batches are formed by length within a pool of this many, then shuffled
 
@@ -24,7 +23,7 @@ class PlanOptions(Config):
         f"{key}_share": f"{key}_probability"
         for key in ("full", "bucket", "cut", "join", "no_speech", "speed")
     }
-    batch_s: float = Field(default=120.0, gt=0)
+    batch_s: Positive = 120.0
     """Seconds of audio in a batch over all workers, padding to its longest window included."""
     full_probability: Probability = 0.2
     """How many windows are padded to the whole 30 s."""
@@ -34,15 +33,15 @@ class PlanOptions(Config):
     """How many windows of one clip are cut at a random time, their text with them."""
     join_probability: Probability = 0.0
     """How many windows hold several clips with pauses between them."""
-    join_s: tuple[float, float] = (8.0, 30.0)
+    join_s: PositiveRange = (8.0, 30.0)
     """Bounds of the length that a window of several clips is filled to, in seconds."""
-    pause_s: tuple[float, float] = (0.2, 2.0)
+    pause_s: NonNegativeRange = (0.2, 2.0)
     """Bounds of the pause between two clips of a window, in seconds."""
     no_speech_probability: Probability = 0.0
     """How many windows of noise alone are added, as a fraction of the others."""
     speed_probability: Probability = 0.0
     """How many windows are played at another speed."""
-    speed_range: tuple[float, float] = (0.85, 1.18)
+    speed_range: PositiveRange = (0.85, 1.18)
     """Bounds of that speed, as a factor."""
     seed: int = 0
     """Seed of the order of the clips and of all that is random about a window."""
