@@ -290,9 +290,9 @@ def test_a_value_that_cannot_be(
 @pytest.mark.parametrize(
     ("word", "problem"),
     [
-        ("plan.speed_range=[1.2,0.8]", "expected the lower bound first, got 1.2 before 0.8"),
+        ("plan.speed_range=[1.2,0.8]", "expected the lower bound first, got ['1.2', '0.8']"),
         ("plan.speed_range=[0,1]", "input should be greater than 0, got '0'"),
-        ("augment.noise_snr_db=[40,5]", "expected the lower bound first, got 40 before 5"),
+        ("augment.noise_snr_db=[40,5]", "expected the lower bound first, got ['40', '5']"),
         ("plan.batch_s=inf", "input should be a finite number, got 'inf'"),
     ],
 )

@@ -29,7 +29,7 @@ class Config(BaseModel):
 
 def _lower_first(bounds: tuple[float, float]) -> tuple[float, float]:
     if bounds[0] > bounds[1]:
-        raise ValueError(f"expected the lower bound first, got {bounds[0]:g} before {bounds[1]:g}")
+        raise ValueError("expected the lower bound first")
     return bounds
 
 

@@ -123,7 +123,7 @@ def test_a_list_has_counts_of_layers_or_lists_of_them_and_no_threshold() -> None
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"learning_rate": [1e-3, 1e-4]}, "the lower bound first, got 0.001 before 0.0001"),
+        ({"learning_rate": [1e-3, 1e-4]}, "the lower bound first"),
         ({"pack": True}, "pack=false"),
         ({"student": "tiny.en", "decoder_layers": [1, 2]}, "one decoder_layers, or no student"),
         ({"wer_threshold": []}, "'wer_threshold': tuple should have at least 1 item"),
