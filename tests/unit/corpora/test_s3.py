@@ -1,4 +1,11 @@
-"""Corpora and runs on a server that speaks S3, moto's, on a socket of this machine."""
+"""Corpora and runs on a server that speaks S3, moto's, on a socket of this machine.
+
+Not among the packages for development: moto's botocore wants python-dateutil < 3, and constraints.txt has 4.
+
+    pip install --target DIR aiobotocore && pip install --target DIR --no-deps s3fs moto boto3 s3transfer \\
+        responses xmltodict flask flask-cors itsdangerous blinker joserfc aioitertools py-partiql-parser
+    PYTHONPATH=platform:.:DIR pytest tests/unit/corpora/test_s3.py
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +22,8 @@ from voxray.errors import CorpusError, OutputError
 from voxray.recipes.publish_files import publish_files
 from voxray.remote_out import OutFolder, RemoteCopy, copied
 
-moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-pytest.importorskip("s3fs", reason="s3fs is not installed")
+moto = pytest.importorskip("moto.server", reason="moto[server] is not installed: see above")
+pytest.importorskip("s3fs", reason="s3fs is not installed: see above")
 
 
 @pytest.fixture(scope="module")
