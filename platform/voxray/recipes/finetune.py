@@ -152,6 +152,7 @@ def list_splits(config: FinetuneConfig) -> dict[str, Listing]:
     """
     corpora = corpora_in(config.corpus) if config.weights else [config.corpus]
     names = train_stores(Path("train"), len(corpora))
+    places: dict[str, tuple[str, str | None]]
     places = {str(name): (corpus, "train") for name, corpus in zip(names, corpora, strict=True)}
     places["dev"] = (config.dev_corpus, config.dev_split) if config.dev_corpus else (config.corpus, "dev")
     listings = {

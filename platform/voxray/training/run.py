@@ -150,13 +150,15 @@ class Run:
         self.best_wer, self.best_step = evaluation.wer, self.loop.step
         with atomic_directory(self.model) as part:
             save_model(self.exported(), part, self.options.start)
-            # Trained and evaluated on windows down to this one; without it a model is served on 30 s.
-            ModelInfo(min_window_s=self.options.smallest_window_s, **self._languages()).save(part)
+            self._info().save(part)
         if self.evaluator:
             write_hypotheses(self.options.out, "best", evaluation.texts)
 
-    def _languages(self) -> dict[str, tuple[str, ...]]:
-        return {"languages": self.options.languages} if self.options.languages else {}
+    def _info(self) -> ModelInfo:
+        """Return what is known of the model; without its smallest window it would be served on 30 s."""
+        info = ModelInfo(min_window_s=self.options.smallest_window_s)
+        known = self.options.languages
+        return info.model_copy(update={"languages": known}) if known else info
 
     def exported(self) -> Any:
         """Return the student, with its averaged weights if an average is kept."""
