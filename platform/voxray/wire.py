@@ -90,6 +90,7 @@ class Start(Config):
     partials: bool = True
     endpoint_ms: int = Field(default=600, ge=MIN_ENDPOINT_MS, le=MAX_ENDPOINT_MS)
     model: str | None = Field(default=None, max_length=MAX_MODEL)
+    min_endpoint_ms: int | None = Field(default=None, ge=MIN_ENDPOINT_MS, le=MAX_ENDPOINT_MS)
     api_key: str | None = Field(default=None, max_length=512, repr=False)
     session: str | None = Field(default=None, max_length=64)
     resume_token: str | None = Field(default=None, max_length=128, repr=False)

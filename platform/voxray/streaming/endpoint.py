@@ -4,7 +4,8 @@
     SPEAKING  -- probability < release -->   PAUSED
     PAUSED  -- probability >= threshold -->  SPEAKING            Resumed
     PAUSED  -- for quiet_ms -->              PAUSED              Quiet
-    PAUSED  -- for endpoint_ms -->           SILENT              Ended
+    PAUSED  -- for endpoint_ms -->           SILENT              Ended; for min_endpoint_ms, if the words
+                                                                 before the pause are complete
     any  -- flush -->                        SILENT              Ended, if an utterance was open
 
 An utterance's audio begins `pre_roll_ms` before its first speech and ends `quiet_ms` after its last; no
@@ -62,13 +63,17 @@ Mark = Onset | Quiet | Resumed | Ended
 
 @dataclass(frozen=True, slots=True)
 class EndpointOptions:
-    """Bounds on probabilities, and durations in milliseconds."""
+    """Bounds on probabilities, and durations in milliseconds.
+
+    With `min_endpoint_ms` the end of an utterance depends on what is said, else on the samples alone.
+    """
 
     threshold: float = 0.5
     release: float = 0.35
     pre_roll_ms: int = 300
     quiet_ms: int = 200
     endpoint_ms: int = 600
+    min_endpoint_ms: int | None = None  # of silence after words that are complete; None: `endpoint_ms`
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that an option cannot have."""
@@ -81,11 +86,19 @@ class EndpointOptions:
             raise ConfigError(
                 f"endpoint_ms: expected {MIN_ENDPOINT_MS} to {MAX_ENDPOINT_MS}, got {self.endpoint_ms}."
             )
-        if not 0 < self.quiet_ms <= self.endpoint_ms or self.pre_roll_ms < 0:
+        if not MIN_ENDPOINT_MS <= self.shortest_ms <= self.endpoint_ms:
+            expected = f"{MIN_ENDPOINT_MS} to endpoint_ms ({self.endpoint_ms})"
+            raise ConfigError(f"min_endpoint_ms: expected {expected}, got {self.min_endpoint_ms}.")
+        if not 0 < self.quiet_ms <= self.shortest_ms or self.pre_roll_ms < 0:
             raise ConfigError(
-                f"quiet_ms, pre_roll_ms: expected at most endpoint_ms ({self.endpoint_ms}) and at least 0, "
-                f"got {self.quiet_ms} and {self.pre_roll_ms}."
+                f"quiet_ms, pre_roll_ms: expected at most {self.shortest_ms} ms, the shortest end, and at "
+                f"least 0, got {self.quiet_ms} and {self.pre_roll_ms}."
             )
+
+    @property
+    def shortest_ms(self) -> int:
+        """The shortest silence that ends an utterance."""
+        return self.endpoint_ms if self.min_endpoint_ms is None else self.min_endpoint_ms
 
 
 class Endpointer:
@@ -99,7 +112,8 @@ class Endpointer:
         self.floor = start  # the end of the last utterance
         self._pre_roll = samples(options.pre_roll_ms / 1000)
         self._quiet = samples(options.quiet_ms / 1000)
-        self._endpoint = samples(options.endpoint_ms / 1000)
+        self._longest = self._endpoint = samples(options.endpoint_ms / 1000)
+        self._shortest = samples(options.shortest_ms / 1000)
         self._paused_at = start
         self._quiet_sent = False
 
@@ -110,9 +124,9 @@ class Endpointer:
 
     @property
     def until_end(self) -> int:
-        """How many more samples of silence end the open utterance."""
+        """How many more samples of silence may end the open utterance, if its words are complete."""
         silent = self.position - self._paused_at if self.state is SpeechState.PAUSED else 0
-        return max(0, self._endpoint - silent)
+        return max(0, self._shortest - silent)
 
     def feed(self, probability: float) -> Mark | None:
         """Receive the next frame's probability of speech; return the mark that it sets, if any."""
@@ -127,9 +141,14 @@ class Endpointer:
                 self.state, self._paused_at, self._quiet_sent = SpeechState.PAUSED, start, False
             return None
         if probability >= self.options.threshold:
-            self.state = SpeechState.SPEAKING
+            self.state, self._endpoint = SpeechState.SPEAKING, self._longest
             return Resumed()
         return self._pause()
+
+    def complete(self) -> None:
+        """Let a shorter silence end the utterance: the words before the present pause are complete."""
+        if self.state is SpeechState.PAUSED:
+            self._endpoint = self._shortest
 
     def flush(self, position: int) -> Ended | None:
         """End the open utterance, if there is one, at `position`, the end of all audio."""
@@ -153,5 +172,5 @@ class Endpointer:
         return None
 
     def _end(self, at: int, end: int) -> Ended:
-        self.state, self.floor = SpeechState.SILENT, end
+        self.state, self.floor, self._endpoint = SpeechState.SILENT, end, self._longest
         return Ended(at, end)

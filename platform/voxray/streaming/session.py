@@ -10,7 +10,8 @@ An utterance (`endpoint.py` finds its bounds; they are decoded one after another
     WAITING    another is before it
     SPEAKING   partials: the first 0.3 s after its onset, then every 0.5 s
     QUIET      200 ms of silence: one decode in the mode of a final, in case the utterance ends here; its last
-               word is whole, and is committed if the decode passes the guards and is certain
+               word is whole, and is committed if the decode passes the guards and is certain; if the words
+               are complete as well, a shorter silence ends the utterance (`min_endpoint_ms`)
     ENDED      endpoint, finalize or stop: that decode is the final if the guards pass it; if they do not, one
                fallback decode; if they do not pass that either, the committed words alone
     FULL       as long as a window may be, without an end: decoded as if it ended there, then cut
@@ -32,6 +33,7 @@ from voxray.audio.pcm import Pcm, quietest_s
 from voxray.guards import GuardResult
 from voxray.streaming.agreement import Agreement, Fit, ended_before, normalize_words
 from voxray.streaming.audio_buffer import AudioBuffer
+from voxray.streaming.end_of_turn import is_complete
 from voxray.streaming.endpoint import Ended, Endpointer, Mark, Onset, Quiet
 from voxray.streaming.event_emitter import EventEmitter
 from voxray.streaming.events import (
@@ -288,6 +290,8 @@ class Session:
             self._cut(u, early, len(u.best), request.end, overlap=False)
         elif attempt and not u.ended and u.end == request.end and self._is_certain(u, attempt, hypothesis):
             self._commit_all(u, request.end)
+            if is_complete(hypothesis):
+                self._endpointer.complete()
         elif not u.ended:
             self._commit(u, request, u.best, probable=self._is_probable(hypothesis))
 

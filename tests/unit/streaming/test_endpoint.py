@@ -49,6 +49,36 @@ def test_the_endpoint_is_the_first_frame_that_makes_the_silence_long_enough(
     assert any(isinstance(m, Ended) for m in marks([0.9] + [0.0] * frames, Endpointer(options)))
 
 
+def test_a_shorter_silence_ends_an_utterance_whose_words_are_complete() -> None:
+    endpointer = Endpointer(EndpointOptions(endpoint_ms=1000, min_endpoint_ms=400))
+
+    def frames_to_end(complete_after: int | None) -> int:
+        for frame in range(1, 100):
+            if frame - 1 == complete_after:
+                endpointer.complete()
+            if isinstance(endpointer.feed(0.0), Ended):
+                return frame
+        raise AssertionError("no end")
+
+    endpointer.feed(0.9)
+    assert frames_to_end(8) == 13
+    endpointer.feed(0.9)
+    assert frames_to_end(20) == 21  # at once, where it is known late
+    endpointer.feed(0.9)
+    assert frames_to_end(None) == 32
+
+
+def test_words_that_go_on_were_not_complete() -> None:
+    endpointer = Endpointer(EndpointOptions(endpoint_ms=1000, min_endpoint_ms=400))
+    marks([0.9] + [0.0] * 8, endpointer)
+    endpointer.complete()
+    endpointer.feed(0.9)
+    endpointer.complete()  # while somebody speaks, this means nothing
+
+    assert not any(isinstance(m, Ended) for m in marks([0.0] * 31, endpointer))
+    assert isinstance(endpointer.feed(0.0), Ended)
+
+
 def test_a_flush_in_speech_ends_at_the_last_sample() -> None:
     endpointer = Endpointer()
     marks([0.9] * 4, endpointer)
@@ -120,6 +150,9 @@ def test_what_the_next_utterance_would_need_is_kept(probabilities: list[float]) 
         ({"endpoint_ms": 5001}, "endpoint_ms"),
         ({"release": 0.6}, "release"),
         ({"quiet_ms": 700}, "quiet_ms"),
+        ({"min_endpoint_ms": 299}, "min_endpoint_ms"),
+        ({"min_endpoint_ms": 601}, "min_endpoint_ms"),
+        ({"min_endpoint_ms": 300, "quiet_ms": 400}, "quiet_ms"),
         ({"pre_roll_ms": -1}, "pre_roll_ms"),
     ],
 )
