@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from voxray.config import Config, parse
 from voxray.errors import ConfigError, WireError
@@ -63,12 +63,37 @@ def _one_text(value: object) -> object:
     return ", ".join(filter(None, map(str.strip, value)))
 
 
+EndpointMs = Annotated[int, Field(ge=MIN_ENDPOINT_MS, le=MAX_ENDPOINT_MS)]
+_fixed_endpoint = TypeAdapter[int](EndpointMs)
+
+
+class EndpointRange(Config):
+    """Milliseconds of silence that end an utterance: `min` after words that are complete, else `max`."""
+
+    min: EndpointMs
+    max: EndpointMs
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "EndpointRange":
+        if self.min > self.max:
+            raise ValueError("expected min to be at most max")
+        return self
+
+
+def _endpoint(value: object) -> int | EndpointRange:
+    """Read either form by itself, so that an error is about the one that was given."""
+    if isinstance(value, dict | EndpointRange):
+        return EndpointRange.model_validate(value)
+    return _fixed_endpoint.validate_python(value)
+
+
 class Start(Config):
     """The first message of a client, all of it optional: the audio format and the options.
 
     `language` may be given in any form that `language_of` reads, `auto` included, and is stored as a code;
     `hotwords` may be given as a string or a list of strings, and is stored as one string. `model` is one of
     the names at `/v1/models`; without it the session gets the default of its key, or of the service.
+    `endpoint_ms` of silence end an utterance; where a range is given, they depend on what was said.
 
     Channels are mixed, unless `multichannel` gives each a session of its own: its messages then say which
     `channel` they are about, and it cannot be resumed.
@@ -88,14 +113,20 @@ class Start(Config):
     hotwords: Annotated[str, BeforeValidator(_one_text)] = Field(default="", max_length=2_000)
     words: bool = False
     partials: bool = True
-    endpoint_ms: int = Field(default=600, ge=MIN_ENDPOINT_MS, le=MAX_ENDPOINT_MS)
+    endpoint_ms: Annotated[int | EndpointRange, BeforeValidator(_endpoint)] = 600
     model: str | None = Field(default=None, max_length=MAX_MODEL)
-    min_endpoint_ms: int | None = Field(default=None, ge=MIN_ENDPOINT_MS, le=MAX_ENDPOINT_MS)
     api_key: str | None = Field(default=None, max_length=512, repr=False)
     session: str | None = Field(default=None, max_length=64)
     resume_token: str | None = Field(default=None, max_length=128, repr=False)
     have_segment: int = Field(default=NO_SEGMENT, ge=NO_SEGMENT, le=MAX_SEGMENT)
     from_byte: int = Field(default=0, ge=0, le=MAX_BYTE)
+
+    @property
+    def endpoint_range(self) -> EndpointRange:
+        """Return `endpoint_ms` as a range, whose bounds are the same where one number was given."""
+        if isinstance(self.endpoint_ms, EndpointRange):
+            return self.endpoint_ms
+        return EndpointRange(min=self.endpoint_ms, max=self.endpoint_ms)
 
     @property
     def frame_bytes(self) -> int:

@@ -42,7 +42,7 @@ class Conditions:
     @property
     def quiet_s(self) -> float:
         """Silence at the end: the endpoint, and time for the final."""
-        return self.start.endpoint_ms / 1000 + 1.4
+        return self.start.endpoint_range.max / 1000 + 1.4
 
 
 @dataclass(frozen=True, slots=True)

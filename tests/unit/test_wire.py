@@ -10,6 +10,7 @@ from voxray.wire import (
     MAX_SEGMENT,
     MAX_SHOWN,
     Ack,
+    EndpointRange,
     Final,
     Finalized,
     Partial,
@@ -45,6 +46,33 @@ def test_no_session_begins_beyond_what_can_be_counted(field: str, most: int) -> 
 
     with pytest.raises(WireError, match=f"'{field}': input should be less than or equal to {most}"):
         parse_client(f'{{"type":"start","{field}":{most + 1}}}')
+
+
+@pytest.mark.parametrize(
+    ("given", "bounds"), [(600, (600, 600)), ("700", (700, 700)), ({"min": 400, "max": 1000}, (400, 1000))]
+)
+def test_an_endpoint_is_a_number_or_a_range(given: object, bounds: tuple[int, int]) -> None:
+    start = parse_client(json.dumps({"type": "start", "endpoint_ms": given}))
+
+    assert isinstance(start, Start)
+    assert start.endpoint_range == EndpointRange(min=bounds[0], max=bounds[1])
+    assert parse_client(json.dumps({"type": "start", **start.model_dump(exclude_defaults=True)})) == start
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (299, "'endpoint_ms': input should be greater than or equal to 300, got 299"),
+        ("soon", "'endpoint_ms': input should be a valid integer"),
+        ({"min": 299, "max": 600}, r"'endpoint_ms\.min': input should be greater than or equal to 300"),
+        ({"min": 700, "max": 600}, "'endpoint_ms': expected min to be at most max, got "),
+        ({"min": 400}, r"'endpoint_ms\.max' is needed"),
+        ({"min": 400, "max": 600, "most": 1}, r"unknown key 'endpoint_ms\.most'"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_is_named(given: object, error: str) -> None:
+    with pytest.raises(WireError, match=error):
+        parse_client(json.dumps({"type": "start", "endpoint_ms": given}))
 
 
 @pytest.mark.parametrize("depth", [900, 960, 100_000])

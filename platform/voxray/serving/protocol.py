@@ -142,6 +142,20 @@ class Preload:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsInUse:
+    """The models, by name, of all live sessions of a host: a transcriber keeps them loaded where it can.
+
+    It is handed over whenever they change, and replaces what was said before under the same lease, which
+    begins with none.
+    """
+
+    models: frozenset[str]
+
+
+HandedOver = Job | Preload | ModelsInUse
+
+
+@dataclass(frozen=True, slots=True)
 class SessionError:
     """Why no job of a session can be decoded: `code` for programs, `message` for people."""
 
@@ -190,7 +204,7 @@ class ModelDescription:
 class JobSource(Protocol):
     """Where a transcriber gets its jobs: a host, in this process or another."""
 
-    async def next_jobs(self, lease: int) -> list[Job | Preload] | None:
+    async def next_jobs(self, lease: int) -> list[HandedOver] | None:
         """Wait a while for jobs and return them, or an empty list; return None once the lease is over."""
         ...
 

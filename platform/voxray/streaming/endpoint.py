@@ -100,6 +100,11 @@ class EndpointOptions:
         """The shortest silence that ends an utterance."""
         return self.endpoint_ms if self.min_endpoint_ms is None else self.min_endpoint_ms
 
+    @property
+    def depends_on_words(self) -> bool:
+        """Whether what was said decides how much silence ends an utterance."""
+        return self.shortest_ms < self.endpoint_ms
+
 
 class Endpointer:
     """The bounds of the utterances in one recording, whose first frame begins at sample `start`."""
@@ -145,8 +150,8 @@ class Endpointer:
             return Resumed()
         return self._pause()
 
-    def complete(self) -> None:
-        """Let a shorter silence end the utterance: the words before the present pause are complete."""
+    def end_sooner(self) -> None:
+        """Let `min_endpoint_ms` of this pause end the utterance: the words before it are complete."""
         if self.state is SpeechState.PAUSED:
             self._endpoint = self._shortest
 

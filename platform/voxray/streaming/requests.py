@@ -76,7 +76,8 @@ class Requests:
         if self._waiting:
             del self._asked[self._waiting.id]
         final = mode is not DecodeMode.PARTIAL
-        times = (final and self.options.word_times) or self.options.policy is Policy.ATTENTION
+        wanted = self.options.word_times or self.options.endpoint.depends_on_words
+        times = (final and wanted) or self.options.policy is Policy.ATTENTION
         request = DecodeRequest(
             id=self._count,
             segment=u.segment,

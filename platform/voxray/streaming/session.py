@@ -291,7 +291,7 @@ class Session:
         elif attempt and not u.ended and u.end == request.end and self._is_certain(u, attempt, hypothesis):
             self._commit_all(u, request.end)
             if is_complete(hypothesis):
-                self._endpointer.complete()
+                self._endpointer.end_sooner()
         elif not u.ended:
             self._commit(u, request, u.best, probable=self._is_probable(hypothesis))
 

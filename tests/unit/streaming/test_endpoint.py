@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.errors import ConfigError
-from voxray.streaming.endpoint import Ended, Endpointer, EndpointOptions, Mark, Onset, Quiet, Resumed
+from voxray.streaming.endpoint import (
+    Ended,
+    Endpointer,
+    EndpointOptions,
+    Mark,
+    Onset,
+    Quiet,
+    Resumed,
+    SpeechState,
+)
 from voxray.streaming.events import FRAME
 
 PROBABILITIES = st.lists(
@@ -55,7 +64,7 @@ def test_a_shorter_silence_ends_an_utterance_whose_words_are_complete() -> None:
     def frames_to_end(complete_after: int | None) -> int:
         for frame in range(1, 100):
             if frame - 1 == complete_after:
-                endpointer.complete()
+                endpointer.end_sooner()
             if isinstance(endpointer.feed(0.0), Ended):
                 return frame
         raise AssertionError("no end")
@@ -71,12 +80,28 @@ def test_a_shorter_silence_ends_an_utterance_whose_words_are_complete() -> None:
 def test_words_that_go_on_were_not_complete() -> None:
     endpointer = Endpointer(EndpointOptions(endpoint_ms=1000, min_endpoint_ms=400))
     marks([0.9] + [0.0] * 8, endpointer)
-    endpointer.complete()
+    endpointer.end_sooner()
     endpointer.feed(0.9)
-    endpointer.complete()  # while somebody speaks, this means nothing
+    endpointer.end_sooner()  # while somebody speaks, this means nothing
 
     assert not any(isinstance(m, Ended) for m in marks([0.0] * 31, endpointer))
     assert isinstance(endpointer.feed(0.0), Ended)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.4, 0.9]), st.booleans()), max_size=200))
+def test_an_utterance_ends_within_the_bounds_whenever_its_words_are_complete(
+    frames: list[tuple[float, bool]],
+) -> None:
+    endpointer = Endpointer(EndpointOptions(endpoint_ms=1000, min_endpoint_ms=400))
+    silent, sooner = 0, False
+    for probability, complete in frames:
+        if complete:
+            endpointer.end_sooner()
+        sooner = silent > 0 and (sooner or complete)
+        ended = isinstance(endpointer.feed(probability), Ended)
+        silent = silent + 1 if ended or endpointer.state is SpeechState.PAUSED else 0
+        assert ended == (silent >= (13 if sooner else 32))
+        silent = 0 if ended else silent
 
 
 def test_a_flush_in_speech_ends_at_the_last_sample() -> None:

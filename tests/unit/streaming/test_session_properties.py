@@ -36,7 +36,11 @@ LATENCIES_S = st.lists(st.floats(0, 3), min_size=1, max_size=5)
 VOCABULARY = "six seven sixteen seventy teen Light, light lights. the The".split()
 OPTIONS = st.builds(
     SessionOptions,
-    endpoint=st.builds(EndpointOptions, endpoint_ms=st.sampled_from([300, 600, 2000])),
+    endpoint=st.builds(
+        EndpointOptions,
+        endpoint_ms=st.sampled_from([300, 600, 2000]),
+        min_endpoint_ms=st.sampled_from([None, 300]),
+    ),
     policy=st.sampled_from(Policy),
     partials=st.booleans(),
     cut_s=st.sampled_from([2.0, 8.0]),
@@ -136,7 +140,7 @@ class Babbler:
         if kind == 0:
             return tuple(HypothesisWord(" " + t) for t in texts)
         step_s = length_s / max(1, len(texts)) if kind < 3 else (next(self.choices) % 9 - 3) * 0.7
-        return tuple(HypothesisWord(" " + t, i * step_s, (i + 1) * step_s) for i, t in enumerate(texts))
+        return tuple(HypothesisWord(" " + t, i * step_s, (i + 1) * step_s, 0.9) for i, t in enumerate(texts))
 
 
 @settings(max_examples=150)

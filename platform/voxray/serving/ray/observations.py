@@ -8,6 +8,8 @@ from ray.util.metrics import Counter, Histogram
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
+LOAD_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+
 HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "first_partial_s": ("From the arrival of an utterance's first speech to its first partial.", SECONDS),
     "answer_s": ("From a decode request to its answer.", SECONDS),
@@ -15,6 +17,7 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "queue_delay_s": ("How long a window waited for its batch.", SECONDS),
     "decode_s": ("How long a batch took.", SECONDS),
     "batch_size": ("Windows in a batch.", SIZES),
+    "model_load_s": ("How long a model took to load into memory.", LOAD_SECONDS),
 }
 COUNTERS = {
     "audio_s": "Seconds of audio that were received.",

@@ -12,7 +12,7 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingP
 from voxray.audio import WINDOW_S, Pcm
 from voxray.errors import ServiceError, VoxrayError
 from voxray.serving.model_sources import ModelSources
-from voxray.serving.protocol import Answer, Heartbeat, Job, ModelDescription, Preload
+from voxray.serving.protocol import Answer, HandedOver, Heartbeat, ModelDescription
 from voxray.serving.ray.actors import answered
 from voxray.serving.ray.observations import Observations
 from voxray.serving.ray.shutdown import ShutdownDetector
@@ -47,11 +47,11 @@ class RemoteSource:
         """Give the lease back: nothing more is taken, and the actor looks for another transcriber."""
         self._released = True
 
-    async def next_jobs(self, lease: int) -> list[Job | Preload] | None:
+    async def next_jobs(self, lease: int) -> list[HandedOver] | None:
         """As `protocol.JobSource.next_jobs`."""
         if self._released:
             return None
-        jobs: list[Job | Preload] | None = await answered(self._actor.next_jobs.remote(lease))
+        jobs: list[HandedOver] | None = await answered(self._actor.next_jobs.remote(lease))
         return jobs
 
     async def deliver(self, lease: int, answers: list[Answer]) -> None:
@@ -72,7 +72,10 @@ class Transcriber:
         )
         how = (decoding.device, decoding.compute_type, threads, workers)
         self._loader = EngineLoader(ModelSources(args), *how)
+        began_s = time.monotonic()
         engine = self._loader.engine(folder)
+        self._observed = Observations()
+        self._observed("model_load_s", time.monotonic() - began_s)
         if not streams:
             log.warning(
                 "%s decodes windows of %g s, however short the speech. `python jobs/adapt.py model=%s "
@@ -86,10 +89,11 @@ class Transcriber:
             max_partials=decoding.max_partials or (4 if engine.model.device == "cpu" else decoding.max_batch),
             fill_s=decoding.fill_ms / 1000,
         )
-        self._observed = Observations()
         self._longest_s = 0.0  # that a window has waited since Serve last asked
         bounds = args.transcriber
-        models = ModelCache(self._loader, count=bounds.loaded_models, bytes=bounds.loaded_bytes)
+        models = ModelCache(
+            self._loader, self._observe, count=bounds.loaded_models, bytes=bounds.loaded_bytes
+        )
         self._service = DecodeService(Decoder(engine), options, self._observe, models=models, workers=workers)
         self._leases: list[RemoteSource] = []
         self._scaled = args.transcriber

@@ -6,9 +6,9 @@ jobs that it left unanswered are handed out again.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from voxray.serving.protocol import Answer, Call, Job, Opened, Opening, Preload, Refused, Reply
+from voxray.serving.protocol import Answer, Call, HandedOver, ModelsInUse, Opened, Opening, Refused, Reply
 from voxray.serving.sessions.host import SessionHost
 
 NEXT_JOBS_S = 1.0  # `next_jobs` returns after this without jobs, so that a dead caller is soon noticed
@@ -26,6 +26,7 @@ class AsyncHost:
         self._host = host
         self._clock = clock
         self._lease = 0
+        self._models_told = frozenset[str]()  # under the present lease
         self._work = asyncio.Event()
 
     async def open(self, opening: Opening) -> Opened | Refused:
@@ -45,16 +46,21 @@ class AsyncHost:
     def new_lease(self) -> int:
         """Begin a lease, and return its number; the last one ends, and its unanswered jobs wait again."""
         self._lease += 1
+        self._models_told = frozenset()
         self._host.requeue(self._clock())
         self._work.set()  # so that `next_jobs` of the old lease returns
         return self._lease
 
-    async def next_jobs(self, lease: int) -> list[Job | Preload] | None:
+    async def next_jobs(self, lease: int) -> list[HandedOver] | None:
         """Wait up to `NEXT_JOBS_S` for jobs and return them; return None once the lease is over."""
         until_s = self._clock() + NEXT_JOBS_S
         while lease == self._lease:
             self._work.clear()
-            jobs: list[Job | Preload] = [*self._host.preloads(), *self._host.jobs(self._clock())]
+            jobs: list[HandedOver] = [
+                *self._changed_models(),
+                *self._host.preloads(),
+                *self._host.jobs(self._clock()),
+            ]
             left_s = until_s - self._clock()
             if jobs or left_s <= 0:
                 return jobs
@@ -77,6 +83,13 @@ class AsyncHost:
             await asyncio.sleep(SWEEP_S)
             self._host.sweep(self._clock())
             self._notify()
+
+    def _changed_models(self) -> Iterator[ModelsInUse]:
+        """Yield the models in use, if the holder of the lease does not know them."""
+        models = self._host.models_in_use
+        if models != self._models_told:
+            self._models_told = models
+            yield ModelsInUse(models)
 
     def _notify(self) -> None:
         if self._host.queued:

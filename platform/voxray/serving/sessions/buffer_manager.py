@@ -267,9 +267,9 @@ class BufferManager:
 
 def session_options(start: Start, limits: Limits, decoding: Decoding) -> SessionOptions:
     """Combine what the client asks for with the service's settings."""
-    shortest = None if start.min_endpoint_ms is None else min(start.min_endpoint_ms, start.endpoint_ms)
+    bounds = start.endpoint_range
     return SessionOptions(
-        endpoint=EndpointOptions(endpoint_ms=start.endpoint_ms, min_endpoint_ms=shortest),
+        endpoint=EndpointOptions(endpoint_ms=bounds.max, min_endpoint_ms=bounds.min),
         policy=decoding.policy,
         partials=start.partials,
         word_times=start.words,

@@ -105,6 +105,12 @@ class SessionHost:
         preloads, self._preloads = self._preloads, []
         return preloads
 
+    @property
+    def models_in_use(self) -> frozenset[str]:
+        """The models of live sessions, by name, the default left out."""
+        models = (m.start.model for m in self._managers.values() if m.closing is None)
+        return frozenset(model for model in models if model is not None)
+
     def jobs(self, now_s: float) -> list[Job]:
         """Return the windows to decode since the last call."""
         jobs = list[Job]()

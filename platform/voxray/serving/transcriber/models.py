@@ -1,11 +1,14 @@
-"""The models that a transcriber has loaded beside its default: a bounded number, the last used ones.
+"""The models that a transcriber has loaded beside its default: a bounded number.
 
     find --not loaded--> load --files--> ModelLoader (in threads) --> release, when its jobs are done
 
-Models are loaded one after another. Where there is no room for another one, that which was used longest ago
-gets no more jobs, is dropped once those that it has are done, and only then the other is loaded: at no time
-are there more than the bounds allow. A model that was loaded gets the jobs that waited for it before it may
-be dropped, so that more models than there is room for take turns.
+Models are loaded one after another. Where there is no room for another one, a model gets no more jobs, is
+dropped once those that it has are done, and only then the other is loaded: at no time are there more than the
+bounds allow. It is one that no live session uses, if there is any; else one whose files are still there, so
+that it can be loaded again; and of these that which was used longest ago. A model that was loaded gets the
+jobs that waited for it before it may be dropped, so that more models than there is room for take turns.
+
+A model whose files are gone, as those of a deleted training, is dropped as soon as no live session uses it.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ from typing import Protocol
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError
+from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Job, ModelDescription
 from voxray.serving.transcriber.scheduler import Group
 from voxray.streaming.events import Hypothesis
@@ -104,8 +108,18 @@ class LoadedModel:
     """A model in memory, which stays there as long as jobs need it."""
 
     decoder: BatchDecoder
-    bytes: int = 0
+    files: ModelFiles | None = None
     jobs: JobCounter = field(default_factory=JobCounter)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its weights, where it counts."""
+        return self.files.bytes if self.files else 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its files are gone, so that it could not be loaded again. This looks at the disk."""
+        return self.files is not None and not self.files.folder.exists()
 
     def acquire(self) -> "LoadedModel":
         """Keep the model for one job more, until `release`; return it."""
@@ -126,13 +140,25 @@ class LoadingModel:
 
 
 class ModelCache:
-    """At most `count` models with at most `bytes` of weights in all."""
+    """At most `count` models with at most `bytes` of weights in all.
 
-    def __init__(self, loader: ModelLoader | None = None, *, count: int = 0, bytes: int = 0) -> None:
-        self._loader, self._count, self._bytes = loader, count, bytes
+    `observe` receives `model_load_s` of each model that was loaded, the wait for room and files left out.
+    """
+
+    def __init__(
+        self,
+        loader: ModelLoader | None = None,
+        observe: Observe = unobserved,
+        *,
+        count: int = 0,
+        bytes: int = 0,
+    ) -> None:
+        self._loader, self._observe, self._count, self._bytes = loader, observe, count, bytes
         self._models: dict[str, LoadedModel] = {}  # the one that was used longest ago comes first
         self._loading: dict[str, LoadingModel] = {}
         self._one_by_one = asyncio.Lock()
+        self._in_use: dict[int, frozenset[str]] = {}  # by lease
+        self._dropping: set[asyncio.Task[None]] = set()
 
     @property
     def descriptions(self) -> Mapping[str, ModelDescription]:
@@ -144,6 +170,20 @@ class ModelCache:
         if model := self._models.pop(name, None):
             self._models[name] = model
         return model
+
+    def use(self, lease: int, models: frozenset[str]) -> None:
+        """Keep `models`, which the sessions of a lease use, if there is room; not those that it used before.
+
+        Call `end_lease` at the end of the lease.
+        """
+        self._in_use[lease] = models
+        task = asyncio.create_task(self._drop_gone())
+        self._dropping.add(task)
+        task.add_done_callback(self._dropping.discard)
+
+    def end_lease(self, lease: int) -> None:
+        """Keep no model any longer because of a lease. Its next one may be here, so that none is dropped."""
+        self._in_use.pop(lease, None)
 
     async def load(self, name: str) -> LoadedModel:
         """Return a model, loaded if it was not, and acquired for the caller, who must release it.
@@ -179,11 +219,13 @@ class ModelCache:
                 await self._make_room(files.bytes)
                 began_s = time.monotonic()
                 decoder = await asyncio.to_thread(self._loader.load, files)
-                model = self._models[name] = LoadedModel(decoder, files.bytes, jobs)
+                took_s = time.monotonic() - began_s
+                model = self._models[name] = LoadedModel(decoder, files, jobs)
         except Exception as e:  # of whatever kind: the sessions that wait for the model get it as a sentence
             why = " ".join(str(e).split()) or type(e).__name__
             raise ServiceError(f"model {name!r}: expected one that can be loaded, got an error: {why}") from e
-        log.info("loaded %s in %.2f s", name, time.monotonic() - began_s)
+        self._observe("model_load_s", took_s)
+        log.info("loaded %s in %.2f s", name, took_s)
         return model
 
     async def _make_room(self, size: int) -> None:
@@ -192,11 +234,31 @@ class ModelCache:
             limits = f"{self._count} models of at most {self._bytes} bytes in all"
             raise ServiceError(f"expected {limits} beside the default, got one of {size} bytes.")
         while len(self._models) >= self._count or size + self._used_bytes > self._bytes:
-            name = next(iter(self._models))
-            model = self._models.pop(name)
-            await model.jobs.wait_until_none()
-            await asyncio.to_thread(model.decoder.close)
-            log.info("dropped %s", name)
+            gone = await self._gone()
+            await self._drop(min(self._models, key=lambda name: self._need(name, gone)))
+
+    def _need(self, name: str, gone: frozenset[str]) -> int:
+        """Return how much a model is needed in memory; equals are in the order in which they were used."""
+        in_use = any(name in models for models in self._in_use.values())
+        return in_use * (2 if name in gone else 1)
+
+    async def _drop_gone(self) -> None:
+        """Drop the models that no session uses and that cannot be loaded again."""
+        async with self._one_by_one:
+            gone = await self._gone()
+            for name in [n for n in gone if n in self._models and not self._need(n, gone)]:
+                await self._drop(name)
+
+    async def _gone(self) -> frozenset[str]:
+        models = dict(self._models)
+        return await asyncio.to_thread(lambda: frozenset(n for n, model in models.items() if model.is_gone))
+
+    async def _drop(self, name: str) -> None:
+        """Give a model no more jobs, and free its memory once those that it has are done."""
+        model = self._models.pop(name)
+        await model.jobs.wait_until_none()
+        await asyncio.to_thread(model.decoder.close)
+        log.info("dropped %s", name)
 
     @property
     def _used_bytes(self) -> int:

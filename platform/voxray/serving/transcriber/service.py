@@ -22,9 +22,11 @@ from voxray.audio import Pcm
 from voxray.errors import ServiceError
 from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import (
+    HandedOver,
     Job,
     JobSource,
     ModelDescription,
+    ModelsInUse,
     SessionError,
     unknown_language,
 )
@@ -116,6 +118,7 @@ class DecodeService:
                 await asyncio.wait({delivering}, timeout=None if draining.done() else self._released_s)
         finally:
             self._forget(lease)
+            self._models.end_lease(lease.number)
             await _cancelled(taking, delivering, draining)
 
     @property
@@ -178,12 +181,17 @@ class DecodeService:
         return self._running
 
     async def _receive_jobs(self, lease: Lease) -> None:
-        while (jobs := await lease.source.next_jobs(lease.id)) is not None:
-            for waiting in (WaitingJob(lease, job) for job in jobs):
-                if model := self._find(waiting.job.model):
-                    self._receive(waiting, model)
-                else:
-                    self._waiting.put(waiting)
+        while (handed := await lease.source.next_jobs(lease.id)) is not None:
+            for item in handed:
+                self._receive_item(lease, item)
+
+    def _receive_item(self, lease: Lease, item: HandedOver) -> None:
+        if isinstance(item, ModelsInUse):
+            self._models.use(lease.number, item.models)
+        elif model := self._find(item.model):
+            self._receive(WaitingJob(lease, item), model)
+        else:
+            self._waiting.put(WaitingJob(lease, item))
 
     def _receive(self, waiting: WaitingJob, model: LoadedModel) -> None:
         """Queue a job whose model is loaded, or check that the model knows the session's language."""

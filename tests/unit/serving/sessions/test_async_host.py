@@ -8,7 +8,19 @@ from tests.small_model import SMALL_MODEL_CLIPS
 
 from voxray.audio import decode
 from voxray.serving.audio_input.voice_activity import SileroModel
-from voxray.serving.protocol import Answer, Call, Control, Input, Job, Opened, Opening, Preload, Reply
+from voxray.serving.protocol import (
+    Answer,
+    Call,
+    Control,
+    Input,
+    Job,
+    ModelsInUse,
+    Opened,
+    Opening,
+    Preload,
+    Refused,
+    Reply,
+)
 from voxray.serving.sessions.async_host import AsyncHost
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
@@ -48,6 +60,11 @@ async def handed_out(host: AsyncHost, lease: int) -> list[Job]:
     return [job for job in jobs if isinstance(job, Job)]
 
 
+async def stop(host: AsyncHost, opened: Opened | Refused) -> None:
+    assert isinstance(opened, Opened)
+    await host.tick(Call("g", 1, (Input(opened.session, opened.epoch, (Control(stop=True),)),)))
+
+
 def test_next_jobs_waits_for_work(spoken: bytes) -> None:
     async def story(host: AsyncHost) -> None:
         waiting = asyncio.create_task(handed_out(host, host.new_lease()))
@@ -69,7 +86,27 @@ def test_a_model_is_loaded_before_the_first_window_comes() -> None:
         opened = await host.open(Opening("g", Start(model="other")))
 
         assert isinstance(opened, Opened)
-        assert await waiting == [Preload(opened.session, "other")]
+        assert await waiting == [ModelsInUse(frozenset({"other"})), Preload(opened.session, "other")]
+
+    run(story)
+
+
+def test_the_models_of_live_sessions_are_told_when_they_change_and_to_each_new_lease() -> None:
+    async def story(host: AsyncHost) -> None:
+        lease = host.new_lease()
+        opened = [await host.open(Opening("g", Start(model=model))) for model in ("a", "a", "b", None)]
+        first, *_ = await host.next_jobs(lease) or ()
+        lease = host.new_lease()
+        again = await host.next_jobs(lease)
+        await host.open(Opening("g", Start(model="a")))
+        [preload] = await host.next_jobs(lease) or ()
+        await stop(host, opened[2])
+        changed = await host.next_jobs(lease)
+
+        assert first == ModelsInUse(frozenset({"a", "b"}))
+        assert again == [first]
+        assert isinstance(preload, Preload)
+        assert changed == [ModelsInUse(frozenset({"a"}))]
 
     run(story)
 

@@ -13,7 +13,8 @@ from voxray.serving.protocol import Control, Output
 from voxray.serving.sessions.buffer_manager import BufferManager, SessionKey, session_options
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.agreement import Policy
-from voxray.wire import Close, Final, Ready, ServerMessage, SpeechEnd, Start
+from voxray.streaming.endpoint import EndpointOptions
+from voxray.wire import Close, EndpointRange, Final, Ready, ServerMessage, SpeechEnd, Start
 
 SCRIPT = Script.of("turn on the lights please\nand the heating too")
 FINALIZE, STOP = Control(stop=False), Control(stop=True)
@@ -150,10 +151,11 @@ def test_a_session_begins_between_two_frames() -> None:
 
 
 def test_a_session_is_as_the_client_and_the_service_want_it() -> None:
-    start = Start(endpoint_ms=900, partials=False, language="de")
+    start = Start(endpoint_ms=EndpointRange(min=400, max=900), partials=False, language="de")
     decoding = Decoding(policy=Policy.ATTENTION, partial_every_s=0.7)
     options = session_options(start, Limits(undecoded_s=20.0), decoding)
 
-    assert (options.endpoint.endpoint_ms, options.partials, options.language) == (900, False, "de")
+    assert options.endpoint == EndpointOptions(endpoint_ms=900, min_endpoint_ms=400)
+    assert (options.partials, options.language) == (False, "de")
     assert (options.policy, options.partial_every_s) == (Policy.ATTENTION, 0.7)
     assert options.max_undecoded_s == 20.0

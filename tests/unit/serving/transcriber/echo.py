@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from voxray.audio import SAMPLE_RATE, Pcm
 from voxray.errors import AudioError
-from voxray.serving.protocol import Answer, Job, ModelDescription, Preload
+from voxray.serving.protocol import Answer, HandedOver, Job, ModelDescription
 from voxray.serving.transcriber.scheduler import Group, SchedulerOptions
 from voxray.streaming.events import DecodeMode, Hypothesis, HypothesisWord
 from voxray.whisper.engines import DecodingOptions, DecodingResult
@@ -94,7 +94,7 @@ class EchoDecoder:
 class ListedSource:
     """Hands out what is put in, then waits; `None` ends the lease, an exception is raised."""
 
-    handed: "asyncio.Queue[list[Job | Preload] | Exception | None]" = field(default_factory=asyncio.Queue)
+    handed: "asyncio.Queue[list[HandedOver] | Exception | None]" = field(default_factory=asyncio.Queue)
     delivered: list[list[Answer]] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)  # closed, it delivers nothing
     takes: int = 0
@@ -102,10 +102,10 @@ class ListedSource:
     def __post_init__(self) -> None:
         self.open.set()
 
-    def put(self, *jobs: Job | Preload) -> None:
-        self.handed.put_nowait(list(jobs))
+    def put(self, *items: HandedOver) -> None:
+        self.handed.put_nowait(list(items))
 
-    async def next_jobs(self, lease: int) -> list[Job | Preload] | None:
+    async def next_jobs(self, lease: int) -> list[HandedOver] | None:
         self.takes += 1
         handed = await self.handed.get()
         if isinstance(handed, Exception):

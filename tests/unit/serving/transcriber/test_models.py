@@ -15,7 +15,7 @@ from tests.unit.serving.transcriber.echo import AT_ONCE, LIMIT_S, EchoDecoder, L
 from voxray.audio import decode
 from voxray.errors import ModelError, ServiceError
 from voxray.serving.model_sources import ModelSources
-from voxray.serving.protocol import Answer, Preload, SessionError
+from voxray.serving.protocol import Answer, ModelsInUse, Preload, SessionError
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.loading import EngineLoader
@@ -26,7 +26,10 @@ from voxray.whisper.ctranslate import CTranslate2Engine
 
 @dataclass
 class EchoLoader:
-    """Loads echoes, with weights of one byte; `most` were in memory at once. `gate` holds its threads up."""
+    """Loads echoes, with weights of one byte; `most` were in memory at once. `gate` holds its threads up.
+
+    `folder` has the folders of the models that were not deleted.
+    """
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     broken: Sequence[str] = ()
@@ -34,6 +37,7 @@ class EchoLoader:
     loads: list[str] = field(default_factory=list)
     most: int = 0
     decoders: list[EchoDecoder] = field(default_factory=list)
+    folder: Path = Path()
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -41,7 +45,7 @@ class EchoLoader:
     def files(self, name: str) -> ModelFiles:
         if name in self.broken:
             raise ModelError(f"{name}: expected weights,\ngot none.")
-        return ModelFiles(Path(name), self.sizes.get(name, 1))
+        return ModelFiles(self.folder / name, self.sizes.get(name, 1))
 
     def load(self, files: ModelFiles) -> EchoDecoder:
         self.loads.append(files.folder.name)
@@ -113,6 +117,95 @@ def test_a_model_in_use_is_dropped_once_its_jobs_are_done() -> None:
 
         assert list(cache.descriptions) == ["b"]
         assert loader.most == 1
+
+    run(test)
+
+
+@pytest.fixture
+def kept_files(tmp_path: Path) -> EchoLoader:
+    """A loader of models whose files are there."""
+    for name in "abcxyz":
+        (tmp_path / name).mkdir()
+    return EchoLoader(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("in_use", "deleted", "kept"),
+    [
+        ("", "", "bc"),
+        ("a", "", "ac"),
+        ("ab", "", "bc"),  # a model is needed more than memory can hold: they take turns
+        ("ab", "a", "ac"),
+        ("ab", "ab", "bc"),
+        ("b", "b", "bc"),
+    ],
+)
+def test_models_of_live_sessions_stay_and_of_these_first_what_cannot_be_loaded_again(
+    kept_files: EchoLoader, in_use: str, deleted: str, kept: str
+) -> None:
+    async def test() -> None:
+        cache = kept_files.cache()
+        await load(cache, "a", "b")
+        cache.use(1, frozenset(in_use))
+        for name in deleted:
+            (kept_files.folder / name).rmdir()
+        await load(cache, "c")
+
+        assert list(cache.descriptions) == list(kept)
+
+    run(test)
+
+
+def test_each_lease_speaks_for_its_own_sessions(kept_files: EchoLoader) -> None:
+    async def test() -> None:
+        cache = kept_files.cache()
+        await load(cache, "a", "b")
+        cache.use(1, frozenset("a"))
+        cache.use(2, frozenset("ab"))
+        cache.use(2, frozenset())
+        await load(cache, "c")
+        assert list(cache.descriptions) == ["a", "c"]
+        cache.end_lease(1)
+        await load(cache, "b")
+        assert list(cache.descriptions) == ["c", "b"]
+
+    run(test)
+
+
+def test_a_deleted_model_is_loaded_as_long_as_sessions_use_it_and_then_goes(kept_files: EchoLoader) -> None:
+    async def test() -> None:
+        source = ListedSource()
+        service = DecodeService(EchoDecoder(), AT_ONCE, models=kept_files.cache())
+        serving = asyncio.create_task(service.serve(source, 1))
+        source.put(ModelsInUse(frozenset("x")), Preload("s", "x"))
+        await until(lambda: "x" in service.descriptions)
+        (kept_files.folder / "x").rmdir()
+        for number, name in enumerate("yzy"):
+            source.put(job(name, number, model=name), job("s", number, model="x"))
+            await until(lambda n=number: len(source.texts) == 2 * (n + 1))  # type: ignore[misc]  # a default binds it
+        assert {"x", "y"} <= {*service.descriptions}
+        source.put(ModelsInUse(frozenset()))
+        await until(lambda: "x" not in service.descriptions)
+        await until(lambda: kept_files.decoders[0].closed)
+
+        assert kept_files.loads.count("x") == 1
+        assert "y" in service.descriptions
+        await service.close()
+        await serving
+
+    run(test)
+
+
+def test_how_long_a_model_took_to_load_is_observed() -> None:
+    async def test() -> None:
+        seen = list[str]()
+        loader = EchoLoader(broken=["b"])
+        cache = ModelCache(loader, lambda name, value: seen.append(f"{name} {value >= 0}"), count=1, bytes=1)
+        await load(cache, "a", "a")
+        with pytest.raises(ServiceError):
+            await load(cache, "b")
+
+        assert seen == ["model_load_s True"]
 
     run(test)
 
