@@ -134,7 +134,7 @@ def values_out_of_range(rng: random.Random) -> Frames:
         [
             ("sample_rate", rng.choice([-1, 0, 1, 3_999, 384_001, 2**31, 2**63])),
             ("channels", rng.choice([-1, 0, 33, 10**9])),
-            ("endpoint_ms", rng.choice([0, 299, 5_001])),
+            ("endpoint_ms", rng.choice([0, 299, 5_001, {"min": 700, "max": 600}, {"min": 400}])),
             ("prompt", "p" * rng.choice([2_001, 1_000_000])),
             ("hotwords", "h" * 2_001),
             ("encoding", rng.choice(["opus", "PCM_S16LE", "", "a" * 10_000])),
@@ -198,7 +198,7 @@ def an_odd_format(rng: random.Random) -> Frames:
         sample_rate=rng.choice([4_000, 4_001, 11_025, 44_100, 48_000, 383_999, 384_000]),
         encoding=rng.choice(["pcm_s16le", "pcm_f32le"]),
         channels=rng.choice([1, 2, 3, 7, 32]),
-        endpoint_ms=rng.choice([300, 5_000]),
+        endpoint_ms=rng.choice([300, 5_000, {"min": 300, "max": 5_000}]),
         from_byte=rng.choice([0, 0, 1, 128, 12_800, MAX_BYTE // 1_280 * 1_280]),
         have_segment=rng.choice([-1, 0, 2**31 - 1]),
     )
