@@ -132,7 +132,7 @@ class Bench:
         decodes: CachedDecodes,
         endpoint: EndpointOptions,
     ) -> Row:
-        session = Session(SessionOptions(endpoint=endpoint, language="en", word_times=False))
+        session = Session(SessionOptions(endpoint=endpoint, language="en"))
         cuts, final_s, text = outcome(VirtualClient(session, speech, decodes, decodes.clock).play(pcm))
         return Row(recording.suite, recording.name, name_of(endpoint), cuts, round(final_s, 3), text)
 
