@@ -95,17 +95,20 @@ def test_the_models_of_live_sessions_are_told_when_they_change_and_to_each_new_l
     async def story(host: AsyncHost) -> None:
         lease = host.new_lease()
         opened = [await host.open(Opening("g", Start(model=model))) for model in ("a", "a", "b", None)]
-        first, *_ = await host.next_jobs(lease) or ()
+        first = await host.next_jobs(lease)
         lease = host.new_lease()
         again = await host.next_jobs(lease)
         await host.open(Opening("g", Start(model="a")))
-        [preload] = await host.next_jobs(lease) or ()
+        unchanged = await host.next_jobs(lease)
         await stop(host, opened[2])
         changed = await host.next_jobs(lease)
 
-        assert first == ModelsInUse(frozenset({"a", "b"}))
-        assert again == [first]
-        assert isinstance(preload, Preload)
+        in_use = ModelsInUse(frozenset({"a", "b"}))
+        assert first
+        assert again
+        assert unchanged
+        assert [first[0], again[0]] == [in_use, in_use]
+        assert in_use not in unchanged
         assert changed == [ModelsInUse(frozenset({"a"}))]
 
     run(story)
