@@ -129,6 +129,14 @@ class TrainingSettings(Config):
     tensorboard_url: str | None = Field(default=None, pattern=r"^https?://\S+$")  # that shows `dir`
 
 
+class CorrectionSettings(Config):
+    """Finals that are kept with their audio, of the keys that want it; there are none without `dir`."""
+
+    dir: Path | None = None  # on storage that all nodes see
+    days: float = Field(default=30.0, gt=0)  # after which audio and text are deleted, accepted or not
+    clips: int = Field(default=2_000, ge=1)  # of one key that wait; the least certain are kept
+
+
 class ServiceArgs(Config):
     """The whole service. The defaults suit one machine and tiny.en."""
 
@@ -143,6 +151,7 @@ class ServiceArgs(Config):
     access: Access = Access()
     decoding: Decoding = Decoding()
     trainings: TrainingSettings = TrainingSettings()
+    corrections: CorrectionSettings = CorrectionSettings()
 
     @model_validator(mode="after")
     def _names(self) -> Self:

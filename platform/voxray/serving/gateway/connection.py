@@ -251,7 +251,8 @@ class Connection:
         if group:
             group.open(start, self._context.hosts)
         else:
-            self._context.hosts.open(start, self, resumable=self._protocol.resumable)
+            owner = self._context.policy.owner(key)
+            self._context.hosts.open(start, self, resumable=self._protocol.resumable, owner=owner)
 
     def _receive_finalize(self) -> None:
         if self._input.receive_finalize(self._clock()) is Admission.TOO_FAST:

@@ -4,7 +4,7 @@ The files are read when the app is built and looked up by name: no path from a r
 system, and nothing is listed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -45,7 +45,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-LIVE, TRAININGS, VIEWER = "index.html", "trainings.html", "viewer.html"
+LIVE, VIEWER = "index.html", "viewer.html"
 VIEWER_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
@@ -85,9 +85,9 @@ class HeadersMiddleware:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def page_routes(folder: Path | None = None, *, trainings: bool = False) -> Iterator[Route]:
-    """Yield routes for `/`, `/trainings` if there are some, and `/assets/...` from `folder` (default: the
-    package's own pages).
+def page_routes(folder: Path | None = None, names: Iterable[str] = ()) -> Iterator[Route]:
+    """Yield routes for `/`, for `/NAME` of each further page in `names`, and for `/assets/...`, from `folder`
+    (default: the package's own pages).
     """
     folder = folder or Path(str(files("voxray"))) / "assets" / "page"
     assets = {asset.name: asset for asset in _assets(folder)}
@@ -99,8 +99,8 @@ def page_routes(folder: Path | None = None, *, trainings: bool = False) -> Itera
         return Route(path, show)
 
     yield route("/", LIVE)
-    if trainings:
-        yield route("/trainings", TRAININGS)
+    for name in names:
+        yield route(f"/{name}", f"{name}.html")
     yield route("/assets/{name:path}")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from voxray.serving.audio_input.decoder import decoder_for
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
+from voxray.serving.corrections.recorder import FinalRecorder, Keep
 from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Answer, Control, Job, Output
 from voxray.serving.sessions.decodes import DecodeQueue
@@ -45,7 +46,7 @@ class BufferManager:
     """The session that `start` asks for, from byte `start.from_byte` and after segment `start.have_segment`.
 
     `start.model` decodes all of it; None is the transcriber's default. Raises WireError if it cannot begin
-    there. Call `free` in the end.
+    there. Call `free` in the end. `keep` receives finals and their audio.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class BufferManager:
         limits: Limits,
         decoding: Decoding,
         observe: Observe = unobserved,
+        keep: Keep | None = None,
     ) -> None:
         self.key, self.start = key, start
         self.gateway: str | None = None
@@ -66,9 +68,9 @@ class BufferManager:
         self.failed = False
         decoder = decoder_for(start, start.from_byte)
         at = decoder.sample_of(start.from_byte)
-        self.session = Session(
-            session_options(start, limits, decoding), at=at, segment=start.have_segment + 1
-        )
+        self._recorder = FinalRecorder(at, keep) if keep else None
+        options = session_options(start, limits, decoding, kept=keep is not None)
+        self.session = Session(options, at=at, segment=start.have_segment + 1)
         self.decodes = DecodeQueue(self.session)
         self._detector = detector
         self._input = InputBuffer(decoder, at, delayed=start.encoding == "container")
@@ -216,6 +218,8 @@ class BufferManager:
         self.session.tick(now_s)
         while (item := self._input.next(self.session.room)) is not None:
             if not isinstance(item, Control):
+                if self._recorder:
+                    self._recorder.receive_audio(item)
                 self.session.receive_audio(item, self._detector.probabilities(item), now_s)
             elif item.stop:
                 self.session.stop(now_s)
@@ -245,6 +249,8 @@ class BufferManager:
             events.insert(settled[-1] + 1, self.session.progress)
         for event in events:
             self._outbox.put(self._message(event))
+        if self._recorder:
+            self._recorder.send(events, self.session.keep_from)
         self._latency.send(events, now_s)
         self._latency.forget(self.session.keep_from)
         if self.session.state is SessionState.DONE and self.closing is None:
@@ -265,13 +271,15 @@ class BufferManager:
         return event
 
 
-def session_options(start: Start, limits: Limits, decoding: Decoding) -> SessionOptions:
-    """Combine what the client asks for with the service's settings."""
+def session_options(
+    start: Start, limits: Limits, decoding: Decoding, *, kept: bool = False
+) -> SessionOptions:
+    """Combine what the client asks for with the service's settings; finals that are `kept` have words."""
     return SessionOptions(
         endpoint=EndpointOptions(endpoint_ms=start.endpoint_ms),
         policy=decoding.policy,
         partials=start.partials,
-        word_times=start.words,
+        word_times=start.words or kept,
         language=start.language,
         partial_every_s=decoding.partial_every_s,
         max_undecoded_s=limits.undecoded_s,

@@ -10,6 +10,7 @@ from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
 from voxray.audio import Pcm
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
+from voxray.serving.corrections.recorder import Keep
 from voxray.serving.protocol import (
     Answer,
     Call,
@@ -36,7 +37,12 @@ TICK_S = 0.05
 Item = bytes | Control
 
 
-def host_of(new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector, observe: Callable[[str, float], None] | None = None, **limits: float) -> SessionHost:  # fmt: skip  # noqa: E501  # one line reads best
+def host_of(
+    new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector,
+    observe: Callable[[str, float], None] | None = None,
+    keep_for: Callable[[str], Keep | None] = lambda owner: None,
+    **limits: float,
+) -> SessionHost:
     numbers = count()
     return SessionHost(
         7,
@@ -46,6 +52,7 @@ def host_of(new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector
         model="scripted",
         observe=observe or (lambda name, value: None),
         secret=lambda: f"{next(numbers):032x}",
+        keep_for=keep_for,
     )
 
 
