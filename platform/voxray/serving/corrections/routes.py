@@ -11,18 +11,21 @@ The gateway checks keys before these routes; a key finds only its own finals.
 """
 
 import asyncio
-import json
+from typing import TypeVar
 
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from voxray.serving.api_error import ApiError
-from voxray.serving.corrections.store import CorrectionStore, accepted_text
+from voxray.serving.corrections.bodies import CorrectedText, CorrectionList, CorrectionSwitch, SettledFinal
+from voxray.serving.corrections.store import CorrectionStore
 from voxray.serving.gateway.auth import AccessPolicy, bearer_key
 from voxray.serving.trainings.endpoint import route
 
 SHOWN = 50
 BODY_BYTES = 64 << 10
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class CorrectionApi:
@@ -41,17 +44,12 @@ class CorrectionApi:
         ]
 
     async def _list(self, request: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(self._described, self._owner(request)))
+        kept = await asyncio.to_thread(self._described, self._owner(request))
+        return JSONResponse(kept.model_dump(mode="json"))
 
     async def _enable(self, request: Request) -> Response:
-        owner, body = self._owner(request), await _body(request)
-        try:
-            enabled = json.loads(body)["enabled"]
-        except (ValueError, KeyError, TypeError):
-            enabled = None
-        if not isinstance(enabled, bool):
-            raise ApiError(400, "enabled: expected true or false, got neither.", param="enabled")
-        await asyncio.to_thread(self._store.enable, owner, enabled=enabled)
+        switch = await _received(request, CorrectionSwitch, "enabled: expected true or false, got neither.")
+        await asyncio.to_thread(self._store.enable, self._owner(request), enabled=switch.enabled)
         return await self._list(request)
 
     async def _clear(self, request: Request) -> Response:
@@ -65,10 +63,9 @@ class CorrectionApi:
         return FileResponse(audio, media_type="audio/flac")
 
     async def _accept(self, request: Request) -> Response:
-        try:
-            text = accepted_text(await _body(request))
-        except ValueError as e:
-            raise ApiError(400, f"text: {e}", param="text") from e
+        sent = await _received(request, CorrectedText, "text: expected a text, got none.")
+        if not (text := " ".join(sent.text.split())):
+            raise ApiError(400, "text: expected a text, got none.", param="text")
         found = await asyncio.to_thread(self._store.accept, self._owner(request), _id(request), text)
         return _settled(request, found)
 
@@ -76,30 +73,33 @@ class CorrectionApi:
         found = await asyncio.to_thread(self._store.remove, self._owner(request), _id(request))
         return _settled(request, found)
 
-    def _described(self, owner: str) -> dict[str, object]:
+    def _described(self, owner: str) -> CorrectionList:
         store = self._store
         waiting, accepted = store.counts(owner)
-        return {
-            "object": "list",
-            "enabled": store.is_enabled(owner),
-            "data": [kept.model_dump() for kept in store.pending(owner, SHOWN)],
-            "waiting": waiting,
-            "accepted": accepted,
-            "days": store.settings.days,
-            "corpus": str(store.corpus(owner)),
-        }
+        return CorrectionList(
+            enabled=store.is_enabled(owner),
+            data=tuple(store.pending(owner, SHOWN)),
+            waiting=waiting,
+            accepted=accepted,
+            days=store.settings.days,
+            corpus=str(store.corpus(owner)),
+        )
 
     def _owner(self, request: Request) -> str:
         return self._policy.owner(bearer_key(request.headers))
 
 
-async def _body(request: Request) -> bytes:
+async def _received(request: Request, model: type[Body], expected: str) -> Body:
+    """Return the body of `request`; ApiError with the sentence `expected` where it is no `model`."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES:
             raise ApiError(413, f"expected a body of at most {BODY_BYTES} bytes, got more.")
-    return body
+    try:
+        return model.model_validate_json(body, strict=True)
+    except ValidationError as e:
+        raise ApiError(400, expected, param=expected.partition(":")[0]) from e
 
 
 def _id(request: Request) -> str:
@@ -110,7 +110,7 @@ def _id(request: Request) -> str:
 def _settled(request: Request, found: bool) -> Response:
     if not found:
         raise _missing(request)
-    return JSONResponse({"id": _id(request), "object": "correction"})
+    return JSONResponse(SettledFinal(id=_id(request)).model_dump())
 
 
 def _missing(request: Request) -> ApiError:

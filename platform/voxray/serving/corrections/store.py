@@ -7,7 +7,6 @@
 An id begins with the certainty in thousandths, so that the names sort the least certain first.
 """
 
-import json
 import re
 import secrets
 import shutil
@@ -15,10 +14,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from voxray.audio import SAMPLE_RATE, Pcm, encode
 from voxray.files import atomic_file
+from voxray.serving.corrections.bodies import KeptFinal
 from voxray.serving.settings import CorrectionSettings
 from voxray.streaming.events import Final
 
@@ -26,19 +24,6 @@ ANONYMOUS = "anonymous"  # whose key nobody asks for
 DAY_S = 24 * 3600.0
 _ID = re.compile(r"[0-9]{3}-[0-9a-f]{32}")
 _OWNER = re.compile(r"[0-9a-f]*")
-
-
-class KeptFinal(BaseModel):
-    """A final that waits for a correction."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    text: str
-    language: str | None
-    certainty: float | None = Field(description="Probability of its least probable word; null: not known.")
-    duration_s: float
-    created_at: float = Field(description="Seconds since 1970.")
 
 
 def certainty_of(final: Final) -> float | None:
@@ -153,12 +138,3 @@ class CorrectionStore:
 def _remove(audio: Path) -> None:
     for suffix in (".json", ".txt", ".flac"):
         audio.with_suffix(suffix).unlink(missing_ok=True)
-
-
-def accepted_text(body: bytes) -> str:
-    """Return the `text` of a JSON body on one line; ValueError where it has none."""
-    values = json.loads(body)
-    text = values.get("text") if isinstance(values, dict) else None
-    if not isinstance(text, str) or not text.split():
-        raise ValueError("expected a text, got none.")
-    return " ".join(text.split())

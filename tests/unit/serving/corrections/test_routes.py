@@ -1,10 +1,12 @@
 """The routes behind the gateway's own checks."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from tests.unit.serving.corrections.test_store import add
 from tests.unit.serving.gateway.scripted import ScriptedDirectory
@@ -26,14 +28,18 @@ def store(tmp_path: Path) -> CorrectionStore:
     return CorrectionStore(ServiceArgs.model_validate({"corrections": {"dir": tmp_path}}).corrections)
 
 
-@pytest.fixture
-def client(store: CorrectionStore) -> Iterator[TestClient]:
+def app_of(store: CorrectionStore) -> Starlette:
+    """The gateway's app with the finals in `store`."""
     args = ServiceArgs(corrections=store.settings)
     routes = CorrectionApi(store, AccessPolicy.of(args, KEYS)).routes
     api = Api(StuckTranscriber(), args, corrections=routes)
-    app = gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
+    return gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
+
+
+@pytest.fixture
+def client(store: CorrectionStore) -> Iterator[TestClient]:
     headers = {"Authorization": "Bearer mine"}
-    with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:
+    with TestClient(app_of(store), base_url="http://127.0.0.1", headers=headers) as client:
         yield client
 
 
@@ -94,6 +100,15 @@ def test_a_wrong_body_is_refused(path: str, body: str, message: str, client: Tes
     answer = client.post(f"{URL}{path}", content=body)
 
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
+
+
+def test_the_manual_has_corrections_where_finals_are_kept(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+
+    assert {p for p in schema["paths"] if p.startswith(URL)} == {URL, f"{URL}/{{id}}", f"{URL}/{{id}}/audio"}
+    references = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schema)))
+    assert references <= set(schema["components"]["schemas"])
+    assert "Hear a kept final" in client.get("/docs").text
 
 
 def test_there_is_a_page_where_finals_are_kept(client: TestClient) -> None:
