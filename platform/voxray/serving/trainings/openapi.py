@@ -28,7 +28,7 @@ _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"
 _ERRORS = {
     "400": "A field or the archive is not as expected.",
     "401": "The key is missing or unknown.",
-    "404": "This key has no such training.",
+    "404": "This key has nothing with this id.",
     "409": "There is no model in this format, or no report, yet.",
     "413": "The body is too large.",
     "429": "This key has as many trainings or bytes as it may, or all slots are in use.",
