@@ -130,11 +130,11 @@ class TrainingSettings(Config):
 
 
 class CorrectionSettings(Config):
-    """Finals that are kept with their audio, of the keys that want it; there are none without `dir`."""
+    """Finals that are recorded for correction, of the keys that opted in; there are none without `dir`."""
 
     dir: Path | None = None  # on storage that all nodes see
-    days: float = Field(default=30.0, gt=0)  # after which audio and text are deleted, accepted or not
-    clips: int = Field(default=2_000, ge=1)  # of one key that wait; the least certain are kept
+    days: float = Field(default=30.0, gt=0)  # after which audio and texts are deleted, corrected or not
+    stored_bytes: int = Field(default=1_000_000_000, ge=1)  # of one key; the most confident make room
 
 
 class ServiceArgs(Config):

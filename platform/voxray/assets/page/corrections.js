@@ -1,19 +1,26 @@
-/** The page of corrections: what was said with a key, to hear and to correct, the least certain first. */
+/** The page of corrections: clips of what was spoken with a key, to hear and to correct, the least confident first. */
 
 import { Api } from "./api.js";
+import { CorrectionCard } from "./correction_card.js";
 import { ask } from "./dialogs.js";
 
 const PATH = "v1/corrections";
+const UNDO_MS = 8_000;
+const REFRESH_MS = 5_000; // while there is nothing to correct
 const $ = (id) => document.getElementById(id);
 
 class CorrectionsPage {
   #api = new Api($("key-dialog"));
-  #urls = new Map(); // of the audio that was loaded, by id
+  #cards = new Map(); // by id
+  #held = null; // what was done last, and is not sent yet: it can be undone
 
   constructor() {
     $("enabled").addEventListener("change", () => this.#attempt(() => this.#enable($("enabled").checked)));
     $("clear").addEventListener("click", () => this.#attempt(() => this.#clear()));
+    $("undo").addEventListener("click", () => this.#undo());
+    addEventListener("pagehide", () => this.#send().catch(() => {}));
     this.#attempt(() => this.#refresh());
+    setInterval(() => document.hidden || this.#cards.size || this.#held || this.#refresh().catch(() => {}), REFRESH_MS);
   }
 
   async #refresh() {
@@ -30,81 +37,138 @@ class CorrectionsPage {
   }
 
   async #clear() {
-    const about = "Audio and texts are removed from the server, those that were accepted too.";
-    if (await ask($("clear-dialog"), about)) this.#show(await this.#api.json(PATH, { method: "DELETE" }));
+    const about = "Audio and texts are removed from the server, the corrected ones too, and nothing more is recorded.";
+    if (!(await ask($("clear-dialog"), about))) return;
+    this.#forget();
+    this.#show(await this.#api.json(PATH, { method: "DELETE" }));
   }
 
-  #show({ enabled, data, waiting, accepted, days, corpus }) {
+  // What there is
+
+  #show(listing) {
+    const { enabled, data, days, corpus } = listing;
+    const held = data.some(({ id }) => id === this.#held?.card.id);
+    const pending = listing.pending - held;
+    const corrected = listing.corrected + (held && this.#held.saved);
     $("enabled").checked = enabled;
-    $("kept-for").textContent = `Both are deleted after ${days} ${days === 1 ? "day" : "days"}.`;
-    $("counts").textContent = `${waiting} to correct, ${accepted} accepted${accepted ? `, in ${corpus}` : ""}.`;
-    $("clear").hidden = !waiting && !accepted;
-    $("none").hidden = data.length > 0;
-    const shown = new Set(data.map(({ id }) => id));
-    for (const card of [...$("corrections").children]) if (!shown.has(card.dataset.id)) this.#drop(card);
-    const known = new Set(Array.from($("corrections").children, (card) => card.dataset.id));
-    $("corrections").append(...data.filter(({ id }) => !known.has(id)).map((kept) => this.#card(kept)));
+    const kept = `Audio and text are on the server for ${days} ${days === 1 ? "day" : "days"}, and deleted then.`;
+    $("retention").textContent = `${kept} Only this key can hear them.`;
+    $("counts").textContent = `${pending} to correct, ${corrected} corrected`;
+    $("clear").hidden = !pending && !corrected;
+    $("full").hidden = listing.stored_bytes < 0.95 * listing.max_stored_bytes;
+    $("full").textContent = "The room of this key is full: the most confident recordings are deleted for new ones.";
+    $("corpus").hidden = !corrected;
+    $("corpus").querySelector("code").textContent = corpus;
+    $("none-about").textContent = enabled
+      ? "What is spoken with this key from now on appears here, in sessions that begin now."
+      : "Turn on the switch, and what is spoken with this key appears here.";
+    this.#showClips(data.filter(({ id }) => id !== this.#held?.card.id));
   }
 
-  #card(kept) {
-    const card = $("correction").content.firstElementChild.cloneNode(true);
-    card.dataset.id = kept.id;
-    card.querySelector(".clip-about").textContent = about(kept);
-    card.querySelector(".text").value = kept.text;
-    card.querySelector(".play").addEventListener("click", () => this.#attempt(() => this.#play(card)));
-    card.querySelector(".discard").addEventListener("click", () => this.#attempt(() => this.#settle(card, { method: "DELETE" })));
-    card.addEventListener("submit", (event) => {
-      event.preventDefault();
-      const body = JSON.stringify({ text: card.querySelector(".text").value });
-      this.#attempt(() => this.#settle(card, { method: "POST", body }));
+  #showClips(clips) {
+    const ids = new Set(clips.map(({ id }) => id));
+    for (const [id, card] of this.#cards) if (!ids.has(id)) this.#drop(card);
+    for (const [place, clip] of clips.entries()) {
+      const card = this.#cards.get(clip.id) ?? this.#add(clip);
+      const there = $("clips").children[place];
+      if (there !== card.element) $("clips").insertBefore(card.element, there ?? null);
+    }
+    this.#showEmpty();
+  }
+
+  #showEmpty() {
+    $("list").hidden = !this.#cards.size;
+    $("none").hidden = this.#cards.size > 0;
+  }
+
+  #add(clip) {
+    const card = new CorrectionCard($("clip"), clip, {
+      load: async () => (await this.#api.request(`${PATH}/${clip.id}/audio`)).blob(),
+      save: (text) => this.#hold(card, true, { method: "POST", body: JSON.stringify({ text }) }),
+      remove: () => this.#hold(card, false, { method: "DELETE" }),
+      failed: (error) => this.#notice(error.message),
     });
-    card.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) card.requestSubmit();
-    });
+    this.#cards.set(clip.id, card);
     return card;
   }
 
-  async #play(card) {
-    const { id } = card.dataset;
-    const audio = card.querySelector("audio");
-    if (!this.#urls.has(id)) {
-      const blob = await (await this.#api.request(`${PATH}/${id}/audio`)).blob();
-      this.#urls.set(id, (audio.src = URL.createObjectURL(blob)));
-    }
-    audio.currentTime = 0;
-    await audio.play();
+  #drop(card) {
+    card.close();
+    card.element.remove();
+    this.#cards.delete(card.id);
   }
 
-  /** Accepts or discards, and goes on to the next. */
-  async #settle(card, options) {
-    await this.#api.request(`${PATH}/${card.dataset.id}`, options);
-    const next = card.nextElementSibling ?? card.previousElementSibling;
-    this.#drop(card);
-    next?.querySelector(".text").focus();
+  // What is done with it
+
+  /** Takes the card away and goes on to the next; the service is told when it can be undone no more. */
+  #hold(card, saved, options) {
+    const sent = this.#send(); // what was done before
+    const next = card.element.nextElementSibling;
+    const other = next ?? card.element.previousElementSibling;
+    this.#cards.delete(card.id);
+    card.close();
+    card.element.remove();
+    const timer = setTimeout(() => this.#attempt(() => this.#settle()), UNDO_MS);
+    this.#held = { card, next, saved, options, timer };
+    $("undo-about").textContent = `${saved ? "Saved" : "Deleted"}: ${card.text}`;
+    $("undo-bar").hidden = false;
+    this.#showEmpty();
+    this.#cards.get(other?.dataset.id)?.begin();
+    this.#attempt(() => this.#settle(sent));
+  }
+
+  async #settle(sent = this.#send()) {
+    await sent;
     await this.#refresh();
   }
 
-  #drop(card) {
-    URL.revokeObjectURL(this.#urls.get(card.dataset.id));
-    this.#urls.delete(card.dataset.id);
-    card.remove();
+  /** Tells the service what was done last. The request goes on when the page is left. */
+  async #send() {
+    const held = this.#forget();
+    if (!held) return;
+    try {
+      await this.#api.request(`${PATH}/${held.card.id}`, { ...held.options, keepalive: true });
+    } catch (error) {
+      if (error.status !== 404) this.#putBack(held);
+      throw error;
+    }
+  }
+
+  #undo() {
+    const held = this.#forget();
+    if (!held) return;
+    this.#putBack(held);
+    held.card.begin();
+    this.#attempt(() => this.#refresh());
+  }
+
+  #putBack({ card, next }) {
+    this.#cards.set(card.id, card);
+    $("clips").insertBefore(card.element, next?.isConnected ? next : null);
+    this.#showEmpty();
+  }
+
+  #forget() {
+    const held = this.#held;
+    clearTimeout(held?.timer);
+    this.#held = null;
+    $("undo-bar").hidden = true;
+    return held;
   }
 
   async #attempt(action) {
-    $("notice").hidden = true;
+    this.#notice(null);
     try {
       await action();
     } catch (error) {
-      $("notice").textContent = error.message;
-      $("notice").hidden = false;
+      this.#notice(error.message);
     }
   }
-}
 
-function about({ certainty, duration_s: duration, created_at: created, language }) {
-  const when = new Date(created * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-  const known = certainty === null ? [] : [`${Math.round(100 * certainty)} % certain`];
-  return [...known, `${duration.toFixed(1)} s`, ...(language ? [language] : []), when].join(" · ");
+  #notice(sentence) {
+    $("notice").textContent = sentence ?? "";
+    $("notice").hidden = !sentence;
+  }
 }
 
 new CorrectionsPage();

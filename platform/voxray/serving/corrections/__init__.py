@@ -1,1 +1,1 @@
-"""Finals that are kept with their audio, for people to correct and for jobs to learn from."""
+"""Finals that are recorded with their audio, for people to correct and for jobs to learn from."""

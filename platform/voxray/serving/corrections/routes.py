@@ -1,13 +1,13 @@
-"""Kept finals over HTTP, for the page `/corrections`.
+"""Recorded finals over HTTP, for the page `/corrections`.
 
-    GET    /v1/corrections              whether finals are kept, and those to correct, the least certain first
-    POST   /v1/corrections              {"enabled": true}: keep this key's finals from now on; false: no more
-    DELETE /v1/corrections              delete all that was kept, and keep nothing more
-    GET    /v1/corrections/{id}/audio   what was said
-    POST   /v1/corrections/{id}         {"text": "..."}: what was said in it; it becomes a clip of the corpus
-    DELETE /v1/corrections/{id}
+    GET    /v1/corrections              the clips to correct, the least confident first
+    POST   /v1/corrections              {"enabled": true}: record finals from now on; false: no more
+    DELETE /v1/corrections              delete all clips, and record nothing more
+    GET    /v1/corrections/{id}/audio   of a clip to correct
+    POST   /v1/corrections/{id}         {"text": "..."}: correct a clip, which moves to the corpus
+    DELETE /v1/corrections/{id}         delete a clip, corrected or not
 
-The gateway checks keys before these routes; a key finds only its own finals.
+The gateway checks keys before these routes; a key finds only its own clips.
 """
 
 import asyncio
@@ -15,10 +15,16 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from voxray.serving.api_error import ApiError
-from voxray.serving.corrections.bodies import CorrectedText, CorrectionList, CorrectionSwitch, SettledFinal
+from voxray.serving.corrections.bodies import (
+    CorrectedClip,
+    Correction,
+    CorrectionList,
+    CorrectionSwitch,
+    DeletedClip,
+)
 from voxray.serving.corrections.store import CorrectionStore
 from voxray.serving.gateway.auth import AccessPolicy, bearer_key
 from voxray.serving.trainings.endpoint import route
@@ -38,14 +44,14 @@ class CorrectionApi:
             route("/v1/corrections", self._list, "GET"),
             route("/v1/corrections", self._enable, "POST"),
             route("/v1/corrections", self._clear, "DELETE"),
-            route(one, self._accept, "POST"),
-            route(one, self._remove, "DELETE"),
+            route(one, self._correct, "POST"),
+            route(one, self._delete, "DELETE"),
             route(f"{one}/audio", self._audio, "GET"),
         ]
 
     async def _list(self, request: Request) -> Response:
-        kept = await asyncio.to_thread(self._described, self._owner(request))
-        return JSONResponse(kept.model_dump(mode="json"))
+        listed = await asyncio.to_thread(self._described, self._owner(request))
+        return JSONResponse(listed.model_dump(mode="json"))
 
     async def _enable(self, request: Request) -> Response:
         switch = await _received(request, CorrectionSwitch, "enabled: expected true or false, got neither.")
@@ -57,31 +63,35 @@ class CorrectionApi:
         return await self._list(request)
 
     async def _audio(self, request: Request) -> Response:
-        audio = self._store.audio(self._owner(request), _id(request))
-        if not audio:
-            raise _missing(request)
-        return FileResponse(audio, media_type="audio/flac")
+        audio = await asyncio.to_thread(self._store.audio, self._owner(request), _id(request))
+        if audio is None:
+            raise _not_found(request)
+        return Response(audio, media_type="audio/flac", headers={"Cache-Control": "no-store"})
 
-    async def _accept(self, request: Request) -> Response:
-        sent = await _received(request, CorrectedText, "text: expected a text, got none.")
+    async def _correct(self, request: Request) -> Response:
+        sent = await _received(request, Correction, "text: expected a text, got none.")
         if not (text := " ".join(sent.text.split())):
             raise ApiError(400, "text: expected a text, got none.", param="text")
-        found = await asyncio.to_thread(self._store.accept, self._owner(request), _id(request), text)
-        return _settled(request, found)
+        if not await asyncio.to_thread(self._store.correct, self._owner(request), _id(request), text):
+            raise _not_found(request)
+        return JSONResponse(CorrectedClip(id=_id(request)).model_dump())
 
-    async def _remove(self, request: Request) -> Response:
-        found = await asyncio.to_thread(self._store.remove, self._owner(request), _id(request))
-        return _settled(request, found)
+    async def _delete(self, request: Request) -> Response:
+        if not await asyncio.to_thread(self._store.delete, self._owner(request), _id(request)):
+            raise _not_found(request)
+        return JSONResponse(DeletedClip(id=_id(request)).model_dump())
 
     def _described(self, owner: str) -> CorrectionList:
         store = self._store
-        waiting, accepted = store.counts(owner)
+        pending, corrected = store.counts(owner)
         return CorrectionList(
             enabled=store.is_enabled(owner),
             data=tuple(store.pending(owner, SHOWN)),
-            waiting=waiting,
-            accepted=accepted,
+            pending=pending,
+            corrected=corrected,
             days=store.settings.days,
+            stored_bytes=store.stored_bytes(owner),
+            max_stored_bytes=store.settings.stored_bytes,
             corpus=str(store.corpus(owner)),
         )
 
@@ -107,12 +117,6 @@ def _id(request: Request) -> str:
     return id
 
 
-def _settled(request: Request, found: bool) -> Response:
-    if not found:
-        raise _missing(request)
-    return JSONResponse(SettledFinal(id=_id(request)).model_dump())
-
-
-def _missing(request: Request) -> ApiError:
-    message = f"id: expected a final that waits, got {_id(request)[:80]!r}."
+def _not_found(request: Request) -> ApiError:
+    message = f"id: expected one of your clips, got {_id(request)[:80]!r}."
     return ApiError(404, message, param="id", code="not_found")

@@ -248,10 +248,10 @@ class Connection:
         if self.closed:
             return
         start = start.model_copy(update={"model": model})
+        owner = self._context.policy.owner(key)
         if group:
-            group.open(start, self._context.hosts)
+            group.open(start, self._context.hosts, owner)
         else:
-            owner = self._context.policy.owner(key)
             self._context.hosts.open(start, self, resumable=self._protocol.resumable, owner=owner)
 
     def _receive_finalize(self) -> None:

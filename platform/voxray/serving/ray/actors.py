@@ -10,13 +10,15 @@ from ray import serve
 from ray.exceptions import RayActorError
 
 from voxray.serving.audio_input.voice_activity import SileroModel
-from voxray.serving.corrections.recorder import FinalWriter
 from voxray.serving.corrections.store import CorrectionStore
+from voxray.serving.corrections.writer import FinalWriter
+from voxray.serving.observe import Observe
 from voxray.serving.placement.table import Load
 from voxray.serving.protocol import Call, Heartbeat, HostGone, Opened, Opening, Refused, Reply
 from voxray.serving.ray.names import NAMESPACE, TRANSCRIBER, Service
 from voxray.serving.ray.observations import Observations
 from voxray.serving.sessions.async_host import AsyncHost
+from voxray.serving.sessions.final_recorder import FinalSinks, no_sink
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import ServiceArgs
 
@@ -47,7 +49,7 @@ class BufferActor(AsyncHost):
                 new_detector,
                 model=args.model,
                 observe=self._observations,
-                **_keeping(args),
+                sink_of=_sinks(args, self._observations),
             )
         )
 
@@ -110,11 +112,11 @@ class BufferActor(AsyncHost):
             self._heartbeat_s, limit_s = time.monotonic(), SILENT_S
 
 
-def _keeping(args: ServiceArgs) -> dict[str, Any]:
-    """Return what keeps finals, where that is configured."""
+def _sinks(args: ServiceArgs, observe: Observe) -> FinalSinks:
+    """Return where finals go, for the actor's life."""
     if not args.corrections.dir:
-        return {}
-    return {"keep_for": FinalWriter(CorrectionStore(args.corrections)).keep_for}
+        return no_sink
+    return FinalWriter(CorrectionStore(args.corrections), observe).sink_of
 
 
 class RayHost:

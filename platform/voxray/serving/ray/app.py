@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 60.0  # for a gateway to move its clients, and for a transcriber to finish its batch
 WANT_S = 30.0  # between a gateway's calls to the directory
+SWEEP_S = 60.0  # between looks for recorded finals that are to be deleted
 LEASES = 1_000  # per transcriber; they wait, they do not work
 
 
@@ -112,13 +113,13 @@ class GatewayDeployment:
             await asyncio.sleep(WANT_S)
 
     async def _sweep_corrections(self, corrections: CorrectionStore) -> None:
-        """Delete kept finals whose time is over."""
+        """Delete the recorded finals that are too old or too many."""
         while not self._drained:
             try:
                 await asyncio.to_thread(corrections.sweep)
             except OSError as e:  # storage may be away for a while
-                log.warning("kept finals cannot be deleted (%s)", e)
-            await asyncio.sleep(WANT_S)
+                log.warning("recorded finals cannot be deleted (%s)", e)
+            await asyncio.sleep(SWEEP_S)
 
     async def _keep_trainings_running(self, trainings: TrainingService) -> None:
         """Start what no actor works on: after the cluster was restarted, or a gateway killed meanwhile."""

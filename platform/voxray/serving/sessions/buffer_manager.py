@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 from voxray.serving.audio_input.decoder import decoder_for
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
-from voxray.serving.corrections.recorder import FinalRecorder, Keep
 from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Answer, Control, Job, Output
 from voxray.serving.sessions.decodes import DecodeQueue
+from voxray.serving.sessions.final_recorder import FinalRecorder, FinalSink
 from voxray.serving.sessions.input_buffer import InputBuffer
 from voxray.serving.sessions.latency import Latency
 from voxray.serving.sessions.outbox import SessionOutbox
@@ -46,7 +46,7 @@ class BufferManager:
     """The session that `start` asks for, from byte `start.from_byte` and after segment `start.have_segment`.
 
     `start.model` decodes all of it; None is the transcriber's default. Raises WireError if it cannot begin
-    there. Call `free` in the end. `keep` receives finals and their audio.
+    there. Call `free` in the end. `sink` receives its finals and their audio.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class BufferManager:
         limits: Limits,
         decoding: Decoding,
         observe: Observe = unobserved,
-        keep: Keep | None = None,
+        sink: FinalSink | None = None,
     ) -> None:
         self.key, self.start = key, start
         self.gateway: str | None = None
@@ -68,8 +68,8 @@ class BufferManager:
         self.failed = False
         decoder = decoder_for(start, start.from_byte)
         at = decoder.sample_of(start.from_byte)
-        self._recorder = FinalRecorder(at, keep) if keep else None
-        options = session_options(start, limits, decoding, kept=keep is not None)
+        self._recorder = FinalRecorder(at, sink) if sink else None
+        options = session_options(start, limits, decoding, recorded=sink is not None)
         self.session = Session(options, at=at, segment=start.have_segment + 1)
         self.decodes = DecodeQueue(self.session)
         self._detector = detector
@@ -250,7 +250,7 @@ class BufferManager:
         for event in events:
             self._outbox.put(self._message(event))
         if self._recorder:
-            self._recorder.send(events, self.session.keep_from)
+            self._recorder.receive_events(events, self.session.keep_from)
         self._latency.send(events, now_s)
         self._latency.forget(self.session.keep_from)
         if self.session.state is SessionState.DONE and self.closing is None:
@@ -272,14 +272,14 @@ class BufferManager:
 
 
 def session_options(
-    start: Start, limits: Limits, decoding: Decoding, *, kept: bool = False
+    start: Start, limits: Limits, decoding: Decoding, *, recorded: bool = False
 ) -> SessionOptions:
-    """Combine what the client asks for with the service's settings; finals that are `kept` have words."""
+    """Combine what the client asks for with the service's settings; finals that are `recorded` have words."""
     return SessionOptions(
         endpoint=EndpointOptions(endpoint_ms=start.endpoint_ms),
         policy=decoding.policy,
         partials=start.partials,
-        word_times=start.words or kept,
+        word_times=start.words or recorded,
         language=start.language,
         partial_every_s=decoding.partial_every_s,
         max_undecoded_s=limits.undecoded_s,

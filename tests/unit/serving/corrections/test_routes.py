@@ -16,6 +16,7 @@ from voxray.serving.corrections.routes import CorrectionApi
 from voxray.serving.corrections.store import CorrectionStore
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.gateway.auth import AccessPolicy
+from voxray.serving.model_catalog import ModelCatalog
 from voxray.serving.rest.routes import Api
 from voxray.serving.settings import ServiceArgs
 
@@ -29,10 +30,11 @@ def store(tmp_path: Path) -> CorrectionStore:
 
 
 def app_of(store: CorrectionStore) -> Starlette:
-    """The gateway's app with the finals in `store`."""
+    """The gateway's app with the clips in `store`."""
     args = ServiceArgs(corrections=store.settings)
-    routes = CorrectionApi(store, AccessPolicy.of(args, KEYS)).routes
-    api = Api(StuckTranscriber(), args, corrections=routes)
+    policy = AccessPolicy.of(args, KEYS)
+    routes = CorrectionApi(store, policy).routes
+    api = Api(StuckTranscriber(), args, ModelCatalog(args, policy), corrections=routes)
     return gateway_app.build(ScriptedDirectory(), args, routes=api.routes, running=api.running, environ=KEYS)
 
 
@@ -51,38 +53,38 @@ def test_a_key_opts_in_hears_corrects_and_has_a_corpus(client: TestClient, store
     assert client.get(URL).json()["enabled"] is False
     assert client.post(URL, json={"enabled": True}).json()["enabled"] is True
     add(store, "turn of", 0.5, owner=owner())
-    (kept,) = client.get(URL).json()["data"]
-    assert (kept["text"], kept["certainty"], kept["duration_s"]) == ("turn of", 0.5, 1.0)
+    (clip,) = client.get(URL).json()["data"]
+    assert (clip["text"], clip["confidence"], clip["duration_s"]) == ("turn of", 0.5, 1.0)
 
-    audio = client.get(f"{URL}/{kept['id']}/audio")
+    audio = client.get(f"{URL}/{clip['id']}/audio")
     assert (audio.headers["content-type"], audio.content[:4]) == ("audio/flac", b"fLaC")
-    assert client.post(f"{URL}/{kept['id']}", json={"text": " turn\noff "}).status_code == 200
+    assert client.post(f"{URL}/{clip['id']}", json={"text": " turn\noff "}).status_code == 200
 
     after = client.get(URL).json()
-    assert (after["waiting"], after["accepted"]) == (0, 1)
+    assert (after["pending"], after["corrected"]) == (0, 1)
     assert [f.read_text() for f in Path(after["corpus"]).glob("*.txt")] == ["turn off\n"]
 
 
-def test_what_is_discarded_is_gone(client: TestClient, store: CorrectionStore, tmp_path: Path) -> None:
+def test_what_is_deleted_is_gone(client: TestClient, store: CorrectionStore, tmp_path: Path) -> None:
     store.enable(owner(), enabled=True)
     for text in ("a", "b"):
         add(store, text, 0.5, owner=owner())
     first, _ = client.get(URL).json()["data"]
 
     assert client.delete(f"{URL}/{first['id']}").status_code == 200
-    assert client.get(URL).json()["waiting"] == 1
-    assert client.delete(URL).json()["waiting"] == 0
+    assert client.get(URL).json()["pending"] == 1
+    assert client.delete(URL).json()["pending"] == 0
     assert not list(tmp_path.iterdir())
 
 
-def test_a_key_finds_only_its_own_finals(client: TestClient, store: CorrectionStore) -> None:
+def test_a_key_finds_only_its_own_clips(client: TestClient, store: CorrectionStore) -> None:
     store.enable(owner("yours"), enabled=True)
     add(store, "secret", 0.5, owner=owner("yours"))
-    (kept,) = store.pending(owner("yours"), 9)
+    (clip,) = store.pending(owner("yours"), 9)
 
     assert client.get(URL).json()["data"] == []
     for method, path in [("GET", "/audio"), ("POST", ""), ("DELETE", "")]:
-        answer = client.request(method, f"{URL}/{kept.id}{path}", content=json.dumps({"text": "x"}))
+        answer = client.request(method, f"{URL}/{clip.id}{path}", content=json.dumps({"text": "x"}))
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
     assert client.get(URL, headers={"Authorization": "Bearer none"}).status_code == 401
 
@@ -102,15 +104,15 @@ def test_a_wrong_body_is_refused(path: str, body: str, message: str, client: Tes
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
 
 
-def test_the_manual_has_corrections_where_finals_are_kept(client: TestClient) -> None:
+def test_the_manual_has_corrections_where_finals_are_recorded(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
 
     assert {p for p in schema["paths"] if p.startswith(URL)} == {URL, f"{URL}/{{id}}", f"{URL}/{{id}}/audio"}
     references = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schema)))
     assert references <= set(schema["components"]["schemas"])
-    assert "Hear a kept final" in client.get("/docs").text
+    assert "Get the audio of a clip to correct" in client.get("/docs").text
 
 
-def test_there_is_a_page_where_finals_are_kept(client: TestClient) -> None:
+def test_there_is_a_page_where_finals_are_recorded(client: TestClient) -> None:
     assert "Correct what was recognised" in client.get("/corrections").text
     assert client.get("/trainings").status_code == 404

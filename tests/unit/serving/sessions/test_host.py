@@ -10,7 +10,6 @@ from tests.scripted_engine import Script, ScriptedDetector, ScriptedTranscriber
 
 from voxray.audio import Pcm
 from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
-from voxray.serving.corrections.recorder import Keep
 from voxray.serving.protocol import (
     Answer,
     Call,
@@ -25,6 +24,7 @@ from voxray.serving.protocol import (
     Reply,
     SessionError,
 )
+from voxray.serving.sessions.final_recorder import FinalSinks, no_sink
 from voxray.serving.sessions.gateway_state import SILENT_S
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
@@ -40,7 +40,7 @@ Item = bytes | Control
 def host_of(
     new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector,
     observe: Callable[[str, float], None] | None = None,
-    keep_for: Callable[[str], Keep | None] = lambda owner: None,
+    sink_of: FinalSinks = no_sink,
     **limits: float,
 ) -> SessionHost:
     numbers = count()
@@ -52,7 +52,7 @@ def host_of(
         model="scripted",
         observe=observe or (lambda name, value: None),
         secret=lambda: f"{next(numbers):032x}",
-        keep_for=keep_for,
+        sink_of=sink_of,
     )
 
 
