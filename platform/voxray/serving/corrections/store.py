@@ -25,6 +25,7 @@ from voxray.streaming.events import Final
 ANONYMOUS = "anonymous"  # the folder where nobody needs a key
 DAY_S = 24 * 3600.0
 STALE_S = 60.0  # a clip that has not both of its files after this never will
+_SUFFIXES = (".json", ".txt", ".flac")
 _WHOLE = ({".flac", ".json"}, {".flac", ".txt"})
 _DELETED = ".deleted-"
 _ID = re.compile(r"[0-9]{3}-[0-9a-f]{32}")
@@ -169,7 +170,7 @@ class CorrectionStore:
     def _delete_old(self, folder: Path, now: float) -> None:
         clips = defaultdict[str, list[Path]](list)
         for file in folder.glob("*"):
-            clips[file.name.partition(".")[0]].append(file)
+            clips[file.stem if file.suffix in _SUFFIXES else file.name].append(file)
         for files in clips.values():
             with suppress(FileNotFoundError):  # it was corrected or deleted meanwhile
                 age_s = now - min(file.stat().st_mtime for file in files)
@@ -210,5 +211,5 @@ def _sizes(folder: Path) -> dict[str, list[int]]:
 
 def _delete(clip: Path) -> None:
     """Delete the files of a clip; the one that makes it visible first."""
-    for suffix in (".json", ".txt", ".flac"):
+    for suffix in _SUFFIXES:
         clip.with_suffix(suffix).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from voxray.audio import Pcm
 from voxray.serving.corrections.store import CorrectionStore
@@ -34,11 +35,11 @@ class FinalWriter:
         self._closed = threading.Event()
         for name in ("recorded", "not_recorded"):
             observe(name, 0)  # no thread may add a name later, while others are read
-        self._owners = store.enabled_owners()
-        threading.Thread(target=self._refresh, name="voxray-corrections-owners", daemon=True).start()
+        self._owners = frozenset[str]()
+        threading.Thread(target=self._look_for_owners, name="voxray-corrections-owners", daemon=True).start()
 
     def sink_of(self, owner: str) -> FinalSink | None:
-        """Return the sink of a new session's finals; None if its key has not opted in."""
+        """Return the sink of a new session's finals; None if its key had not opted in a second ago."""
         if owner not in self._owners:
             return None
 
@@ -55,10 +56,12 @@ class FinalWriter:
         self._closed.set()
         self._pool.shutdown()
 
-    def _refresh(self) -> None:
-        """Look who has opted in, here and not where sessions open: storage may hang."""
-        while not self._closed.wait(REFRESH_S):
-            self._owners = self._store.enabled_owners()
+    def _look_for_owners(self) -> None:
+        """Look who has opted in, here and not where sessions open: storage may hang, or be away."""
+        while not self._closed.is_set():
+            with suppress(OSError):
+                self._owners = self._store.enabled_owners()
+            self._closed.wait(REFRESH_S)
 
     def _write(self, owner: str, final: Final, pcm: Pcm) -> None:
         try:

@@ -139,6 +139,21 @@ def test_what_a_killed_process_left_is_neither_shown_nor_kept(
     assert texts(store) == ["whole"]
 
 
+def test_what_was_killed_while_it_was_corrected_is_corrected_again(
+    store: CorrectionStore, tmp_path: Path
+) -> None:
+    add(store, "a", 0.5)
+    id = store.pending(OWNER, 9)[0].id
+    part = store.corpus(OWNER) / f"{id}.txt.7.part"
+    part.touch()
+
+    store.correct(OWNER, id, "b")
+    store.sweep(time.time() + 100)
+
+    assert store.counts(OWNER) == (0, 1)
+    assert not part.exists()
+
+
 def test_the_most_confident_clips_make_room(tmp_path: Path) -> None:
     store = CorrectionStore(CorrectionSettings(dir=tmp_path, stored_bytes=1))
     store.enable(OWNER, enabled=True)

@@ -51,6 +51,7 @@ def writer(store: HeldStore, observed: Counter[str]) -> Iterator[FinalWriter]:
         observed[name] += int(value)
 
     writer = FinalWriter(store, observe, max_queued=2)
+    wait_until(lambda: writer.sink_of(OWNER), 30)
     yield writer
     store.may_write.set()
     writer.close()
