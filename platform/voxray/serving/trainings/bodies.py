@@ -18,7 +18,10 @@ class TrainingForm(BaseModel):
         description="`finetune` on clips with texts, `adapt` to short windows, `distil` to a small model."
     )
     model: str | None = Field(None, description="The model to start from, or the teacher.")
-    corpus: str | None = Field(None, description="A corpus of the server, instead of `data`.")
+    corpus: str | None = Field(
+        None,
+        description="A corpus of the server instead of `data`; `corrections`: the clips corrected with this key.",
+    )
 
 
 class TrainingObject(BaseModel):
