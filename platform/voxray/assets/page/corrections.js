@@ -52,7 +52,7 @@ class CorrectionsPage {
     const corrected = listing.corrected + (held && this.#held.saved);
     $("enabled").checked = enabled;
     const kept = `Audio and text are on the server for ${days} ${days === 1 ? "day" : "days"}, and deleted then.`;
-    $("retention").textContent = `${kept} Only this key can hear them.`;
+    $("retention").textContent = `${kept} The service gives them to this key alone.`;
     $("counts").textContent = `${pending} to correct, ${corrected} corrected`;
     $("clear").hidden = !pending && !corrected;
     $("full").hidden = listing.stored_bytes < 0.95 * listing.max_stored_bytes;

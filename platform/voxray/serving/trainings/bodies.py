@@ -19,8 +19,7 @@ class TrainingForm(BaseModel):
     )
     model: str | None = Field(None, description="The model to start from, or the teacher.")
     corpus: str | None = Field(
-        None,
-        description="A corpus of the server instead of `data`; `corrections`: the clips corrected with this key.",
+        None, description="Instead of `data`: one of the server, or `corrections`, those of this key."
     )
 
 
