@@ -77,7 +77,7 @@ def app_of(
 ) -> Starlette:
     """The gateway's app with trainings in `directory`."""
     given = {"dir": directory, "corpora": ["shared"], "unfinished": 2, "kept": 3, "files": 4, **settings}
-    corrections = {"dir": directory.with_name("corrections")}
+    corrections = {"dir": directory / "corrections"}
     args = ServiceArgs.model_validate(
         {"trainings": {"upload_bytes": 20_000, **given}, "corrections": corrections}
     )
@@ -148,7 +148,7 @@ def test_what_is_submitted_is_unpacked_started_and_shown(
 def test_clips_that_were_corrected_with_a_key_are_a_corpus_of_it_alone(
     client: TestClient, tmp_path: Path
 ) -> None:
-    store = CorrectionStore(CorrectionSettings(dir=tmp_path.with_name("corrections")))
+    store = CorrectionStore(CorrectionSettings(dir=tmp_path / "corrections"))
     owner = AccessPolicy.of(ServiceArgs(), KEYS).owner("mine")
     store.enable(owner, enabled=True)
     add(store, "spoken", 0.5, owner=owner)
