@@ -94,6 +94,20 @@ def test_what_was_done_last_is_undone(corrections: Page, store: CorrectionStore)
     assert store.counts(owner()) == (2, 0)
 
 
+def test_the_page_fits_a_phone(corrections: Page, store: CorrectionStore) -> None:
+    page = corrections
+    page.set_viewport_size({"width": 390, "height": 800})
+    store.enable(owner(), enabled=True)
+    for text in ("long " * 20, "short"):
+        add(store, text, 0.5, owner=owner())
+    page.reload()
+    page.get_by_role("button", name="Save").first.click()
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("button", name="Undo")).to_be_in_viewport()
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+
+
 def test_what_the_service_refuses_is_said_and_comes_back(corrections: Page, store: CorrectionStore) -> None:
     page = corrections
     store.enable(owner(), enabled=True)

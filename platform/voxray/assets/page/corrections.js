@@ -70,8 +70,8 @@ class CorrectionsPage {
     for (const [id, card] of this.#cards) if (!ids.has(id)) this.#drop(card);
     for (const [place, clip] of clips.entries()) {
       const card = this.#cards.get(clip.id) ?? this.#add(clip);
-      const there = $("clips").children[place];
-      if (there !== card.element) $("clips").insertBefore(card.element, there ?? null);
+      const there = $("cards").children[place];
+      if (there !== card.element) $("cards").insertBefore(card.element, there ?? null);
     }
     this.#showEmpty();
   }
@@ -144,7 +144,7 @@ class CorrectionsPage {
 
   #putBack({ card, next }) {
     this.#cards.set(card.id, card);
-    $("clips").insertBefore(card.element, next?.isConnected ? next : null);
+    $("cards").insertBefore(card.element, next?.isConnected ? next : null);
     this.#showEmpty();
   }
 
