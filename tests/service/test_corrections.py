@@ -24,6 +24,7 @@ pytestmark = pytest.mark.ray
 
 LENGTH_S = 20.0  # of the recording
 LIMIT_S = 60.0
+URL = "/v1/corrections"
 OURS, THEIRS = "ours", "theirs"
 OLD_S = 31 * 24 * 3600.0  # longer than recordings are kept
 
@@ -55,7 +56,7 @@ def owner(key: str) -> str:
 
 def client(service: Launched, key: str) -> httpx2.Client:
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx2.Client(base_url=f"{service.http}/v1/corrections", headers=headers, timeout=30)
+    return httpx2.Client(base_url=service.http, headers=headers, timeout=30)
 
 
 def finals(service: Launched, recording: Recording, key: str) -> list[str]:
@@ -66,10 +67,10 @@ def finals(service: Launched, recording: Recording, key: str) -> list[str]:
 
 def recorded(service: Launched, recording: Recording, ours: httpx2.Client) -> list[str]:
     """The finals of a session that is recorded: an actor learns within a second that a key has opted in."""
-    before, sent = ours.get("").json()["pending"], list[str]()
+    before, sent = ours.get(URL).json()["pending"], list[str]()
 
     def pending() -> int:
-        return int(ours.get("").json()["pending"]) - before
+        return int(ours.get(URL).json()["pending"]) - before
 
     def spoken() -> int:
         sent[:] = finals(service, recording, OURS)
@@ -84,33 +85,33 @@ def test_what_a_key_spoke_is_corrected_and_is_then_a_corpus(
     service: Launched, recording: Recording, directory: Path
 ) -> None:
     with client(service, OURS) as ours, client(service, THEIRS) as theirs:
-        wait_until(lambda: ours.get("").json()["pending"] == 0, LIMIT_S)  # what was too old
-        assert ours.post("", json={"enabled": True}).json()["enabled"]
+        wait_until(lambda: ours.get(URL).json()["pending"] == 0, LIMIT_S)  # what was too old
+        assert ours.post(URL, json={"enabled": True}).json()["enabled"]
         assert finals(service, recording, THEIRS)
         sent = recorded(service, recording, ours)
         service.processes("BufferActor")[0].kill()
 
-        clips = ours.get("").json()["data"]
+        clips = ours.get(URL).json()["data"]
         assert {clip["text"] for clip in clips} <= set(sent)
         confidences = [clip["confidence"] for clip in clips]
         assert confidences == sorted(confidences)
         first = clips[0]["id"]
-        assert ours.get(f"/{first}/audio").content[:4] == b"fLaC"
-        assert ours.post(f"/{first}", json={"text": "what was spoken"}).status_code == 200
-        assert ours.delete(f"/{clips[1]['id']}").json()["deleted"]
+        assert ours.get(f"{URL}/{first}/audio").content[:4] == b"fLaC"
+        assert ours.post(f"{URL}/{first}", json={"text": "what was spoken"}).status_code == 200
+        assert ours.delete(f"{URL}/{clips[1]['id']}").json()["deleted"]
 
-        listed = ours.get("").json()
+        listed = ours.get(URL).json()
         assert (listed["corrected"], len(listed["data"])) == (1, len(clips) - 2)
         [clip], rejected = load_clips(listed["corpus"])
         assert (clip.text, rejected) == ("what was spoken", [])
         assert len(clip.pcm) / SAMPLE_RATE == pytest.approx(clips[0]["duration_s"], abs=0.01)
 
         assert recorded(service, recording, ours) == sent  # on another actor
-        assert theirs.get("").json()["data"] == []
-        assert theirs.get(f"/{clips[2]['id']}/audio").status_code == 404
+        assert theirs.get(URL).json()["data"] == []
+        assert theirs.get(f"{URL}/{clips[2]['id']}/audio").status_code == 404
         assert not (directory / owner(THEIRS)).exists()
 
-        assert ours.delete("").json()["pending"] == 0
+        assert ours.delete(URL).json()["pending"] == 0
         assert not list(directory.iterdir())
     audit = (service.log.parent / "audit").read_text()
     assert audit.count("session") > 2
