@@ -194,6 +194,24 @@ def test_what_a_training_made_is_heard_read_downloaded_and_deleted(
     assert not training.path.exists()
 
 
+def test_a_trained_model_is_tried_live(page: Page, url: str, folder: Path, tmp_path: Path) -> None:
+    submit(page, url, folder)
+    expect(card(page)).to_be_visible()
+    training = made(tmp_path)
+    succeeded(training)
+    expect(card(page).locator(".status-label")).to_have_text("Succeeded")
+    expect(card(page).get_by_role("button", name="Deploy")).to_be_hidden()  # there is no export to be served
+    (training.path / "exports" / "ct2").mkdir()
+    page.reload()
+
+    card(page).get_by_role("button", name="Deploy").click()
+    expect(page.locator("#deploy-start")).to_have_text(f'{{"type": "start", "model": "{training.id}"}}')
+    expect(page.locator("#deploy-key")).to_have_text(f"KEY {training.id}")
+    page.get_by_role("link", name="Try it live").click()
+
+    expect(page.get_by_label("Model")).to_have_value(training.id)
+
+
 def test_the_report_also_opens_by_its_address(page: Page, url: str, folder: Path, tmp_path: Path) -> None:
     submit(page, url, folder)
     expect(card(page)).to_be_visible()

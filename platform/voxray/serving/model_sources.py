@@ -6,7 +6,7 @@ from pathlib import Path
 from voxray.errors import ModelError
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.trainings.states import TrainingStatus
-from voxray.serving.trainings.store import TrainingFolder, TrainingStore
+from voxray.serving.trainings.store import SERVED_FORMAT, TrainingFolder, TrainingStore
 
 
 class ModelSources:
@@ -38,5 +38,5 @@ class ModelSources:
 def trained_model(folder: TrainingFolder) -> Path | None:
     """Return a training's model in the form that is served; None where it has none, or has not succeeded."""
     with suppress(FileNotFoundError):  # it was deleted meanwhile
-        return folder.model("ct2") if folder.state.status is TrainingStatus.SUCCEEDED else None
+        return folder.model(SERVED_FORMAT) if folder.state.status is TrainingStatus.SUCCEEDED else None
     return None

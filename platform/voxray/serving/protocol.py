@@ -25,12 +25,13 @@ class Opening:
     If that is not found, or the token is wrong, a new session begins at `start.from_byte` with segment
     `start.have_segment + 1`. A session that is not `resumable` ends with its connection, whose client does
     not get its token. A new session has the model `start.model`, by its name in jobs; an old one keeps its
-    own.
+    own. `owner` is that of the client's key (`AccessPolicy.owner`).
     """
 
     gateway: str
     start: Start
     resumable: bool = True
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,14 @@ class TrainingSettings(Config):
     tensorboard_url: str | None = Field(default=None, pattern=r"^https?://\S+$")  # that shows `dir`
 
 
+class CorrectionSettings(Config):
+    """Finals that are recorded for correction, of the keys that opted in; there are none without `dir`."""
+
+    dir: Path | None = None  # on storage that all nodes see
+    days: float = Field(default=30.0, gt=0)  # after which audio and texts are deleted, corrected or not
+    stored_bytes: int = Field(default=1_000_000_000, ge=1)  # of one key; the most confident make room
+
+
 class ServiceArgs(Config):
     """The whole service. The defaults suit one machine and tiny.en."""
 
@@ -143,6 +151,7 @@ class ServiceArgs(Config):
     access: Access = Access()
     decoding: Decoding = Decoding()
     trainings: TrainingSettings = TrainingSettings()
+    corrections: CorrectionSettings = CorrectionSettings()
 
     @model_validator(mode="after")
     def _names(self) -> Self:

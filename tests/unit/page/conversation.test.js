@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { Conversation, RETRY_FOR_S } from "../../../platform/voxray/assets/page/conversation.js";
 import { Tape } from "../../../platform/voxray/assets/page/tape.js";
-import { Close } from "../../../platform/voxray/assets/page/wire.js";
+import { Close, start } from "../../../platform/voxray/assets/page/wire.js";
 
 const RATE = 10; // samples a second: 20 bytes
 const READY = { type: "ready", session: "0.a", resume_token: "t", resumed: false, received_bytes: 0, model: "m" };
@@ -50,6 +50,12 @@ test("the first message asks for words and gives the sample rate", () => {
   assert.equal(first.sample_rate, RATE);
   assert.equal(first.words, true);
   assert.equal(first.session, undefined);
+});
+
+test("the first message names the model that is asked for", () => {
+  const format = { sampleRate: RATE, language: null };
+  assert.equal(JSON.parse(start({ ...format, model: "train-1" }, null)).model, "train-1");
+  assert.equal(JSON.parse(start(format, null)).model, null);
 });
 
 test("no more is sent than there is credit", () => {

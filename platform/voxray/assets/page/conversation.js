@@ -53,7 +53,7 @@ export class Conversation {
   #said = null; // the sentence of the last `error`
 
   /**
-   * @param {{sampleRate: number, language: string | null}} format
+   * @param {import("./wire.js").Format} format
    * @param {import("./tape.js").Tape} tape the audio, which the caller appends to
    * @param {number} now seconds
    * @param {() => number} random in [0, 1), spreads the retries of many clients

@@ -34,6 +34,7 @@ class Page {
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#listDevices());
     addEventListener("beforeunload", (event) => this.#run && event.preventDefault());
     this.#acceptDrops();
+    this.#offerModel(new URLSearchParams(location.search).get("model"));
     this.#notice(unavailable());
     this.#grown();
     this.#show();
@@ -100,6 +101,7 @@ class Page {
   #terms() {
     return {
       language: $("language").value.trim().toLowerCase() || null,
+      model: $("model").value.trim() || null,
       key: () => sessionStorage.getItem(KEY),
       changed: () => this.#changed(),
     };
@@ -177,6 +179,12 @@ class Page {
     } catch (error) {
       this.#notice(error.message);
     }
+  }
+
+  /** Shows which model is used where the page's address names one, as that of a training does. */
+  #offerModel(model) {
+    $("model").value = model ?? "";
+    $("model-field").hidden = !model;
   }
 
   async #listDevices() {

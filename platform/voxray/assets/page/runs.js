@@ -7,6 +7,7 @@ import { Microphone } from "./microphone.js";
 /**
  * @typedef {object} Terms
  * @property {string | null} language
+ * @property {string | null} model null: the default of the key, or of the service
  * @property {() => string | null} key
  * @property {() => void} changed the state changed, or its numbers
  *
@@ -121,7 +122,7 @@ export class FileRun {
   }
 }
 
-function connected(sampleRate, { language, key, changed }, recording) {
+function connected(sampleRate, { language, model, key, changed }, recording) {
   const listener = { news: (message) => recording.hear(message), changed };
-  return new Connection({ sampleRate, language }, key, listener);
+  return new Connection({ sampleRate, language, model }, key, listener);
 }

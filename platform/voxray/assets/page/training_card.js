@@ -8,6 +8,7 @@ const KINDS = { finetune: "Fine-tuning", adapt: "Adapting", distil: "Distilling"
  * @typedef {object} Actions each is called with the training
  * @property {(training: any) => void} listen
  * @property {(training: any) => void} report
+ * @property {(training: any) => void} deploy
  * @property {(training: any, format: string) => void} download
  * @property {(training: any) => void} cancel
  * @property {(training: any) => void} remove
@@ -24,6 +25,7 @@ export class TrainingCard {
     for (const [name, action] of [
       ["listen", "listen"],
       ["report", "report"],
+      ["deploy", "deploy"],
       ["cancel-training", "cancel"],
       ["delete", "remove"],
     ]) {
@@ -63,6 +65,7 @@ export class TrainingCard {
   #buttons(training, ended) {
     const done = training.status === "succeeded";
     this.#find("listen").hidden = this.#find("report").hidden = !done;
+    this.#find("deploy").hidden = !training.formats.includes("ct2"); // the one that is served
     this.#find("cancel-training").hidden = ended;
     this.#find("board").hidden = !training.tensorboard_url || !training.started_at;
     if (training.tensorboard_url) this.#find("board").href = training.tensorboard_url;

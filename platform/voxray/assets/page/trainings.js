@@ -48,7 +48,7 @@ class TrainingsPage {
       this.#attempt(() => this.#submit());
     });
     $("stop-sending").addEventListener("click", () => this.#sending?.abort());
-    for (const name of ["report", "clips"]) $(`close-${name}`).addEventListener("click", () => $(`${name}-dialog`).close());
+    for (const name of ["report", "clips", "deploy"]) $(`close-${name}`).addEventListener("click", () => $(`${name}-dialog`).close());
     addEventListener("beforeunload", (event) => this.#sending && event.preventDefault());
     this.#acceptDrops();
     this.#kind();
@@ -204,6 +204,7 @@ class TrainingsPage {
     return {
       listen: attempted((training) => this.#listen(training)),
       report: attempted((training) => this.#report(training)),
+      deploy: (training) => this.#deploy(training),
       download: attempted((training, format) => this.#download(training, format)),
       cancel: attempted(async ({ id }) => this.#show(await this.#api.json(`${URL_}/${id}/cancel`, { method: "POST" }))),
       remove: attempted((training) => this.#remove(training)),
@@ -219,6 +220,13 @@ class TrainingsPage {
       urls.forEach((url) => URL.revokeObjectURL(url));
     };
     $("clips-dialog").showModal();
+  }
+
+  #deploy({ id }) {
+    $("deploy-start").textContent = `{"type": "start", "model": "${id}"}`;
+    $("deploy-key").textContent = `KEY ${id}`;
+    $("deploy-try").href = `./?model=${encodeURIComponent(id)}`;
+    $("deploy-dialog").showModal();
   }
 
   async #report({ id }) {

@@ -41,13 +41,21 @@ export function subprotocols(key) {
 }
 
 /**
+ * @typedef {object} Format
+ * @property {number} sampleRate
+ * @property {string | null} language
+ * @property {string | null} [model]
+ */
+
+/**
  * The first message. `resume` where there was a session before.
- * @param {{sampleRate: number, language: string | null}} format
+ * @param {Format} format
  * @param {{session: string, token: string, haveSegment: number, fromByte: number} | null} resume
  * @returns {string}
  */
-export function start({ sampleRate, language }, resume) {
-  const first = { type: "start", sample_rate: sampleRate, encoding: "pcm_s16le", channels: 1, language, words: true };
+export function start({ sampleRate, language, model = null }, resume) {
+  const audio = { sample_rate: sampleRate, encoding: "pcm_s16le", channels: 1 };
+  const first = { type: "start", ...audio, language, model, words: true };
   if (!resume) return JSON.stringify(first);
   const { session, token, haveSegment, fromByte } = resume;
   return JSON.stringify({

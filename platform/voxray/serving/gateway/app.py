@@ -3,7 +3,7 @@
     /v1/stream     the protocol of voxray.wire     /          the page; as a WebSocket, `RootProtocol`
     /v1/realtime   OpenAI's Realtime API           /healthz   200, or 503 while it drains
     /v1/listen     Deepgram's live transcription   /metrics   Prometheus' text
-    /assets/       the pages' files                /trainings  the page of trainings, if there are some
+    /assets/       the pages' files                /trainings, /corrections  their pages, if configured
 
 and `routes`, behind the keys where below /v1/.
 
@@ -231,7 +231,7 @@ def build(
                 await gateway.drain()
 
     app = Starlette(
-        routes=[*gateway.routes(), *page_routes(page, trainings=args.trainings.dir is not None), *routes],
+        routes=[*gateway.routes(), *page_routes(page, _pages(args)), *routes],
         middleware=[
             Middleware(HeadersMiddleware),
             Middleware(ApiCorsMiddleware, policy=policy),
@@ -242,6 +242,12 @@ def build(
     )
     app.state.gateway = gateway
     return app
+
+
+def _pages(args: ServiceArgs) -> list[str]:
+    """Return the pages of the parts that are configured, besides the live one."""
+    parts = {"trainings": args.trainings.dir, "corrections": args.corrections.dir}
+    return [name for name, folder in parts.items() if folder]
 
 
 def gateway_of(app: Starlette) -> Gateway:

@@ -73,7 +73,7 @@ class AccessPolicy:
         """Return the policy of a deployment.
 
         ConfigError where a key is malformed, `keys_file` has none, or anybody could connect although nothing
-        allows that.
+        allows that, or could hear recorded finals of all.
         """
         access = args.access
         from_environment = _parsed_keys(environ.get(VARIABLE, "").split(","), VARIABLE, access.quota)
@@ -82,6 +82,11 @@ class AccessPolicy:
             raise ConfigError(
                 f"host: expected keys (access.keys_file or {VARIABLE}) on a host other than loopback, got "
                 f"{args.host!r} without; set them, or access.allow_anonymous=true to let anybody in."
+            )
+        if not keys and args.corrections.dir and not is_loopback(args.host):
+            raise ConfigError(
+                f"corrections.dir: expected keys (access.keys_file or {VARIABLE}) on a host other than "
+                f"loopback, got {args.host!r} without; anybody could record and hear all others."
             )
         _check_default_models(filter(None, (key.model for key in keys)), args)
         hosts = frozenset(map(_normalized, access.allowed_hosts))

@@ -50,11 +50,11 @@ class ChannelGroup:
         self._received = 0  # bytes, of all channels
         self._over = False
 
-    def open(self, start: Start, hosts: HostClients) -> None:
-        """Begin to open a session for each channel."""
+    def open(self, start: Start, hosts: HostClients, owner: str) -> None:
+        """Begin to open a session for each channel; `owner` is that of the client's key."""
         mono = start.model_copy(update={"channels": 1, "multichannel": False})
         for channel in self._channels:
-            hosts.open(mono, channel, resumable=False)
+            hosts.open(mono, channel, resumable=False, owner=owner)
 
     def leave(self, session: str, epoch: int) -> None:
         """Leave the sessions of all channels."""

@@ -248,10 +248,11 @@ class Connection:
         if self.closed:
             return
         start = start.model_copy(update={"model": model})
+        owner = self._context.policy.owner(key)
         if group:
-            group.open(start, self._context.hosts)
+            group.open(start, self._context.hosts, owner)
         else:
-            self._context.hosts.open(start, self, resumable=self._protocol.resumable)
+            self._context.hosts.open(start, self, resumable=self._protocol.resumable, owner=owner)
 
     def _receive_finalize(self) -> None:
         if self._input.receive_finalize(self._clock()) is Admission.TOO_FAST:

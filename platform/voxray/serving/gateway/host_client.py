@@ -223,12 +223,12 @@ class HostClients:
         """The names of the hosts that have connections now."""
         return frozenset(name for name, client in self._clients.items() if not (client.dead or client.ended))
 
-    def open(self, start: Start, peer: Peer, *, resumable: bool = True) -> None:
+    def open(self, start: Start, peer: Peer, *, resumable: bool = True, owner: str = "") -> None:
         """Begin to open a session for `peer`, whose `session_opened` or `session_refused` is called later.
 
         This goes on when the peer closes, so that a session which its host has opened is left again.
         """
-        task = detached_task(self._open(Opening(self._gateway, start, resumable), peer))
+        task = detached_task(self._open(Opening(self._gateway, start, resumable, owner), peer))
         self._openings.add(task)
         task.add_done_callback(self._openings.discard)
 

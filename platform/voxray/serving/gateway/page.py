@@ -4,7 +4,7 @@ The files are read when the app is built and looked up by name: no path from a r
 system, and nothing is listed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -45,7 +45,11 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-LIVE, TRAININGS, VIEWER = "index.html", "trainings.html", "viewer.html"
+PAGES = {"": "Live", "trainings": "Trainings", "corrections": "Corrections"}
+"""The pages by their paths, in the order of the links between them."""
+LINKS = b"<!-- pages -->"  # where they go
+
+LIVE, VIEWER = "index.html", "viewer.html"
 VIEWER_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
@@ -85,12 +89,13 @@ class HeadersMiddleware:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def page_routes(folder: Path | None = None, *, trainings: bool = False) -> Iterator[Route]:
-    """Yield routes for `/`, `/trainings` if there are some, and `/assets/...` from `folder` (default: the
-    package's own pages).
+def page_routes(folder: Path | None = None, names: Collection[str] = ()) -> Iterator[Route]:
+    """Yield routes for `/`, for `/NAME` of each further page in `names`, and for `/assets/...`, from `folder`
+    (default: the package's own pages). Where there are further pages, all have links to one another.
     """
     folder = folder or Path(str(files("voxray"))) / "assets" / "page"
-    assets = {asset.name: asset for asset in _assets(folder)}
+    shown = [path for path in PAGES if not path or path in names]
+    assets = {asset.name: asset for asset in _assets(folder, shown)}
 
     def route(path: str, name: str | None = None) -> Route:
         async def show(request: Request) -> Response:
@@ -99,17 +104,28 @@ def page_routes(folder: Path | None = None, *, trainings: bool = False) -> Itera
         return Route(path, show)
 
     yield route("/", LIVE)
-    if trainings:
-        yield route("/trainings", TRAININGS)
+    for name in names:
+        yield route(f"/{name}", f"{name}.html")
     yield route("/assets/{name:path}")
 
 
-def _assets(folder: Path) -> Iterator[_Asset]:
+def _assets(folder: Path, pages: Sequence[str]) -> Iterator[_Asset]:
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix in TYPES:
             body = file.read_bytes()
+            if file.suffix == ".html":
+                body = body.replace(LINKS, _links(pages, "" if file.name == LIVE else file.stem).encode())
             etag = f'"{sha256(body).hexdigest()[:32]}"'
             yield _Asset(file.relative_to(folder).as_posix(), body, TYPES[file.suffix], etag)
+
+
+def _links(pages: Sequence[str], current: str) -> str:
+    """Return the links to `pages`; nothing where there is one alone."""
+    if len(pages) < 2:
+        return ""
+    mark = {current: ' aria-current="page"'}
+    links = (f'<a href="{path or "./"}"{mark.get(path, "")}>{PAGES[path]}</a>' for path in pages)
+    return f'<nav aria-label="Pages">{" ".join(links)}</nav>'
 
 
 def _response(request: Request, asset: _Asset | None) -> Response:

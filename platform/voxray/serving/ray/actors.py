@@ -10,12 +10,17 @@ from ray import serve
 from ray.exceptions import RayActorError
 
 from voxray.serving.audio_input.voice_activity import SileroModel
+from voxray.serving.corrections.store import CorrectionStore
+from voxray.serving.corrections.writer import FinalWriter
+from voxray.serving.observe import Observe
 from voxray.serving.placement.table import Load
 from voxray.serving.protocol import Call, Heartbeat, HostGone, Opened, Opening, Refused, Reply
 from voxray.serving.ray.names import NAMESPACE, TRANSCRIBER, Service
 from voxray.serving.ray.observations import Observations
 from voxray.serving.sessions.async_host import AsyncHost
+from voxray.serving.sessions.final_recorder import FinalSinks, no_sink
 from voxray.serving.sessions.host import SessionHost
+from voxray.serving.settings import ServiceArgs
 
 IDLE_S = 120.0  # without a call of a gateway, or of a directory that wants to keep it
 RETRY_S = (0.1, 0.2, 0.5, 1.0)  # before the next transcriber is asked for; the last one repeats
@@ -44,6 +49,7 @@ class BufferActor(AsyncHost):
                 new_detector,
                 model=args.model,
                 observe=self._observations,
+                sink_of=_sinks(args, self._observations),
             )
         )
 
@@ -104,6 +110,13 @@ class BufferActor(AsyncHost):
                     return
             self._host.model, self._host.languages = heartbeat.model, heartbeat.languages
             self._heartbeat_s, limit_s = time.monotonic(), SILENT_S
+
+
+def _sinks(args: ServiceArgs, observe: Observe) -> FinalSinks:
+    """Return where finals go, for the actor's life."""
+    if not args.corrections.dir:
+        return no_sink
+    return FinalWriter(CorrectionStore(args.corrections), observe).sink_of
 
 
 class RayHost:

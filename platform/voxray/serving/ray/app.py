@@ -23,6 +23,8 @@ from starlette.routing import Route
 
 from voxray.audio import Pcm
 from voxray.errors import ServiceError, VoxrayError
+from voxray.serving.corrections.routes import CorrectionApi
+from voxray.serving.corrections.store import CorrectionStore
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.model_catalog import ModelCatalog
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 60.0  # for a gateway to move its clients, and for a transcriber to finish its batch
 WANT_S = 30.0  # between a gateway's calls to the directory
+SWEEP_S = 60.0  # between looks for recorded finals that are to be deleted
 LEASES = 1_000  # per transcriber; they wait, they do not work
 
 
@@ -56,13 +59,14 @@ class GatewayDeployment:
         self._transcriber = RayFileTranscriber(transcriber)
         self._policy = AccessPolicy.of(args, os.environ)
         self._trainings = _training_service(args)
+        self._corrections = CorrectionStore(args.corrections) if args.corrections.dir else None
         self._shutdown = ShutdownDetector()
         self._drained = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def __serve_build_asgi_app__(self) -> Starlette:
         catalog = ModelCatalog(self._args, self._policy)
-        api = Api(self._transcriber, self._args, catalog, self._training_routes())
+        api = Api(self._transcriber, self._args, catalog, self._training_routes(), self._correction_routes())
         app = gateway_app.build(self._directory, self._args, routes=api.routes, running=api.running)
         self._gateway = gateway_app.gateway_of(app)
         return app
@@ -72,6 +76,9 @@ class GatewayDeployment:
             return []
         apis = TrainingApi(self._trainings, self._policy), FineTuningApi(self._trainings, self._policy)
         return [route for api in apis for route in api.routes]
+
+    def _correction_routes(self) -> list[Route]:
+        return CorrectionApi(self._corrections, self._policy).routes if self._corrections else []
 
     async def check_health(self) -> None:
         """Called by Serve as long as this replica is to stay. Where it raises, Serve replaces the replica."""
@@ -86,6 +93,8 @@ class GatewayDeployment:
             ]
             if self._trainings:
                 work.append(self._keep_trainings_running(self._trainings))
+            if self._corrections:
+                work.append(self._sweep_corrections(self._corrections))
             self._tasks = [asyncio.create_task(w) for w in work]
 
     async def _drain_at_shutdown(self) -> None:
@@ -102,6 +111,15 @@ class GatewayDeployment:
             except Exception as e:  # clients may come all the same, and wait for their host
                 log.warning("the directory does not answer (%s: %s)", type(e).__name__, e)
             await asyncio.sleep(WANT_S)
+
+    async def _sweep_corrections(self, corrections: CorrectionStore) -> None:
+        """Delete the recorded finals that are too old or too many."""
+        while not self._drained:
+            try:
+                await asyncio.to_thread(corrections.sweep)
+            except OSError as e:  # storage may be away for a while
+                log.warning("recorded finals cannot be deleted (%s)", e)
+            await asyncio.sleep(SWEEP_S)
 
     async def _keep_trainings_running(self, trainings: TrainingService) -> None:
         """Start what no actor works on: after the cluster was restarted, or a gateway killed meanwhile."""

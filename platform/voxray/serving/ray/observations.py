@@ -25,6 +25,8 @@ COUNTERS = {
     "resumed": "Connections to a session that was there.",
     "failed": "Sessions that ended by a fault.",
     "dropped": "Sessions that no client resumed in time.",
+    "recorded": "Finals that were stored with their audio, for correction.",
+    "not_recorded": "Finals that could not be stored, by a slow, full or missing disk.",
     "superseded": "Windows that a newer one of the same session replaced before they were decoded.",
 }
 

@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from voxray.audio.containers import SUFFIXES
 from voxray.serving.api_error import ErrorResponse
+from voxray.serving.corrections import openapi as corrections_openapi
 from voxray.serving.rest.bodies import (
     ModelList,
     ModelObject,
@@ -53,8 +54,14 @@ FILE = {
 }
 
 
-def schema(models: Sequence[str], limits: Limits, trainings: TrainingSettings | None = None) -> Schema:
-    """Return the whole API, with `trainings` where there are any."""
+def schema(
+    models: Sequence[str],
+    limits: Limits,
+    trainings: TrainingSettings | None = None,
+    *,
+    corrections: bool = False,
+) -> Schema:
+    """Return the whole API, with `trainings` and `corrections` where there are any."""
     transcriptions, translations, model_list, model = SUMMARIES
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
@@ -67,17 +74,19 @@ def schema(models: Sequence[str], limits: Limits, trainings: TrainingSettings | 
             model_list: {"get": _get(model_list, ModelList, 401)},
             model: {"get": {**_get(model, ModelObject, 401, 404), "parameters": [name]}},
             **(trainings_openapi.paths() if trainings else {}),
+            **(corrections_openapi.paths() if corrections else {}),
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": _components(models, trainings),
+            "schemas": _components(models, trainings, corrections),
         },
     }
 
 
-def _components(models: Sequence[str], trainings: TrainingSettings | None) -> Schema:
+def _components(models: Sequence[str], trainings: TrainingSettings | None, corrections: bool) -> Schema:
     """Return the schemas of all models; the forms also have their files, and the names of models."""
     described = (*MODELS, *(trainings_openapi.MODELS if trainings else ()))
+    described += corrections_openapi.MODELS if corrections else ()
     _, definitions = models_json_schema(described, ref_template="#/components/schemas/{model}")
     schemas: Schema = definitions["$defs"]
     form = schemas["TranscriptionRequest"]

@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class Api:
-    """The API over `transcriber` and the models of `catalog`, with the routes of trainings, if any.
+    """The API over `transcriber` and the models of `catalog`; with trainings and corrections, if any.
 
     Mount `routes` at the root, and enter `running` for the app's life.
     """
@@ -57,10 +57,12 @@ class Api:
         args: ServiceArgs,
         catalog: ModelCatalog,
         trainings: Sequence[Route] = (),
+        corrections: Sequence[Route] = (),
     ) -> None:
         self._state = ApiState(transcriber, args, catalog)
         models = (args.model, WHISPER_1, *args.models)
-        schema = openapi.schema(models, args.limits, args.trainings if trainings else None)
+        shown = args.trainings if trainings else None
+        schema = openapi.schema(models, args.limits, shown, corrections=bool(corrections))
         page = docs.page(schema)
         headers = {"Content-Security-Policy": docs.policy(page)}
         transcriptions = TranscriptionEndpoint(self._state, TranscriptionRequest)
@@ -71,6 +73,7 @@ class Api:
             Route("/v1/models", self._list_models),
             Route("/v1/models/{name:path}", self._show_model),
             *trainings,
+            *corrections,
             Route("/openapi.json", lambda _: JSONResponse(schema)),
             Route("/docs", lambda _: HTMLResponse(page, headers=headers)),
         ]

@@ -18,6 +18,7 @@ from voxray.serving.audio_input.voice_activity import VoiceActivityDetector
 from voxray.serving.observe import Observe, unobserved
 from voxray.serving.protocol import Answer, Control, Job, Output
 from voxray.serving.sessions.decodes import DecodeQueue
+from voxray.serving.sessions.final_recorder import FinalRecorder, FinalSink
 from voxray.serving.sessions.input_buffer import InputBuffer
 from voxray.serving.sessions.latency import Latency
 from voxray.serving.sessions.outbox import SessionOutbox
@@ -45,7 +46,7 @@ class BufferManager:
     """The session that `start` asks for, from byte `start.from_byte` and after segment `start.have_segment`.
 
     `start.model` decodes all of it; None is the transcriber's default. Raises WireError if it cannot begin
-    there. Call `free` in the end.
+    there. Call `free` in the end. `sink` receives its finals and their audio.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class BufferManager:
         limits: Limits,
         decoding: Decoding,
         observe: Observe = unobserved,
+        sink: FinalSink | None = None,
     ) -> None:
         self.key, self.start = key, start
         self.gateway: str | None = None
@@ -66,9 +68,9 @@ class BufferManager:
         self.failed = False
         decoder = decoder_for(start, start.from_byte)
         at = decoder.sample_of(start.from_byte)
-        self.session = Session(
-            session_options(start, limits, decoding), at=at, segment=start.have_segment + 1
-        )
+        self._recorder = FinalRecorder(at, sink) if sink else None
+        options = session_options(start, limits, decoding, recorded=sink is not None)
+        self.session = Session(options, at=at, segment=start.have_segment + 1)
         self.decodes = DecodeQueue(self.session)
         self._detector = detector
         self._input = InputBuffer(decoder, at, delayed=start.encoding == "container")
@@ -216,6 +218,8 @@ class BufferManager:
         self.session.tick(now_s)
         while (item := self._input.next(self.session.room)) is not None:
             if not isinstance(item, Control):
+                if self._recorder:
+                    self._recorder.receive_audio(item)
                 self.session.receive_audio(item, self._detector.probabilities(item), now_s)
             elif item.stop:
                 self.session.stop(now_s)
@@ -245,6 +249,8 @@ class BufferManager:
             events.insert(settled[-1] + 1, self.session.progress)
         for event in events:
             self._outbox.put(self._message(event))
+        if self._recorder:
+            self._recorder.receive_events(events, self.session.keep_from)
         self._latency.send(events, now_s)
         self._latency.forget(self.session.keep_from)
         if self.session.state is SessionState.DONE and self.closing is None:
@@ -265,14 +271,16 @@ class BufferManager:
         return event
 
 
-def session_options(start: Start, limits: Limits, decoding: Decoding) -> SessionOptions:
-    """Combine what the client asks for with the service's settings."""
+def session_options(
+    start: Start, limits: Limits, decoding: Decoding, *, recorded: bool = False
+) -> SessionOptions:
+    """Combine what the client asks for with the service's settings; finals that are `recorded` have words."""
     bounds = start.endpoint_range
     return SessionOptions(
         endpoint=EndpointOptions(endpoint_ms=bounds.max, min_endpoint_ms=bounds.min),
         policy=decoding.policy,
         partials=start.partials,
-        word_times=start.words,
+        word_times=start.words or recorded,
         language=start.language,
         partial_every_s=decoding.partial_every_s,
         max_undecoded_s=limits.undecoded_s,

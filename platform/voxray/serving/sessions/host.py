@@ -27,6 +27,7 @@ from voxray.serving.protocol import (
     unknown_language,
 )
 from voxray.serving.sessions.buffer_manager import BufferManager, SessionKey
+from voxray.serving.sessions.final_recorder import FinalSinks, no_sink
 from voxray.serving.sessions.gateway_state import GatewayState, GatewayStates
 from voxray.serving.settings import Decoding, Limits
 from voxray.streaming.events import seconds
@@ -48,6 +49,7 @@ class SessionHost:
     `new_detector` makes the voice activity detector of a new session. `observe` receives `audio_s`,
     `first_partial_s` and `final_s` (see `Latency`), `answer_s` from a decode request to its answer, and 1 for
     each session that was `opened`, `resumed`, `failed` by a fault, or `dropped` because no client resumed it.
+    `sink_of` returns where the finals of a key go.
     """
 
     def __init__(
@@ -60,11 +62,12 @@ class SessionHost:
         model: str,
         observe: Observe = unobserved,
         secret: Callable[[], str] = new_secret,
+        sink_of: FinalSinks = no_sink,
     ) -> None:
         self.number, self.model = number, model
         self.languages: Mapping[str | None, tuple[str, ...]] = {}
         self._limits, self._decoding, self._new_detector = limits, decoding, new_detector
-        self._observe, self._secret = observe, secret
+        self._observe, self._secret, self._sink_of = observe, secret, sink_of
         self._managers: dict[str, BufferManager] = {}
         self._preloads: list[Preload] = []
         self._gateways = GatewayStates()
@@ -190,7 +193,8 @@ class SessionHost:
         key = SessionKey(f"{self.number}.{self._secret()}", self._secret())
         settings = (self._new_detector(), self._limits, self._decoding, self._observe)
         try:
-            manager = BufferManager(key, opening.start, *settings)
+            sink = self._sink_of(opening.owner) if opening.start.task == "transcribe" else None
+            manager = BufferManager(key, opening.start, *settings, sink)
         except WireError as e:
             return Refused(Close.BAD_MESSAGE, "bad_message", str(e))
         manager.resumable = opening.resumable

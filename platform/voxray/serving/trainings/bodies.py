@@ -18,7 +18,9 @@ class TrainingForm(BaseModel):
         description="`finetune` on clips with texts, `adapt` to short windows, `distil` to a small model."
     )
     model: str | None = Field(None, description="The model to start from, or the teacher.")
-    corpus: str | None = Field(None, description="A corpus of the server, instead of `data`.")
+    corpus: str | None = Field(
+        None, description="Instead of `data`: one of the server, or `corrections`, those of this key."
+    )
 
 
 class TrainingObject(BaseModel):

@@ -36,7 +36,7 @@ def _api_error(error: ApiError | VoxrayError | OSError) -> ApiError:
         return api_error_of(error)
     if isinstance(error, FileNotFoundError):
         return ApiError(
-            404, "id: expected a training, got one that was deleted.", param="id", code="not_found"
+            404, "id: expected one that is there, got one that was deleted.", param="id", code="not_found"
         )
-    message = f"expected room for trainings, got an error of the disk ({error.strerror})."
+    message = f"expected room on the disk, got an error of it ({error.strerror})."
     return ApiError(507, message, code="no_room")

@@ -26,7 +26,7 @@ from voxray.serving.trainings.bodies import TrainingObject
 from voxray.serving.trainings.endpoint import route
 from voxray.serving.trainings.files import DeletedFile, FileList, FileObject
 from voxray.serving.trainings.service import TrainingService
-from voxray.serving.trainings.states import TrainingStatus
+from voxray.serving.trainings.store import SERVED_FORMAT
 from voxray.serving.trainings.submission import Submission, training_request
 
 BODY_BYTES = 64 << 10
@@ -125,7 +125,7 @@ class FineTuningApi:
         asked = parse(FineTuningRequest, await _json(request), "fine_tuning")
         file = self._file(asked.training_file, request, "training_file")
         await service.check_quota(owner)
-        wanted = training_request(asked.fields(), service.settings, owner, file=file.id)
+        wanted = training_request(asked.fields(), service.settings, {}, owner, file=file.id)
         limits = ArchiveLimits(service.settings.files, service.settings.unpacked_bytes)
         with service.uploads.slot(), self._files.open(file) as data:
             folder = await service.create(Submission(wanted, data, limits))
@@ -179,8 +179,7 @@ async def _json(request: Request) -> dict[str, Any]:
 
 
 def _job(training: TrainingObject) -> dict[str, Any]:
-    """Return a training as OpenAI's `fine_tuning.job`; its model is named by its id."""
-    done = training.status is TrainingStatus.SUCCEEDED
+    """Return a training as OpenAI's `fine_tuning.job`; its id names its model, if that is served."""
     error = training.error and {"code": "training_failed", "message": training.error, "param": None}
     left_s = training.left_s
     return {
@@ -188,7 +187,7 @@ def _job(training: TrainingObject) -> dict[str, Any]:
         "object": "fine_tuning.job",
         "created_at": int(training.created_at),
         "error": error,
-        "fine_tuned_model": training.id if done else None,
+        "fine_tuned_model": training.id if SERVED_FORMAT in training.formats else None,
         "finished_at": training.ended_at and int(training.ended_at),
         "hyperparameters": {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"},
         "model": training.model,

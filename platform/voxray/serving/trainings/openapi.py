@@ -28,7 +28,7 @@ _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"
 _ERRORS = {
     "400": "A field or the archive is not as expected.",
     "401": "The key is missing or unknown.",
-    "404": "This key has no such training.",
+    "404": "This key has nothing with this id.",
     "409": "There is no model in this format, or no report, yet.",
     "413": "The body is too large.",
     "429": "This key has as many trainings or bytes as it may, or all slots are in use.",
@@ -39,46 +39,46 @@ _ERRORS = {
 def paths() -> dict[str, Any]:
     """Return the operations by path."""
     one = "/v1/trainings/{id}"
-    form = {"required": True, "content": {"multipart/form-data": {"schema": _ref(TrainingForm)}}}
+    form = {"required": True, "content": {"multipart/form-data": {"schema": reference(TrainingForm)}}}
     format_ = {"name": "format", "in": "query", "schema": {"enum": list(FORMATS), "default": FORMATS[0]}}
-    listed = _operation("List the trainings of this key", _json(TrainingList), "401")
-    made = _operation("Train a model on an audio folder", _json(TrainingObject), *_ERRORS, status="201")
+    listed = operation("List the trainings of this key", json_content(TrainingList), "401")
+    made = operation("Train a model on an audio folder", json_content(TrainingObject), *_ERRORS, status="201")
     binary = {"type": "string", "format": "binary"}
-    model = _operation(
+    model = operation(
         "Download the model of a training", {"application/gzip": {"schema": binary}}, "401", "404", "409"
     )
     about_one: dict[str, Any] = {
         one: {
-            "get": _operation("Show a training", _json(TrainingObject), "401", "404"),
-            "delete": _operation(
-                "Delete a training with its data and its model", _json(DeletedTraining), "401", "404"
+            "get": operation("Show a training", json_content(TrainingObject), "401", "404"),
+            "delete": operation(
+                "Delete a training with its data and its model", json_content(DeletedTraining), "401", "404"
             ),
         },
-        f"{one}/cancel": {"post": _operation("End a training", _json(TrainingObject), "401", "404")},
+        f"{one}/cancel": {"post": operation("End a training", json_content(TrainingObject), "401", "404")},
         f"{one}/events": {
-            "get": _operation(
+            "get": operation(
                 "Watch a training until it ends",
-                {"text/event-stream": {"schema": _ref(TrainingObject)}},
+                {"text/event-stream": {"schema": reference(TrainingObject)}},
                 *("401", "404"),
             )
         },
         f"{one}/model": {"get": {**model, "parameters": [format_]}},
         f"{one}/report": {
-            "get": _operation(
+            "get": operation(
                 "Show what the job wrote about the training",
                 {"text/html": {"schema": {"type": "string"}}},
                 *("401", "404", "409"),
             )
         },
         f"{one}/clips": {
-            "get": _operation(
-                "List the clips of the report with their audio", _json(WorstClips), "401", "404", "409"
+            "get": operation(
+                "List the clips of the report with their audio", json_content(WorstClips), "401", "404", "409"
             )
         },
     }
     for operations in about_one.values():
-        for operation in operations.values():
-            operation["parameters"] = [_ID, *operation.get("parameters", [])]
+        for described in operations.values():
+            described["parameters"] = [_ID, *described.get("parameters", [])]
     return {
         "/v1/trainings": {"post": {**made, "requestBody": form}, "get": listed},
         **about_one,
@@ -103,7 +103,7 @@ def _fine_tuning() -> dict[str, Any]:
     content = {"application/json": {"schema": {"type": "object"}}}
     return {
         path: {
-            method: {**_operation(summary, content, "400", "401", "404"), "parameters": _parameters(path)}
+            method: {**operation(summary, content, "400", "401", "404"), "parameters": _parameters(path)}
             for method, summary in operations.items()
         }
         for path, operations in summaries.items()
@@ -114,17 +114,20 @@ def _parameters(path: str) -> list[dict[str, Any]]:
     return [_ID] if "{id}" in path else []
 
 
-def _operation(summary: str, content: dict[str, Any], *errors: str, status: str = "200") -> dict[str, Any]:
-    failed = {e: {"description": _ERRORS[e], "content": _json(ErrorResponse)} for e in errors}
+def operation(summary: str, content: dict[str, Any], *errors: str, status: str = "200") -> dict[str, Any]:
+    """Return an operation that answers with `content`, or with one of `errors`."""
+    failed = {e: {"description": _ERRORS[e], "content": json_content(ErrorResponse)} for e in errors}
     return {
         "summary": summary,
         "responses": {status: {"description": summary, "content": content}, **failed},
     }
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": _ref(model)}}
+def json_content(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a body of `model` in JSON."""
+    return {"application/json": {"schema": reference(model)}}
 
 
-def _ref(model: type[BaseModel]) -> dict[str, str]:
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """Return a reference to the schema of `model`."""
     return {"$ref": f"#/components/schemas/{model.__name__}"}

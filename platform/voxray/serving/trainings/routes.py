@@ -63,14 +63,17 @@ class TrainingApi:
     async def _create(self, request: Request) -> Response:
         service, owner = self.service, self._owner(request)
         await service.check_quota(owner)  # before the body is read
+        corpora = await asyncio.to_thread(service.corpora, owner)
         with service.uploads.slot():
-            async with received_submission(request, service.limits, service.settings, owner) as submission:
+            received = received_submission(request, service.limits, service.settings, corpora, owner)
+            async with received as submission:
                 folder = await service.create(submission)
         return JSONResponse(await self._body(folder), 201, {"Location": f"/v1/trainings/{folder.id}"})
 
     async def _list(self, request: Request) -> Response:
-        data, settings = await self.service.owned_by(self._owner(request)), self.service.settings
-        trainings = TrainingList(data=data, models=settings.models, corpora=settings.corpora)
+        owner, models = self._owner(request), self.service.settings.models
+        corpora = tuple(await asyncio.to_thread(self.service.corpora, owner))
+        trainings = TrainingList(data=await self.service.owned_by(owner), models=models, corpora=corpora)
         return JSONResponse(trainings.model_dump(mode="json"))
 
     async def _show(self, request: Request) -> Response:

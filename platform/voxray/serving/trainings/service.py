@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from voxray.serving.api_error import ApiError
+from voxray.serving.corrections.store import CorrectionStore
 from voxray.serving.rest.limits import Slots
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.trainings.bodies import TrainingObject
@@ -15,6 +16,7 @@ from voxray.serving.trainings.store import TrainingFolder, TrainingStore
 from voxray.serving.trainings.submission import Submission
 
 UPLOADS = 2  # at once in one gateway
+CORRECTIONS = "corrections"  # the corpus of the clips that were corrected with a key
 
 
 class TrainingRunner(Protocol):
@@ -49,8 +51,18 @@ class TrainingService:
         self.limits = args.limits.model_copy(update={"body_bytes": args.trainings.upload_bytes})
         self.store = TrainingStore(args.trainings.dir)
         self.files = FileStore(args.trainings.dir)
+        self._corrections = CorrectionStore(args.corrections) if args.corrections.dir else None
         self.uploads = Slots(UPLOADS, "uploads of trainings")
         self._runner = runner
+
+    def corpora(self, owner: str) -> dict[str, str]:
+        """Return the corpora that trainings of `owner` may name, and what each stands for.
+
+        Clips that were corrected with its key are one. It waits for the disk.
+        """
+        store = self._corrections
+        own = {CORRECTIONS: str(store.corpus(owner))} if store and store.counts(owner)[1] else {}
+        return {**own, **{name: name for name in self.settings.corpora}}
 
     async def keep_running(self) -> None:
         """Start what is unfinished: after a restart of the cluster, nothing works on it."""

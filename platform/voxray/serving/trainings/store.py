@@ -32,6 +32,7 @@ from voxray.serving.trainings.progress import TrainingProgress
 from voxray.serving.trainings.states import TrainingRequest, TrainingState, TrainingStatus
 
 FORMATS = ("hf", "ct2", "ggml")
+SERVED_FORMAT = "ct2"  # which transcribers load
 _ID = re.compile(r"train-[0-9a-f]{32}")
 _STALE_S = 24 * 3600.0  # after which what a killed gateway was making is removed
 

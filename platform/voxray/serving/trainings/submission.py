@@ -38,16 +38,18 @@ class Submission:
 
 @asynccontextmanager
 async def received_submission(
-    request: Request, limits: Limits, settings: TrainingSettings, owner: str
+    request: Request, limits: Limits, settings: TrainingSettings, corpora: Mapping[str, str], owner: str
 ) -> AsyncIterator[Submission]:
     """Receive the form in the body of `request`; its archive stays open for the duration of the block.
+
+    `corpora` are those that `owner` may name, and what each stands for.
 
     Raises ApiError as `receive_form` does, and for a field that is not as expected. The job's own keys are
     not checked yet.
     """
     async with receive_form(request, limits) as form:
         data = _data(form)
-        asked = training_request(_fields(form), settings, owner)
+        asked = training_request(_fields(form), settings, corpora, owner)
         if (data is None) == (asked.corpus is None):
             got = "both" if data else "neither"
             raise ApiError(400, f"data: expected data or corpus, got {got}.", param="data")
@@ -75,7 +77,12 @@ def _fields(form: FormData) -> dict[str, str]:
 
 
 def training_request(
-    fields: Mapping[str, str], settings: TrainingSettings, owner: str, *, file: str | None = None
+    fields: Mapping[str, str],
+    settings: TrainingSettings,
+    corpora: Mapping[str, str],
+    owner: str,
+    *,
+    file: str | None = None,
 ) -> TrainingRequest:
     """Return the request that `fields` make, of `file` if its data were uploaded before.
 
@@ -92,8 +99,9 @@ def training_request(
         raise invalid_field("model", f"one of {', '.join(settings.models)}", model, code="model_not_found")
     if corpus is not None and file:
         raise ApiError(400, "corpus: expected a file or a corpus, got both.", param="corpus")
-    if corpus is not None and corpus not in settings.corpora:
-        known = ", ".join(settings.corpora) or "none: this server allows no corpus, send data"
+    if corpus is not None and corpus not in corpora:
+        known = ", ".join(corpora) or "none: this server allows no corpus, send data"
         raise invalid_field("corpus", f"one of {known}", corpus)
     values = {"id": new_id(), "owner": owner, "created_at": time.time(), "kind": kind, "model": model}
-    return TrainingRequest.model_validate({**values, "corpus": corpus, "file": file, "keys": keys})
+    named = {"corpus": corpus and corpora[corpus], "file": file}
+    return TrainingRequest.model_validate({**values, **named, "keys": keys})

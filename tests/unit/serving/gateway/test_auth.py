@@ -40,6 +40,16 @@ def test_other_hosts_need_keys_or_leave(host: str) -> None:
     assert not policy("k1", host=host).admits(None)
 
 
+def test_nobody_is_recorded_where_anybody_may_connect(tmp_path: Path) -> None:
+    args = ServiceArgs.model_validate(
+        {"host": "0.0.0.0", "access": {"allow_anonymous": True}, "corrections": {"dir": tmp_path}}
+    )
+
+    with pytest.raises(ConfigError, match=r"corrections\.dir: expected keys"):
+        AccessPolicy.of(args, {})
+    assert AccessPolicy.of(args, {"VOXRAY_API_KEYS": "k1"}).admits("k1")
+
+
 def test_keys_come_from_the_environment_and_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("k3\n\n  k4  \n")

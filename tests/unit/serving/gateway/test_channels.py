@@ -47,6 +47,20 @@ def test_each_channel_is_transcribed_by_itself() -> None:
     run(test)
 
 
+def test_the_sessions_of_all_channels_belong_to_the_client_s_key() -> None:
+    async def test() -> None:
+        async with serving(keys="k1,k2") as service:
+            for start in ({**STEREO, "api_key": "k1"}, {"api_key": "k1"}, {"api_key": "k2"}):
+                async with service.client(start=start) as client:
+                    await client.next("ready")
+
+            left, right, same, other = (opening.owner for opening in service.host.openings)
+            assert left == right == same != other
+            assert "k1" not in left
+
+    run(test)
+
+
 @pytest.mark.parametrize("cut", [1, 3, 5])
 def test_frames_may_be_cut_anywhere(cut: int) -> None:
     async def test() -> None:

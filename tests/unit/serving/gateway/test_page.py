@@ -69,3 +69,14 @@ def test_every_file_of_the_page_has_a_type(assets: Path) -> None:
 
     assert not [f.name for f in page.rglob("*") if f.is_file() and f.suffix not in TYPES]
     assert TestClient(Starlette(routes=[*page_routes()])).get("/").status_code == 200
+
+
+def test_the_pages_that_there_are_have_links_to_one_another() -> None:
+    alone = TestClient(Starlette(routes=[*page_routes()]))
+    assert "<nav" not in alone.get("/").text
+    client = TestClient(Starlette(routes=[*page_routes(names=["corrections"])]))
+
+    links = '<a href="./" aria-current="page">Live</a> <a href="corrections">Corrections</a>'
+    assert links in client.get("/").text
+    assert '<a href="corrections" aria-current="page">' in client.get("/corrections").text
+    assert client.get("/trainings").status_code == 404

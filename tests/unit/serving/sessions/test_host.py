@@ -24,6 +24,7 @@ from voxray.serving.protocol import (
     Reply,
     SessionError,
 )
+from voxray.serving.sessions.final_recorder import FinalSinks, no_sink
 from voxray.serving.sessions.gateway_state import SILENT_S
 from voxray.serving.sessions.host import SessionHost
 from voxray.serving.settings import Decoding, Limits
@@ -36,7 +37,12 @@ TICK_S = 0.05
 Item = bytes | Control
 
 
-def host_of(new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector, observe: Callable[[str, float], None] | None = None, **limits: float) -> SessionHost:  # fmt: skip  # noqa: E501  # one line reads best
+def host_of(
+    new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector,
+    observe: Callable[[str, float], None] | None = None,
+    sink_of: FinalSinks = no_sink,
+    **limits: float,
+) -> SessionHost:
     numbers = count()
     return SessionHost(
         7,
@@ -46,6 +52,7 @@ def host_of(new_detector: Callable[[], VoiceActivityDetector] = ScriptedDetector
         model="scripted",
         observe=observe or (lambda name, value: None),
         secret=lambda: f"{next(numbers):032x}",
+        sink_of=sink_of,
     )
 
 

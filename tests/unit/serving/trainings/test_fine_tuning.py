@@ -35,6 +35,7 @@ def test_a_file_is_trained_on_from_its_upload_to_its_model(client: openai.OpenAI
     assert folder
     assert (folder.data / "a.wav").read_bytes() == b"sound"
     finished(folder)
+    (folder.path / "exports" / "ct2").mkdir()
     done = jobs.retrieve(job.id)
     assert (done.status, done.fine_tuned_model, done.finished_at) == ("succeeded", job.id, 61)
     assert [j.id for j in jobs.list().data] == [job.id]
@@ -42,6 +43,18 @@ def test_a_file_is_trained_on_from_its_upload_to_its_model(client: openai.OpenAI
     assert told == ["It has succeeded.", "It was started.", "finetune of tiny.en was queued."]
     assert client.files.delete(file.id).deleted
     assert not client.files.list().data
+
+
+def test_a_model_that_cannot_be_served_has_no_name(client: openai.OpenAI, tmp_path: Path) -> None:
+    file = client.files.create(file=("mine.tar.gz", DATA), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(model="tiny.en", training_file=file.id)
+    folder = TrainingStore(tmp_path).find(job.id)
+    assert folder
+
+    finished(folder)  # without the export that is served
+
+    done = client.fine_tuning.jobs.retrieve(job.id)
+    assert (done.status, done.fine_tuned_model) == ("succeeded", None)
 
 
 def test_a_job_is_cancelled(client: openai.OpenAI) -> None:

@@ -15,16 +15,18 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from tests.unit.serving.corrections.test_store import add
 from tests.unit.serving.gateway.scripted import ScriptedDirectory
 from tests.unit.serving.rest.test_routes import StuckTranscriber
 from tests.unit.serving.trainings.archives import tar, zipped
 
 from voxray.errors import ConfigError
+from voxray.serving.corrections.store import CorrectionStore
 from voxray.serving.gateway import app as gateway_app
 from voxray.serving.gateway.auth import AccessPolicy
 from voxray.serving.model_catalog import ModelCatalog
 from voxray.serving.rest.routes import Api
-from voxray.serving.settings import ServiceArgs
+from voxray.serving.settings import CorrectionSettings, ServiceArgs
 from voxray.serving.trainings.fine_tuning import FineTuningApi
 from voxray.serving.trainings.routes import TrainingApi
 from voxray.serving.trainings.service import TrainingService
@@ -75,7 +77,10 @@ def app_of(
 ) -> Starlette:
     """The gateway's app with trainings in `directory`."""
     given = {"dir": directory, "corpora": ["shared"], "unfinished": 2, "kept": 3, "files": 4, **settings}
-    args = ServiceArgs.model_validate({"trainings": {"upload_bytes": 20_000, **given}})
+    corrections = {"dir": directory / "corrections"}
+    args = ServiceArgs.model_validate(
+        {"trainings": {"upload_bytes": 20_000, **given}, "corrections": corrections}
+    )
     service, policy = TrainingService(args, runner), AccessPolicy.of(args, environ)
     routes = [*TrainingApi(service, policy).routes, *FineTuningApi(service, policy).routes]
     api = Api(StuckTranscriber(), args, ModelCatalog(args, policy), routes)
@@ -138,6 +143,25 @@ def test_what_is_submitted_is_unpacked_started_and_shown(
     assert client.get(f"{URL}/{training['id']}").json() == training
     offered = {"models": ["tiny.en", "tiny.en@stock"], "corpora": ["shared"]}
     assert client.get(URL).json() == {"object": "list", "data": [training], **offered}
+
+
+def test_clips_that_were_corrected_with_a_key_are_a_corpus_of_it_alone(
+    client: TestClient, tmp_path: Path
+) -> None:
+    store = CorrectionStore(CorrectionSettings(dir=tmp_path / "corrections"))
+    owner = AccessPolicy.of(ServiceArgs(), KEYS).owner("mine")
+    store.enable(owner, enabled=True)
+    add(store, "spoken", 0.5, owner=owner)
+    asked = {"kind": (None, "finetune"), "corpus": (None, "corrections")}
+    assert client.post(URL, files=asked).status_code == 400  # nothing is corrected
+    store.correct(owner, store.pending(owner, 1)[0].id, "spoken")
+
+    others = {"Authorization": "Bearer yours"}
+    assert client.get(URL).json()["corpora"] == ["corrections", "shared"]
+    assert client.get(URL, headers=others).json()["corpora"] == ["shared"]
+    assert client.post(URL, files=asked).json()["corpus"] == str(store.corpus(owner))
+    refused = client.post(URL, files=asked, headers=others).json()["error"]["message"]
+    assert refused == "corpus: expected one of shared, got 'corrections'."
 
 
 def test_a_corpus_of_the_server_needs_no_data(client: TestClient, tmp_path: Path) -> None:
