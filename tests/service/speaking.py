@@ -32,10 +32,9 @@ class Received:
         """All finals on one line."""
         return " ".join(f.text for f in self.finals)
 
-    def wordless_s(self, at_s: float) -> float:
-        """The longest time without words that was not over at `at_s`, or began within 5 s of it."""
-        gaps = [(a, b) for a, b in pairwise(self.words_s) if b > at_s and a < at_s + 5.0]
-        return max((b - a for a, b in gaps), default=0.0)
+    def wordless_s(self, from_s: float, to_s: float) -> float:
+        """The longest time without words that ended between `from_s` and `to_s`."""
+        return max((b - a for a, b in pairwise(self.words_s) if from_s < b <= to_s), default=0.0)
 
 
 async def speak(

@@ -49,7 +49,7 @@ class Loss:
 
     def row(self, clients: list[Received], recording: Recording) -> str:
         """The row of the table."""
-        gaps_s = [one.wordless_s(self.at_s) for one in clients]
+        gaps_s = [one.wordless_s(self.at_s, self.over_s) for one in clients]
         lost = sum(utterances_lost(one, recording) for one in clients)
         numbers = (
             f"{len(clients)} | {self.moved(clients)} | {median(gaps_s):.1f} | {max(gaps_s):.1f} | {lost}"
