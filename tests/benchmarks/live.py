@@ -118,13 +118,13 @@ def _service(options: argparse.Namespace) -> Iterator[str]:
         return
     from voxray.serving.ray.launch import read, started
 
-    address, args = read([str(options.serve), f"port={_free_port()}", *options.service])
+    address, args = read([str(options.serve), f"port={free_port()}", *options.service])
     _say(f"starting the service on port {address.port}")
     with started(address, args):
         yield f"ws://{address.host}:{address.port}{PATH}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

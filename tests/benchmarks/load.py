@@ -34,22 +34,30 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the clients of one process do. `tail_s`: how long `done` is waited for after `stop`."""
+    """What the clients of one process do. `tail_s`: how long `done` is waited for after `stop`.
+
+    Frames leave every `frame_ms` times `slowness`: above 1 the audio comes slower than it was spoken.
+    """
 
     url: str
     parts: tuple[Part, ...]
     start: Start
     frame_ms: int = 100
     tail_s: float = 15.0
+    slowness: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """What one client was sent, in seconds after its stream began, and how late it sent each frame."""
+    """What one client was sent, in seconds after its stream began, and how late it sent each frame.
+
+    `open_s`: from the start of its connection to `ready`.
+    """
 
     messages: tuple[tuple[float, str], ...] = field(repr=False)
     late_s: tuple[float, ...] = field(repr=False)
     error: str | None = None
+    open_s: float = 0.0
 
     def arrivals(self) -> tuple[Arrival, ...]:
         """The messages of types that are known here, as values."""
@@ -124,26 +132,31 @@ class Client:
         self._messages: list[tuple[float, str]] = []
         self._late_s: list[float] = []
         self._error: str | None = None
+        self._open_s = 0.0
 
     def record(self) -> ClientRecord:
         """Return what came; call it after `play`."""
-        return ClientRecord(tuple(self._messages), tuple(self._late_s), self._error)
+        return ClientRecord(tuple(self._messages), tuple(self._late_s), self._error, self._open_s)
 
     async def open(self, opening: asyncio.Semaphore) -> None:
         """Connect, say what comes, and wait until the server is ready."""
         try:
             async with opening, asyncio.timeout(OPEN_S):
-                # No pings: a server that is busy shall be slow, not gone.
+                begun_s = time.monotonic()
+                # No pings: a server that is busy shall be slow, not gone. Without a bound on the queue, as
+                # nobody reads it before the load begins, and a full one answers no pings of the server.
                 self._socket = await connect(
                     self._plan.url,
                     compression=None,
                     max_size=None,
+                    max_queue=None,
                     ping_interval=None,
                     open_timeout=None,
                     proxy=None,
                 )
                 await self._socket.send(self._plan.start.model_dump_json(exclude_none=True))
                 answer = parse_server(str(await self._socket.recv()))
+                self._open_s = time.monotonic() - begun_s
                 if not isinstance(answer, Ready):
                     self._error = f"open: expected ready, got {answer}"
         except (OSError, TimeoutError, WebSocketException) as e:
@@ -167,7 +180,7 @@ class Client:
             await self._socket.close()
 
     async def _send(self, socket: ClientConnection, start_s: float) -> None:
-        frame_s = self._plan.frame_ms / 1000
+        frame_s = self._plan.frame_ms / 1000 * self._plan.slowness
         for number, frame in enumerate(self._frames, start=1):
             due_s = start_s + number * frame_s
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))

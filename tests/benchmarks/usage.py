@@ -11,18 +11,19 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import psutil
 
-Group = Literal["load", "gateway", "buffers", "transcriber", "proxy", "ray", "bench"]
-GROUPS: tuple[Group, ...] = ("load", "gateway", "buffers", "transcriber", "proxy", "ray", "bench")
+Group = Literal["load", "gateway", "buffers", "directory", "transcriber", "proxy", "ray", "bench"]
+GROUPS: tuple[Group, ...] = get_args(Group)
 SERVING: tuple[Group, ...] = ("gateway", "buffers", "transcriber")
 """Where memory must not grow with the clients by more than a little."""
 
 _TITLES: tuple[tuple[str, Group], ...] = (
     (r"ray::ServeReplica:[^:]*:Gateway", "gateway"),
     (r"ray::BufferActor", "buffers"),
+    (r"ray::DirectoryActor", "directory"),
     (r"ray::ServeReplica:[^:]*:Transcriber", "transcriber"),
     (r"ray::(Proxy|HAProxy)|(\S*/)?haproxy\b", "proxy"),
     (r"ray::|(\S*/)?(raylet|gcs_server)\b|\S*python\S* .*/ray/", "ray"),

@@ -16,15 +16,18 @@ NODE: dict[str, Any] = {"num_cpus": LOGICAL_CPUS, "object_store_memory": OBJECT_
 
 
 @contextmanager
-def cluster_of(nodes: int) -> Iterator[tuple[Cluster, list[Any]]]:
-    """A head that computes nothing, and `nodes` that do; all end with the block."""
+def cluster_of(nodes: int, num_cpus: int = LOGICAL_CPUS) -> Iterator[tuple[Cluster, list[Any]]]:
+    """A head that computes nothing, and `nodes` that do; all end with the block.
+
+    Each of them starts `num_cpus` workers ahead.
+    """
     folder = tempfile.mkdtemp(prefix="vxn", dir="/tmp")  # sockets' paths must stay short
     head = {"num_cpus": 0, "object_store_memory": OBJECT_STORE_BYTES}
     cluster = Cluster(
         initialize_head=True, head_node_args={**head, "include_dashboard": False, "temp_dir": folder}
     )
     try:
-        yield cluster, [cluster.add_node(**NODE) for _ in range(nodes)]
+        yield cluster, [cluster.add_node(**NODE | {"num_cpus": num_cpus}) for _ in range(nodes)]
     finally:
         cluster.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
         shutil.rmtree(folder, ignore_errors=True)

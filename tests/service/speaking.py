@@ -1,7 +1,9 @@
 """A client that plays a recording to the service, whatever happens."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.benchmarks.recordings import PAUSES_S, Recording, sample_recording
 from tests.small_model import SMALL_MODEL_CLIPS
@@ -19,14 +21,20 @@ class Received:
 
     finals: list[Final] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    losses_s: list[float] = field(default_factory=list)  # when, of time.monotonic()
     models: list[str] = field(default_factory=list)
     rounds: int = 0  # how often it has said all of its audio
     delays_s: list[tuple[float, float]] = field(default_factory=list)  # of partials: when, and how late
+    words_s: list[float] = field(default_factory=list)  # when partials and finals came, of time.monotonic()
 
     @property
     def text(self) -> str:
         """All finals on one line."""
         return " ".join(f.text for f in self.finals)
+
+    def wordless_s(self, from_s: float, to_s: float) -> float:
+        """The longest time without words that ended between `from_s` and `to_s`."""
+        return max((b - a for a, b in pairwise(self.words_s) if from_s < b <= to_s), default=0.0)
 
 
 async def speak(
@@ -62,10 +70,13 @@ async def speak(
         async for event in live:
             if isinstance(event, Partial):
                 received.delays_s.append((now_s(), now_s() - begun_s - event.end_s))
+            if isinstance(event, Partial | Final):
+                received.words_s.append(time.monotonic())
             if isinstance(event, Final):
                 received.finals.append(event)
             elif isinstance(event, Lost):
                 received.losses.append(event.reason)
+                received.losses_s.append(time.monotonic())
             elif isinstance(event, Ready):
                 received.models.append(event.model)
         await playing

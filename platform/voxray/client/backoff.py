@@ -10,7 +10,7 @@ class RetryPolicy:
     """How long a client waits and retries, in seconds.
 
     Delays double from `first_s` to `most_s`, and no try is made later than `total_s` after a loss; a killed
-    Serve proxy is back after 22 to 27 s. A connection may take `connect_s`, and `ready` then `opening_s`: the
+    Serve proxy is back within 28 s. A connection may take `connect_s`, and `ready` then `opening_s`: the
     server may have to start an actor, which it gives 60 s. The connection counts as lost when the server owes
     an answer and sends nothing for `silence_s`.
     """

@@ -16,7 +16,7 @@ from tests.benchmarks.usage import Meter, Process, Reading, between, group_of, m
         ("ray::HAProxyManager", "proxy"),
         ("/usr/local/bin/haproxy -W -f /tmp/x.cfg", "proxy"),
         ("ray::ServeController.listen_for_change", "ray"),
-        ("ray::DirectoryActor", "ray"),
+        ("ray::DirectoryActor", "directory"),
         ("ray::IDLE", "ray"),
         ("/x/ray/core/src/ray/raylet/raylet --raylet_socket_name=/tmp/x", "ray"),
         ("/x/ray/core/src/ray/gcs/gcs_server --log_dir=/tmp/x", "ray"),

@@ -39,15 +39,16 @@ class Fleet(Protocol[M]):
         """Return the hosts that exist, by number."""
         ...
 
-    def start(self, number: int) -> M:
-        """Start a host."""
+    def start(self, number: int, node: str | None) -> M:
+        """Start a host, on `node` if it is still there."""
         ...
 
 
 class Registry(Generic[M]):
     """The table, and its hosts. `on_idle` is called after `WANTED_S` without a call of a gateway.
 
-    Numbers of hosts are never used again, because a gateway may still know the old host.
+    Numbers of hosts are never used again, because a gateway may still know the old host. Hosts are started on
+    the node of the gateway that called last: a node without gateways, such as a head, gets none.
     """
 
     def __init__(self, fleet: Fleet[M], table: Table, on_idle: Callable[[], None]) -> None:
@@ -57,6 +58,7 @@ class Registry(Generic[M]):
         self._starting = asyncio.Lock()
         self._last = int(time.time())
         self._wanted_s = time.monotonic()
+        self._node: str | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -65,7 +67,7 @@ class Registry(Generic[M]):
 
         `without`: the numbers of hosts that were tried. Raises ServiceError if a new host does not start.
         """
-        await self.want()
+        await self.want(node)
         tried = frozenset(without)
         for _ in range(2):
             number = self._table.place(gateway, node, time.monotonic(), tried)
@@ -81,9 +83,9 @@ class Registry(Generic[M]):
         await self.want()
         return self._members.get(number)
 
-    async def want(self) -> None:
-        """Note that a gateway is running: keep a spare host for its next client."""
-        self._wanted_s = time.monotonic()
+    async def want(self, node: str | None = None) -> None:
+        """Note that a gateway is running, on `node`: keep a spare host for its next client."""
+        self._wanted_s, self._node = time.monotonic(), node or self._node
         if self._recovering is None or (self._recovering.done() and self._recovering.exception()):
             self._recovering = asyncio.create_task(self._recover())
         await asyncio.shield(self._recovering)
@@ -136,7 +138,7 @@ class Registry(Generic[M]):
             if enough():
                 return
             self._last = max(self._last + 1, int(time.time()))
-            number, member = self._last, self._fleet.start(self._last)
+            number, member = self._last, self._fleet.start(self._last, self._node)
             self._members[number] = member
             self._booting.add(number)
             try:

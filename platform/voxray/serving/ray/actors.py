@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.exceptions import RayActorError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from voxray.serving.audio_input.voice_activity import SileroModel
 from voxray.serving.corrections.store import CorrectionStore
@@ -136,8 +137,12 @@ class RayHost:
         return reply
 
 
-def start_actor(service: Service, number: int) -> Any:
-    """Start a buffer actor, detached, and its `run`."""
+def start_actor(service: Service, number: int, node: str | None) -> Any:
+    """Start a buffer actor, detached, on `node` if it is there, and its `run`.
+
+    Ray would start an actor that needs no CPUs on any node, a head that is to do no work included.
+    """
+    strategy = NodeAffinitySchedulingStrategy(node, soft=True) if node else "DEFAULT"
     actor: Any = (
         ray.remote(BufferActor)
         .options(
@@ -145,6 +150,7 @@ def start_actor(service: Service, number: int) -> Any:
             namespace=NAMESPACE,
             lifetime="detached",
             num_cpus=0,
+            scheduling_strategy=strategy,
             max_concurrency=CONCURRENT_CALLS,
         )
         .remote(service, number)

@@ -59,9 +59,9 @@ class RayFleet:
                     continue  # it ended meanwhile
         return members
 
-    def start(self, number: int) -> RayMember:
+    def start(self, number: int, node: str | None) -> RayMember:
         """See `Fleet.start`."""
-        return RayMember(start_actor(self._service, number))
+        return RayMember(start_actor(self._service, number, node))
 
 
 class DirectoryActor:
@@ -82,9 +82,9 @@ class DirectoryActor:
         member = await self._registry.find(number)
         return None if member is None else (number, member.actor)
 
-    async def want(self) -> None:
+    async def want(self, node: str) -> None:
         """See `Registry.want`."""
-        await self._registry.want()
+        await self._registry.want(node)
 
 
 class RayDirectory:
@@ -93,6 +93,7 @@ class RayDirectory:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._node = ray.get_runtime_context().get_node_id()
+        self._actor: Any = None
 
     async def place(self, gateway: str, without: frozenset[str] = frozenset()) -> tuple[str, Host]:
         """See `protocol.Directory.place`."""
@@ -112,19 +113,24 @@ class RayDirectory:
 
     async def want(self) -> None:
         """Report that this gateway is running; see `Registry.want`."""
-        await self._ask("want")
+        await self._ask("want", self._node)
 
     def _host(self, placed: Placed) -> tuple[str, Host]:
         number, actor = placed
         return self._service.host(number), RayHost(actor)
 
     async def _ask(self, method: str, *args: Any) -> Any:
-        """Call the directory actor; if it has died, start it again."""
+        """Call the directory actor; if it has died, start it again.
+
+        It is looked up by name only then: that blocks the event loop, and with it all of the gateway.
+        """
         until_s = time.monotonic() + START_S
         while True:
             try:
-                return await getattr(directory_actor(self._service), method).remote(*args)
+                self._actor = self._actor or directory_actor(self._service)
+                return await getattr(self._actor, method).remote(*args)
             except RayActorError:
+                self._actor = None
                 if time.monotonic() > until_s:
                     raise
                 await asyncio.sleep(0.2)

@@ -40,6 +40,7 @@ class Actors:
 
     existing: dict[int, Actor] = field(default_factory=dict)
     started: list[Actor] = field(default_factory=list)
+    nodes: list[str | None] = field(default_factory=list)  # where those were started
     stillborn: bool = False
     recoveries: int = 0
 
@@ -48,7 +49,8 @@ class Actors:
         await asyncio.sleep(0)
         return dict(self.existing)
 
-    def start(self, number: int) -> Actor:
+    def start(self, number: int, node: str | None) -> Actor:
+        self.nodes.append(node)
         self.started.append(Actor(number, dead=self.stillborn))
         return self.started[-1]
 
@@ -169,6 +171,18 @@ def test_hosts_that_do_not_start_are_not_a_full_service() -> None:
 
         actors.stillborn = False
         assert await directory.place("gateway", "node")
+
+    run(test, actors)
+
+
+def test_hosts_are_started_on_the_nodes_of_the_gateways_that_call() -> None:
+    actors = Actors()
+
+    async def test(directory: Registry[Actor]) -> None:
+        await directory.want("a")
+        await until(lambda: actors.nodes == ["a"])
+        await directory.place("gateway", "b")
+        await until(lambda: actors.nodes == ["a", "b"])
 
     run(test, actors)
 
