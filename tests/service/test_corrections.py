@@ -67,7 +67,7 @@ def finals(service: Launched, recording: Recording, key: str) -> list[str]:
 
 def recorded(service: Launched, recording: Recording, ours: httpx2.Client) -> list[str]:
     """The finals of a session that is recorded: an actor learns within a second that a key has opted in."""
-    before, sent = ours.get(URL).json()["pending"], list[str]()
+    before, sent = int(ours.get(URL).json()["pending"]), list[str]()
 
     def pending() -> int:
         return int(ours.get(URL).json()["pending"]) - before
