@@ -135,7 +135,8 @@ def _started(address: Address, args: ServiceArgs) -> Iterator[None]:
         from ray import serve
         from tests.benchmarks import scripted_transcriber
 
-        ray.cloudpickle.register_pickle_by_value(scripted_transcriber)  # no worker finds `tests`
+        by_value = ray.cloudpickle.register_pickle_by_value  # no worker finds `tests`
+        by_value(scripted_transcriber)  # type: ignore[no-untyped-call]  # Ray gives it no types
         serve.start(http_options={"host": address.host, "port": address.port})
         serve.run(scripted_transcriber.build(args), name=APP, route_prefix="/")
         wait_for_proxy(address)

@@ -16,13 +16,11 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from voxray.audio import WINDOW_S
 from voxray.errors import MissingDependency, ModelError
 from voxray.whisper.adapter import adapted
 from voxray.whisper.digest import digest, sha256_of, weight_files
 from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.openai_names import MODEL_FILE
-from voxray.whisper.prompt_order import reorderable, start_first
 
 DEFAULT_MODEL = "tiny.en"
 STOCK = "@stock"
@@ -62,20 +60,6 @@ def ctranslate2_folder(name: str, quantization: str = "int8") -> Path:
 
         convert(source, kept, quantization)
     return kept
-
-
-def served_folder(name: str) -> Path:
-    """Return the CTranslate2 folder that live windows are decoded with; kept in `CACHE`.
-
-    It is `ctranslate2_folder(name)`, and of a model for short windows that with its ids in the order in which
-    a forced prefix is cheap. Its ids are not those of the Hugging Face form.
-    """
-    folder = ctranslate2_folder(name)
-    kept = CACHE / "served" / digest(folder)[:16]
-    if is_ctranslate2(kept):
-        return kept
-    streams = ModelInfo.load(folder).min_window_s < WINDOW_S
-    return start_first(folder, kept) if streams and reorderable(folder) else folder
 
 
 def source_digest(name: str) -> str:

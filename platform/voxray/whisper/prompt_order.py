@@ -14,14 +14,26 @@ from typing import Any
 
 import numpy as np
 
+from voxray.audio import WINDOW_S
 from voxray.errors import ModelError
 from voxray.files import atomic_directory
 from voxray.whisper.ctranslate2_binary import read_variables
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
 BY_TOKEN = ("decoder/embeddings/", "decoder/projection/")  # variables with a row for each token
 VOCABULARIES = ("vocabulary.txt", "vocabulary.json")
 ID_LISTS = ("suppress_ids", "suppress_ids_begin", "lang_ids")  # in config.json
+
+
+def served_folder(folder: Path, copy: Path) -> Path:
+    """Return the CTranslate2 model `folder` in the form that live windows are decoded with.
+
+    Of a model for short windows that is a `copy` in this order, made here and needed until it is loaded; of
+    another it is `folder` itself.
+    """
+    streams = ModelInfo.load(folder).min_window_s < WINDOW_S
+    return start_first(folder, copy) if streams and reorderable(folder) else folder
 
 
 def reorderable(folder: Path) -> bool:

@@ -10,15 +10,13 @@ from tests.small_model import SMALL_MODEL, SMALL_MODEL_CLIPS, SMALL_MODEL_INT8
 
 from voxray.audio import Pcm, decode
 from voxray.errors import ModelError
-from voxray.whisper import models
 from voxray.whisper.ctranslate import CTranslate2Engine
 from voxray.whisper.ctranslate2_binary import read_variables
 from voxray.whisper.decoding import AudioWindow, Decoded
 from voxray.whisper.engines import DecodingOptions
 from voxray.whisper.export import convert
 from voxray.whisper.model_info import ModelInfo
-from voxray.whisper.models import served_folder
-from voxray.whisper.prompt_order import reorderable, start_first
+from voxray.whisper.prompt_order import reorderable, served_folder, start_first
 from voxray.whisper.tokens import Tokens
 
 WINDOW_S = 6.0
@@ -113,30 +111,23 @@ def test_a_text_after_a_prefix_ends_at_its_limit(
         assert len(result.ids) == len(prefix) + 1
 
 
-def test_a_model_for_short_windows_is_served_in_this_order_and_another_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models, "CACHE", tmp_path / "cache")
-    served = served_folder(str(SMALL_MODEL_INT8))
+def test_a_model_for_short_windows_is_served_in_this_order_and_another_as_it_is(tmp_path: Path) -> None:
+    served = served_folder(SMALL_MODEL_INT8, tmp_path / "served")
     assert Tokens.load(served).start_first
-    assert served_folder(str(SMALL_MODEL_INT8)) == served  # made once
     assert ModelInfo.load(served).min_window_s == ModelInfo.load(SMALL_MODEL_INT8).min_window_s
 
     long = shutil.copytree(SMALL_MODEL_INT8, tmp_path / "long")
     (long / "voxray.json").write_text(json.dumps({"min_window_s": 30.0}))
-    assert served_folder(str(long)) == long
+    assert served_folder(long, tmp_path / "unused") == long
 
 
-def test_weights_that_numpy_cannot_write_stay_in_the_usual_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models, "CACHE", tmp_path / "cache")
+def test_weights_that_numpy_cannot_write_stay_in_the_usual_order(tmp_path: Path) -> None:
     folder = convert(SMALL_MODEL, tmp_path / "bfloat16", "bfloat16")
     shutil.copy(SMALL_MODEL_INT8 / "voxray.json", folder)
 
     assert reorderable(SMALL_MODEL_INT8)
     assert not reorderable(folder)
-    assert served_folder(str(folder)) == folder
+    assert served_folder(folder, tmp_path / "unused") == folder
 
 
 def test_a_folder_without_a_list_of_tokens_is_refused(tmp_path: Path) -> None:

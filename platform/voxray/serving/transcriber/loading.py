@@ -1,5 +1,6 @@
 """Loads models into CTranslate2, by their names."""
 
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,8 @@ from voxray.serving.transcriber.decoder import Decoder
 from voxray.serving.transcriber.models import ModelFiles
 from voxray.whisper.ctranslate import CTranslate2Engine, chosen_device, trained_languages
 from voxray.whisper.model_info import ModelInfo
-from voxray.whisper.models import ctranslate2_folder, is_ctranslate2, served_folder
+from voxray.whisper.models import ctranslate2_folder, is_ctranslate2
+from voxray.whisper.prompt_order import served_folder
 from voxray.whisper.tokens import Tokens
 
 
@@ -34,15 +36,19 @@ class EngineLoader:
         return Decoder(self.engine(files.folder))
 
     def engine(self, folder: Path) -> CTranslate2Engine:
-        """Load the model in `folder`; on a CPU with its ids in the order for live windows."""
-        on_cpu = chosen_device(self.device) == "cpu"
-        return CTranslate2Engine(
-            served_folder(str(folder)) if on_cpu else folder,
-            device=self.device,
-            compute_type=self.compute_type,
-            threads=self.threads,
-            workers=self.workers,
-        )
+        """Load the model in `folder`; on a CPU with its ids in the order for live windows.
+
+        No copy of it stays: a model that is deleted is gone.
+        """
+        with tempfile.TemporaryDirectory(prefix="voxray-model-") as copies:
+            on_cpu = chosen_device(self.device) == "cpu"
+            return CTranslate2Engine(
+                served_folder(folder, Path(copies) / "model") if on_cpu else folder,
+                device=self.device,
+                compute_type=self.compute_type,
+                threads=self.threads,
+                workers=self.workers,
+            )
 
     def describe(self, name: str, *, fetch: bool) -> ModelDescription | None:
         """Return what a model is made for, without loading it.

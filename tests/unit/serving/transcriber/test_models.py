@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -391,3 +392,12 @@ def test_the_small_model_beside_itself_and_after_its_files_are_gone(tmp_path: Pa
         await service.close()
 
     run(test)
+
+
+def test_a_model_in_the_order_for_live_windows_leaves_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    engine = EngineLoader(ModelSources(ServiceArgs()), "cpu", threads=1).engine(SMALL_MODEL_INT8)
+    assert engine.tokens.start_first
+    assert list(tmp_path.iterdir()) == []
