@@ -401,7 +401,7 @@ def test_an_unfinished_run_of_other_options(
     name: str, places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     places["out"].mkdir()
-    (places["out"] / "config.json").write_text("{}")
+    (places["out"] / "config.json").write_text('{"max_steps": 7}')
     message = ended(name, "wer_threshold=null" if name == "distil" else "", places, capsys)
     assert message.startswith(
         f"{places['out']}: expected the options of the unfinished run there, got another "
