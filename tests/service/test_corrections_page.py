@@ -73,8 +73,8 @@ def test_a_key_opts_in_and_corrects_by_keyboard(corrections: Page, store: Correc
     expect(counts).to_have_text("0 to correct, 2 corrected")
     expect(page.locator("#undo-about")).to_have_text("Saved: turn on the radio")
     page.goto("about:blank")  # sends what could still be undone
-    wait_until(lambda: texts_on_disk(store) == ["turn off the light", "turn on the radio"], 15)
-    assert store.counts(owner()) == (0, 2)
+    wait_until(lambda: store.counts(owner()) == (0, 2), 15)  # what a correction does last
+    assert texts_on_disk(store) == ["turn off the light", "turn on the radio"]
 
 
 def test_what_was_done_last_is_undone(corrections: Page, store: CorrectionStore) -> None:

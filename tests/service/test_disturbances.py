@@ -26,7 +26,7 @@ MOVED_CLIENTS, MOVED_LENGTH_S = 4, 30.0
 BETWEEN_S = 1.5  # so that no utterance goes on into the next round
 
 KILLED_CLIENTS, KILLED_LENGTH_S = 16, 60.0
-BACK_S = 90.0  # for a process to be there again; a killed proxy takes 22 to 27 s (ray.md, A1)
+BACK_S = 90.0  # for a process to be there again; a killed proxy took 22 to 27 s in ray.md, A1
 KILLS = (  # when, in seconds of the stream, and whom
     (6.0, "ServeReplica:voxray:Transcriber"),
     (18.0, "BufferActor"),

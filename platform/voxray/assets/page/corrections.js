@@ -3,6 +3,7 @@
 import { Api } from "./api.js";
 import { CorrectionCard } from "./correction_card.js";
 import { ask } from "./dialogs.js";
+import { attempt, notify } from "./notice.js";
 
 const PATH = "v1/corrections";
 const UNDO_MS = 8_000;
@@ -15,11 +16,11 @@ class CorrectionsPage {
   #held = null; // what was done last, and is not sent yet: it can be undone
 
   constructor() {
-    $("enabled").addEventListener("change", () => this.#attempt(() => this.#enable($("enabled").checked)));
-    $("clear").addEventListener("click", () => this.#attempt(() => this.#clear()));
+    $("enabled").addEventListener("change", () => attempt(() => this.#enable($("enabled").checked)));
+    $("clear").addEventListener("click", () => attempt(() => this.#clear()));
     $("undo").addEventListener("click", () => this.#undo());
     addEventListener("pagehide", () => this.#send().catch(() => {}));
-    this.#attempt(() => this.#refresh());
+    attempt(() => this.#refresh());
     setInterval(() => document.hidden || this.#cards.size || this.#held || this.#refresh().catch(() => {}), REFRESH_MS);
   }
 
@@ -86,7 +87,7 @@ class CorrectionsPage {
       load: async () => (await this.#api.request(`${PATH}/${clip.id}/audio`)).blob(),
       save: (text) => this.#hold(card, true, { method: "POST", body: JSON.stringify({ text }) }),
       remove: () => this.#hold(card, false, { method: "DELETE" }),
-      failed: (error) => this.#notice(error.message),
+      failed: (error) => notify(error.message),
     });
     this.#cards.set(clip.id, card);
     return card;
@@ -108,13 +109,13 @@ class CorrectionsPage {
     this.#cards.delete(card.id);
     card.close();
     card.element.remove();
-    const timer = setTimeout(() => this.#attempt(() => this.#settle()), UNDO_MS);
+    const timer = setTimeout(() => attempt(() => this.#settle()), UNDO_MS);
     this.#held = { card, next, saved, options, timer };
     $("undo-about").textContent = `${saved ? "Saved" : "Deleted"}: ${card.text}`;
     $("undo-bar").hidden = false;
     this.#showEmpty();
     this.#cards.get(other?.dataset.id)?.begin();
-    this.#attempt(() => this.#settle(sent));
+    attempt(() => this.#settle(sent));
   }
 
   async #settle(sent = this.#send()) {
@@ -139,7 +140,7 @@ class CorrectionsPage {
     if (!held) return;
     this.#putBack(held);
     held.card.begin();
-    this.#attempt(() => this.#refresh());
+    attempt(() => this.#refresh());
   }
 
   #putBack({ card, next }) {
@@ -154,20 +155,6 @@ class CorrectionsPage {
     this.#held = null;
     $("undo-bar").hidden = true;
     return held;
-  }
-
-  async #attempt(action) {
-    this.#notice(null);
-    try {
-      await action();
-    } catch (error) {
-      this.#notice(error.message);
-    }
-  }
-
-  #notice(sentence) {
-    $("notice").textContent = sentence ?? "";
-    $("notice").hidden = !sentence;
   }
 }
 

@@ -4,6 +4,7 @@ import { Api, hasEnded } from "./api.js";
 import { showClips } from "./clips.js";
 import { ask } from "./dialogs.js";
 import { dropped, picked } from "./dropped.js";
+import { attempt, notify } from "./notice.js";
 import { targz } from "./tar.js";
 import { modelName, TrainingCard } from "./training_card.js";
 
@@ -45,14 +46,14 @@ class TrainingsPage {
     $("corpus").addEventListener("change", () => $("corpus").value && this.#pick(null));
     $("new").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#attempt(() => this.#submit());
+      attempt(() => this.#submit());
     });
     $("stop-sending").addEventListener("click", () => this.#sending?.abort());
     for (const name of ["report", "clips", "deploy"]) $(`close-${name}`).addEventListener("click", () => $(`${name}-dialog`).close());
     addEventListener("beforeunload", (event) => this.#sending && event.preventDefault());
     this.#acceptDrops();
     this.#kind();
-    this.#attempt(() => this.#refresh());
+    attempt(() => this.#refresh());
     setInterval(() => document.hidden || this.#refresh().catch(() => {}), REFRESH_MS);
   }
 
@@ -139,7 +140,7 @@ class TrainingsPage {
     addEventListener("drop", (event) => {
       dropping(event, false);
       const found = dropped(event.dataTransfer);
-      this.#attempt(async () => this.#pick(await found));
+      attempt(async () => this.#pick(await found));
     });
   }
 
@@ -200,7 +201,7 @@ class TrainingsPage {
   }
 
   #actions() {
-    const attempted = (action) => (...given) => this.#attempt(() => action(...given));
+    const attempted = (action) => (...given) => attempt(() => action(...given));
     return {
       listen: attempted((training) => this.#listen(training)),
       report: attempted((training) => this.#report(training)),
@@ -242,14 +243,14 @@ class TrainingsPage {
   }
 
   async #download({ id }, format) {
-    this.#notice("The model is being packed.");
+    notify("The model is being packed.");
     const blob = await (await this.#api.request(`${URL_}/${id}/model?format=${format}`)).blob();
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     link.download = `${id}-${format}.tar.gz`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), REFRESH_MS);
-    this.#notice(null);
+    notify(null);
   }
 
   async #remove(training) {
@@ -257,22 +258,6 @@ class TrainingsPage {
     if (!(await ask($("delete-dialog"), about))) return;
     await this.#api.request(`${URL_}/${training.id}`, { method: "DELETE" });
     this.#drop(training.id);
-  }
-
-  /** Does `action`; where that fails, the page says why. */
-  async #attempt(action) {
-    this.#notice(null);
-    try {
-      await action();
-    } catch (error) {
-      this.#notice(error.message);
-    }
-  }
-
-  #notice(sentence) {
-    $("notice").textContent = sentence ?? "";
-    $("notice").hidden = !sentence;
-    if (sentence) $("notice").scrollIntoView({ block: "nearest" });
   }
 }
 

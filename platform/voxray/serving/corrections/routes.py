@@ -27,10 +27,10 @@ from voxray.serving.corrections.bodies import (
 )
 from voxray.serving.corrections.store import CorrectionStore
 from voxray.serving.gateway.auth import AccessPolicy, bearer_key
+from voxray.serving.rest.uploads import receive_body
 from voxray.serving.trainings.endpoint import route
 
 SHOWN = 50
-BODY_BYTES = 64 << 10
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -101,13 +101,8 @@ class CorrectionApi:
 
 async def _received(request: Request, model: type[Body], expected: str) -> Body:
     """Return the body of `request`; ApiError with the sentence `expected` where it is no `model`."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise ApiError(413, f"expected a body of at most {BODY_BYTES} bytes, got more.")
     try:
-        return model.model_validate_json(body, strict=True)
+        return model.model_validate_json(await receive_body(request), strict=True)
     except ValidationError as e:
         raise ApiError(400, expected, param=expected.partition(":")[0]) from e
 

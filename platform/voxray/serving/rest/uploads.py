@@ -19,6 +19,7 @@ from voxray.serving.settings import Limits
 from voxray.transcribe import Cutting, Windows, cut_sections
 
 MULTIPART = "multipart/form-data"
+BODY_BYTES = 64 << 10  # of a request that is no upload
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 64 << 10
 MAX_NAME = 80  # characters of a file's name, in messages
@@ -33,6 +34,16 @@ class Upload:
     fields: Mapping[str, list[str]]
     file: BinaryIO
     name: str
+
+
+async def receive_body(request: Request) -> bytes:
+    """Return the body of `request`, which is no upload; ApiError 413 where it is over BODY_BYTES."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise ApiError(413, f"expected a body of at most {BODY_BYTES} bytes, got more.")
+    return body
 
 
 @asynccontextmanager

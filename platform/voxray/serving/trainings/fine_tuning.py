@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from voxray.config import Config, parse
 from voxray.serving.api_error import ApiError, invalid_field
 from voxray.serving.gateway.auth import AccessPolicy, bearer_key
-from voxray.serving.rest.uploads import receive_form
+from voxray.serving.rest.uploads import receive_body, receive_form
 from voxray.serving.trainings.archives import ArchiveLimits
 from voxray.serving.trainings.bodies import TrainingObject
 from voxray.serving.trainings.endpoint import route
@@ -29,7 +29,6 @@ from voxray.serving.trainings.service import TrainingService
 from voxray.serving.trainings.store import SERVED_FORMAT
 from voxray.serving.trainings.submission import Submission, training_request
 
-BODY_BYTES = 64 << 10
 EPOCHS = {"finetune": "max_epochs", "distil": "max_epochs", "adapt": "epochs"}
 
 
@@ -164,11 +163,7 @@ class FineTuningApi:
 
 
 async def _json(request: Request) -> dict[str, Any]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise ApiError(413, f"expected a body of at most {BODY_BYTES} bytes, got more.")
+    body = await receive_body(request)
     try:
         values = json.loads(body)
     except ValueError as e:
