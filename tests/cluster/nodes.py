@@ -4,10 +4,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from ray._common.utils import get_default_ray_temp_dir
 from ray.cluster_utils import Cluster
 
 from voxray.cluster import LOGICAL_CPUS, OBJECT_STORE_BYTES
@@ -22,6 +24,8 @@ def cluster_of(nodes: int, num_cpus: int = LOGICAL_CPUS) -> Iterator[tuple[Clust
     Each of them starts `num_cpus` workers ahead.
     """
     folder = tempfile.mkdtemp(prefix="vxn", dir="/tmp")  # sockets' paths must stay short
+    default_folder = Path(get_default_ray_temp_dir())  # type: ignore[no-untyped-call]  # Ray's own
+    default_folder.mkdir(parents=True, exist_ok=True)  # the cluster's address is written there too
     head = {"num_cpus": 0, "object_store_memory": OBJECT_STORE_BYTES}
     cluster = Cluster(
         initialize_head=True, head_node_args={**head, "include_dashboard": False, "temp_dir": folder}

@@ -10,7 +10,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.uri import parse_uri
 
 from voxray.client.backoff import Backoff, RetryPolicy
-from voxray.client.conversation import FRAME_BYTES, Conversation, ConversationState, Event
+from voxray.client.conversation import (
+    ABNORMAL,
+    FRAME_BYTES,
+    SILENT,
+    Conversation,
+    ConversationState,
+    Event,
+)
 from voxray.client.inbox import Inbox
 from voxray.client.refusals import LOOPBACK, REFUSED, why
 from voxray.errors import ConfigError, ServiceError, WireError
@@ -19,7 +26,6 @@ from voxray.wire import PATH, Ready, Start
 BUFFER_S = 120.0  # of audio that is held here at most
 CLOSE_TIMEOUT_S = 1.0
 PING_S = 10.0
-ABNORMAL = 1006  # what a connection without a close frame counts as
 SILENCE_CHECKS = 4  # in `silence_s`; at each the server must owe an answer
 
 
@@ -57,12 +63,13 @@ class Live:
         self._backoff = Backoff(retry)
         self._inbox = Inbox()
         self._changed = asyncio.Event()
+        self._accepted = False  # whether any connection was
         self._failure: Exception | None = None
         self._over = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Live":
-        """Connect. Raises ServiceError where no server accepts; the first try is not repeated."""
+        """Connect. Raises ServiceError at once where nothing accepts a connection, or where it is refused."""
         self._task = asyncio.create_task(self._run())
         try:
             await self._until(lambda: self._conversation.ready is not None)
@@ -193,6 +200,7 @@ class Live:
                 ping_timeout=PING_S,
                 close_timeout=CLOSE_TIMEOUT_S,
             ) as socket:
+                self._accepted = True
                 await self._converse(socket)
         except (OSError, EOFError, WebSocketException) as e:
             self._check_worth_retrying(e)
@@ -201,9 +209,9 @@ class Live:
             await self._pause(reason)
 
     def _check_worth_retrying(self, error: Exception) -> None:
-        """Raises ServiceError where a next try would end as this one did, and where this was the first."""
+        """Raises ServiceError where a next try would end as this one did; until one is accepted, all do."""
         status = error.response.status_code if isinstance(error, InvalidStatus) else None
-        if status in REFUSED or self._conversation.ready is None:
+        if status in REFUSED or not self._accepted:
             raise ServiceError(f"{self._url}: {why(self._url, error)}") from error
 
     async def _pause(self, reason: str) -> None:
@@ -226,7 +234,7 @@ class Live:
             code = ABNORMAL if socket.close_code is None else socket.close_code
             self._deliver(self._conversation.closed(code, socket.close_reason or ""))
         except TimeoutError:
-            self._deliver(self._conversation.closed(ABNORMAL, "the server is silent"))
+            self._deliver(self._conversation.closed(SILENT, "the server is silent"))
         finally:
             if sender:
                 await _end(sender)

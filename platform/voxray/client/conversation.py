@@ -41,6 +41,9 @@ FIRST_CREDIT_S = 2.0  # of audio that may be sent before the first ack
 CONTAINER_BYTES_PER_SECOND = 32_000  # a guess, for containers: their rate is not known here
 LOST_WITH_ACTOR = "not_resumable"  # code of the error that ends a container whose session is gone
 
+ABNORMAL = 1006  # what a connection without a close frame counts as (RFC 6455, 7.4.1)
+SILENT = 1011  # what a silent one is closed with, as websockets does where no pong comes
+
 OUR_FAULT = {Close.NOT_AUDIO, Close.BAD_MESSAGE, Close.TOO_BIG}
 FINAL = OUR_FAULT | {Close.NOT_ALLOWED, Close.RESUMED_ELSEWHERE}
 
@@ -157,7 +160,7 @@ class Conversation:
             )
         if self.state in (ConversationState.LOST, ConversationState.DONE):
             return None
-        refused = self.ready is None and code != Close.RESTART  # the first try is not repeated
+        refused = self.ready is None and code not in (Close.RESTART, ABNORMAL)
         if refused or code in FINAL or (self._error and self._error.code == LOST_WITH_ACTOR):
             raise _error(code, sentence)
         return self._lose(sentence or f"closed with {code}")

@@ -204,7 +204,8 @@ class ScriptedService:
 
     `drop_after`: each number drops the connection as abruptly as a killed process, once its session has
     received so many bytes; each is used once. `forget`: such a drop loses the session too. `refuse`: what
-    the next connections are closed with. `silent`: connections get no messages any more.
+    the next connections are closed with. `cut`: so many connections end as abruptly as they have begun.
+    `silent`: connections get no messages any more.
     """
 
     server: ScriptedServer = field(default_factory=ScriptedServer)
@@ -213,6 +214,7 @@ class ScriptedService:
     drop_after: list[int] = field(default_factory=list)
     forget: bool = False
     refuse: list[tuple[Close, Error]] = field(default_factory=list)
+    cut: int = 0
     silent: bool = False
     url: str = ""
     connections: int = 0
@@ -223,6 +225,10 @@ class ScriptedService:
         try:
             start = parse_client(str(await socket.recv()))
             assert isinstance(start, Start)
+            if self.cut:
+                self.cut -= 1
+                socket.transport.abort()
+                return
             if self.refuse:
                 code, error = self.refuse.pop(0)
                 await socket.send(render(error))

@@ -83,6 +83,33 @@ def test_lost_connections_do_not_show_in_the_text(forget: bool, live: bool) -> N
     run(scene, drop_after=[10_000, 40_000, 64_000], forget=forget, speed=20)
 
 
+def test_a_loss_before_the_first_ready_is_mended() -> None:
+    async def scene(service: ScriptedService) -> None:
+        events = await events_of(service)
+
+        assert text(events) == words(NUMBERS)
+        assert [type(e) for e in events[:3]] == [Lost, Lost, Ready]
+
+    run(scene, cut=2)
+
+
+def test_a_server_that_never_gets_ready_is_given_up() -> None:
+    async def scene(service: ScriptedService) -> None:
+        with pytest.raises(ServiceError, match=r"to answer again within 0\.2 s"):
+            await connected(service.url, replace(QUICK, total_s=0.2))
+
+    run(scene, cut=1000)
+
+
+def test_a_server_that_is_silent_at_first_is_reported_at_once() -> None:
+    async def scene(service: ScriptedService) -> None:
+        with pytest.raises(ServiceError, match="the server is silent"):
+            await connected(service.url, replace(QUICK, opening_s=0.2))
+        assert service.connections == 1
+
+    run(scene, silent=True)
+
+
 def test_a_loss_just_before_done_is_mended() -> None:
     async def scene(service: ScriptedService) -> None:
         async with stream(service.url, retry=QUICK) as live:

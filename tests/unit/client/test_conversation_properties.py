@@ -108,7 +108,6 @@ class Stage:
     def __post_init__(self) -> None:
         self.audio = spoken(self.numbers, RATE)
         self.connect()
-        self.deliver(1)  # the first `ready`: the first try is not repeated
 
     def connect(self) -> None:
         start = parse_client(self.client.opened())
