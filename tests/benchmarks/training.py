@@ -181,11 +181,11 @@ def distil_whisper(
     student = make_student(teacher, LAYERS).train()
     student.model.encoder.requires_grad_(not freeze_encoder)
     optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=1e-4)
-    step = _script_step(student, teacher, optimiser, shared=freeze_encoder)
+    step = script_step(student, teacher, optimiser, shared=freeze_encoder)
     mean_s = sum(clip.duration_s for clip in clips) / len(clips)
     size = round(batch_s / mean_s) if batch_s else SCRIPT_BATCH
     made = [
-        _script_batch([clips[k % len(clips)] for k in range(i * size, (i + 1) * size)], tokens)
+        script_batch([clips[k % len(clips)] for k in range(i * size, (i + 1) * size)], tokens)
         for i in range(steps + 1)
     ]
     step(*made[0])
@@ -199,7 +199,7 @@ def distil_whisper(
     return Measured(name, steps * size, seconds)
 
 
-def _script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return samples padded to 30 s, decoder inputs and targets padded to SCRIPT_LABEL."""
     samples_BT = torch.zeros(len(clips), WINDOW_SAMPLES)
     inputs_BL = torch.full((len(clips), SCRIPT_LABEL), tokens.end)
@@ -213,9 +213,11 @@ def _script_batch(clips: Sequence[Clip], tokens: Tokens) -> tuple[torch.Tensor, 
     return samples_BT, inputs_BL, targets_BL
 
 
-def _script_step(
+def script_step(
     student: Any, teacher: Any, optimiser: torch.optim.Optimizer, *, shared: bool
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
+    """Return a step of the script on a batch of `script_batch`; `shared`: one encoder feeds both decoders."""
+
     def step(*batch: torch.Tensor) -> None:
         samples_BT, inputs_BL, targets_BL = (tensor.to(DEVICE, non_blocking=True) for tensor in batch)
         features = log_mel(samples_BT, student.config.num_mel_bins)

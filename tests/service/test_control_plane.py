@@ -1,4 +1,4 @@
-"""Directory, Serve's controller and HAProxy are killed in turn under live clients; nobody loses a word.
+"""Directory, Serve's controller, HAProxy and a node are lost in turn under live clients, and no word is.
 
 pytest -s tests/service/test_control_plane.py      prints the table of serve/README.md
 """
@@ -167,4 +167,21 @@ def test_no_client_loses_a_word_when_the_control_plane_is_killed(
 
     assert [loss.moved(clients) for loss in losses] == [0, 0, CLIENTS]  # HAProxy ends with its manager
     assert [one.text for one in joined] == [expected] * len(CONTROL_PLANE)
+    check_texts(service, clients, recording)
+
+
+def test_no_client_loses_a_word_when_a_node_is_lost(service: Launched, recording: Recording) -> None:
+    losses = list[Loss]()
+
+    async def lose_a_node(clients: list[Received]) -> None:
+        at_s = time.monotonic()
+        service.order("lose BufferActor")
+        await happens(lambda: "lost:" in service.log.read_text())
+        await happens(lambda: any(at_s < lost_s for one in clients for lost_s in one.losses_s))
+        await have_words_after(clients, time.monotonic())
+        losses.append(Loss("a node", at_s, time.monotonic()))
+
+    clients = asyncio.run(speak_while(service, recording, lose_a_node))
+    print("", *(loss.row(clients, recording) for loss in losses), sep="\n")
+
     check_texts(service, clients, recording)

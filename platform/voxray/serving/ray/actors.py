@@ -39,6 +39,7 @@ class BufferActor(AsyncHost):
     def __init__(self, service: Service, number: int) -> None:
         self._service = service
         self._number = number
+        self._running = False
         self._heartbeat_s = time.monotonic()
         self._observations = Observations()
         args, new_detector = service.args, SileroModel().detector
@@ -69,8 +70,12 @@ class BufferActor(AsyncHost):
         """Serve until no call has come for `IDLE_S`, then end the process.
 
         It also ends after a fault of its own, and after `LOST_S` without a transcriber: its clients then get
-        new sessions from another actor, whose handle has a new view of Serve.
+        new sessions from another actor, whose handle has a new view of Serve. Calls but the first return at
+        once: each directory makes one, as that of the one which started this actor may have died with it.
         """
+        if self._running:
+            return
+        self._running = True
         tasks = [asyncio.create_task(self.sweep()), asyncio.create_task(self._find_transcribers())]
         try:
             while self._host.sessions or time.monotonic() - self.called_s < IDLE_S:

@@ -49,14 +49,16 @@ class RayFleet:
         return await asyncio.to_thread(self._found)
 
     def _found(self) -> dict[int, RayMember]:
-        members = {}
+        members = dict[int, RayMember]()
         for name in actor_names():
             number = self._service.number(name)
             if number is not None:
                 try:
-                    members[number] = RayMember(ray.get_actor(name, NAMESPACE))
+                    actor = ray.get_actor(name, NAMESPACE)
                 except ValueError:
                     continue  # it ended meanwhile
+                actor.run.remote()  # which dies with a directory that dies while the actor starts
+                members[number] = RayMember(actor)
         return members
 
     def start(self, number: int, node: str | None) -> RayMember:
