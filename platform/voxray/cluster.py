@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from voxray.errors import MissingDependency
+from voxray.errors import ClusterError, MissingDependency
 
 OBJECT_STORE_BYTES = 500_000_000
 LOGICAL_CPUS = 8  # more than the cores: Train with Data hangs silently on a two-CPU cluster
@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Set before Ray starts, where the environment does not say otherwise."""
+START_TIMED_OUT = "timed out during startup"  # what Ray says of a node that is not there after 30 s
 
 
 @contextmanager
@@ -51,11 +52,23 @@ def local_cluster() -> Iterator[None]:
     """Start Ray on this machine while the block runs, with a temporary folder that is removed afterwards.
 
     Set what `ENVIRONMENT` names before: Ray reads it when it is imported. The cluster has at least
-    `LOGICAL_CPUS`, and this checkout on the path of its workers.
+    `LOGICAL_CPUS`, and this checkout on the path of its workers. Raises ClusterError where the machine is too
+    busy for Ray to start in time.
     """
     import ray
 
     temporary = tempfile.mkdtemp(prefix="vxr", dir="/tmp")  # sockets' paths must stay short
+    try:
+        _start(temporary)
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _start(temporary: str) -> None:
+    import ray
+
     try:
         ray.init(
             address="local",
@@ -66,7 +79,10 @@ def local_cluster() -> Iterator[None]:
             runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}},
             _temp_dir=temporary,
         )
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(temporary, ignore_errors=True)
+    except Exception as e:  # Ray has no class of its own for it
+        if START_TIMED_OUT not in str(e):
+            raise
+        raise ClusterError(
+            "expected Ray to start within its 30 s, got no answer: this machine is too busy; "
+            "run the same command again."
+        ) from e

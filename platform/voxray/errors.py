@@ -10,6 +10,7 @@
      ├── TrainingError     (RuntimeError)  training that cannot start or go on
      ├── OutputError       (OSError)       an output place that is taken, full or not writable
      ├── WireError         (ValueError)    a message that the other side of a stream must not send
+     ├── ClusterError      (RuntimeError)  Ray, where it does not start
      ├── ServiceError      (RuntimeError)  a server that cannot be reached, refuses, or gave up
      └── MissingDependency (ImportError)   an extra that is not installed
 
@@ -56,6 +57,10 @@ class OutputError(VoxrayError, OSError):
 
 class WireError(VoxrayError, ValueError):
     """A message that the other side of a stream must not send."""
+
+
+class ClusterError(VoxrayError, RuntimeError):
+    """Ray, where it does not start."""
 
 
 class ServiceError(VoxrayError, RuntimeError):

@@ -1,11 +1,15 @@
+import inspect
 import os
 import subprocess
 import sys
 
 import pytest
+import ray
+from ray._private import node
 
 import voxray
-from voxray.cluster import ENVIRONMENT
+from voxray.cluster import ENVIRONMENT, START_TIMED_OUT, local_cluster
+from voxray.errors import ClusterError
 
 RUN = """
 import os, tempfile, pathlib
@@ -42,6 +46,17 @@ def test_a_cluster_of_this_machine_lives_as_long_as_its_block() -> None:
         "True",
         f"False False {ENVIRONMENT['RAY_AUTH_MODE']}",
     ]
+
+
+def test_a_machine_that_is_too_busy_for_ray_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert START_TIMED_OUT in inspect.getsource(node)
+
+    def too_late(**_: object) -> None:
+        raise Exception(f"The current node {START_TIMED_OUT}.")
+
+    monkeypatch.setattr(ray, "init", too_late)
+    with pytest.raises(ClusterError, match="run the same command again"), local_cluster():
+        pass
 
 
 def test_without_ray_the_extra_is_named() -> None:

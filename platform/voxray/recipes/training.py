@@ -20,7 +20,7 @@ from voxray import job
 from voxray.audio import SAMPLE_RATE, decode_blocks
 from voxray.audio.containers import EXTENSIONS
 from voxray.config import Config, load
-from voxray.errors import AudioError, ConfigError, CorpusError, ExportError
+from voxray.errors import AudioError, ClusterError, ConfigError, CorpusError, ExportError
 from voxray.recipes import adapt, distil, export, finetune, pseudo_label
 from voxray.recipes.adapt import AdaptConfig
 from voxray.recipes.distil import DistilConfig
@@ -199,7 +199,7 @@ def main(words: list[str]) -> int:
             raise
         (folder.path / "error").write_text(f"{sentence.replace(f'{folder.path}/', '')}\n")
         print(f"error: {sentence}", file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL if isinstance(e, ClusterError) else 1
     return 0
 
 

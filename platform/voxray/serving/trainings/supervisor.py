@@ -35,8 +35,9 @@ JOB = (sys.executable, "-m", "voxray.recipes.training")
 def supervise(folder: TrainingFolder, settings: TrainingSettings, job: Sequence[str] = JOB) -> None:
     """Run the job of a training to its end, and write its states; return at once if it has ended.
 
-    A job whose process was killed together with its supervisor goes on from its last checkpoint, at most
-    `MAX_ATTEMPTS` times. When the training is cancelled, or its folder deleted, the process is ended.
+    A job whose process was killed together with its supervisor goes on from its last checkpoint, and one
+    that ends with EX_TEMPFAIL begins anew, both at most `MAX_ATTEMPTS` times. When the training is cancelled,
+    or its folder deleted, the process is ended.
     """
     with suppress(FileNotFoundError):
         state = folder.state
@@ -48,7 +49,10 @@ def supervise(folder: TrainingFolder, settings: TrainingSettings, job: Sequence[
         state = state.started(time.time())
         folder.write_state(state)
         until = (state.started_at or 0) + 3600 * settings.hours
-        error = _error(folder, _run(folder, settings, until, job))
+        status = _run(folder, settings, until, job)
+        if status == os.EX_TEMPFAIL and state.attempts < MAX_ATTEMPTS:
+            return supervise(folder, settings, job)
+        error = _error(folder, status)
         if time.time() > until:
             error = f"expected the training to take at most {settings.hours:g} hours, got a longer one."
         end = TrainingStatus.FAILED if error else TrainingStatus.SUCCEEDED

@@ -58,6 +58,25 @@ def test_the_end_of_the_job_is_the_end_of_the_training(
     assert state.started_at <= state.ended_at
 
 
+@pytest.mark.parametrize("failures", [1, MAX_ATTEMPTS])
+def test_a_job_that_could_not_begin_is_tried_again(failures: int, folder: TrainingFolder) -> None:
+    run(
+        folder,
+        f"""
+import os, pathlib, sys
+tries = pathlib.Path(sys.argv[2], "tries")
+tries.write_text(tries.read_text() + "." if tries.exists() else ".")
+pathlib.Path(sys.argv[2], "error").write_text("too busy.")
+sys.exit(os.EX_TEMPFAIL if len(tries.read_text()) <= {failures} else 0)
+""",
+    )
+
+    given_up = failures == MAX_ATTEMPTS
+    assert folder.state.status is (TrainingStatus.FAILED if given_up else TrainingStatus.SUCCEEDED)
+    assert folder.state.error == ("too busy." if given_up else None)
+    assert folder.state.attempts == min(failures + 1, MAX_ATTEMPTS)
+
+
 def test_a_traceback_is_in_the_log(folder: TrainingFolder) -> None:
     run(folder, "1/0")
 
