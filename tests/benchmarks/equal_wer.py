@@ -5,11 +5,11 @@
 
 `distil` trains `--steps` steps, as in `make demo`, and its WER on clips that it did not learn from is the
 mark. The script then trains the same student, with the step of `tests.benchmarks.training`, its frozen
-encoder and `distil`'s peak learning rate, until it is at the mark or has taken `--times` the CPU time.
-Both learn from the same sample clips and their own texts, and each is evaluated in the form that it was
-trained for: windows of 2 s and more, or of 30 s. Time is that of the process in steps, all threads,
-without the evaluations: a ratio of it is one of wall time on an idle machine, and other programs do not
-change it much.
+encoder and `distil`'s peak learning rate (or `--script-rate`), until it is at the mark or has taken
+`--times` the CPU time. Both learn from the same sample clips and their own texts, and each is evaluated
+in the form that it was trained for: windows of 2 s and more, or of 30 s. Time is that of the process in
+steps, all threads, without the evaluations: a ratio of it is one of wall time on an idle machine, and
+other programs do not change it much.
 """
 
 import argparse
@@ -70,6 +70,7 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=60, help="of distil")
     arguments.add_argument("--times", type=float, default=6.0, help="distil's time that the script may take")
     arguments.add_argument("--every", type=int, default=20, help="steps of the script between evaluations")
+    arguments.add_argument("--script-rate", type=float, default=LEARNING_RATE, help="its learning rate")
     options = arguments.parse_args()
     torch.set_num_threads(THREADS)
     train, dev = load_clips("builtin", "train")[0], load_clips("builtin", "test")[0]
@@ -77,7 +78,7 @@ def main() -> None:
     ours = distil(train, dev, options.steps)
     console.print(f"distil: {ours}")
     script = list[Point]()
-    for point in distil_whisper(train, dev, options.every):
+    for point in distil_whisper(train, dev, options.every, options.script_rate):
         script.append(point)
         console.print(f"script: {point}")
         if point.wer <= ours.wer or point.cpu_s > options.times * ours.cpu_s:
@@ -111,13 +112,13 @@ def distil(train: Sequence[Clip], dev: Sequence[Clip], steps: int) -> Point:
     return Point(steps, loop.samples, cpu_s, _wer(student, base, dev, WINDOWS_S[0]))
 
 
-def distil_whisper(train: Sequence[Clip], dev: Sequence[Clip], every: int) -> Iterator[Point]:
-    """Train the script's student on and on, and evaluate it every so many steps."""
+def distil_whisper(train: Sequence[Clip], dev: Sequence[Clip], every: int, rate: float) -> Iterator[Point]:
+    """Train the script's student at `rate` on and on, and evaluate it every so many steps."""
     base = hf_folder(MODEL)
     teacher, tokens = load_model(base).eval(), Tokens.load(base)
     student = make_student(teacher, LAYERS).train()
     student.model.encoder.requires_grad_(False)
-    optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=LEARNING_RATE)
+    optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=rate)
     warm_up = torch.optim.lr_scheduler.LinearLR(optimiser, 1 / WARM_UP, total_iters=WARM_UP)
     step = script_step(student, teacher, optimiser, shared=True)
     order, cpu_s = _shuffled(len(train)), 0.0
