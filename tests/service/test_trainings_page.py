@@ -202,6 +202,7 @@ def test_a_trained_model_is_tried_live(page: Page, url: str, folder: Path, tmp_p
     expect(card(page).locator(".status-label")).to_have_text("Succeeded")
     expect(card(page).get_by_role("button", name="Deploy")).to_be_hidden()  # there is no export to be served
     (training.path / "exports" / "ct2").mkdir()
+    (training.path / "exports" / "ct2" / "model.bin").touch()
     page.reload()
 
     card(page).get_by_role("button", name="Deploy").click()

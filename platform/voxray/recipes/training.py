@@ -150,7 +150,7 @@ def label(request: TrainingRequest, config: DistilConfig, settings: TrainingSett
 def _export(folder: TrainingFolder, request: TrainingRequest, name: str, format: Format) -> None:
     """Export the model, checked on the clips that judged it; why it has not passed is in `NAME.error`."""
     place = folder.path / "exports" / name
-    if place.is_dir():
+    if folder.model(name):
         return
     corpus = request.corpus or str(folder.data)
     config = ExportConfig(

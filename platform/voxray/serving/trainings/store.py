@@ -131,10 +131,10 @@ class TrainingFolder:
         return None
 
     def model(self, format: str) -> Path | None:
-        """Return the folder of the model in this format, or None where there is none."""
+        """Return the folder of the model in this format, if there is one; a failed export leaves it empty."""
         places = {"hf": self.out / "model", "ct2": self.path / "exports" / "ct2"}
         place = places.get(format, self.path / "exports" / "ggml")
-        return place if place.is_dir() else None
+        return place if place.is_dir() and any(place.iterdir()) else None
 
 
 class TrainingStore:

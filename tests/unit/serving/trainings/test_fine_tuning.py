@@ -36,6 +36,7 @@ def test_a_file_is_trained_on_from_its_upload_to_its_model(client: openai.OpenAI
     assert (folder.data / "a.wav").read_bytes() == b"sound"
     finished(folder)
     (folder.path / "exports" / "ct2").mkdir()
+    (folder.path / "exports" / "ct2" / "model.bin").touch()
     done = jobs.retrieve(job.id)
     assert (done.status, done.fine_tuned_model, done.finished_at) == ("succeeded", job.id, 61)
     assert [j.id for j in jobs.list().data] == [job.id]
