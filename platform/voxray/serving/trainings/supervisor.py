@@ -35,9 +35,9 @@ JOB = (sys.executable, "-m", "voxray.recipes.training")
 def supervise(folder: TrainingFolder, settings: TrainingSettings, job: Sequence[str] = JOB) -> None:
     """Run the job of a training to its end, and write its states; return at once if it has ended.
 
-    A job whose process was killed together with its supervisor goes on from its last checkpoint, and one
-    that ends with EX_TEMPFAIL begins anew, both at most `MAX_ATTEMPTS` times. When the training is cancelled,
-    or its folder deleted, the process is ended.
+    A job whose process was killed together with its supervisor, or ends with EX_TEMPFAIL, goes on from its
+    last checkpoint, with at most `MAX_ATTEMPTS` processes. When the training is cancelled, or its folder
+    deleted, the process is ended.
     """
     with suppress(FileNotFoundError):
         state = folder.state
