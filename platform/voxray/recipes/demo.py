@@ -37,7 +37,8 @@ SCORED_WINDOWS_S = (2.0, 6.0, 15.0, 30.0)  # of the seven: each is another pass 
 NEXT = """
 Next, on your own audio: a folder of <name>.wav (or flac, mp3, ogg ...), with <name>.txt beside it where you
 have the words. Then
-  python jobs/pseudo_label.py --config jobs/configs/pseudo_label.yaml corpus=FOLDER out=runs/mine/labels
+  python jobs/pseudo_label.py --config jobs/configs/pseudo_label.yaml corpus=FOLDER split=null \\
+      out=runs/mine/labels
   python jobs/distil.py --config jobs/configs/distil.yaml labelled=runs/mine/labels out=runs/mine/student
   python jobs/export.py --config jobs/configs/export.yaml model=runs/mine/student/model out=runs/mine/int8
   voxray transcribe --model runs/mine/int8 RECORDING
