@@ -26,6 +26,7 @@ from voxray.wire import PATH, Ready, Start
 BUFFER_S = 120.0  # of audio that is held here at most
 CLOSE_TIMEOUT_S = 1.0
 PING_S = 10.0
+SETTLED_S = 1.0  # of audio that may wait at a server that has decoded all it was sent
 SILENCE_CHECKS = 4  # in `silence_s`; at each the server must owe an answer
 
 
@@ -252,13 +253,14 @@ class Live:
     async def _receive_all(self, socket: ClientConnection) -> None:
         """Receive messages until the stream ends or this connection does."""
         clock = asyncio.get_running_loop().time
-        held_s = clock() + self._retry.total_s  # from then on the connection is one that holds
+        held_s = clock() + self._retry.total_s  # from then on one that owes nothing is one that holds
         while self._conversation.is_listening:
             text = await self._next_message(socket)
             if not isinstance(text, str):
                 raise WireError(f"expected messages as text, got {len(text)} bytes.")
             self._deliver(*self._conversation.receive_message(text))
-            if self._conversation.advanced or clock() > held_s:
+            held = clock() > held_s and self._conversation.lag_s < SETTLED_S
+            if self._conversation.advanced or held:
                 self._backoff.recovered()
 
     async def _next_message(self, socket: ClientConnection) -> str | bytes:

@@ -21,6 +21,7 @@ from voxray.audio import SAMPLE_RATE, decode_blocks
 from voxray.audio.containers import EXTENSIONS
 from voxray.config import Config, load
 from voxray.errors import AudioError, ClusterError, ConfigError, CorpusError, ExportError
+from voxray.files import atomic_file
 from voxray.recipes import adapt, distil, export, finetune, pseudo_label
 from voxray.recipes.adapt import AdaptConfig
 from voxray.recipes.distil import DistilConfig
@@ -68,7 +69,8 @@ def run(folder: TrainingFolder, settings: TrainingSettings) -> None:
         recipes: dict[str, Callable[[Any], Mapping[str, Any]]]
         recipes = {"finetune": finetune.run, "adapt": adapt.run, "distil": distil.run}
         result = recipes[request.kind](config)
-        (folder.out / "result.json").write_text(job.to_json(result) + "\n")
+        with atomic_file(folder.out / "result.json") as file:
+            file.write_text(job.to_json(result) + "\n")
     for name, format in EXPORTS.items():
         _phase(folder, f"exporting to {name}")
         _export(folder, request, name, format)

@@ -1,6 +1,7 @@
 """What a run logs while it trains: `progress.jsonl`, TensorBoard, and Weights & Biases if it is asked for."""
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -44,6 +45,12 @@ def has_wandb() -> bool:
     return spec is not None and spec.origin is not None  # a folder `wandb` of logs is no package
 
 
+def _drop_unfinished_line(file: Path) -> None:
+    """Cut off what a killed process, or a full disk, has left without an end."""
+    written = file.read_bytes()
+    os.truncate(file, written.rfind(b"\n") + 1)
+
+
 class MetricsLog:
     """The log of the run in `out`. A resumed run appends to the same files and to the same run of wandb.
 
@@ -54,6 +61,8 @@ class MetricsLog:
         """`config` is what Weights & Biases shows as the run's configuration."""
         out.mkdir(parents=True, exist_ok=True)
         self.file = out / "progress.jsonl"
+        if self.file.exists():
+            _drop_unfinished_line(self.file)
         self.started, self.clock = round(time.time(), 3), time.monotonic()
         self.tensorboard = SummaryWriter(str(out / "tensorboard"))
         self.wandb = _wandb_run(options.wandb_project, out, config) if options.wandb_project else None

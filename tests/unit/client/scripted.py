@@ -6,6 +6,8 @@ resumed and lost, audio is acknowledged and credited, as the service does it. `S
 """
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -205,7 +207,7 @@ class ScriptedService:
     `drop_after`: each number drops the connection as abruptly as a killed process, once its session has
     received so many bytes; each is used once. `forget`: such a drop loses the session too. `refuse`: what
     the next connections are closed with. `cut`: so many connections end as abruptly as they have begun.
-    `silent`: connections get no messages any more.
+    `silent`: connections get no messages any more. `hold_s`: after which each connection is dropped.
     """
 
     server: ScriptedServer = field(default_factory=ScriptedServer)
@@ -216,6 +218,7 @@ class ScriptedService:
     refuse: list[tuple[Close, Error]] = field(default_factory=list)
     cut: int = 0
     silent: bool = False
+    hold_s: float = math.inf
     url: str = ""
     connections: int = 0
 
@@ -248,7 +251,11 @@ class ScriptedService:
             return
 
     async def _send_messages(self, socket: ServerConnection, session: ScriptedSession) -> None:
+        until_s = time.monotonic() + self.hold_s
         while True:
+            if time.monotonic() > until_s:
+                socket.transport.abort()
+                return
             while session.messages and not self.silent:
                 await socket.send(session.messages.pop(0))
             if session.done and not self.silent:

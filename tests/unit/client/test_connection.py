@@ -303,6 +303,17 @@ def test_a_session_that_faults_on_the_same_audio_each_time_is_given_up() -> None
     run(scene, drop_after=[40_000] * 10_000, forget=True, speed=1)
 
 
+def test_a_server_that_only_acknowledges_is_given_up_however_long_its_connections_hold() -> None:
+    async def scene(service: ScriptedService) -> None:
+        async with stream(service.url, retry=replace(QUICK, total_s=0.3)) as live:
+            await live.send(AUDIO)
+            await live.stop()
+            with pytest.raises(ServiceError, match=r"to answer again within 0\.3 s"):
+                await drained(live)
+
+    run(scene, speed=0, hold_s=0.4)
+
+
 def test_it_gives_up_after_a_while() -> None:
     async def scene(service: ScriptedService) -> None:
         retry = replace(QUICK, total_s=0.2)

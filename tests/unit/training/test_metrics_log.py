@@ -46,6 +46,17 @@ def test_each_line_says_when_its_process_started_and_how_long_it_worked(tmp_path
     assert not (tmp_path / "out" / WANDB_ID).exists()
 
 
+def test_a_line_that_was_cut_short_is_dropped_by_the_next_process(tmp_path: Path) -> None:
+    write(LogOptions(), tmp_path, 9.0)
+    file = tmp_path / "progress.jsonl"
+    whole = file.read_text()
+    file.write_text(whole + whole[:20])
+
+    write(LogOptions(), tmp_path, 8.0)
+
+    assert [json.loads(line).get("wer") for line in file.read_text().splitlines()] == [None, 9.0, None, 8.0]
+
+
 @pytest.mark.skipif(has_wandb(), reason="wandb is installed here")
 def test_wandb_that_is_not_installed_is_refused_though_a_folder_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,7 @@ COUNTERS = {
     "dropped": "Sessions that no client resumed in time.",
     "recorded": "Finals that were stored with their audio, for correction.",
     "not_recorded": "Finals that could not be stored, by a slow, full or missing disk.",
+    "failed_batches": "Batches that could not be decoded.",
     "superseded": "Windows that a newer one of the same session replaced before they were decoded.",
 }
 

@@ -36,6 +36,8 @@ class TrainingActor:
         threading.Thread(target=self._run, args=(TrainingFolder(folder), settings), daemon=True).start()
 
     def _run(self, folder: TrainingFolder, settings: TrainingSettings) -> None:
+        if not folder.path.exists():
+            log.warning("%s is not on this node: deleted, or on storage that this node lacks", folder.path)
         try:
             supervise(folder, settings)
         except Exception:

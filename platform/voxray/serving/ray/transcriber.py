@@ -29,6 +29,7 @@ from voxray.whisper.models import ctranslate2_folder
 
 SHED_CHECK_S = 0.25
 STUCK_S = 60.0  # a batch that runs for so long never ends
+FAILED_BATCHES = 10  # one after another: what fails is not a window, but the model or its device
 BEAT_S = 1.0
 SHED_AFTER_S = 5.0
 DELAY = "queue_delay_s"
@@ -155,6 +156,8 @@ class Transcriber:
             raise RuntimeError(
                 f"expected a batch to end within {STUCK_S:g} s, got one that runs for {stuck_s:.0f} s."
             )
+        if (failed := self._service.failed_batches) >= FAILED_BATCHES:
+            raise RuntimeError(f"expected batches to be decoded, got {failed} failures one after another.")
         self._shutdown.health_checked()
         if not self._tasks:
             self._tasks = [

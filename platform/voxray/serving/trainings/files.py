@@ -93,4 +93,7 @@ class FileStore:
 
     def delete(self, file: FileObject) -> None:
         """Remove a file. Trainings that were made of it keep what they unpacked."""
-        shutil.rmtree(self._directory / file.id, ignore_errors=True)
+        gone = self._directory / f".deleted-{file.id}"
+        with suppress(FileNotFoundError):
+            (self._directory / file.id).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)

@@ -12,7 +12,7 @@ from voxray.serving.settings import ServiceArgs
 from voxray.serving.trainings.bodies import TrainingObject
 from voxray.serving.trainings.files import FileStore
 from voxray.serving.trainings.states import TrainingRequest, TrainingStatus
-from voxray.serving.trainings.store import TrainingFolder, TrainingStore
+from voxray.serving.trainings.store import TrainingFolder, TrainingStore, readable
 from voxray.serving.trainings.submission import Submission
 
 UPLOADS = 2  # at once in one gateway
@@ -109,7 +109,7 @@ class TrainingService:
         """Return the trainings of `owner`, the newest first."""
         found = []
         for folder in await asyncio.to_thread(self.store.owned_by, owner):
-            with suppress(FileNotFoundError):  # it was deleted meanwhile
+            with readable(folder):
                 found.append(await self.described(folder))
         return tuple(found)
 

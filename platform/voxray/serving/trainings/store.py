@@ -16,6 +16,7 @@ What begins with a dot is no training.
 """
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -33,6 +34,8 @@ from voxray.serving.trainings.states import TrainingRequest, TrainingState, Trai
 
 FORMATS = ("hf", "ct2", "ggml")
 SERVED_FORMAT = "ct2"  # which transcribers load
+log = logging.getLogger(__name__)
+
 _ID = re.compile(r"train-[0-9a-f]{32}")
 _STALE_S = 24 * 3600.0  # after which what a killed gateway was making is removed
 
@@ -157,7 +160,7 @@ class TrainingStore:
         """Return the trainings of one key, the newest first."""
         own: list[tuple[float, TrainingFolder]] = []
         for folder in self.all():
-            with suppress(FileNotFoundError):  # it was deleted meanwhile
+            with readable(folder):
                 if (request := folder.request).owner == owner:
                     own.append((request.created_at, folder))
         return [folder for _, folder in sorted(own, key=lambda it: it[0], reverse=True)]
@@ -166,7 +169,7 @@ class TrainingStore:
         """Return the trainings that a supervisor has to work on, `among` some or all."""
         found = []
         for folder in self.all() if among is None else among:
-            with suppress(FileNotFoundError):
+            with readable(folder):
                 if not folder.state.status.final:
                     found.append(folder)
         return found
@@ -180,7 +183,8 @@ class TrainingStore:
         part.path.mkdir()
         try:
             yield part
-            (part.path / "request.json").write_text(request.model_dump_json())
+            with atomic_file(part.path / "request.json") as file:
+                file.write_text(request.model_dump_json())
             part.write_state(TrainingState())
             part.path.rename(self._directory / request.id)
         finally:
@@ -196,8 +200,18 @@ class TrainingStore:
     def sweep(self) -> None:
         """Remove what a killed process left of deleting or making a training."""
         before = time.time() - _STALE_S
-        for path in self._directory.iterdir():
-            if path.name.startswith(".deleted-") or (
-                path.name.startswith(".new-") and path.stat().st_mtime < before
-            ):
+        for path in (*self._directory.iterdir(), *self._directory.glob(".files/*")):
+            unfinished = path.name.startswith(".new-") or path.suffix == ".part"
+            if path.name.startswith(".deleted-") or (unfinished and path.stat().st_mtime < before):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def readable(folder: TrainingFolder) -> Iterator[None]:
+    """End the block at a training that is deleted meanwhile, or a file that this version cannot read."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except ValueError:  # pydantic's and json's
+        log.warning("%s is left out: it cannot be read", folder.path, exc_info=True)

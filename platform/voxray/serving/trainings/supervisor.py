@@ -62,6 +62,7 @@ def supervise(folder: TrainingFolder, settings: TrainingSettings, job: Sequence[
 def _run(folder: TrainingFolder, settings: TrainingSettings, until: float, job: Sequence[str]) -> int:
     """Run the job's process; return its exit status. It is ended when `until` has passed."""
     command = [*job, "run", str(folder.path), settings.model_dump_json()]
+    (folder.path / "error").unlink(missing_ok=True)  # of a try before
     with folder.log.open("ab") as output:
         # Its end of the pipe closes with this process, however that ends, and so ends the child.
         child = subprocess.Popen(

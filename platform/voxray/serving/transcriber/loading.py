@@ -1,5 +1,7 @@
 """Loads models into CTranslate2, by their names."""
 
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +16,8 @@ from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.models import ctranslate2_folder, is_ctranslate2
 from voxray.whisper.prompt_order import served_folder
 from voxray.whisper.tokens import Tokens
+
+COPIES = "voxray-model-"  # and the id of the process, in the system's temporary folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,11 @@ class EngineLoader:
     def engine(self, folder: Path) -> CTranslate2Engine:
         """Load the model in `folder`; on a CPU with its ids in the order for live windows.
 
-        No copy of it stays: a model that is deleted is gone.
+        No copy of it stays: a model that is deleted is gone. What a process left that was killed while it
+        loaded one, as for its memory, goes with the next.
         """
-        with tempfile.TemporaryDirectory(prefix="voxray-model-") as copies:
+        _remove_left_copies()
+        with tempfile.TemporaryDirectory(prefix=f"{COPIES}{os.getpid()}-") as copies:
             on_cpu = chosen_device(self.device) == "cpu"
             return CTranslate2Engine(
                 served_folder(folder, Path(copies) / "model") if on_cpu else folder,
@@ -59,6 +65,24 @@ class EngineLoader:
         if not fetch and not is_ctranslate2(Path(source)):
             return None
         return _description(ctranslate2_folder(source))
+
+
+def _remove_left_copies() -> None:
+    """Remove what killed processes of this machine have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{COPIES}*-*"):
+        pid = folder.name.removeprefix(COPIES).partition("-")[0]
+        if pid.isdigit() and not _is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @lru_cache(maxsize=256)

@@ -59,9 +59,10 @@ class DecodeService:
     It belongs to the event loop in which it is first used.
 
     `observe` is called with `queue_delay_s` of each job, `batch_size` and `decode_s` of each batch, and
-    `superseded` (1) for each job that a newer one replaced. `released_s`: how long a running batch is waited
-    for when a lease ends, since the answers to a lease that was given back are still of use. `workers`
-    batches are decoded at a time. `file_patience_s`: how long a batch of a file lets live batches go first.
+    `superseded` (1) for each job that a newer one replaced, and `failed_batches` (1) for each batch that
+    raised. `released_s`: how long a running batch is waited for when a lease ends, since the answers to a
+    lease that was given back are still of use. `workers` batches are decoded at a time.
+    `file_patience_s`: how long a batch of a file lets live batches go first.
     Call `close` at the end.
     """
 
@@ -88,6 +89,7 @@ class DecodeService:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._leases = 0
         self._running: asyncio.Task[None] | None = None
+        self.failed_batches = 0  # of sessions, one after another until now
         self._began_s: dict[int, float] = {}  # when each call that runs in a thread began
         self._changed = asyncio.Event()
         self._draining = asyncio.Event()
@@ -314,7 +316,10 @@ class DecodeService:
                 raise RuntimeError(f"expected {len(jobs)} hypotheses, got {len(hypotheses)}.")
         except Exception:  # of whatever kind: its jobs count as failed, and the service goes on
             log.exception("a batch of %d could not be decoded", len(jobs))
+            self.failed_batches += 1
+            self._observe("failed_batches", 1.0)
             return [None] * len(jobs)
+        self.failed_batches = 0
         return hypotheses
 
     async def _run_file_batch(self, batch: FileBatch) -> None:

@@ -89,10 +89,24 @@ def test_a_deleted_training_is_gone_from_the_disk(tmp_path: Path) -> None:
 
 def test_what_a_killed_gateway_left_is_swept_and_what_another_makes_is_not(tmp_path: Path) -> None:
     store = TrainingStore(tmp_path)
-    for name in (".new-old", ".new-young", ".deleted-x"):
-        (tmp_path / name).mkdir()
-    os.utime(tmp_path / ".new-old", (time.time() - 1e6,) * 2)
+    for name in (".new-old", ".new-young", ".deleted-x", ".files/a.1.part", ".files/.deleted-b", ".files/c"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in (".new-old", ".files/a.1.part", ".files/c"):
+        os.utime(tmp_path / name, (time.time() - 1e6,) * 2)
 
     store.sweep()
 
-    assert [path.name for path in tmp_path.iterdir()] == [".new-young"]
+    assert {path.name for path in tmp_path.iterdir()} == {".new-young", ".files"}
+    assert [path.name for path in (tmp_path / ".files").iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("written", ["", '{"id": "train-x", "of_a_later_version": 1}'])
+def test_a_training_that_cannot_be_read_does_not_hide_the_others(
+    written: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = TrainingStore(tmp_path)
+    whole, broken = made(store), made(store)
+    (broken.path / "request.json").write_text(written)
+
+    assert [folder.id for folder in store.owned_by("me")] == [whole.id]
+    assert f"{broken.id} is left out" in caplog.text

@@ -77,6 +77,23 @@ sys.exit(os.EX_TEMPFAIL if len(tries.read_text()) <= {failures} else 0)
     assert folder.state.attempts == min(failures + 1, MAX_ATTEMPTS)
 
 
+def test_what_a_try_before_has_said_is_not_told_of_another(folder: TrainingFolder) -> None:
+    run(
+        folder,
+        """
+import os, pathlib, sys
+tried = pathlib.Path(sys.argv[2], "tried")
+if tried.exists():
+    os.kill(os.getpid(), 9)
+tried.touch()
+pathlib.Path(sys.argv[2], "error").write_text("too busy.")
+sys.exit(os.EX_TEMPFAIL)
+""",
+    )
+
+    assert "got SIGKILL" in (folder.state.error or "")
+
+
 def test_a_traceback_is_in_the_log(folder: TrainingFolder) -> None:
     run(folder, "1/0")
 

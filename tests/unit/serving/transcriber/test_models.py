@@ -1,7 +1,9 @@
 """Models beside the default: loaded, dropped, and decoded each by itself."""
 
 import asyncio
+import os
 import shutil
+import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ from voxray.serving.model_sources import ModelSources
 from voxray.serving.protocol import Answer, ModelsInUse, Preload, SessionError
 from voxray.serving.settings import ServiceArgs
 from voxray.serving.transcriber.decoder import Decoder
-from voxray.serving.transcriber.loading import EngineLoader
+from voxray.serving.transcriber.loading import COPIES, EngineLoader
 from voxray.serving.transcriber.models import ModelCache, ModelFiles
 from voxray.serving.transcriber.service import DecodeService
 from voxray.whisper.ctranslate import CTranslate2Engine
@@ -398,6 +400,10 @@ def test_a_model_in_the_order_for_live_windows_leaves_no_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with subprocess.Popen("true") as ended:
+        ended.wait()
+    (tmp_path / f"{COPIES}{ended.pid}-killed" / "model").mkdir(parents=True)
+    (tmp_path / f"{COPIES}{os.getpid()}-loading").mkdir()
     engine = EngineLoader(ModelSources(ServiceArgs()), "cpu", threads=1).engine(SMALL_MODEL_INT8)
     assert engine.tokens.start_first
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [f"{COPIES}{os.getpid()}-loading"]

@@ -168,11 +168,15 @@ def test_a_batch_that_fails_fails_its_jobs_and_the_next_goes_on(caplog: pytest.L
         serving = asyncio.create_task(service.serve(source, 1))
         source.put(job("bad"))
         await until(lambda: source.answers)
+        assert service.failed_batches == 1
         source.put(job("good"), job("bad", 1, DecodeMode.FALLBACK))
         await until(lambda: len(source.answers) == 3)
         assert source.texts == ["good0"]
         bad = [a for a in source.answers if a.session == "bad"]
         assert [(a.number, a.hypothesis) for a in bad] == [(0, None), (1, None)]
+        source.put(job("good", 1))
+        await until(lambda: source.texts == ["good0", "good1"])
+        assert service.failed_batches == 0
         await service.close()
         await serving
 
