@@ -128,11 +128,12 @@ def test_the_service_has_the_proxy_that_make_serve_has() -> None:
 
 
 def test_the_service_is_the_one_of_production() -> None:
-    """As in serve/config.yaml, but for the name that clients within the cluster use."""
+    """As in serve/config.yaml, but for the name that clients in the cluster use, and where its keys are."""
     ours = yaml.safe_load(read(ROOT / "serve" / "kubernetes" / "rayservice.yaml")["spec"]["serveConfigV2"])
     production = read(ROOT / "serve" / "config.yaml")
     args, expected = (parse(ServiceArgs, v["applications"][0]["args"]) for v in (ours, production))
-    access = args.access.model_copy(update={"allowed_hosts": expected.access.allowed_hosts})
+    places = {name: getattr(expected.access, name) for name in ("allowed_hosts", "keys_file")}
+    access = args.access.model_copy(update=places)
 
     assert ServeDeploySchema.model_validate(ours) == ServeDeploySchema.model_validate(
         {**production, "applications": ours["applications"]}
