@@ -129,7 +129,9 @@ def test_a_training_from_its_archive_to_its_model_over_a_killed_gateway(
     assert any(e["progress"] == "training" for e in trained)
     assert last["result"]["steps"] == 2
     assert last["wer_before"] is not None
-    assert last["formats"] == ["hf", "ct2", "ggml"]
+    assert last["formats"] == ["hf", "ct2"]
+    refused = httpx2.get(f"{training_service.http}/v1/trainings/{last['id']}/model?format=ggml", timeout=30)
+    assert "expected OpenAI's vocabulary" in refused.text  # which the small model has not
     assert not processes_of(training_service, last["id"])
 
     engine = CTranslate2Engine(downloaded(training_service, last["id"], "ct2", tmp_path), threads=1)
@@ -225,7 +227,7 @@ async def speak_while_others_are_loaded(
             await asyncio.to_thread(httpx2.delete, f"{service.http}/v1/trainings/{trained}", timeout=60)
     await asyncio.gather(*speaking)
     delays = [delay for one in told for delay in one.delays_s]
-    within = [any(a <= at <= b for a, b in loads) for at, _ in delays]
+    within = [any(a <= at <= b + STALL_S for a, b in loads) for at, _ in delays]
     print("loads:", [f"{b - a:.2f} s" for a, b in loads], f"{sum(within)} of {len(within)} partials")
     return p95(delays, within, False), p95(delays, within, True), told
 
