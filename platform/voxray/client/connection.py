@@ -70,7 +70,10 @@ class Live:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Live":
-        """Connect. Raises ServiceError at once where nothing accepts a connection, or where it is refused."""
+        """Connect. Raises ServiceError at once where nothing accepts a connection or the stream is refused.
+
+        Connections that are accepted and then cut off are repeated, for `RetryPolicy.total_s`.
+        """
         self._task = asyncio.create_task(self._run())
         try:
             await self._until(lambda: self._conversation.ready is not None)

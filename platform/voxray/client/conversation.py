@@ -160,7 +160,7 @@ class Conversation:
             )
         if self.state in (ConversationState.LOST, ConversationState.DONE):
             return None
-        refused = self.ready is None and code not in (Close.RESTART, ABNORMAL)
+        refused = self.ready is None and code not in (Close.RESTART, ABNORMAL)  # neither says anything of it
         if refused or code in FINAL or (self._error and self._error.code == LOST_WITH_ACTOR):
             raise _error(code, sentence)
         return self._lose(sentence or f"closed with {code}")
