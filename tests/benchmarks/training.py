@@ -130,11 +130,28 @@ def finetune(clips: Sequence[Clip], steps: int, batch_s: float | None) -> Measur
 
 def distil(clips: Sequence[Clip], steps: int, batch_s: float | None, folder: Path) -> list[Measured]:
     """Return how fast a student of LAYERS decoder layers learns in a first epoch, and in its repetitions."""
+    ways = {
+        "distil: two decoder layers": ObjectiveOptions(),
+        "distil: embeddings frozen, softmax sampled": ObjectiveOptions(
+            freeze_embeddings=True, num_sampled=2000
+        ),
+    }
+    measured = []
+    for number, (name, objective) in enumerate(ways.items()):
+        loop, once = _distil_loop(clips, steps, batch_s, folder / str(number), objective)
+        measured += [_loop(name, loop, once), _loop(f"{name}, from its cache", loop, loop.max_steps)]
+    return measured
+
+
+def _distil_loop(
+    clips: Sequence[Clip], steps: int, batch_s: float | None, folder: Path, objective: ObjectiveOptions
+) -> tuple[Loop, int]:
+    """Return the loop of a student, and the step at which its batches come again."""
     base = hf_folder(STREAMING)
     teacher = load_model(base).to(DEVICE)
-    objective = Objective(
+    module = Objective(
         make_student(teacher, LAYERS),
-        ObjectiveOptions(),
+        objective,
         teacher,
         teacher_short=True,
         cache=FrozenStatesCache(folder),
@@ -143,11 +160,8 @@ def distil(clips: Sequence[Clip], steps: int, batch_s: float | None, folder: Pat
     plan = PlanOptions(batch_s=batch_s) if batch_s else PlanOptions()
     once = len(plan_epoch(durations_s, plan, 0))
     options = LoopOptions(max_steps=once + 1 + steps, plan=plan)
-    loop = Loop(objective, clips, durations_s, Tokens.load(base), options, distinct_epochs=1, device=DEVICE)
-    return [
-        _loop("distil: two decoder layers", loop, once),
-        _loop("distil: the same from its cache", loop, options.max_steps),
-    ]
+    loop = Loop(module, clips, durations_s, Tokens.load(base), options, distinct_epochs=1, device=DEVICE)
+    return loop, once
 
 
 def _loop(name: str, loop: Loop, until: int = 0) -> Measured:

@@ -13,9 +13,12 @@ from voxray.errors import TrainingError
 from voxray.training.augment import spec_augment
 from voxray.training.collate import Batch
 from voxray.training.frozen_states import FrozenStates, FrozenStatesCache
-from voxray.training.losses import LossSums, ctc_sum, distillation_sums
+from voxray.training.losses import CHUNK, LossSums, SampledTokens, ctc_sum, distillation_sums, sample_tokens
 from voxray.whisper.encoder import decode_states, encode
 from voxray.whisper.features import log_mel
+from voxray.whisper.labels import IGNORED
+
+TOP_K = 8  # most probable tokens of the teacher at each position, which a sampled softmax always has
 
 
 class DistillationOptions(Config):
@@ -27,6 +30,8 @@ class DistillationOptions(Config):
     """Weight of the cross-entropy with the labels."""
     temperature: float = Field(default=2.0, gt=0)
     """Temperature that softens teacher and student in the KL divergence."""
+    num_sampled: int = Field(default=0, ge=0)
+    """Tokens drawn for the softmax of a step, beside its labels and the teacher's most probable; 0: all."""
 
 
 class SpecAugmentOptions(Config):
@@ -125,6 +130,7 @@ class Objective(nn.Module):
             None if teacher_BLD is None else (teacher_BLD, self._teacher[0].proj_out.weight),
             batch.targets_BL,
             self.options.temperature,
+            self._sampled(batch, frozen.expected_K),
         )
         ctc, count = self._ctc(states_BTD, batch)
         return StepSums(decoder, ctc, count)
@@ -154,8 +160,26 @@ class Objective(nn.Module):
         if cache and (kept := cache.get(batch.key, batch.inputs_BL.device)):
             return kept
         encoder_BTD = self._encoded(batch) if self.options.freeze_encoder else None
-        states = FrozenStates(encoder_BTD, self._teacher_states(batch, encoder_BTD))
+        teacher_BLD = self._teacher_states(batch, encoder_BTD)
+        states = FrozenStates(encoder_BTD, teacher_BLD, self._expected(batch, teacher_BLD))
         return cache.put(batch.key, states) if cache else states
+
+    def _expected(self, batch: Batch, teacher_BLD: torch.Tensor | None) -> torch.Tensor | None:
+        """Return the `TOP_K` most probable tokens of the teacher at all target positions, each once."""
+        if teacher_BLD is None or not self.options.num_sampled:
+            return None
+        teacher_ND = teacher_BLD[batch.targets_BL != IGNORED]
+        projection = self._teacher[0].proj_out.weight
+        top_k = [(part_ND @ projection.T).topk(TOP_K).indices for part_ND in torch.split(teacher_ND, CHUNK)]
+        expected_K: torch.Tensor = torch.unique(torch.cat(top_k))
+        return expected_K
+
+    def _sampled(self, batch: Batch, expected_K: torch.Tensor | None) -> SampledTokens | None:
+        if not self.options.num_sampled:
+            return None
+        targets = batch.targets_BL[batch.targets_BL != IGNORED]
+        wanted = targets if expected_K is None else torch.cat([targets, expected_K])
+        return sample_tokens(wanted, self.options.num_sampled, self.student.config.vocab_size)
 
     def _teacher_states(self, batch: Batch, encoder_BTD: torch.Tensor | None) -> torch.Tensor | None:
         if not self._teacher or not self.options.kl_weight:

@@ -39,7 +39,8 @@ def decoder_calls(teacher: Any) -> list[int]:
 
 def test_states_come_back_as_they_were_put(tmp_path: Path) -> None:
     cache = FrozenStatesCache(tmp_path / "cache")
-    states = FrozenStates(torch.randn(2, 5, 4).transpose(1, 2), torch.randn(2, 3, 4))
+    expected_K = torch.tensor([2, 7])
+    states = FrozenStates(torch.randn(2, 5, 4).transpose(1, 2), torch.randn(2, 3, 4), expected_K)
     put = cache.put("a", states)
     got = cache.get("a", CPU)
     assert got is not None
@@ -48,6 +49,8 @@ def test_states_come_back_as_they_were_put(tmp_path: Path) -> None:
         assert one is not None
         assert other is not None
         assert torch.equal(one, other)
+    assert got.expected_K is not None
+    assert torch.equal(got.expected_K, expected_K)
     assert got.encoder_BTD is not None
     torch.testing.assert_close(got.encoder_BTD, states.encoder_BTD, rtol=1e-3, atol=1e-3)
     assert cache.get("b", CPU) is None
@@ -72,11 +75,14 @@ def test_a_batch_that_comes_again_is_not_given_to_the_teacher(
     assert found == pytest.approx(train(plain, until=8), rel=2e-3)
 
 
+@pytest.mark.parametrize("num_sampled", [0, 50], ids=["whole vocabulary", "sampled softmax"])
 def test_a_resumed_run_has_the_same_losses_from_the_cache_as_without_it(
-    loops: Loops, clips: list[Clip], tiny: Path, tmp_path: Path
+    loops: Loops, clips: list[Clip], tiny: Path, tmp_path: Path, num_sampled: int
 ) -> None:
+    objective = ObjectiveOptions(num_sampled=num_sampled)
+
     def fresh(name: str) -> Loop:
-        return cached(loops(clips, OPTIONS, load_model(tiny), objective=ObjectiveOptions()), tmp_path / name)
+        return cached(loops(clips, OPTIONS, load_model(tiny), objective=objective), tmp_path / name)
 
     straight = train(fresh("a"), until=8)
     first = fresh("b")
@@ -87,6 +93,18 @@ def test_a_resumed_run_has_the_same_losses_from_the_cache_as_without_it(
         again = fresh(name)
         again.restore(torch.load(io.BytesIO(saved.getvalue()), weights_only=True))
         assert train(again, until=8) == straight[5:]
+
+
+def test_steps_with_a_sampled_softmax_go_the_way_of_those_with_the_whole(
+    loops: Loops, clips: list[Clip], tiny: Path
+) -> None:
+    """The teacher's most probable tokens and the labels are in each sample: little is left to chance."""
+    whole, sampled = (
+        train(loops(clips, OPTIONS, load_model(tiny), objective=ObjectiveOptions(num_sampled=n)), until=8)
+        for n in (0, 100)
+    )
+    assert sampled != whole
+    assert sampled == pytest.approx(whole, rel=0.1)
 
 
 def test_later_epochs_have_the_same_batches_in_another_order(loops: Loops, clips: list[Clip]) -> None:

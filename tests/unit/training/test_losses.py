@@ -1,8 +1,10 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from voxray.training.losses import CHUNK, ctc_sum, distillation_sums, kl_sum
+from voxray.training.losses import CHUNK, ctc_sum, distillation_sums, kl_sum, sample_tokens
 from voxray.whisper.labels import IGNORED
 
 VOCABULARY, WIDTH, TAU = 11, 4, 2.0
@@ -105,3 +107,43 @@ def test_ctc_of_more_tokens_than_positions_is_nothing() -> None:
     assert total.item() == 0.0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+def test_a_sampled_softmax_of_all_tokens_is_the_whole_one() -> None:
+    wanted = targets(2, 6)
+    student = random(2, 6, WIDTH, seed=1), random(VOCABULARY, WIDTH, seed=2)
+    teacher = random(2, 6, 3, seed=3).detach(), random(VOCABULARY, 3, seed=4).detach()
+    everything = sample_tokens(wanted[wanted != IGNORED], VOCABULARY, VOCABULARY)
+    assert sorted(everything.ids_S.tolist()) == list(range(VOCABULARY))
+    whole, sampled = (distillation_sums(student, teacher, wanted, TAU, s) for s in (None, everything))
+    torch.testing.assert_close(sampled.ce, whole.ce)
+    torch.testing.assert_close(sampled.kl, whole.kl)
+
+
+@given(
+    wanted=st.lists(st.integers(0, 39), min_size=1, max_size=30),
+    num_sampled=st.integers(0, 60),
+    seed=st.integers(0, 2**31),
+)
+def test_sampled_tokens_are_the_wanted_ones_and_as_many_others_as_stand_for_the_rest(
+    wanted: list[int], num_sampled: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    sampled = sample_tokens(torch.tensor(wanted), num_sampled, 40)
+    ids, rest = sampled.ids_S.tolist(), 40 - len(set(wanted))
+    assert ids[: sampled.wanted] == sorted(set(wanted))
+    assert len(ids) == len(set(ids)) == sampled.wanted + min(num_sampled, rest)
+    assert sampled.ids_S[sampled.places(torch.tensor(wanted))].tolist() == wanted
+    weights = sampled.log_weights_S.exp()
+    assert weights[: sampled.wanted].tolist() == [1.0] * sampled.wanted
+    assert float(weights.sum()) == pytest.approx(40 if num_sampled else sampled.wanted, rel=1e-5)
+
+
+def test_the_denominator_of_a_sampled_softmax_is_right_on_average() -> None:
+    logits_V = random(400, seed=1).detach()
+    torch.manual_seed(3)
+    sums = []
+    for _ in range(2000):
+        sampled = sample_tokens(torch.arange(5), 20, 400)
+        sums.append((logits_V[sampled.ids_S] + sampled.log_weights_S).exp().sum())
+    torch.testing.assert_close(torch.stack(sums).mean(), logits_V.exp().sum(), rtol=0.02, atol=0)
