@@ -123,6 +123,7 @@ def _student(config: DemoConfig, out: Path) -> distil.DistilConfig:
         out=out / "student",
         decoder_layers=config.decoder_layers,
         freeze_embeddings=True,
+        num_sampled=2000,
         ce_weight=0.2,
         max_steps=config.max_steps,
         learning_rate=config.learning_rate,
