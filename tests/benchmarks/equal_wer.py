@@ -93,10 +93,7 @@ def distil(train: Sequence[Clip], dev: Sequence[Clip], steps: int) -> Point:
     student = make_student(teacher, LAYERS)
     loop = Loop(
         Objective(
-            student,
-            ObjectiveOptions(ce_weight=0.2, freeze_embeddings=True, num_sampled=2000),
-            teacher,
-            teacher_short=True,
+            student, ObjectiveOptions(ce_weight=0.2, freeze_embeddings=True), teacher, teacher_short=True
         ),
         train,
         [clip.duration_s for clip in train],
