@@ -151,7 +151,9 @@ class Objective(nn.Module):
         return mel_BFT
 
     def _encoded(self, batch: Batch) -> torch.Tensor:
-        return encode(self.student.model.encoder, self._mel(batch.samples_BT))
+        # The teacher's has the same weights, and its attention was not chosen for a backward pass.
+        model = self._teacher[0] if self._shares_encoder else self.student
+        return encode(model.model.encoder, self._mel(batch.samples_BT))
 
     @torch.no_grad()
     def _frozen_states(self, batch: Batch) -> FrozenStates:
