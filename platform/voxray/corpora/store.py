@@ -132,6 +132,11 @@ class ClipStore(Sequence[Clip]):
         part, row = self._find(index)
         return str(part.rows[row]["text"])
 
+    def kind(self, index: int) -> tuple[str, str]:
+        """Return the language and the task of clip `index`, without reading its samples."""
+        part, row = self._find(index)
+        return str(part.rows[row]["language"]), str(part.rows[row].get("task", "transcribe"))
+
     def ids(self) -> Iterator[str]:
         """Yield the id of each clip, without reading its samples."""
         return (str(row["id"]) for part in self._parts for row in part.rows)
@@ -184,6 +189,10 @@ class ClipSubset(Sequence[Clip]):
     def text(self, index: int) -> str:
         """Return the text of clip `index`, without reading its samples."""
         return self._clips.text(int(self._indices[index]))
+
+    def kind(self, index: int) -> tuple[str, str]:
+        """Return the language and the task of clip `index`, without reading its samples."""
+        return self._clips.kind(int(self._indices[index]))
 
 
 class _Part:

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -147,12 +148,13 @@ def run(config: DistilConfig) -> dict[str, Any]:
 
 def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
     """Return the smallest window of the run; ConfigError if a frozen encoder has not passed it."""
-    passed_s = ModelInfo.load(teacher).min_window_s
+    has_encoder = hf_folder(config.student) if config.student else teacher
+    passed_s = ModelInfo.load(has_encoder).min_window_s
     wanted_s = config.smallest_window_s or passed_s
     if wanted_s < passed_s and not config.adapt_encoder:
         raise ConfigError(
-            f"smallest_window_s={wanted_s:g}: expected at least {passed_s:g}, the smallest window that the "
-            f"teacher {config.teacher} passed; add adapt_encoder=true to train the encoder for it."
+            f"smallest_window_s={wanted_s:g}: expected at least {passed_s:g}, the smallest window that "
+            f"{config.student or config.teacher} passed; add adapt_encoder=true to train the encoder for it."
         )
     return wanted_s
 
@@ -282,7 +284,7 @@ def dev_clips(sets: Sequence[DistilConfig], tables: Sequence[pa.Table]) -> Itera
     if sets[0].dev_corpus:
         languages = (language for table in tables for language in table["language"].to_pylist())
         clips = dev_corpus_clips(sets[0], next(filter(None, languages), "en"))
-        return clips[: sum(its.max_dev_clips for its in sets)]
+        return islice(clips, sum(its.max_dev_clips for its in sets))
     return referenced_clips(sets, tables, [dev_ids(t, its) for t, its in zip(tables, sets, strict=True)])
 
 
@@ -312,14 +314,15 @@ def referenced(clip: Clip, reference: str | None) -> Clip:
 
 def write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int, int]:
     """Write the untrained student to `start`; returns the parameters of teacher and student."""
-    source = load_model(teacher)
+    source, texts = load_model(teacher), teacher
     if config.student:
-        student = load_model(hf_folder(config.student))
+        texts = hf_folder(config.student)
+        student = load_model(texts)
         check_alike(config, student, source)
     else:
         student = make_student(source, config.decoder_layers, config.encoder_layers)
     if not start.exists():
-        save_model(student, start, teacher, dtype=next(source.parameters()).dtype)
+        save_model(student, start, texts, dtype=next(source.parameters()).dtype)
     return parameters(source), parameters(student)
 
 

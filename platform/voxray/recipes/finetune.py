@@ -195,8 +195,9 @@ def _usable(
             usable += 1
             yield read
     if not usable and split != "test":
+        corpus = config.dev_corpus if split == "dev" and config.dev_corpus else config.corpus
         raise CorpusError(
-            f"{config.corpus}: expected clips with texts in {split!r}, got none that can be used: "
+            f"{corpus}: expected clips with texts in {split!r}, got none that can be used: "
             f"{rejected[0].reason}"
         )
     noted.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 from voxray import job
 from voxray.audio import WINDOW_S
 from voxray.corpora.columns import Columns
-from voxray.corpora.sources import load_clips
+from voxray.corpora.items import Rejected
+from voxray.corpora.sources import iter_clips, list_corpus
 from voxray.corpora.store import Clip
-from voxray.errors import OutputError
+from voxray.errors import CorpusError, OutputError
 from voxray.remote_out import OutFolder
 from voxray.training.evaluation import EvaluationOptions
 from voxray.training.loop_options import LoopOptions
@@ -72,16 +73,24 @@ class LearningConfig(LoopOptions, EvaluationOptions, LogOptions, SpecAugmentOpti
         return self
 
 
-def dev_corpus_clips(config: LearningConfig, language: str) -> list[Clip]:
-    """Return the clips of `dev_corpus` that fit a window; `language` is for those that name none.
+def dev_corpus_clips(config: LearningConfig, language: str) -> Iterator[Clip]:
+    """Yield the clips of `dev_corpus` that fit a window; `language` is for those that name none.
 
     Raises CorpusError where there are none with a text.
     """
     assert config.dev_corpus
-    clips, _ = load_clips(
-        config.dev_corpus, config.dev_split, language=language, max_s=WINDOW_S, columns=config
-    )
-    return clips
+    listing = list_corpus(config.dev_corpus, config.dev_split, need_text=True, columns=config)
+    unusable, rejected = True, list(listing.rejected)
+    for read in iter_clips(listing, language=language, max_s=WINDOW_S):
+        if isinstance(read, Rejected):
+            rejected.append(read)
+        else:
+            unusable = False
+            yield read
+    if unusable:
+        raise CorpusError(
+            f"{config.dev_corpus}: expected clips, got none that can be used: {rejected[0].reason}"
+        )
 
 
 def languages_after(start: Path, learned: Iterable[str]) -> tuple[str, ...]:
@@ -128,9 +137,8 @@ def prepared(config: LearningConfig) -> Path:
     out = job.prepare_out(config.out, overwrite=config.overwrite, resume=True)
     file, options = out / "config.json", config.model_dump(mode="json", exclude=FREE)
     before = options_of(file, "max_steps") or options
-    defaults = {key: field.default for key, field in type(config).model_fields.items()}
     # A key that an earlier release did not know had its default there.
-    earlier = {key: before.get(key, defaults.get(key)) for key in {*before, *options}}
+    earlier = _with_defaults(before, _defaults(config))
     others = sorted(key for key, value in earlier.items() if value != options.get(key))
     if others and not config.overwrite:
         raise OutputError(
@@ -141,6 +149,21 @@ def prepared(config: LearningConfig) -> Path:
         clear(out)
     file.write_text(json.dumps(options) + "\n")
     return out
+
+
+def _defaults(config: LearningConfig) -> dict[str, Any]:
+    """Return the defaults of all options that have one, as they are written."""
+    fields = type(config).model_fields.items()
+    values = {key: f.get_default(call_default_factory=True) for key, f in fields if not f.is_required()}
+    return config.model_copy(update=values).model_dump(mode="json", include=set(values), exclude=FREE)
+
+
+def _with_defaults(written: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `written`, and the defaults of what is missing there, in groups of options too."""
+    known = {
+        k: _with_defaults(v, defaults.get(k) or {}) if isinstance(v, dict) else v for k, v in written.items()
+    }
+    return {**defaults, **known}
 
 
 def train_stores(place: Path, sets: int) -> tuple[Path, ...]:

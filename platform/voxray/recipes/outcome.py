@@ -7,9 +7,9 @@ from typing import Any
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
-    """Return every line of progress of the run in `out`, in order."""
+    """Return every line of progress of the run in `out`, in order, but a last one that is not whole."""
     file = out / "progress.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [json.loads(line) for line in file.read_text().split("\n")[:-1]] if file.exists() else []
 
 
 def by_step(out: Path, key: str) -> dict[int, float]:
@@ -20,7 +20,7 @@ def by_step(out: Path, key: str) -> dict[int, float]:
 
 def best_wer(out: Path) -> float | None:
     """Return the lowest WER on the dev clips, in per cent; None if nothing was evaluated."""
-    return min((line["wer"] for line in lines(out) if "wer" in line), default=None)
+    return min(by_step(out, "wer").values(), default=None)
 
 
 def first_wer(out: Path) -> float | None:

@@ -89,8 +89,8 @@ class SweepConfig(DistilConfig):
     def of_trial(self, point: Hyperparameters) -> DistilConfig:
         """Return the configuration of `distil` at `point`; trials that run together share the cores."""
         shared = self.model_dump(include=set(DistilConfig.model_fields))
-        cores = (os.cpu_count() or 1) // (self.demand.max_concurrent * self.workers)
-        shared["threads"] = self.threads or max(1, cores)
+        cores = (os.cpu_count() or 1) // (self.demand.max_concurrent * self.workers)  # of this machine
+        shared["threads"] = self.threads or max(1, cores, int(self.cpus_per_worker))
         return DistilConfig.model_validate({**shared, **point.to_dict()})
 
 
@@ -159,13 +159,15 @@ def _trial_run(
 ) -> RunOptions:
     layers = config.decoder_layers
     shape = str(layers) if isinstance(layers, int) else "-".join(map(str, layers))
+    selected = data.selected(config.wer_threshold)
+    kept_states = selected.stem if config.kl_weight else f"{selected.stem}-no-kl"  # none of the teacher's
     return distil_options(config, teacher, smallest_s).model_copy(
         update={
             "out": data.out / "trials" / trial_name(index),
             "start": data.out / "starts" / f"layers-{shape}",
             "train": data.train,
-            "selected": data.selected(config.wer_threshold),
-            "cache": data.out / CACHE / data.selected(config.wer_threshold).stem,
+            "selected": selected,
+            "cache": data.out / CACHE / kept_states,
             "dev": data.dev,
         }
     )

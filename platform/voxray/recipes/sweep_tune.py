@@ -20,7 +20,7 @@ from voxray.recipes.outcome import by_step
 from voxray.recipes.sweep import SweepConfig
 from voxray.recipes.sweep_space import TRIAL_CPUS, trial_name
 from voxray.training.run import RunOptions
-from voxray.training.trainer import train
+from voxray.training.trainer import LostWorkersError, train
 
 MAX_FAILURES = 2  # how often a trial whose driver was lost is started again, from its last checkpoint
 FAILURE = "failure.txt"
@@ -102,9 +102,12 @@ def run_trial(
     """Train trial `config["trial"]` of `runs`; write a foreseen error, which no restart would mend."""
     options = RunOptions.model_validate(runs[config["trial"]])
     options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / FAILURE).unlink(missing_ok=True)  # of a start before
     try:
         reports = TuneReportCallback()  # type: ignore[no-untyped-call]  # Ray's own
         train(options, workers, cpus_per_worker, [reports])
+    except LostWorkersError:
+        raise  # Tune starts the trial again
     except VoxrayError as e:
         with atomic_file(options.out / FAILURE) as part:
             part.write_text(str(e))

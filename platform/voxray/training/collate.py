@@ -85,10 +85,13 @@ def example(
     augmentation: AugmentOptions,
     vocabulary: Sequence[str] = (),
 ) -> Example:
-    """Return `clips` as one window with its label; `vocabulary` has words for lists before it."""
+    """Return `clips` as one window with its label; `vocabulary` has words for lists before it.
+
+    Of a window without speech, `clips` is the one that its label is like, or none.
+    """
     rng = np.random.default_rng(window.seed)
     if not window.clips:
-        return _silent_example(window, tokens, rng)
+        return _silent_example(window, clips, tokens, rng)
     clips = [speed_perturb(c, window.speed) if window.speed != 1.0 else c for c in clips]
     if window.cut:
         clips = [random_cut(clips[0], rng)]
@@ -139,13 +142,14 @@ def _label(
     return target or Label(prompt, (IGNORED,) * len(prompt))
 
 
-def _silent_example(window: PlannedWindow, tokens: Tokens, rng: np.random.Generator) -> Example:
+def _silent_example(
+    window: PlannedWindow, like: Sequence[Clip], tokens: Tokens, rng: np.random.Generator
+) -> Example:
     noise = coloured_noise(int(window.length_s * SAMPLE_RATE), float(rng.uniform(0, 2)), rng)
     level = 10 ** rng.uniform(-5.0, -1.0) * (rng.random() > 0.1)  # a tenth of them digital silence
-    named = bool(rng.random() < 0.5)
-    return Example(
-        (noise * np.float32(level)).clip(-1, 1), no_speech_label(tokens, named=named), (), window.full
-    )
+    language, task = (like[0].language or None, like[0].task) if like else (None, "transcribe")
+    target = no_speech_label(tokens, named=bool(rng.random() < 0.5), language=language, task=task)
+    return Example((noise * np.float32(level)).clip(-1, 1), target, (), window.full)
 
 
 def joined(

@@ -25,9 +25,9 @@ from voxray.training.loop_options import LoopOptions
 from voxray.training.objective import Objective, StepSums
 from voxray.training.plan import (
     Cursor,
+    JoinRules,
     Mixture,
     PlannedWindow,
-    TextRoom,
     batch_key,
     plan_epoch,
     reordered,
@@ -77,8 +77,8 @@ class _Meter:
 class Loop:
     """Trains `objective.student` on `clips`, with windows of at least `smallest_window_s`.
 
-    `wrapped` is the objective, or DDP around it; a `mixture` weighs the sets that `clips` are of, and a
-    `text_room` bounds the texts of those that are joined. After `distinct_epochs` the same batches come
+    `wrapped` is the objective, or DDP around it; a `mixture` weighs the sets that `clips` are of, and `rules`
+    say which of them may be joined. After `distinct_epochs` the same batches come
     again, in another order; 0 plans every epoch anew. Call `restore` before `run` to continue from a
     checkpoint.
     """
@@ -95,7 +95,7 @@ class Loop:
         device: torch.device | None = None,
         wrapped: nn.Module | None = None,
         mixture: Mixture | None = None,
-        text_room: TextRoom | None = None,
+        rules: JoinRules | None = None,
         vocabulary: Sequence[str] = (),
         distinct_epochs: int = 0,
     ) -> None:
@@ -109,7 +109,7 @@ class Loop:
         self.tokens, self.options, self.smallest_window_s = tokens, options, smallest_window_s
         self.device = device or torch.device("cpu")
         self.wrapped = wrapped or objective
-        self.mixture, self.text_room, self.vocabulary = mixture, text_room, vocabulary
+        self.mixture, self.rules, self.vocabulary = mixture, rules, vocabulary
         self.distinct_epochs = distinct_epochs
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
@@ -145,7 +145,7 @@ class Loop:
 
     def _plan(self, epoch: int) -> list[list[PlannedWindow]]:
         options, first = self.options.plan, epoch % self.distinct_epochs if self.distinct_epochs else epoch
-        batches = plan_epoch(self.durations_s, options, first, self.mixture, self.text_room)
+        batches = plan_epoch(self.durations_s, options, first, self.mixture, self.rules)
         return batches if first == epoch else reordered(batches, options.seed, epoch)
 
     def run(self, after_step: Callable[["Loop"], bool]) -> None:
@@ -248,11 +248,15 @@ class Loop:
                 yield batches[number], after
             cursor = Cursor(cursor.epoch + 1, 0)
 
+    def _clips_of(self, window: PlannedWindow) -> list[Clip]:
+        indices = window.clips if window.like is None else (window.like,)
+        return [self.clips[i] for i in indices]
+
     def _make(self, windows: list[PlannedWindow], after: Cursor) -> tuple[Batch, int, Cursor]:
         own = shard(windows, self.rank, self.world)
         o = self.options
         made = [
-            example([self.clips[i] for i in w.clips], w, self.tokens, o.labels, o.augment, self.vocabulary)
+            example(self._clips_of(w), w, self.tokens, o.labels, o.augment, self.vocabulary)
             for w in own or windows[:1]
         ]
         bucketed = np.random.default_rng(windows[0].seed + 1).random() < o.plan.bucket_probability

@@ -4,7 +4,7 @@ The cursor (epoch, batch) is all that a resume needs: it makes the same plan aga
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -58,6 +58,7 @@ class PlannedWindow:
     cut: bool
     full: bool
     seed: int
+    like: int | None = None  # of a window without clips: the clip whose language and task it is labelled with
 
     @property
     def cost_s(self) -> float:
@@ -111,11 +112,20 @@ def _cycle(size: int, start: int, count: int, seed: tuple[int, int]) -> Iterator
 
 
 @dataclass(frozen=True, slots=True)
-class TextRoom:
-    """How many `tokens` the text of each clip has, and the most that a window of several clips may hold."""
+class JoinRules:
+    """Which clips may be joined: of one kind (language and task), and with texts that fit into one label.
+
+    `tokens` are those of each clip's text, `most` what a label of several may hold, `kinds` each clip's.
+    """
 
     tokens: Sequence[int]
     most: int
+    kinds: Sequence[Hashable]
+
+    def allow(self, clips: Sequence[int]) -> bool:
+        """Return whether a window of `clips` may be."""
+        alike = len({self.kinds[i] for i in clips}) == 1
+        return alike and sum(self.tokens[i] for i in clips) <= self.most
 
 
 def plan_epoch(
@@ -123,11 +133,11 @@ def plan_epoch(
     options: PlanOptions,
     epoch: int,
     mixture: Mixture | None = None,
-    text_room: TextRoom | None = None,
+    rules: JoinRules | None = None,
 ) -> list[list[PlannedWindow]]:
     """Return all batches of `epoch` in order; each clip is in one window, unless a `mixture` weighs.
 
-    With a `text_room`, no more clips are joined than their texts have room for.
+    With `rules`, only the clips that these allow are joined.
     """
     rng = np.random.default_rng((options.seed, epoch))
     order = [int(i) for i in rng.permutation(len(durations_s))]
@@ -135,9 +145,9 @@ def plan_epoch(
         order = mixture.order(options.seed, epoch)
     windows: list[PlannedWindow] = []
     while order:
-        windows.append(_next_window(order, durations_s, options, rng, text_room))
+        windows.append(_next_window(order, durations_s, options, rng, rules))
         if rng.random() < options.no_speech_probability:
-            windows.append(_no_speech(rng))
+            windows.append(_no_speech(rng, windows[-1].clips[0]))
     return _batches(windows, options.batch_s, rng)
 
 
@@ -146,7 +156,7 @@ def _next_window(
     durations_s: Sequence[float],
     options: PlanOptions,
     rng: np.random.Generator,
-    text_room: TextRoom | None,
+    rules: JoinRules | None,
 ) -> PlannedWindow:
     speed = float(rng.uniform(*options.speed_range)) if rng.random() < options.speed_probability else 1.0
     joined = rng.random() < options.join_probability
@@ -158,7 +168,7 @@ def _next_window(
     while order and length_s < target_s:
         pause_s = float(rng.uniform(*options.pause_s))
         longer_s = length_s + pause_s + durations_s[order[-1]] / speed
-        if longer_s > WINDOW_S or (text_room and not _has_room([*clips, order[-1]], text_room)):
+        if longer_s > WINDOW_S or (rules and not rules.allow([*clips, order[-1]])):
             break
         clips.append(order.pop())
         pauses.append(pause_s)
@@ -186,12 +196,9 @@ def batch_key(windows: Sequence[PlannedWindow]) -> str:
     return hashlib.blake2b(made_of.encode(), digest_size=12).hexdigest()
 
 
-def _has_room(clips: Sequence[int], text_room: TextRoom) -> bool:
-    return sum(text_room.tokens[i] for i in clips) <= text_room.most
-
-
-def _no_speech(rng: np.random.Generator) -> PlannedWindow:
-    return PlannedWindow((), (), 1.0, float(rng.uniform(0.5, 10.0)), False, False, int(rng.integers(2**32)))
+def _no_speech(rng: np.random.Generator, like: int) -> PlannedWindow:
+    length_s, seed = float(rng.uniform(0.5, 10.0)), int(rng.integers(2**32))
+    return PlannedWindow((), (), 1.0, length_s, cut=False, full=False, seed=seed, like=like)
 
 
 def _batches(

@@ -22,7 +22,7 @@ from voxray.training.loop_options import LoopOptions
 from voxray.training.lora_options import LoraOptions
 from voxray.training.metrics_log import LogOptions, MetricsLog
 from voxray.training.objective import Objective, ObjectiveOptions
-from voxray.training.plan import Mixture, TextRoom
+from voxray.training.plan import JoinRules, Mixture
 from voxray.whisper.checkpoint import load_model, save_model
 from voxray.whisper.ctranslate import WINDOWS_S
 from voxray.whisper.labels import label_room, text_tokens
@@ -226,7 +226,7 @@ def _newest_whole(folder: Path) -> dict[str, Any]:
             print(f"{problem}; going on from step {state['loop']['step']} instead.", file=sys.stderr)
         return state
     raise TrainingError(
-        f"{problem}, and no whole one before it; put it back, or add overwrite=true to start afresh."
+        f"{problem}, and no whole one before it; put it back, or delete the run's folder to start afresh."
     )
 
 
@@ -281,16 +281,16 @@ def build_loop(options: RunOptions, device: torch.device, wrap: Callable[[Any], 
         device=device,
         wrapped=wrap(objective),
         mixture=Mixture(clips.sizes, options.weights) if options.weights else None,
-        text_room=_text_room(clips, tokens) if options.loop.plan.join_probability else None,
+        rules=_join_rules(clips, tokens) if options.loop.plan.join_probability else None,
         vocabulary=vocabulary(clips.text(i) for i in range(len(clips))) if listed else (),
         distinct_epochs=options.cached_epochs,
     )
 
 
-def _text_room(clips: ClipStore | ClipSubset, tokens: Tokens) -> TextRoom:
-    """Return the tokens of each clip's text, without reading its samples."""
+def _join_rules(clips: ClipStore | ClipSubset, tokens: Tokens) -> JoinRules:
+    """Return which of `clips` may be joined, without reading their samples."""
     counts = [text_tokens(tokens, clips.text(i)) for i in range(len(clips))]
-    return TextRoom(counts, label_room(tokens))
+    return JoinRules(counts, label_room(tokens), [clips.kind(i) for i in range(len(clips))])
 
 
 def _prepared(student: Any, options: RunOptions) -> Any:

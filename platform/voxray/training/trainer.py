@@ -18,6 +18,11 @@ from voxray.errors import TrainingError, VoxrayError
 from voxray.training.progress import TimeLeft, describe
 from voxray.training.run import Run, RunOptions, build_loop
 
+
+class LostWorkersError(TrainingError):
+    """Ray gave up on the workers of a run, for a reason that a new start may mend."""
+
+
 MAX_FAILURES = 2  # how often a lost worker is replaced; the run then continues from its last checkpoint
 
 
@@ -29,7 +34,8 @@ def train(
 ) -> None:
     """Run `options` on `workers` workers, with a GPU each if there are enough; the best model is `out/model`.
 
-    A killed run in the same `out` is continued. Raises TrainingError with the worker's own reason.
+    A killed run in the same `out` is continued. Raises TrainingError with the worker's own reason;
+    LostWorkersError where that is none of ours.
     """
     trainer = TorchTrainer(
         _worker,  # type: ignore[arg-type]  # Ray's types are those of Train V1, which returned nothing
@@ -56,7 +62,7 @@ def train(
         try:
             refused = trainer.fit().return_value  # type: ignore[attr-defined]  # the same
         except Exception as e:  # Ray wraps a worker's error in classes of its own
-            raise TrainingError(f"{options.out}: training stopped; {_reason(e)}") from e
+            raise _kind(e)(f"{options.out}: training stopped; {_reason(e)}") from e
     if refused:
         raise TrainingError(f"{options.out}: training stopped; {refused}")
 
@@ -112,14 +118,23 @@ def _commit(metrics: dict[str, float], folder: Path | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _kind(error: BaseException) -> type[TrainingError]:
+    return TrainingError if isinstance(_cause(error), VoxrayError) else LostWorkersError
+
+
 def _reason(error: BaseException) -> str:
-    """Return the last line of the innermost message, else its class: Ray wraps errors several times."""
+    """Return the last line of the innermost message, else its class."""
+    cause = _cause(error)
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[-1]
+
+
+def _cause(error: BaseException) -> Any:
+    """Return the innermost error: Ray wraps them several times."""
     while error.__cause__ is not None:
         error = error.__cause__
     failures = getattr(error, "worker_failures", None)
     inner = next(iter(failures.values())) if failures else error
-    cause = getattr(inner, "cause", inner)
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[-1]
+    return getattr(inner, "cause", inner)
 
 
 @contextmanager
@@ -142,11 +157,14 @@ def _follow(log: Path, seen: int, max_steps: int, done: threading.Event) -> None
         finished = done.wait(1.0)
         if not log.exists():
             continue
-        with log.open() as lines:
-            lines.seek(seen)
+        with log.open("rb") as lines:
+            lines.seek(min(seen, log.stat().st_size))  # a worker cuts off a line that is not whole
+            seen = lines.tell()
             for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                seen += len(line)
                 values = json.loads(line)
                 time_left.max_steps = values.get("max_steps", time_left.max_steps)  # fewer by max_epochs
                 told = describe(values, time_left.max_steps, time_left.after(values))
                 print(told, file=sys.stderr, flush=True)
-            seen = lines.tell()

@@ -23,6 +23,7 @@ from voxray.recipes.distil import DistilConfig
 from voxray.recipes.distil_stores import write_train_store
 from voxray.training.run import RunOptions
 from voxray.whisper.labels import label_room, text_tokens
+from voxray.whisper.model_info import ModelInfo
 from voxray.whisper.tokens import Tokens
 
 WriteLabels = Callable[[Mapping[str, Mapping[str, Any]]], Path]
@@ -269,7 +270,7 @@ def test_dev_clips_may_be_of_a_corpus_of_their_own(write_labels: WriteLabels, tm
     assert kept(its) == names  # none is held out, and none of the dev split is learned
     assert [c.text for c in distil.dev_clips([its], [read_table(labels)])] == ["text of x", "text of y"]
     with pytest.raises(CorpusError, match="nowhere"):
-        distil.dev_clips([config(labels, dev_corpus=str(tmp_path / "nowhere"))], [read_table(labels)])
+        list(distil.dev_clips([config(labels, dev_corpus=str(tmp_path / "nowhere"))], [read_table(labels)]))
     (others / "dev_files.csv").write_text("uid,file_name,said\nx,x.flac,mapped\n")
     mapped = config(labels, dev_corpus=str(others), dev_split="dev", text_column="said")
     assert [c.text for c in distil.dev_clips([mapped], [read_table(labels)])] == ["mapped"]
@@ -352,7 +353,9 @@ def test_an_unfinished_run_goes_on_with_the_same_options(tmp_path: Path) -> None
     again = its.model_copy(update={"workers": 2, "evaluate_every": 7, "overwrite": True})
     assert learning.prepared(again.model_copy(update={"overwrite": True})) == its.out
     options = json.loads((its.out / "config.json").read_text())
-    del options["use_pseudo_labels"]  # as an earlier release wrote them
+    for key in ("use_pseudo_labels", "weights", "teacher_cache"):  # as an earlier release wrote them
+        del options[key]
+    del options["plan"]["join_s"]
     (its.out / "config.json").write_text(json.dumps(options))
     assert learning.prepared(its) == its.out
     assert checkpoint.exists()
@@ -401,6 +404,24 @@ def test_a_student_of_another_kind_than_the_teacher_is_refused(tmp_path: Path) -
         distil.check_alike(its, student, teacher)
     distil.check_alike(its, teacher, teacher)
     distil.check_alike(config(tmp_path / "labels", student="other", kl_weight=0), student, teacher)
+
+
+def test_a_student_of_another_model_keeps_its_own_tokenizer_and_its_encoders_smallest_window(
+    tmp_path: Path,
+) -> None:
+    student = tmp_path / "other"
+    shutil.copytree(SMALL_MODEL, student)
+    its_tokens = student / "tokenizer.json"
+    its_tokens.write_text(json.dumps(json.loads(its_tokens.read_text())))  # the same, in other bytes
+    ModelInfo.load(SMALL_MODEL).model_copy(update={"min_window_s": 8.0}).save(student)
+    its = config(tmp_path / "labels", student=str(student), kl_weight=0)
+    distil.write_student(its, SMALL_MODEL, tmp_path / "start")
+
+    assert (tmp_path / "start/tokenizer.json").read_bytes() == its_tokens.read_bytes()
+    assert its_tokens.read_bytes() != (SMALL_MODEL / "tokenizer.json").read_bytes()
+    assert distil.smallest_window_s(its, SMALL_MODEL) == 8.0
+    with pytest.raises(ConfigError, match=r"the smallest window that .*other passed"):
+        distil.smallest_window_s(its.model_copy(update={"smallest_window_s": 2.0}), SMALL_MODEL)
 
 
 @pytest.fixture

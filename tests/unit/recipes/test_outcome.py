@@ -21,6 +21,19 @@ def test_the_best_wer_is_the_lowest_and_the_first_that_before_training(tmp_path:
     assert (first_wer(out), best_wer(out), last_step(out)) == (40.0, 12.5, 20)
 
 
+def test_the_best_wer_is_of_the_evaluations_that_stand_where_steps_were_made_twice(tmp_path: Path) -> None:
+    judged = [(0, 40.0), (10, 12.5), (10, 12.7), (20, 13.0)]
+    out = write(tmp_path, *({"step": step, "wer": wer} for step, wer in judged))
+    assert best_wer(out) == 12.7
+
+
+def test_a_line_that_a_full_disk_cut_short_is_left(tmp_path: Path) -> None:
+    out = write(tmp_path, {"step": 10, "wer": 12.5})
+    with (out / "progress.jsonl").open("a") as log:
+        log.write('{"step": 20, "w')
+    assert last_step(out) == 10
+
+
 def test_speed_is_the_median_so_that_a_slow_start_does_not_count(tmp_path: Path) -> None:
     out = write(tmp_path, *({"step": i, "samples_per_s": v} for i, v in enumerate([1.0, 20.004, 30.0])))
     assert samples_per_s(out) == 20.0

@@ -97,6 +97,20 @@ def test_no_trial_sees_a_test_clip(labels: Path, tmp_path: Path) -> None:
     assert all(not c.id.startswith("test") for place in seen if place for c in ClipStore([place]))
 
 
+def test_trials_without_a_teacher_share_no_states_with_those_that_have_one(labels: Path) -> None:
+    its = config(labels, kl_weight=[0.0, 0.5, 1.0], teacher_cache=2)
+    data, points = SweepData(its.out), [Hyperparameters(1e-4, 10.0, 2, kl) for kl in (0.0, 0.5, 1.0)]
+    runs = [sweep._trial_run(its.of_trial(p), labels, 30.0, data, i) for i, p in enumerate(points)]
+
+    assert runs[0].cache != runs[1].cache
+    assert runs[1].cache == runs[2].cache
+
+
+def test_threads_are_the_cpus_of_a_trial_where_these_are_more_than_its_share_of_this_machine() -> None:
+    its = config(Path("labels"), cpus_per_worker=64, max_concurrent=64)
+    assert its.of_trial(Hyperparameters(1e-4, 10.0, 2, 1.0)).threads == 64
+
+
 @given(st.integers(0, 2**31))
 def test_trials_differ_in_what_is_searched_and_in_nothing_else(seed: int) -> None:
     its = config(Path("labels"), max_steps=77, evaluate_every=11, plan={"batch_s": 33}, decoder_layers=[1, 2])

@@ -183,6 +183,14 @@ def test_translations_are_learned_under_their_own_task(labels: LabelOptions, tex
     assert TOKENS.tasks["transcribe"] not in seen
 
 
+def test_silence_is_learned_in_the_language_and_task_of_the_clips() -> None:
+    like = replace(CLIP, task="translate", language="de")
+    silent = replace(window(), clips=(), like=0)
+    seen = {t for seed in range(8) for t in made([like], replace(silent, seed=seed), TIMED).label.inputs}
+    assert {TOKENS.tasks["translate"], TOKENS.languages["de"]} <= seen
+    assert TOKENS.languages["en"] not in seen
+
+
 def test_texts_of_a_language_without_spaces_are_joined_without_them() -> None:
     clip = replace(CLIP, text="あ", words=(), language="ja")
     assert made([clip, clip], window(2)).text_ids == tuple(TOKENS.encode(" ああ"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxray.audio import WINDOW_S
-from voxray.training.plan import Mixture, PlannedWindow, PlanOptions, TextRoom, plan_epoch, shard
+from voxray.training.plan import JoinRules, Mixture, PlannedWindow, PlanOptions, plan_epoch, shard
 
 durations = st.lists(st.floats(0.3, 30.0), min_size=1, max_size=40)
 options = st.builds(
@@ -161,7 +161,9 @@ def test_no_more_clips_are_joined_than_their_texts_have_room_for(
     clips: list[tuple[float, int]], chosen: PlanOptions
 ) -> None:
     durations_s, counts = [seconds for seconds, _ in clips], [count for _, count in clips]
-    planned = list(chain(*plan_epoch(durations_s, chosen, 0, None, TextRoom(counts, 300))))
+    planned = list(
+        chain(*plan_epoch(durations_s, chosen, 0, None, JoinRules(counts, 300, [0] * len(counts))))
+    )
 
     assert sorted(i for w in planned for i in w.clips) == list(range(len(clips)))
     assert all(sum(counts[i] for i in w.clips) <= 300 for w in planned)
@@ -169,6 +171,26 @@ def test_no_more_clips_are_joined_than_their_texts_have_room_for(
 
 def test_clips_are_joined_up_to_the_room_of_their_texts() -> None:
     joining = PlanOptions(join_probability=1.0, join_s=(30.0, 30.0))
-    planned = list(chain(*plan_epoch([2.0] * 12, joining, 0, None, TextRoom([100] * 12, 443))))
+    planned = list(chain(*plan_epoch([2.0] * 12, joining, 0, None, JoinRules([100] * 12, 443, [0] * 12))))
 
     assert [len(w.clips) for w in planned] == [4, 4, 4]
+
+
+@given(st.lists(st.tuples(st.floats(0.3, 30.0), st.sampled_from("ab")), min_size=1, max_size=40), options)
+def test_only_clips_of_one_language_and_task_are_joined(
+    clips: list[tuple[float, str]], chosen: PlanOptions
+) -> None:
+    durations_s, kinds = [seconds for seconds, _ in clips], [kind for _, kind in clips]
+    rules = JoinRules([1] * len(clips), 443, kinds)
+    planned = list(chain(*plan_epoch(durations_s, chosen, 0, None, rules)))
+
+    assert sorted(i for w in planned for i in w.clips) == list(range(len(clips)))
+    assert all(len({kinds[i] for i in w.clips}) == 1 for w in planned if w.clips)
+
+
+@given(durations, st.integers(0, 99))
+def test_silence_is_labelled_as_a_clip_that_is_there(durations_s: list[float], seed: int) -> None:
+    planned = windows(durations_s, PlanOptions(no_speech_probability=0.5, seed=seed))
+
+    assert all((w.like is None) == bool(w.clips) for w in planned)
+    assert all(w.like is None or 0 <= w.like < len(durations_s) for w in planned)
