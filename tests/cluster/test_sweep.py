@@ -135,6 +135,7 @@ def test_a_killed_sweep_goes_on_and_a_trial_that_fails_leaves_the_others(
     out = tmp_path / "out"
     words = [f"labelled={labelled}", f"teacher={SMALL_MODEL}", f"out={out}", "trials=3", "max_steps=6"]
     words += ["evaluate_every=2", "wer_threshold=[10, null]", "decoder_layers=[1, 2]", "threads=1"]
+    words += ["kl_weight=[0, 1]", "teacher_cache=1"]
     words += ["learning_rate=[1e-4, 1e38]", "reduction_factor=2", "plan.batch_s=8", "plan.full_probability=0"]
     with cluster.submit(repository, *words) as job:
         read_until(job, "dev WER")

@@ -295,7 +295,7 @@ def _join_rules(clips: ClipStore | ClipSubset, tokens: Tokens) -> JoinRules:
 
 def _prepared(student: Any, options: RunOptions) -> Any:
     if options.loop.gradient_checkpointing:
-        student.gradient_checkpointing_enable()
+        student.activation_checkpointing_enable()
     chosen = options.loop.attn_implementation
     if chosen == "auto":
         # On a CPU, plain attention is twice as fast as the fused one in the backward pass of small models.

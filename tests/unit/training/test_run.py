@@ -109,6 +109,24 @@ def test_the_model_with_the_best_wer_is_kept_not_the_last(options: RunOptions, t
     assert not near(kept(options), commits.weights[3])
 
 
+@pytest.mark.parametrize("chosen", [{"gradient_checkpointing": True}, {"attn_implementation": "sdpa"}])
+def test_what_saves_memory_or_time_does_not_change_what_is_learned(
+    options: RunOptions, tmp_path: Path, chosen: dict[str, Any]
+) -> None:
+    free = options.objective.model_copy(update={"freeze_encoder": False})
+    options = options.model_copy(update={"objective": free})
+    _, plain = train(options, [90, 80, 70, 60, 50], tmp_path / "plain")
+    shutil.rmtree(options.out)
+    loop = options.loop.model_copy(update=chosen)
+    run, saving = train(options.model_copy(update={"loop": loop}), [90, 80, 70, 60, 50], tmp_path / "saving")
+
+    student = run.loop.objective.student
+    assert student.is_activation_checkpointing == loop.gradient_checkpointing
+    assert student.config._attn_implementation == ("sdpa" if "attn_implementation" in chosen else "eager")
+    pairs = zip(plain.weights, saving.weights, strict=True)
+    assert all(torch.allclose(a, b, rtol=1e-2, atol=2e-3) for a, b in pairs)
+
+
 @pytest.mark.parametrize("dora", [False, True])
 def test_an_adapter_is_trained_alone_resumed_and_kept_merged(
     dora: bool, options: RunOptions, tiny: Path, tmp_path: Path
