@@ -227,7 +227,7 @@ def test_without_a_whole_checkpoint_nothing_is_removed_and_the_way_out_is_said(
     train(options, [50, 40, 30, 20, 10], tmp_path / "kept")
     for folder in (tmp_path / "kept").iterdir():
         cut_short(folder)
-    with pytest.raises(TrainingError, match=r"4/state\.pt: expected a whole .*overwrite=true to start"):
+    with pytest.raises(TrainingError, match=r"4/state\.pt: expected a whole .*delete the run's folder"):
         train(options, [20], tmp_path / "resumed", resume=tmp_path / "kept" / "4")
     assert (options.out / "model").is_dir()
 
