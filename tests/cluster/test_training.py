@@ -190,7 +190,6 @@ def test_a_killed_worker_and_a_lost_node_are_replaced_and_every_step_is_made(
     assert json.loads((out / "result.json").read_text())["steps"] == 45
     assert "<dt>steps</dt><dd>45 of 45</dd>" in (out / "report.html").read_text()
     assert not (out / "cache").exists()
-    assert len(list(out.glob("train/run/checkpoint_*"))) in (2, 3)  # the best two and the last
 
 
 def read_until(stream: Iterator[str], word: str) -> list[str]:
