@@ -6,9 +6,8 @@
     python -m tests.benchmarks.student_speech runs/packages runs/speech
 
 writes four audio folders: `sentences` (4,600 by Piper and 4,000 by flite), `menus` (800, and 120 symbols),
-`paragraphs` (1,200) and `descriptions` (1,600 by Piper with 160 web addresses, 2,300 by flite). They are
-some 15 h; Piper speaks about eleven seconds in one of a core. What is there is not spoken again, and
-`--share 0.1` makes a tenth.
+`paragraphs` (1,200) and `descriptions` (1,600 by Piper with 160 web addresses, 2,300 by flite). Piper speaks
+about eleven seconds in one of a core. What is there is not spoken again; `--share 0.1` makes a tenth.
 """
 
 import argparse
@@ -30,7 +29,6 @@ from tests.benchmarks.student_texts import (
     for_rare_words,
     menu,
     paragraphs,
-    several,
     symbol,
     wordnet_sentences,
 )
@@ -82,7 +80,7 @@ def read_texts(packages: Path, rng: Random) -> dict[str, list[str]]:
     available = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
     return {
         "sentences": sentences[:8600],
-        "menus": several(menu, 800, rng) + several(symbol, 120, rng),
+        "menus": [menu(rng) for _ in range(800)] + [symbol(rng) for _ in range(120)],
         "paragraphs": list(paragraphs(sentences[8600:] + described, rng))[:1200],
         "descriptions": addresses(available, rng)[:160] + rare[:3740],
     }

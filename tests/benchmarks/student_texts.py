@@ -6,7 +6,7 @@ which was written for telephones; all is drawn by a generator that is given.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -146,8 +146,3 @@ def addresses(available: str, rng: Random) -> list[str]:
     """Return a sentence with each web address `www.WORD.org|com|net` in the `Homepage` fields of packages."""
     found = sorted(set(re.findall(r"Homepage: https?://(www\.[a-z]+\.(?:org|com|net))", available)))
     return [rng.choice(_ADDRESS_TEXTS).format(address) for address in found]
-
-
-def several(make: Callable[[Random], str], count: int, rng: Random) -> list[str]:
-    """Return `count` texts of `make`."""
-    return [make(rng) for _ in range(count)]

@@ -148,8 +148,8 @@ def run(config: DistilConfig) -> dict[str, Any]:
 
 def smallest_window_s(config: DistilConfig, teacher: Path) -> float:
     """Return the smallest window of the run; ConfigError if a frozen encoder has not passed it."""
-    has_encoder = hf_folder(config.student) if config.student else teacher
-    passed_s = ModelInfo.load(has_encoder).min_window_s
+    student = hf_folder(config.student) if config.student else teacher  # whose encoder is trained or frozen
+    passed_s = ModelInfo.load(student).min_window_s
     wanted_s = config.smallest_window_s or passed_s
     if wanted_s < passed_s and not config.adapt_encoder:
         raise ConfigError(
@@ -314,15 +314,15 @@ def referenced(clip: Clip, reference: str | None) -> Clip:
 
 def write_student(config: DistilConfig, teacher: Path, start: Path) -> tuple[int, int]:
     """Write the untrained student to `start`; returns the parameters of teacher and student."""
-    source, texts = load_model(teacher), teacher
+    source, tokenizer = load_model(teacher), teacher
     if config.student:
-        texts = hf_folder(config.student)
-        student = load_model(texts)
+        tokenizer = hf_folder(config.student)
+        student = load_model(tokenizer)
         check_alike(config, student, source)
     else:
         student = make_student(source, config.decoder_layers, config.encoder_layers)
     if not start.exists():
-        save_model(student, start, texts, dtype=next(source.parameters()).dtype)
+        save_model(student, start, tokenizer, dtype=next(source.parameters()).dtype)
     return parameters(source), parameters(student)
 
 

@@ -78,9 +78,8 @@ class Loop:
     """Trains `objective.student` on `clips`, with windows of at least `smallest_window_s`.
 
     `wrapped` is the objective, or DDP around it; a `mixture` weighs the sets that `clips` are of, and `rules`
-    say which of them may be joined. After `distinct_epochs` the same batches come
-    again, in another order; 0 plans every epoch anew. Call `restore` before `run` to continue from a
-    checkpoint.
+    say which of them may be joined. After `distinct_epochs` the same batches come again, in another order;
+    0 plans every epoch anew. Call `restore` before `run` to continue from a checkpoint.
     """
 
     def __init__(

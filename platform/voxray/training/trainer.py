@@ -18,12 +18,11 @@ from voxray.errors import TrainingError, VoxrayError
 from voxray.training.progress import TimeLeft, describe
 from voxray.training.run import Run, RunOptions, build_loop
 
+MAX_FAILURES = 2  # how often a lost worker is replaced; the run then continues from its last checkpoint
+
 
 class LostWorkersError(TrainingError):
     """Ray gave up on the workers of a run, for a reason that a new start may mend."""
-
-
-MAX_FAILURES = 2  # how often a lost worker is replaced; the run then continues from its last checkpoint
 
 
 def train(
